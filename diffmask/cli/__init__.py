@@ -1,0 +1,63 @@
+"""The command line: parse, call, print. Each command is one module here with `add_parser` and `run`.
+
+python -m diffmask --help
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+import diffmask
+from diffmask.config import ConfigError
+from diffmask.core.errors import InputError
+
+COMMANDS = ("anchors", "count", "preview", "pretrain", "quickstart", "bench")
+
+DESCRIPTION = """\
+Continue the pretraining of a masked language model on your own domain, and choose what to mask by how much it makes
+that domain different (Difference-Masking).
+
+The usual order:
+  diffmask anchors  DATA --model MODEL -o anchors/    find the words that make the domain different
+  diffmask preview  DATA --anchors anchors/           look at what would be masked
+  diffmask pretrain config.yaml                       continue pretraining
+First time here? `diffmask quickstart` does all of it, small and offline, in minutes."""
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help that keeps its paragraphs and examples as written."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; no heavy import happens here."""
+    parser = argparse.ArgumentParser(prog="diffmask", description=DESCRIPTION, formatter_class=Formatter)
+    parser.add_argument("--version", action="version", version=f"diffmask {diffmask.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"diffmask.cli.{name}").add_parser(commands, Formatter)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; bad input is one sentence on stderr and exit status 2."""
+    try:
+        args = build_parser().parse_args(argv)
+        return args.run(args) or 0
+    except (InputError, ConfigError) as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        # the reader of a pipe went away (diffmask ... | head): silence Python's own complaint at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _refuse(f"{error.strerror or error}{where}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _refuse(sentence: str) -> int:
+    print(f"diffmask: {sentence}", file=sys.stderr)
+    return 2

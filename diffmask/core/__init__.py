@@ -1,0 +1,1 @@
+"""What to mask: units, noise, anchors, scores, selection, schedules. Knows torch and nothing else."""

@@ -1,0 +1,1 @@
+"""What to prefer: one file per policy. A policy knows no modality."""

@@ -1,0 +1,1 @@
+"""The text adapter: corpora, words, tokens, units, corruption, the masked forward pass."""

@@ -1,0 +1,1 @@
+"""Continued pretraining on top of the Hugging Face Trainer."""
