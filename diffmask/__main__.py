@@ -1,4 +1,4 @@
-"""python -m diffmask"""
+"""Run the command line as a module: python -m diffmask."""
 
 import sys
 
