@@ -1,0 +1,63 @@
+"""The masker: score, weigh, select. What a training loop calls once a step."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffmask.core.policy import Policy, Weighting, mix, softmax_weights
+from diffmask.core.schedule import Constant, Schedule
+from diffmask.core.select import select
+from diffmask.core.types import UnitMask, Weights
+from diffmask.core.units import Units
+
+
+@dataclass(frozen=True)
+class Masker:
+    """Choose which units of a batch to mask.
+
+    Attributes:
+        policy: What is preferred.
+        ratio: Share of the eligible positions to mask, over progress.
+        strength: 0 = uniform, 1 = the policy's full distribution, over progress.
+        weighting: How scores become weights: `softmax_weights`, `rank_weights` or `linear_weights`.
+        seed: Seed of the masks; masks are a function of it, the step, the sample and the unit, and of nothing else.
+        uniform: Mask exactly the same number of positions in every row.
+    """
+
+    policy: Policy
+    ratio: Schedule = Constant(0.15)
+    strength: Schedule = Constant(1.0)
+    weighting: Weighting = softmax_weights
+    seed: int = 0
+    uniform: bool = False
+
+    def __call__(self, units: Units, step: int, num_steps: int) -> UnitMask:
+        """Return the mask of a training step, `step` of `num_steps`.
+
+        Raises:
+            ValueError: If an eligible unit has a score that is not finite, or a schedule leaves [0, 1].
+        """
+        progress = step / num_steps
+        weights = self.weights(units, progress)
+        return select(weights, units, self.ratio(progress), seed=self.seed, step=step, uniform=self.uniform)
+
+    def weights(self, units: Units, progress: float) -> Weights:
+        """Return the probability of each unit to be drawn first; every row sums to one where a unit is eligible."""
+        strength = self.strength(progress)
+        if not 0.0 <= strength <= 1.0:
+            raise ValueError(f"strength={strength} is outside [0, 1]; 0 masks at random, 1 follows the policy")
+        scores = self.policy.score(units)
+        if not (scores.isfinite() | ~units.eligible).all():
+            raise ValueError(
+                f"{type(self.policy).__name__} gave an eligible unit a score that is not finite; "
+                "exclude units with `eligible`, and check the features or the model that the scores come from"
+            )
+        return mix(self.weighting(scores, units.eligible), units.eligible, strength)
+
+
+def entropy(weights: Weights) -> Tensor:
+    """Return each row's entropy over that of a uniform choice, float (B,), in [0, 1]; 1 = no preference at all."""
+    count = (weights > 0).sum(1).clamp_min(2)
+    nats = -(weights * weights.clamp_min(torch.finfo(weights.dtype).tiny).log()).sum(1)
+    return nats / count.log()

@@ -1,0 +1,82 @@
+"""The one function that samples: weights and a budget in, a mask out."""
+
+import math
+
+import torch
+
+from diffmask.core.noise import BORDER, SELECT, keys, uniforms
+from diffmask.core.types import Budgets, UnitMask, Weights
+from diffmask.core.units import Units
+
+
+def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int, uniform: bool = False) -> UnitMask:
+    """Draw units without replacement, in proportion to their weights, until the budget of positions is spent.
+
+    The law is that of `numpy.random.choice(replace=False, p=weights)`: units are taken in the order of their keys
+    `log(u) / weight` (Efraimidis and Spirakis 2006; the same as Gumbel top-k). The unit on the border of the budget is
+    taken with the probability of the part that still fits, so the expected number of masked positions is exactly
+    `ratio` times the eligible ones. Units of weight zero come last. At least one unit is masked in every row that has an
+    eligible one.
+
+    Args:
+        weights: Relative preference of each unit; need not sum to one.
+        units: What is chosen from.
+        ratio: Share of eligible positions to mask, in [0, 1].
+        seed: Seed of the run.
+        step: Optimiser step.
+        uniform: Give every row exactly the same number of masked positions (static shapes; models that need equal
+            counts). The units must then have one common length.
+
+    Raises:
+        ValueError: If the ratio is outside [0, 1], the shapes differ, or `uniform` is asked for with units of
+            different lengths.
+    """
+    _check(weights, units, ratio)
+    rows, num_units = weights.shape
+    if num_units == 0:
+        return torch.zeros_like(units.eligible)
+    budgets = _uniform_budgets(units, ratio) if uniform else ratio * units.lengths.sum(1)  # (B,)
+    # every unit holds a position, so no more units than positions can be needed; the bound is known without a sync
+    most = min(num_units, max(1, math.ceil(ratio * units.unit_ids.shape[1])))
+
+    samples = units.sample_ids[:, None]
+    indices = torch.arange(num_units, device=weights.device)[None]
+    noise = uniforms(keys(seed, step, samples, stream=SELECT), indices)
+    ordered = noise.log_().div_(weights.double().clamp_min(1e-200)).masked_fill_(~units.eligible, -math.inf)
+    order = ordered.topk(most, dim=1).indices  # (B, most), first drawn first
+
+    lengths = units.lengths.gather(1, order)
+    end = lengths.cumsum(1)
+    room = budgets[:, None] - (end - lengths)
+    border = uniforms(keys(seed, step, samples, stream=BORDER), indices[:, :1])
+    taken = (room > border * lengths) & (lengths > 0)
+    taken[:, 0] |= lengths[:, 0] > 0
+    return torch.zeros_like(units.eligible).scatter_(1, order, taken)
+
+
+def mask_count(num_positions: int, ratio: float) -> int:
+    """Return how many of `num_positions` a ratio hides: rounded half up, so that 0.9 of 10 is 9.
+
+    >>> [mask_count(length, 0.9) for length in (10, 100, 1568)]
+    [9, 90, 1411]
+    """
+    return min(num_positions, math.floor(num_positions * ratio + 0.5 + 1e-9))
+
+
+def _uniform_budgets(units: Units, ratio: float) -> Budgets:
+    """Return one budget for all rows, a whole number of units, set by the row with the fewest."""
+    counts = units.eligible.sum(1)
+    lengths = units.lengths[units.eligible]
+    if lengths.numel() and bool((lengths != lengths[0]).any()):
+        raise ValueError("uniform=True needs units of one length; use patches, tubes or tokens, or set uniform=False")
+    length = float(lengths[0]) if lengths.numel() else 0.0
+    fewest = int(counts[counts > 0].min()) if lengths.numel() else 0
+    budget = mask_count(fewest, ratio) * length
+    return torch.full((counts.shape[0],), budget, dtype=torch.float64, device=counts.device)
+
+
+def _check(weights: Weights, units: Units, ratio: float) -> None:
+    if not 0.0 <= ratio <= 1.0:
+        raise ValueError(f"ratio={ratio} is outside [0, 1]; 0.15 masks 15 % of the positions")
+    if weights.shape != units.eligible.shape:
+        raise ValueError(f"weights have shape {tuple(weights.shape)}; the units have {tuple(units.eligible.shape)}")

@@ -1,0 +1,83 @@
+"""What a masked language model sees at masked positions, and what it must predict there."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from diffmask.core.errors import InputError
+from diffmask.core.noise import CORRUPT, keys, uniforms
+from diffmask.core.types import IGNORE_INDEX, PositionMask, SampleIds
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Replace masked tokens: by default 80 % become the mask token, 10 % a random token, 10 % stay (BERT).
+
+    Attributes:
+        mask_id: The mask token.
+        ordinary_ids: Tokens that a random replacement is drawn from, int64; no special token is among them.
+        mask_share: Share of masked positions that become the mask token.
+        random_share: Share that become a random ordinary token; the rest keep their token.
+        seed: Seed of the corruption.
+    """
+
+    mask_id: int
+    ordinary_ids: Tensor
+    mask_share: float = 0.8
+    random_share: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self):
+        """Check that the shares are shares."""
+        if min(self.mask_share, self.random_share) < 0 or self.mask_share + self.random_share > 1 + 1e-9:
+            raise InputError(
+                f"mask_share={self.mask_share} and random_share={self.random_share} are not shares of one whole; "
+                "both must be at least 0 and their sum at most 1 (what is left over keeps its token)"
+            )
+
+    def __call__(
+        self, input_ids: Tensor, masked: PositionMask, sample_ids: SampleIds, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return (corrupted input_ids, labels); labels are -100 wherever nothing is masked."""
+        rows, columns = masked.nonzero(as_tuple=True)
+        truth = input_ids[rows, columns]
+        labels = torch.full_like(input_ids, IGNORE_INDEX)
+        labels[rows, columns] = truth
+
+        draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), columns)
+        ordinary = self.ordinary_ids.to(input_ids.device)
+        # a draw that falls among the random replacements is uniform there, and so serves to choose one
+        choice = ((draw - self.mask_share) * (len(ordinary) / max(self.random_share, 1e-9))).long()
+        replaced = ordinary[choice.clamp_(0, len(ordinary) - 1)]
+        kept_or_replaced = torch.where(draw < self.mask_share + self.random_share, replaced, truth)
+        corrupted = input_ids.clone()
+        corrupted[rows, columns] = torch.where(draw < self.mask_share, self.mask_id, kept_or_replaced)
+        return corrupted, labels
+
+
+def corruption_for(
+    tokenizer: PreTrainedTokenizerBase, *, mask_share: float = 0.8, random_share: float = 0.1, seed: int = 0
+) -> Corruption:
+    """Return the corruption for a tokenizer.
+
+    Raises:
+        InputError: If the tokenizer has no mask token.
+    """
+    if tokenizer.mask_token_id is None:
+        raise InputError(
+            f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no mask token; "
+            "use the tokenizer of a masked language model (BERT, RoBERTa, DeBERTa, ModernBERT, ...)"
+        )
+    special = set(tokenizer.all_special_ids) | {
+        index for index, token in tokenizer.added_tokens_decoder.items() if token.special
+    }
+    ordinary = [index for index in sorted(tokenizer.get_vocab().values()) if index not in special]
+    return Corruption(
+        tokenizer.mask_token_id,
+        torch.tensor(ordinary),
+        mask_share=mask_share,
+        random_share=random_share,
+        seed=seed,
+    )

@@ -1,0 +1,46 @@
+"""From rows of a tokenised data set to a padded batch of tensors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Pad rows of a tokenised data set into a batch; no masking, so it may run in a loader's worker.
+
+    Attributes:
+        pad_id: Token that fills short rows.
+        multiple: Round the length of a batch up to a multiple of this (8 suits tensor cores).
+    """
+
+    pad_id: int
+    multiple: int = 8
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return input_ids, attention_mask and unit_ids (B, L), types (B, U), num_units and sample_ids (B,)."""
+        tokens = _pad([row["input_ids"] for row in rows], self.pad_id, self.multiple)
+        return {
+            "input_ids": tokens,
+            "attention_mask": _valid([len(row["input_ids"]) for row in rows], tokens.shape[1]),
+            "unit_ids": _pad([row["unit_ids"] for row in rows], -1, self.multiple),
+            "types": _pad([row["types"] for row in rows], -1, 1),
+            "num_units": torch.tensor([len(row["types"]) for row in rows]),
+            "sample_ids": torch.tensor([row["sample_id"] for row in rows]),
+        }
+
+
+def _pad(rows: Sequence[Sequence[int]], fill: int, multiple: int) -> Tensor:
+    longest = max((len(row) for row in rows), default=0)
+    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, dtype=np.int64)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(padded)
+
+
+def _valid(lengths: Sequence[int], width: int) -> Tensor:
+    return (torch.arange(width)[None] < torch.tensor(lengths)[:, None]).long()
