@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Lint, format and types: reports all three, fails if any does. `./tools/check.sh --fix` mends what ruff can.
 set -euo pipefail
+# shellcheck source=tools/environment.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 cd -- "$root"
 if [ "${1-}" = --fix ]; then

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by tools/quickstart, tools/test and tools/check.sh, not run: makes .venv in the repository with the pinned
 # requirements, and sets $root and $python. A second run with the same pins installs nothing.
 
