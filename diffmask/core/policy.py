@@ -19,7 +19,7 @@ class Policy(ABC):
     def score(self, units: Units) -> Scores:
         """Return one score per unit on the units' device; finite where eligible, higher = masked more often."""
 
-    def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:
+    def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:  # noqa: B027 (optional, not abstract)
         """Learn from the loss of each masked unit, float (B, U); most policies have nothing to learn."""
 
     def state_dict(self) -> dict[str, Tensor]:

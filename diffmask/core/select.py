@@ -15,8 +15,8 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
     The law is that of `numpy.random.choice(replace=False, p=weights)`: units are taken in the order of their keys
     `log(u) / weight` (Efraimidis and Spirakis 2006; the same as Gumbel top-k). The unit on the border of the budget is
     taken with the probability of the part that still fits, so the expected number of masked positions is exactly
-    `ratio` times the eligible ones. Units of weight zero come last. At least one unit is masked in every row that has an
-    eligible one.
+    `ratio` times the eligible ones. Units of weight zero come last. At least one unit is masked in every row that has
+    an eligible one.
 
     Args:
         weights: Relative preference of each unit; need not sum to one.

@@ -47,8 +47,8 @@ class Visits(Dataset):
 class MaskingCollator:
     """Pad, mask and corrupt: what `DataCollatorForLanguageModeling` does, with any masker.
 
-    Masks are a function of (seed, epoch, sample, unit), whatever the number of workers or the batch size. A schedule moves
-    once an epoch; masking in the training loop itself (see `diffmask.train`) moves it every step.
+    Masks are a function of (seed, epoch, sample, unit), whatever the number of workers or the batch size. A schedule
+    moves once an epoch; masking in the training loop itself (see `diffmask.train`) moves it every step.
 
     Attributes:
         adapter: How text is cut into units and corrupted.

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from diffmask.core.noise import BORDER, CORRUPT, SELECT, keys, uniforms
+
+LOW = 0xFFFFFFFF
+
+
+def draw(seed=0, step=0, samples=64, indices=512, stream=SELECT):
+    rows = torch.arange(samples)[:, None]
+    return uniforms(keys(seed, step, rows, stream=stream), torch.arange(indices)[None])
+
+
+def slow(seed, step, sample, index, stream):
+    """The same number in plain Python integers."""
+    golden = 0x9E3779B9
+
+    def scramble(x):
+        x = ((x ^ (x >> 16)) * 0x7FEB352D) & LOW
+        x = ((x ^ (x >> 15)) * 0x846CA68B) & LOW
+        return x ^ (x >> 16)
+
+    def mix(value, salt=0):
+        return scramble((value + (salt + 1) * golden) & LOW)
+
+    def word(value, key):
+        return scramble((value + golden) & LOW ^ key)
+
+    scalar = mix(seed & LOW) ^ mix((seed >> 32) & LOW, 1) ^ mix(step & LOW, 2) ^ mix(stream, 3)
+    low = word((sample >> 32) & LOW, word(sample & LOW, scalar))
+    high = word(low, mix(scalar, 4))
+    x = (low + index * golden) & LOW
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & LOW
+    x = x ^ (x >> 15) ^ high
+    x = (x * 0x846CA68B) & LOW
+    x = x ^ (x >> 16)
+    signed = x - (1 << 32) if x >> 31 else x
+    return (signed + 2**31 + (index + 0.5) / 2**20) / 2**32
+
+
+@pytest.mark.parametrize("sample", [0, 1, 77, 2**31, 2**40 + 3, 2**62])
+@pytest.mark.parametrize(("seed", "step", "stream"), [(0, 0, SELECT), (7, 3, BORDER), (-1, 2**31 + 5, CORRUPT)])
+def test_equals_the_slow_reference(seed, step, sample, stream):
+    got = uniforms(keys(seed, step, torch.tensor([[sample]]), stream=stream), torch.arange(5)[None])
+    assert got[0].tolist() == [slow(seed, step, sample, index, stream) for index in range(5)]
+
+
+def test_uniform_in_the_open_interval():
+    values = draw(samples=2000, indices=512).flatten().numpy()
+    assert values.min() > 0
+    assert values.max() < 1
+    assert stats.kstest(values, "uniform").pvalue > 0.01
+    counts = np.histogram(values, bins=1024, range=(0, 1))[0]
+    assert stats.chisquare(counts).pvalue > 0.01
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"step": 1}, {"stream": BORDER}, {"seed": 1 << 32}])
+def test_every_argument_gives_independent_numbers(change):
+    a, b = draw(samples=500), draw(samples=500, **change)
+    assert abs(np.corrcoef(a.flatten(), b.flatten())[0, 1]) < 4 / a.numel() ** 0.5
+    assert (a != b).all()
+
+
+@pytest.mark.parametrize("lag", [1, 2, 3, 64])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_neighbours_are_independent(axis, lag):
+    values = draw(samples=600)
+    a, b = values.narrow(axis, 0, values.shape[axis] - lag), values.narrow(axis, lag, values.shape[axis] - lag)
+    assert abs(np.corrcoef(a.flatten(), b.flatten())[0, 1]) < 4 / a.numel() ** 0.5
+
+
+def test_consecutive_steps_are_independent_at_one_place():
+    values = torch.stack([draw(step=step, samples=8, indices=16) for step in range(4000)]).flatten(1)  # (4000, 128)
+    correlation = np.corrcoef(values.numpy(), rowvar=False)
+    off = correlation[~np.eye(128, dtype=bool)]
+    assert np.abs(off).max() < 5.5 / 4000**0.5
+    lagged = [np.corrcoef(values[:-1, i], values[1:, i])[0, 1] for i in range(128)]
+    assert np.abs(lagged).max() < 4.5 / 4000**0.5
+
+
+def test_no_two_indices_of_a_sample_tie():
+    values = draw(samples=4, indices=200_000)
+    assert all(len(row.unique()) == 200_000 for row in values)
+
+
+def test_rows_may_be_taken_one_by_one():
+    rows, columns = torch.tensor([2, 0, 2]), torch.tensor([5, 1, 0])
+    full = draw(samples=3, indices=6)
+    some = uniforms(keys(0, 0, torch.arange(3), stream=SELECT).take(rows), columns)
+    assert torch.equal(some, full[rows, columns])
