@@ -15,9 +15,7 @@ WEIGHTS = [0.5, 0.25, 0.2, 0.05]
 
 def token_units(rows, length):
     ids = torch.arange(length).expand(rows, length)
-    return Units(
-        ids, torch.ones(rows, length, dtype=torch.bool), torch.arange(rows) if sample_ids is None else sample_ids
-    )
+    return Units(ids, torch.ones(rows, length, dtype=torch.bool), torch.arange(rows))
 
 
 def word_units(rows, length, seed=0):

@@ -1,0 +1,67 @@
+import math
+
+import pytest
+import torch
+
+from diffmask.core.masker import Masker, entropy
+from diffmask.core.policy import linear_weights, softmax_weights
+from diffmask.core.schedule import Constant, Linear
+from diffmask.core.units import Units
+from diffmask.policies.difference import Difference
+from diffmask.policies.uniform import Uniform
+
+TABLE = torch.tensor([0.0, 0.5, 1.0, 4.0])
+
+
+def units(rows=400, length=40):
+    types = torch.arange(length).remainder(4).expand(rows, length)
+    eligible = torch.ones(rows, length, dtype=torch.bool)
+    return Units(torch.arange(length).expand(rows, length), eligible, torch.arange(rows), types)
+
+
+def share(masked):
+    """Share of each type among the masked units."""
+    counts = masked.view(len(masked), -1, 4).sum((0, 1)).double()
+    return counts / counts.sum()
+
+
+def test_ratio_follows_its_schedule():
+    masker = Masker(Uniform(), ratio=Linear(0.4, 0.1))
+    realised = [masker(units(), step, 4).double().mean().item() for step in range(5)]
+    assert realised == pytest.approx([0.4, 0.325, 0.25, 0.175, 0.1], abs=2e-3)
+
+
+def test_difference_prefers_what_scores_high_and_strength_decides_how_much():
+    tilts = [share(Masker(Difference(TABLE), strength=Constant(s))(units(), 0, 1))[3] for s in (0.0, 0.5, 1.0)]
+    assert tilts[0] == pytest.approx(0.25, abs=0.02)
+    assert tilts[0] < tilts[1] < tilts[2]
+
+
+def test_weights_are_the_distribution_of_the_first_draw():
+    given = units(2, 4)
+    weights = Masker(Difference(TABLE), weighting=softmax_weights).weights(given, 0.0)
+    assert torch.allclose(weights, TABLE.softmax(0).expand(2, 4))
+    weights = Masker(Difference(TABLE), weighting=linear_weights, strength=Constant(0.5)).weights(given, 0.0)
+    assert torch.allclose(weights, (0.5 / 4 + 0.5 * TABLE / TABLE.sum()).expand(2, 4))
+
+
+def test_a_score_that_is_not_finite_is_an_error_only_where_eligible():
+    class Broken(Uniform):
+        def score(self, units):
+            return torch.full(units.eligible.shape, math.nan)
+
+    given = units(1, 4)
+    with pytest.raises(ValueError, match="Broken gave an eligible unit a score that is not finite"):
+        Masker(Broken())(given, 0, 1)
+    given.eligible.fill_(False)
+    assert not Masker(Broken())(given, 0, 1).any()
+
+
+def test_a_strength_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match=r"strength=1.5 is outside \[0, 1\]"):
+        Masker(Uniform(), strength=Constant(1.5))(units(1), 0, 1)
+
+
+def test_entropy_is_one_without_preference_and_zero_without_choice():
+    weights = torch.tensor([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
+    assert entropy(weights).tolist() == pytest.approx([1.0, 0.0, 1.0])

@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+from diffmask.core.units import Units
+
+IDS = torch.tensor([[-1, 0, 0, 1, 2, -1, -1], [0, 1, 1, 1, -1, -1, -1]])
+ELIGIBLE = torch.tensor([[True, False, True], [True, True, False]])
+
+
+def test_lengths_count_positions_of_eligible_units():
+    assert Units(IDS, ELIGIBLE, torch.arange(2)).lengths.tolist() == [[2, 0, 1], [1, 3, 0]]
+    counted = Units(IDS, ELIGIBLE, torch.arange(2), counts=torch.tensor([[2, 1, 1], [1, 3, 0]]))
+    assert counted.lengths.tolist() == [[2, 0, 1], [1, 3, 0]]
+
+
+def test_to_positions_spreads_a_mask_over_positions():
+    units = Units(IDS, ELIGIBLE, torch.arange(2))
+    masked = torch.tensor([[True, False, False], [False, True, False]])
+    expected = [[int(i) >= 0 and bool(masked[row, i]) for i in ids] for row, ids in enumerate(IDS)]
+    assert units.to_positions(masked).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_ids": torch.arange(3)}, r"sample_ids has shape \(3,\)"),
+        ({"types": torch.zeros(2, 4)}, r"types has shape \(2, 4\); with eligible \(2, 3\) it must be \(2, 3\)"),
+        ({"unit_ids": IDS[:1]}, r"unit_ids has shape \(1, 7\); it must be \(2, L\)"),
+        ({"eligible": ELIGIBLE.long()}, "eligible is torch.int64; it must be torch.bool"),
+        ({"scores": torch.zeros(2, 3, device="meta")}, r"several devices \(cpu, meta\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Units(**({"unit_ids": IDS, "eligible": ELIGIBLE, "sample_ids": torch.arange(2)} | change))
