@@ -1,0 +1,174 @@
+"""A corpus: files, folders, globs and datasets on disk, read as one stream of documents.
+
+    for document in read_documents(["papers/", "notes.jsonl.gz"]):
+        print(document.source, document.number, document.text)
+
+A line of a `.txt` is a document, and so is a row of the other formats; blank ones are skipped.
+"""
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from diffmask.core.errors import InputError
+from diffmask.text.blocks import BLOCK_BYTES, Block
+from diffmask.text.lines import parse_block, read_json, read_plain
+from diffmask.text.streams import COMPRESSIONS, split_suffix
+from diffmask.text.tables import is_dataset, read_csv, read_dataset, read_parquet
+
+READERS = {
+    ".txt": read_plain,
+    ".jsonl": read_json,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+}
+FORMATS = f"{', '.join(READERS)}, each also with {' or '.join(COMPRESSIONS)}"
+_HASH_BYTES = 1 << 20
+
+Sources = str | Path | Sequence[str | Path]
+
+
+class Document(NamedTuple):
+    """A text with its identity, which depends on the corpus only and not on how it is read."""
+
+    text: str
+    source: str
+    """Path of the file, or of the folder of a dataset."""
+    number: int
+    """Its line or row in the source, from 1."""
+    source_index: int
+    """Place of the source in `list_files`."""
+
+
+def list_files(sources: Sources) -> list[Path]:
+    """Return the files (and dataset folders) that sources name, in a fixed order, each once.
+
+    A source is a file, a folder (read with its subfolders, in order of names; hidden files and unknown formats are
+    left out), a glob, or a folder made by `save_to_disk` of Hugging Face datasets.
+    """
+    sources = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not sources:
+        raise InputError("no corpus was given; name at least one file, folder or glob")
+    once: dict[str, Path] = {}
+    for source in sources:
+        for path in _expand(source):
+            once.setdefault(os.path.realpath(path), path)
+    return list(once.values())
+
+
+def read_documents(sources: Sources, column: str | None = None) -> Iterator[Document]:
+    """Return the documents of a corpus one after the other; memory does not grow with it.
+
+    Args:
+        sources: See `list_files`.
+        column: Name of the text column; None finds a well-known name (text, content, sentence, ...) or the only column
+            of text.
+
+    Raises:
+        InputError: A source cannot be read; the message says which, where and what to do.
+    """
+    files = list_files(sources)
+    check_column(files, column)
+    return _documents(files, column)
+
+
+def _documents(files: list[Path], column: str | None) -> Iterator[Document]:
+    for index, path in enumerate(files):
+        num_texts = 0
+        for block in read_blocks(path, column):
+            for number, text in parse_block(block):
+                yield Document(text, block.path, number, index)
+                num_texts += 1
+        if num_texts == 0:
+            refuse_without_text(path)
+
+
+def read_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one file of `list_files` in blocks of about `block_bytes`, for `lines.parse_block`."""
+    reader = read_dataset if path.is_dir() else READERS[split_suffix(path)[0]]
+    return reader(path, column, block_bytes)
+
+
+def check_column(files: Sequence[Path], column: str | None) -> None:
+    """Refuse a column that no file could have."""
+    if column is not None and all(split_suffix(path)[0] == ".txt" for path in files):
+        raise InputError(f"column {column!r} was given, but plain text has no columns ({files[0]}); leave it out")
+
+
+def refuse_without_text(path: Path | str) -> None:
+    """Raise the error for a source in which no document was found."""
+    raise InputError(f"{path} has no text in it, only blank lines or rows; remove it from the corpus or fill it")
+
+
+def describe_sources(sources: Sources) -> list[dict[str, Any]]:
+    """Return path, bytes and sha256 of every file, for records of how something was made."""
+    described = []
+    for path in list_files(sources):
+        sha256, num_bytes = _hash(path)
+        described.append({"path": str(path), "bytes": num_bytes, "sha256": sha256})
+    return described
+
+
+def hash_sources(sources: Sources) -> str:
+    """Return one sha256 of a corpus: of the content, format and order of its files, not of their names."""
+    digest = hashlib.sha256()
+    for path in list_files(sources):
+        digest.update(f"{''.join(split_suffix(path))} {_hash(path)[0]}\n".encode())
+    return digest.hexdigest()
+
+
+def _expand(source: str | Path) -> list[Path]:
+    path = Path(source)
+    if path.is_dir():
+        found = _walk(path)
+        if not found:
+            raise InputError(f"folder {path} has no corpus file; looked for {FORMATS}")
+        return found
+    if path.is_file():
+        if not _is_known(path):
+            raise InputError(f"{path} has an unknown format; allowed: {FORMATS}; rename or convert it")
+        return [path]
+    if path.exists():
+        raise InputError(f"{path} is not a file or folder; write its content to a file first")
+    if not glob.has_magic(str(source)):
+        raise InputError(f"{path} does not exist; check the path")
+    matches = sorted(Path(match) for match in glob.glob(str(source), recursive=True))
+    found = [file for match in matches for file in (_walk(match) if match.is_dir() else [match]) if _is_known(file)]
+    if not found:
+        raise InputError(f"no corpus file matches {source}; allowed: {FORMATS}")
+    return found
+
+
+def _walk(folder: Path) -> list[Path]:
+    if is_dataset(folder):
+        return [folder]
+    found: list[Path] = []
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith((".", "_")):
+            continue
+        if child.is_dir():
+            # a link to a folder above would never end
+            found += [] if folder.resolve().is_relative_to(child.resolve()) else _walk(child)
+        elif child.is_file() and _is_known(child):
+            found.append(child)
+    return found
+
+
+def _is_known(path: Path) -> bool:
+    return path.is_dir() or split_suffix(path)[0] in READERS
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    """Return sha256 and size of a file, or of the tables of a dataset folder."""
+    digest, num_bytes = hashlib.sha256(), 0
+    for file in sorted(path.rglob("*.arrow")) if path.is_dir() else [path]:
+        with file.open("rb") as content:
+            while chunk := content.read(_HASH_BYTES):
+                digest.update(chunk)
+                num_bytes += len(chunk)
+    return digest.hexdigest(), num_bytes

@@ -1,0 +1,107 @@
+"""Corpus files of rows: comma- and tab-separated values, Parquet, and Hugging Face datasets on disk."""
+
+import csv
+import io
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffmask.core.errors import InputError
+from diffmask.text.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, shown
+from diffmask.text.lines import decode_lines, read_plain
+from diffmask.text.streams import open_seekable, split_suffix
+
+_BATCH_ROWS = 256
+
+
+def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read comma-, semicolon- or tab-separated values with a header; a quoted field may span lines."""
+    progress = 0.0
+
+    def lines() -> Iterator[str]:
+        nonlocal progress
+        for block in read_plain(path):
+            progress = block.progress
+            yield from io.StringIO("\n".join(decode_lines(block)), newline="")
+
+    csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
+    source = lines()
+    first = next((line for line in source if line.strip()), "")
+    rows = csv.reader(itertools.chain([first], source), delimiter=_delimiter(path, first), strict=True)
+    try:
+        header = next(rows, [])
+        if header:
+            place = header.index(choose_column(path, header, header, column))
+            texts = (_field(path, row, place, header, rows.line_num) for row in rows)
+            yield from pack(path, texts, block_bytes, lambda _: progress)
+    except csv.Error as error:
+        raise InputError(f"{path}: line {rows.line_num} is not a row of values ({error}); check its quotes") from error
+
+
+def _delimiter(path: Path, header: str) -> str:
+    if split_suffix(path)[0] == ".tsv":
+        return "\t"
+    return next((char for char in ",;\t" if char in header), ",")
+
+
+def _field(path: Path, row: list[str], place: int, header: list[str], line: int) -> str:
+    if row and len(row) != len(header):
+        remedy = "put quotes around a value that holds the separator"
+        raise InputError(f"{path}: line {line} has {len(row)} values, the header has {len(header)}; {remedy}")
+    return row[place] if row else ""
+
+
+def read_parquet(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a Parquet file, a few rows at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    with open_seekable(path) as content:
+        try:
+            table = parquet.ParquetFile(content, buffer_size=1 << 20)
+            known = _text_column(path, table.schema_arrow, column)
+            batches = table.iter_batches(_BATCH_ROWS, columns=[known])
+            texts = (text for batch in batches for text in batch.column(0).to_pylist())
+            num_rows = max(1, table.metadata.num_rows)
+            yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / num_rows)
+        except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
+
+
+def _text_column(path: Path, schema, wanted: str | None) -> str:
+    """Return the text column of an Arrow schema."""
+    from pyarrow import types
+
+    def is_text(kind) -> bool:
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+    text_names = [field.name for field in schema if is_text(field.type)]
+    known = choose_column(path, schema.names, text_names, wanted)
+    if known not in text_names:
+        kind = schema.field(known).type
+        raise InputError(f"{path}: column {known!r} must hold text, not {kind}; its text columns: {listed(text_names)}")
+    return known
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tell whether a folder was made by `save_to_disk` of Hugging Face datasets."""
+    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+
+
+def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a Hugging Face dataset on disk, a few rows at a time."""
+    import datasets
+
+    try:
+        dataset = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a readable dataset folder: {shown(str(error))}") from error
+    if isinstance(dataset, datasets.DatasetDict):
+        names = sorted(dataset)
+        raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
+    known = _text_column(path, dataset.features.arrow_schema, column)
+    batches = dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS)
+    texts = (text for batch in batches for text in batch.column(0).to_pylist())
+    yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
