@@ -134,9 +134,12 @@ def split_words(text: str) -> list[str]:
     return spaced.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass").lower().split()
 
 
-def count_words(texts: Iterable[str]) -> Counter:
-    """Return how often each type occurs in the texts, which are read once and not kept."""
-    counts: Counter[str] = Counter()
+def count_words(texts: Iterable[str], counts: Counter[str] | None = None) -> Counter[str]:
+    """Return how often each type occurs in the texts, which are read once and not kept.
+
+    Counts that are given are added to, and returned.
+    """
+    counts = Counter() if counts is None else counts
     batch: list[str] = []
     num_chars = 0
     for text in texts:
