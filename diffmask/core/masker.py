@@ -38,9 +38,12 @@ class Masker:
         Raises:
             ValueError: If an eligible unit has a score that is not finite, or a schedule leaves [0, 1].
         """
-        progress = step / num_steps
-        weights = self.weights(units, progress)
-        return select(weights, units, self.ratio(progress), seed=self.seed, step=step, uniform=self.uniform)
+        return self.draw(self.weights(units, step / num_steps), units, step, num_steps)
+
+    def draw(self, weights: Weights, units: Units, step: int, num_steps: int) -> UnitMask:
+        """Return a mask for weights that are known already."""
+        ratio = self.ratio(step / num_steps)
+        return select(weights, units, ratio, seed=self.seed, step=step, uniform=self.uniform)
 
     def weights(self, units: Units, progress: float) -> Weights:
         """Return the probability of each unit to be drawn first; every row sums to one where a unit is eligible."""
@@ -56,8 +59,7 @@ class Masker:
         return mix(self.weighting(scores, units.eligible), units.eligible, strength)
 
 
-def entropy(weights: Weights) -> Tensor:
+def entropy(weights: Weights, eligible: UnitMask) -> Tensor:
     """Return each row's entropy over that of a uniform choice, float (B,), in [0, 1]; 1 = no preference at all."""
-    count = (weights > 0).sum(1).clamp_min(2)
     nats = -(weights * weights.clamp_min(torch.finfo(weights.dtype).tiny).log()).sum(1)
-    return nats / count.log()
+    return nats / eligible.sum(1).clamp_min(2).log()

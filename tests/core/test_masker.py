@@ -64,4 +64,4 @@ def test_a_strength_outside_its_range_is_refused():
 
 def test_entropy_is_one_without_preference_and_zero_without_choice():
     weights = torch.tensor([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
-    assert entropy(weights).tolist() == pytest.approx([1.0, 0.0, 1.0])
+    assert entropy(weights, torch.ones(3, 4, dtype=torch.bool)).tolist() == pytest.approx([1.0, 0.0, 0.5])

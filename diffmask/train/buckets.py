@@ -1,0 +1,49 @@
+"""The order of training rows: random, with rows of similar length in one step, and a function of seed and epoch."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import Sampler
+
+POOL = 50
+"""Steps that are shuffled together before they are sorted by length."""
+
+
+class BucketSampler(Sampler[int]):
+    """Shuffle rows so that those of one optimiser step have similar lengths and padding is rare.
+
+    The order depends on the seed, the epoch and the number of rows in a step; not on how a step is divided into
+    micro-batches or over ranks. The last, smaller step stays last.
+
+    Args:
+        lengths: Length of each row.
+        rows_per_step: Rows of one optimiser step, over all ranks and micro-batches.
+        seed: Seed of the order.
+    """
+
+    def __init__(self, lengths: Sequence[int], rows_per_step: int, seed: int):
+        self._lengths = torch.as_tensor(lengths)
+        self._rows_per_step = rows_per_step
+        self._seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch is read next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield each row once."""
+        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.epoch) & 0x7FFFFFFFFFFFFFFF)
+        order = torch.randperm(len(self), generator=generator)
+        full = len(order) - len(order) % self._rows_per_step
+        steps = []
+        for pool in order[:full].split(POOL * self._rows_per_step):
+            by_length = pool[self._lengths[pool].argsort(stable=True)]
+            steps += by_length.split(self._rows_per_step)
+        for index in torch.randperm(len(steps), generator=generator).tolist():
+            yield from steps[index].tolist()
+        yield from order[full:].tolist()

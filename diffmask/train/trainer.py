@@ -1,0 +1,262 @@
+"""The Hugging Face Trainer with masks drawn on the device, in the training process, at the step they are for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
+from diffmask.core.types import UnitMask
+from diffmask.core.units import Units
+from diffmask.train.buckets import BucketSampler
+from diffmask.train.callbacks import POLICY_FILE, EpochOrder, PolicyState
+from diffmask.train.checkpoints import last_checkpoint
+from diffmask.train.meter import Meter
+from diffmask.train.optimizer import parameter_groups
+
+Batch = Mapping[str, Any]
+
+
+class Adapter(Protocol):
+    """What a trainer needs of a modality; `diffmask.text.adapter.TextAdapter` is one."""
+
+    def pad(self, rows: Sequence[Mapping[str, Any]], /) -> Batch:
+        """Make a batch of rows."""
+
+    def units(self, batch: Batch) -> Units:
+        """Cut a batch into units."""
+
+    def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Any]:
+        """Return the model's inputs, with labels."""
+
+    def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
+        """Return the loss of each masked position, row by row, float (N,)."""
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How a run masks.
+
+    Attributes:
+        adapter: The modality.
+        masker: Masks of training.
+        evaluation: Masks of evaluation: one fixed draw, the same for every policy that is compared.
+        domain_types: Which types of the type table are the domain's own, bool (V,); evaluation reports their loss
+            separately.
+        layer_decay: Factor of the learning rate from each layer to the one below it; 1 trains all layers alike.
+    """
+
+    adapter: Adapter
+    masker: Masker
+    evaluation: Masker
+    domain_types: Tensor | None = None
+    layer_decay: float = 1.0
+
+
+class MaskedTrainer(Trainer):
+    """Continue the pretraining of a model, with the masks of a masker.
+
+    Everything else is the Trainer that people know: mixed precision, accumulation, checkpoints, torchrun, loggers. The
+    loss is the sum over all masked positions of an optimiser step, on all ranks, over their number; so one batch of
+    eight rows, two of four and two ranks of four give the same gradient.
+
+    Args:
+        model: A pretrained model with the head that is trained.
+        args: Settings of the Trainer.
+        masking: How to mask.
+        train_dataset: Rows for `masking.adapter`.
+        eval_dataset: Rows for evaluation.
+        lengths: Length of each training row; rows of similar length then share a batch.
+        callbacks: As for the Trainer.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        masking: Masking,
+        train_dataset: Dataset,
+        eval_dataset: Dataset | None = None,
+        lengths: Sequence[int] | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+    ):
+        self.masking = masking
+        self.meter = Meter(masking.domain_types)
+        self._sampler = self._bucket_sampler(args, lengths) if lengths is not None else None
+        state = [PolicyState(masking.masker.policy)]
+        order = [EpochOrder(self._sampler)] if self._sampler is not None else []
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=masking.adapter.pad,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            callbacks=[*state, *order, *callbacks],
+        )
+        # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
+        self.loss_is_scaled_for_ga = True
+
+    @staticmethod
+    def _bucket_sampler(args: TrainingArguments, lengths: Sequence[int]) -> BucketSampler:
+        rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        seed = args.data_seed if args.data_seed is not None else args.seed
+        return BucketSampler(lengths, rows_per_step, seed)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        return self._sampler if self._sampler is not None else super()._get_train_sampler(train_dataset)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Create the optimizer with a learning rate per layer where `layer_decay` asks for it."""
+        if self.masking.layer_decay == 1.0 or self.optimizer is not None:
+            return super().create_optimizer(model)
+        trained = self.model if model is None else model
+        kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+        decayed = set(self.get_decay_parameter_names(trained))
+        groups = parameter_groups(
+            trained, decayed, self.args.learning_rate, self.args.weight_decay, self.masking.layer_decay
+        )
+        self.optimizer = kind(groups, **settings)
+        return self.optimizer
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
+    ) -> tuple[list, Tensor | int | None]:
+        """Collect the batches of one optimiser step, mask them at that step, and count what is masked on all ranks.
+
+        The Trainer calls this before `on_step_begin`, so `state.global_step` here is the step that the masks are for.
+        """
+        batches = [self._mask(batch) for batch in islice(epoch_iterator, num_batches)]
+        count = sum((batch["masked_positions"] for batch in batches), torch.zeros((), device=device))
+        return batches, self.accelerator.gather(count).sum().clamp_min(1)
+
+    def _mask(self, batch: Batch) -> dict[str, Any]:
+        batch = self._prepare_input(batch)
+        step, num_steps = self.state.global_step, self.state.max_steps
+        adapter, masker = self.masking.adapter, self.masking.masker
+        units = adapter.units(batch)
+        weights = masker.weights(units, step / num_steps)
+        masked = masker.draw(weights, units, step, num_steps)
+        self.meter.add(units, masked, weights, masker.strength(step / num_steps))
+        inputs = adapter.corrupt(batch, units, masked, step)
+        return {**inputs, "units": units, "masked": masked, "masked_positions": (units.lengths * masked).sum()}
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Run one micro-batch; stop, before the weights are touched, where the loss is not a number."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
+            raise InputError(
+                f"the loss is {loss.item()} at step {self.state.global_step}, in the batch of samples {rows}; "
+                f"{self._last_checkpoint()}; lower training.learning_rate, or use precision bf16 or fp32"
+            )
+        return loss
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        # with fp16 the scaler meets infinite gradients as a matter of course, and skips the step
+        if norm is not None and self.accelerator.scaler is None and not torch.isfinite(torch.as_tensor(norm)):
+            raise InputError(
+                f"the gradient's norm is {float(norm)} at step {self.state.global_step}; {self._last_checkpoint()}; "
+                "lower training.learning_rate, or use precision bf16 or fp32"
+            )
+        return norm
+
+    def _last_checkpoint(self) -> str:
+        assert self.args.output_dir is not None
+        found = last_checkpoint(Path(self.args.output_dir))
+        return f"the last good checkpoint is {found}" if found else "no checkpoint was written yet"
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        learned = Path(resume_from_checkpoint) / POLICY_FILE
+        self.masking.masker.policy.load_state_dict(load_file(learned) if learned.exists() else {})
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Return the part of the step's mean loss that this micro-batch contributes.
+
+        DistributedDataParallel averages gradients over ranks, hence the factor.
+        """
+        assert not return_outputs, "masks are drawn in get_batch_samples and evaluation_loop; there are no outputs"
+        units, masked = inputs.pop("units"), inputs.pop("masked")
+        inputs.pop("masked_positions")
+        losses = self.masking.adapter.losses(model, inputs)
+        self.masking.masker.policy.observe(units, masked, _by_unit(losses.detach(), units, masked))
+        return losses.sum() * self.accelerator.num_processes / num_items_in_batch
+
+    @torch.no_grad()
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Return the mean loss per masked position, on all words and on the domain's, under the evaluation's masks."""
+        model = self.model
+        was_training = model.training
+        model.eval()
+        totals = torch.zeros(4, dtype=torch.float64, device=self.args.device)
+        num_rows = 0
+        for batch in dataloader:
+            rows = self.accelerator.gather_for_metrics(self._evaluate_rows(model, self._prepare_input(batch)))
+            totals += rows.sum(0)
+            num_rows += len(rows)
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        model.train(was_training)
+        loss, count, domain_loss, domain_count = totals.tolist()
+        metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1), f"{metric_key_prefix}_masked": int(count)}
+        if self.masking.domain_types is not None:
+            metrics[f"{metric_key_prefix}_loss_domain"] = domain_loss / max(domain_count, 1)
+            metrics[f"{metric_key_prefix}_masked_domain"] = int(domain_count)
+        return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=num_rows)
+
+    def _evaluate_rows(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return loss and number of masked positions per row, of all words and of the domain's, float64 (B, 4)."""
+        adapter = self.masking.adapter
+        units = adapter.units(batch)
+        masked = self.masking.evaluation(units, 0, 1)
+        inputs = adapter.corrupt(batch, units, masked, 0)
+        with self.compute_loss_context_manager():
+            losses = _by_unit(adapter.losses(model, inputs), units, masked).double()
+        lengths = units.lengths * masked
+        columns = [losses * lengths, lengths]
+        domain = self.meter.is_domain(units)
+        return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with what was masked since the last time."""
+        if "loss" in logs:
+            logs.update(self.meter.read())
+        super().log(logs, start_time)
+
+
+def _by_unit(losses: Tensor, units: Units, masked: UnitMask) -> Tensor:
+    """Return the mean loss over the positions of each masked unit, float (B, U), zero elsewhere.
+
+    Args:
+        losses: Loss of each masked position, row by row.
+        units: The batch's units.
+        masked: Which are masked.
+    """
+    rows, columns = units.to_positions(masked).nonzero(as_tuple=True)
+    sums = torch.zeros(masked.shape, device=losses.device, dtype=losses.dtype)
+    sums.index_put_((rows, units.unit_ids[rows, columns]), losses, accumulate=True)
+    return sums / units.lengths.clamp_min(1).to(sums)

@@ -1,0 +1,65 @@
+"""A trainer on a tiny BERT that remembers what it masked."""
+
+import torch
+from tiny import tiny_model, tiny_rows, tiny_tokenizer
+from transformers import TrainingArguments
+
+from diffmask.core.masker import Masker
+from diffmask.core.schedule import Constant, Linear
+from diffmask.policies.difference import Difference
+from diffmask.policies.uniform import Uniform
+from diffmask.text.adapter import text_adapter
+from diffmask.train.trainer import MaskedTrainer, Masking
+
+TYPE_SCORES = torch.tensor([0.0, 0.3, -1.0, 2.0, 0.1, -0.5])
+
+
+class Recorder:
+    """An adapter that also notes each sample's masked positions and inputs, by step."""
+
+    def __init__(self, adapter):
+        self._adapter = adapter
+        self.seen = {}
+        self.pad, self.units, self.losses = adapter.pad, adapter.units, adapter.losses
+
+    def corrupt(self, batch, units, masked, step):
+        inputs = self._adapter.corrupt(batch, units, masked, step)
+        for row, sample in enumerate(units.sample_ids.tolist()):
+            length = int(batch["attention_mask"][row].sum())
+            self.seen[step, sample] = (
+                inputs["input_ids"][row, :length].tolist(),
+                inputs["labels"][row, :length].tolist(),
+            )
+        return inputs
+
+
+def make_trainer(folder, *, model=None, rows=None, units="word", policy=None, bucketed=True, num_rows=24, **settings):
+    defaults = {
+        "per_device_train_batch_size": 8,
+        "max_steps": 6,
+        "learning_rate": 1e-3,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "use_cpu": True,
+        "seed": 3,
+        "logging_nan_inf_filter": False,
+        "label_names": ["labels"],
+    }
+    args = TrainingArguments(output_dir=str(folder), **(defaults | settings))
+    rows = tiny_rows(num_rows) if rows is None else rows
+    adapter = Recorder(text_adapter(tiny_tokenizer(), units, seed=5))
+    masking = Masking(
+        adapter,
+        Masker(policy or Difference(TYPE_SCORES), ratio=Linear(0.4, 0.2), strength=Constant(0.8), seed=5),
+        Masker(Uniform(), ratio=Constant(0.2), seed=11),
+        torch.tensor([True, False, False, True, False, False]),
+    )
+    lengths = [len(row["input_ids"]) for row in rows] if bucketed else None
+    return MaskedTrainer(model or tiny_model(), args, masking, rows, rows[:10], lengths)
+
+
+def steps(trainer, key):
+    return [entry[key] for entry in trainer.state.log_history if key in entry]
