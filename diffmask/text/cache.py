@@ -1,0 +1,129 @@
+"""A cache of Arrow files that may be shared, interrupted and damaged: what is found is checked, what is not is made."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffmask.core.errors import InputError
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CHUNK_BYTES = 1 << 20
+
+Record = dict[str, Any]
+Write = Callable[["pyarrow.RecordBatch"], None]
+
+logger = logging.getLogger(__name__)
+
+
+def load_or_make(
+    folder: Path, name: str, schema: "pyarrow.Schema", fill: Callable[[Write], Record]
+) -> tuple["datasets.Dataset", Record]:
+    """Return the dataset of a name, made if it is not there.
+
+    A run that finds another one making the same dataset waits for it. A file appears when it is complete; a checksum
+    tells whether it still is, and a damaged one is made again.
+
+    Args:
+        folder: Where the files are kept; created where missing.
+        name: Tells the content: the same name is the same content.
+        schema: Columns of the dataset.
+        fill: Makes the content: it is given a function that writes a batch of rows, and returns a record to keep.
+
+    Raises:
+        InputError: The folder cannot be written, or the disk is full; no part of a file is left.
+    """
+    import datasets
+
+    path = folder / f"{name}.arrow"
+    with _locked(folder, name):
+        record = _read_record(path)
+        if record is None:
+            for left_over in folder.glob(f".{name}.*.partial"):
+                left_over.unlink()  # of a run that was killed: we hold the lock
+            record = _make(path, schema, fill)
+        else:
+            logger.info("found %s", path)
+    return datasets.Dataset.from_file(str(path)), record
+
+
+def _make(path: Path, schema: "pyarrow.Schema", fill: Callable[[Write], Record]) -> Record:
+    import pyarrow
+
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
+    record_partial = partial.with_suffix(".json.partial")
+    try:
+        with _disk_errors(path.parent), partial.open("wb") as file:
+            stream = pyarrow.ipc.new_stream(file, schema)
+            record = fill(stream.write_batch)
+            stream.close()
+        with _disk_errors(path.parent):
+            check = {"num_bytes": partial.stat().st_size, "crc32": _checksum(partial)}
+            record_partial.write_text(json.dumps({"check": check, "record": record}, indent=1))
+            os.replace(partial, path)
+            os.replace(record_partial, path.with_suffix(".json"))
+    finally:
+        partial.unlink(missing_ok=True)
+        record_partial.unlink(missing_ok=True)
+    return record
+
+
+def _read_record(path: Path) -> Record | None:
+    """Return the record of a file that is complete and undamaged."""
+    beside = path.with_suffix(".json")
+    if not path.is_file() or not beside.is_file():
+        return None
+    try:
+        content = json.loads(beside.read_bytes())
+        check, record = content["check"], content["record"]
+        if check == {"num_bytes": path.stat().st_size, "crc32": _checksum(path)}:
+            return record
+    except (ValueError, KeyError, TypeError):
+        pass  # a damaged record is told below
+    logger.warning("%s is damaged and is made again", path)
+    return None
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a name; the system gives it back when a process dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f"{name}.lock").open("w")
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        reason = "is not a folder" if not isinstance(error, PermissionError) else "may not be written"
+        raise InputError(f"the cache folder {folder} {reason}; name another one") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise InputError(
+            f"the disk is full ({error.strerror}) while writing to the cache folder {folder}; "
+            "free space or name another folder"
+        ) from error
