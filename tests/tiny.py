@@ -19,7 +19,8 @@ from transformers import (
 )
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = "the of a in kinase protein cell binds inhibits rat dose blood was found to we".split()
+WORDS = ["the", "of", "a", "in", "kinase", "protein", "cell", "binds", "inhibits", "rat", "dose", "blood", "was"]
+WORDS += ["found", "to", "we"]
 PIECES = ["kin", "##ase", "##s", "phos", "##pho", "##ryl", "##ation", ",", "."]
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 

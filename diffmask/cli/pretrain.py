@@ -1,0 +1,79 @@
+"""The command `diffmask pretrain CONFIG [key=value ...]`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+DESCRIPTION = """\
+Continue the pretraining of a masked language model on your text, as a YAML file says.
+
+The folder `output` receives checkpoints, log.jsonl, TensorBoard logs and, at the end, model/: an ordinary folder for
+AutoModelForMaskedLM.from_pretrained, with a card that records how it was made. Ctrl-C finishes the step and writes a
+checkpoint; the same command with --resume goes on from there, and gives the weights that an uninterrupted run gives."""
+
+EPILOG = """\
+the shortest config:
+  model: bert-base-uncased          # or a folder, or `minilm`
+  output: runs/chemistry
+  data:
+    train: [papers.txt]
+  masking:
+    policy: difference              # or uniform
+    anchors: anchors/               # made by `diffmask anchors`
+  training:
+    steps: 2000
+
+examples:
+  diffmask pretrain chemistry.yaml
+  diffmask pretrain chemistry.yaml masking.policy=uniform output=runs/random
+  diffmask pretrain chemistry.yaml masking.ratio='{schedule: cosine, start: 0.3, end: 0.02}'
+  diffmask pretrain chemistry.yaml --resume
+  torchrun --nproc_per_node 8 -m diffmask pretrain chemistry.yaml
+
+All settings with their meaning: diffmask pretrain --settings"""
+
+
+def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "pretrain",
+        help="continue a model's pretraining",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=formatter,
+    )
+    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of this run")
+    parser.add_argument("--overwrite", action="store_true", help="delete what stands in the output folder")
+    parser.add_argument("--settings", action="store_true", help="list every setting with its default, and stop")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from diffmask.config import ConfigError, describe_settings, read_config
+
+    if args.settings:
+        print(describe_settings())
+        return 0
+    if args.config is None:
+        raise ConfigError("no config was given; write `diffmask pretrain CONFIG.yaml` (see `diffmask pretrain --help`)")
+    config = read_config(args.config, args.overrides)
+
+    import transformers
+
+    from diffmask.pretrain import pretrain
+
+    transformers.logging.set_verbosity_error()
+    outcome = pretrain(config, resume=args.resume, overwrite=args.overwrite, progress=sys.stderr.isatty())
+    if outcome.interrupted:
+        print(
+            f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume goes on", file=sys.stderr
+        )
+        return 130
+    for name, value in outcome.metrics.items():
+        if name.startswith("eval_loss"):
+            print(f"{name:20} {value:.4f}")
+    print(f"model: {outcome.model}")
+    return 0

@@ -1,0 +1,27 @@
+"""Settings of a run, as small frozen dataclasses; imports nothing of ours."""
+
+from diffmask.config.read import ConfigError, from_mapping, read_config
+from diffmask.config.settings import (
+    DataConfig,
+    HeadConfig,
+    MaskingConfig,
+    PretrainConfig,
+    ScheduleConfig,
+    TrainingConfig,
+    describe_settings,
+    to_mapping,
+)
+
+__all__ = [
+    "ConfigError",
+    "DataConfig",
+    "HeadConfig",
+    "MaskingConfig",
+    "PretrainConfig",
+    "ScheduleConfig",
+    "TrainingConfig",
+    "describe_settings",
+    "from_mapping",
+    "read_config",
+    "to_mapping",
+]

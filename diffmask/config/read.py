@@ -1,0 +1,109 @@
+"""Reading settings from YAML: an unknown key is an error, and so is a value of the wrong kind."""
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffmask.config.settings import PretrainConfig, ScheduleConfig
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used: one sentence with what was given, what is allowed and what to do."""
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """Read a YAML file and apply `key.key=value` overrides; values are YAML too.
+
+    Raises:
+        ConfigError: For a file that is no YAML mapping, an unknown key (the nearest known one is named), a value of the
+            wrong kind, or a required key that is missing.
+    """
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not a YAML file ({detail}); write `key: value` lines") from error
+    if not isinstance(given, dict):
+        raise ConfigError(
+            f"{path} holds {_kind(given)}, not settings; write `key: value` lines such as `model: minilm`"
+        )
+    for override in overrides:
+        _override(given, override)
+    return from_mapping(PretrainConfig, given)
+
+
+def from_mapping(kind: type, given: Mapping[str, Any], where: str = "") -> Any:
+    """Return the dataclass `kind` filled from a mapping, checked key by key; `where` is its place, e.g. `data.`."""
+    known = {each.name: each for each in fields(kind)}
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+            raise ConfigError(
+                f"unknown setting `{where}{key}`; did you mean `{where}{near[0]}`? (known here: {', '.join(known)})"
+            )
+    missing = [
+        name
+        for name, each in known.items()
+        if name not in given and each.default is MISSING and each.default_factory is MISSING
+    ]
+    if missing:
+        raise ConfigError(
+            f"the setting `{where}{missing[0]}` is missing; add it to the config, or as {where}{missing[0]}=..."
+        )
+    hints = typing.get_type_hints(kind)
+    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in given.items()})
+
+
+def _override(given: dict, override: str) -> None:
+    path, found, text = override.partition("=")
+    if not found:
+        raise ConfigError(f"{override!r} is not an override; write key=value, such as training.steps=200")
+    *parents, last = path.split(".")
+    for parent in parents:
+        inner = given.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            inner = given[parent] = {"start": inner}  # a plain number, which stands for a constant schedule
+        given = inner
+    given[last] = yaml.safe_load(text)
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """Return `value` as the kind that `hint` asks for."""
+    if is_dataclass(hint):
+        if hint is ScheduleConfig and isinstance(value, int | float) and not isinstance(value, bool):
+            return ScheduleConfig(start=float(value))
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"`{where}` is {_kind(value)}; it must be a group of settings")
+        return from_mapping(typing.cast(type, hint), value, where + ".")
+    if isinstance(hint, types.UnionType):
+        return None if value is None else _value(typing.get_args(hint)[0], value, where)
+    if typing.get_origin(hint) is tuple:
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
+            raise ConfigError(f"`{where}` is {_kind(value)}; it must be a path or a list of paths")
+        return tuple(values)
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: type, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-4 as text
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+        raise ConfigError(f"`{where}` is {_kind(value)}; it must be {names[hint]}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "empty" if value is None else repr(value)

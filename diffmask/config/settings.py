@@ -1,0 +1,178 @@
+"""The settings of a pretraining run; the text under each field is its documentation."""
+
+import ast
+import inspect
+import typing
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from itertools import pairwise
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """A value over training. In YAML a plain number stands for a constant."""
+
+    schedule: str = "constant"
+    """constant, linear or cosine."""
+    start: float = 0.15
+    """Value at the start; the value throughout where the schedule is constant."""
+    end: float | None = None
+    """Value at the end, for every schedule but constant."""
+    floor: float | None = None
+    """The schedule never falls under this; by default 0.02 for the ratio and 0 for the strength."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is read, and how it is cut into rows."""
+
+    train: tuple[str, ...]
+    """Files, folders or globs of .txt, .jsonl, .csv, .parquet (.gz, .zst too), or a saved Hugging Face data set."""
+    eval: tuple[str, ...] = ()
+    """Held-out text for the evaluation; without it a share of the training rows is held out."""
+    eval_share: float = 0.05
+    """Share of rows that is held out where `eval` is not given."""
+    column: str | None = None
+    """Column of the text, where a table has several."""
+    max_length: int = 128
+    """Tokens of a row, special tokens included; longer documents become several rows."""
+    overlap: int = 0
+    """Tokens that neighbouring rows of one document share."""
+    streaming: bool = False
+    """Tokenise while training instead of once beforehand; then `data.eval` and `training.steps` must be given."""
+    num_processes: int = 2
+    """Processes that tokenise."""
+    cache: str | None = None
+    """Folder of the tokenised data; by default `~/.cache/diffmask`."""
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """What is masked, and what the model sees there."""
+
+    policy: str = "difference"
+    """difference (prefer what makes the domain different) or uniform (random)."""
+    anchors: str | None = None
+    """Folder made by `diffmask anchors`; `difference` needs it, and with it `uniform` too reports domain words."""
+    units: str = "word"
+    """word (whole words) or token."""
+    ratio: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Share of the ordinary tokens that is masked (Devlin et al. 2019: 0.15)."""
+    strength: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(start=1.0))
+    """How far to follow the policy: 0 = at random, 1 = its full distribution."""
+    weighting: str = "softmax"
+    """How scores become weights: softmax, rank (the published Difference-Masking) or linear."""
+    temperature: float = 1.0
+    """Of the softmax: higher = closer to random."""
+    mask_share: float = 0.8
+    """Share of masked positions that becomes the mask token (Devlin et al. 2019)."""
+    random_share: float = 0.1
+    """Share that becomes a random ordinary token; the rest stays."""
+    seed: int = 0
+    """Seed of the masks; the order of the data has its own."""
+    eval_ratio: float = 0.15
+    """Ratio of the evaluation's fixed random masks."""
+    domain_threshold: float = 10.0
+    """A word is the domain's own if its TF-ICF is at least this, that many times its general frequency."""
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """First training of a prediction head that the checkpoint lacks, with the encoder frozen.
+
+    The gradients of a fresh head would damage the encoder.
+    """
+
+    steps: int = 300
+    """Optimiser steps; 0 trains a fresh head together with the encoder."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of the head."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the model is trained (defaults: AdamW as in RoBERTa, Liu et al. 2019)."""
+
+    steps: int | None = None
+    """Optimiser steps; give this or `epochs`."""
+    epochs: float | None = None
+    """Passes over the data."""
+    batch_size: int = 32
+    """Rows of a micro-batch on one device."""
+    accumulation: int = 1
+    """Micro-batches of an optimiser step."""
+    learning_rate: float = 5e-5
+    """Peak learning rate of the encoder's last layer."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate from each layer to the one below it."""
+    warmup_ratio: float = 0.06
+    """Share of the steps in which the learning rate rises."""
+    lr_schedule: str = "linear"
+    """Decay of the learning rate: any name that the Trainer knows (linear, cosine, constant, ...)."""
+    weight_decay: float = 0.01
+    """Of all weights but biases and norms."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm; 0 does not clip."""
+    precision: str = "fp32"
+    """fp32, bf16 or fp16."""
+    bucketed: bool = True
+    """Rows of similar length share a step, which saves padding."""
+    seed: int = 0
+    """Seed of the order of the data and of dropout."""
+    log_every: int = 10
+    """Steps between log lines."""
+    eval_every: int = 100
+    """Steps between evaluations; 0 evaluates at the end only."""
+    save_every: int = 500
+    """Steps between checkpoints; 0 keeps none but the one that Ctrl-C writes."""
+    keep: int = 2
+    """Checkpoints that are kept."""
+    num_workers: int = 0
+    """Processes that load rows."""
+    device: str | None = None
+    """cpu, or the accelerator that is found."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """One run of continued pretraining."""
+
+    model: str
+    """Folder or hub name of a pretrained masked language model, or `minilm` (extra `demo`)."""
+    output: str
+    """Folder of the run; it must not exist, or be resumed."""
+    data: DataConfig
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def describe_settings(kind: type = PretrainConfig, where: str = "") -> str:
+    """Return every setting with its default and its meaning, one a line; the meaning is the text under each field."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body
+    meanings = {
+        each.target.id: note.value.value
+        for each, note in pairwise(body)
+        if isinstance(each, ast.AnnAssign) and isinstance(note, ast.Expr)
+    }
+    lines, hints = [], typing.get_type_hints(kind)
+    for each in fields(kind):
+        if is_dataclass(hints[each.name]) and hints[each.name] is not ScheduleConfig:
+            lines += ["", f"# {where}{each.name}: {hints[each.name].__doc__.splitlines()[0]}"]
+            lines.append(describe_settings(hints[each.name], f"{where}{each.name}."))
+            continue
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        shown = "required" if default is MISSING else getattr(default, "start", default)
+        lines.append(f"{where + each.name:28} {shown!s:12} {meanings[each.name]}")
+    return "\n".join(lines)
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Return a config as plain dictionaries and lists, ready for YAML."""
+    mapping = {}
+    for each in fields(config):
+        value = getattr(config, each.name)
+        mapping[each.name] = (
+            to_mapping(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        )
+    return mapping

@@ -1,0 +1,235 @@
+"""One run of continued pretraining: claim the folder, read the text, train, keep what is needed to trust the result.
+
+A run's folder holds config.yaml, log.jsonl, tensorboard/, checkpoint-N/ and, at the end, model/, as save_pretrained
+writes it.
+"""
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.tensorboard import SummaryWriter
+from transformers import PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
+from transformers.integrations import TensorBoardCallback
+
+from diffmask.build import build_arguments, build_masking
+from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
+from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
+from diffmask.policies.uniform import Uniform
+from diffmask.text.anchors import AnchorSet, load_anchors
+from diffmask.text.dataset import TokeniseSettings, tokenise
+from diffmask.text.load import LoadedModel, load_masked_lm
+from diffmask.text.stream import stream
+from diffmask.train.callbacks import Bar, JsonLog, StopOnInterrupt
+from diffmask.train.card import write_card
+from diffmask.train.checkpoints import last_checkpoint
+from diffmask.train.folder import check_folder, claim_folder
+from diffmask.train.trainer import MaskedTrainer, Masking
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+HEAD_FILE = "head.safetensors"
+CACHE = Path("~/.cache/diffmask")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        folder: The run's folder.
+        interrupted: Whether it stopped at Ctrl-C, with a checkpoint to go on from.
+        metrics: The last evaluation; empty without held-out text.
+    """
+
+    folder: Path
+    interrupted: bool
+    metrics: dict[str, float]
+
+    @property
+    def model(self) -> Path:
+        """Folder of the resulting model."""
+        return self.folder / "model"
+
+
+def pretrain(
+    config: PretrainConfig, *, resume: bool = False, overwrite: bool = False, progress: bool = True
+) -> Outcome:
+    """Continue a model's pretraining as a config says.
+
+    Args:
+        config: The run.
+        resume: Go on from the last whole checkpoint of an interrupted run, or start if there is none.
+        overwrite: Delete what stands in the run's folder.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: If something the config names cannot be used, the folder exists, or the loss becomes NaN.
+    """
+    folder = Path(config.output)
+    settings = to_mapping(config)
+    check_folder(folder, settings, resume=resume, overwrite=overwrite)
+    loaded = _load(config)
+    anchors = _anchors(config, loaded.tokenizer)
+    masking = build_masking(config, loaded.tokenizer, anchors)
+    arguments = build_arguments(
+        config.training, str(folder), evaluates=bool(config.data.eval) or not config.data.streaming, progress=progress
+    )
+    with arguments.main_process_first():
+        training, evaluation = _read(config, loaded.tokenizer, anchors)
+    if arguments.process_index == 0:
+        claim_folder(folder, settings, overwrite=overwrite)
+    _prepare_head(config, loaded, masking, training, folder, progress=progress)
+
+    stop = StopOnInterrupt()
+    trainer = _trainer(config, loaded, arguments, masking, (training, evaluation), [stop, *_loggers(folder, arguments)])
+    checkpoint = last_checkpoint(folder) if resume else None
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if stop.interrupted:
+        return Outcome(folder, True, {})
+    metrics = trainer.evaluate() if evaluation is not None else {}
+    _save(trainer, config, loaded, anchors, metrics)
+    return Outcome(folder, False, metrics)
+
+
+def _load(config: PretrainConfig) -> LoadedModel:
+    """Load the model; a head that starts at random starts the same for the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        return load_masked_lm(config.model)
+
+
+def _anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> AnchorSet | None:
+    if config.masking.anchors is None:
+        return None
+    anchors = load_anchors(config.masking.anchors)
+    anchors.check_model(config.model, tokenizer)
+    return anchors
+
+
+def _read(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None
+) -> tuple["Dataset", "Dataset | None"]:
+    """Return the rows of training and of evaluation."""
+    data = config.data
+    settings = TokeniseSettings(
+        max_length=data.max_length, overlap=data.overlap, column=data.column, num_processes=data.num_processes
+    )
+    types = None if anchors is None else anchors.types
+    cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
+    held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
+    if data.streaming:
+        if config.training.steps is None:
+            raise InputError(
+                "data.streaming=true has no known end; give training.steps in the place of training.epochs"
+            )
+        return stream(data.train, tokenizer, settings, types), held_out
+    rows = tokenise(data.train, tokenizer, settings, types, cache)
+    if held_out is not None:
+        return rows, held_out
+    if not 0.0 <= data.eval_share < 1.0:
+        raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the rows")
+    held = _held_out(rows, data.eval_share)
+    training = rows.select(np.flatnonzero(~held))
+    if not len(training):
+        raise InputError(f"data.eval_share={data.eval_share:g} leaves none of {len(rows)} rows to train on; lower it")
+    return training, rows.select(np.flatnonzero(held)) if held.any() else None
+
+
+def _held_out(rows: Any, share: float) -> np.ndarray:
+    """Choose rows by their content, so that no text stands on both sides, however often it is repeated."""
+    hashes = (zlib.crc32(np.asarray(row, dtype=np.int32).tobytes()) for row in rows.with_format("numpy")["input_ids"])
+    return np.fromiter(hashes, dtype=np.uint32, count=len(rows)) < share * 2**32
+
+
+def _prepare_head(
+    config: PretrainConfig, loaded: LoadedModel, masking: Masking, rows: "Dataset", folder: Path, *, progress: bool
+) -> None:
+    """Train a head that the checkpoint lacks, with the encoder frozen and random masks, the same for every policy."""
+    if not loaded.fresh or config.head.steps == 0:
+        return
+    trained = folder / HEAD_FILE
+    head = {name: parameter for name, parameter in loaded.model.named_parameters() if name in set(loaded.fresh)}
+    if not trained.exists():
+        for parameter in loaded.model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in head.values():
+            parameter.requires_grad_(True)
+        settings = TrainingConfig(
+            steps=config.head.steps,
+            learning_rate=config.head.learning_rate,
+            batch_size=config.training.batch_size,
+            accumulation=config.training.accumulation,
+            precision=config.training.precision,
+            seed=config.training.seed,
+            device=config.training.device,
+            bucketed=config.training.bucketed,
+            log_every=config.training.log_every,
+            eval_every=0,
+            save_every=0,
+        )
+        random = Masking(masking.adapter, Masker(Uniform(), seed=config.masking.seed), masking.evaluation)
+        stage = folder / "head"
+        arguments = build_arguments(settings, str(stage), evaluates=False, progress=progress)
+        _trainer(config, loaded, arguments, random, (rows, None), _loggers(stage, arguments)).train()
+        for parameter in loaded.model.parameters():
+            parameter.requires_grad_(True)
+        if arguments.process_index == 0:
+            draft = trained.with_suffix(".tmp")
+            save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, draft)
+            os.replace(draft, trained)
+        return
+    with torch.no_grad():
+        for name, value in load_file(trained).items():
+            head[name].copy_(value)
+
+
+def _trainer(
+    config: PretrainConfig,
+    loaded: LoadedModel,
+    arguments: TrainingArguments,
+    masking: Masking,
+    rows: tuple["Dataset", "Dataset | None"],
+    callbacks: list[TrainerCallback],
+) -> MaskedTrainer:
+    training, evaluation = rows
+    bucketed = config.training.bucketed and not config.data.streaming
+    lengths = [len(row) for row in training.with_format("numpy")["input_ids"]] if bucketed else None
+    trainer = MaskedTrainer(loaded.model, arguments, masking, training, evaluation, lengths, callbacks)
+    for shown in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(shown)
+    if not arguments.disable_tqdm:
+        trainer.add_callback(Bar)
+    return trainer
+
+
+def _loggers(folder: Path, arguments: TrainingArguments) -> list[TrainerCallback]:
+    if arguments.process_index != 0:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    return [JsonLog(folder / "log.jsonl"), TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))]
+
+
+def _save(
+    trainer: MaskedTrainer,
+    config: PretrainConfig,
+    loaded: LoadedModel,
+    anchors: AnchorSet | None,
+    metrics: dict[str, float],
+) -> None:
+    """Write the model beside the checkpoints, under its name only once it is whole."""
+    folder = Path(config.output)
+    draft = folder / "model.tmp"
+    trainer.save_model(str(draft))
+    if trainer.is_world_process_zero():
+        loaded.tokenizer.save_pretrained(draft)
+        write_card(draft / "README.md", to_mapping(config), None if anchors is None else anchors.metadata, metrics)
+        (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, and of no use to who loads the model
+        os.replace(draft, folder / "model")

@@ -1,0 +1,91 @@
+"""Loading the model that is continued, with one clear sentence for what cannot be."""
+
+from dataclasses import dataclass
+
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+
+from diffmask.core.errors import InputError
+from diffmask.text.embed import resolve_model
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A masked language model and its tokenizer.
+
+    Attributes:
+        name: What the user called it.
+        model: The model.
+        tokenizer: Its tokenizer.
+        fresh: Parameters that the checkpoint lacks and that start at random: the prediction head, for an encoder that
+            was saved without one.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fresh: tuple[str, ...]
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load a fast tokenizer that has a mask token.
+
+    Raises:
+        InputError: If there is none, it is slow, or it has no mask token.
+    """
+    folder = resolve_model(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no tokenizer in {name!r} ({_first_line(error)}); {_WHERE}") from error
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"the tokenizer of {name!r} is slow (written in Python), which tells no word boundaries; "
+            "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
+        )
+    if tokenizer.mask_token_id is None:
+        raise InputError(
+            f"the tokenizer of {name!r} has no mask token, so it is not that of a masked language model; "
+            "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
+        )
+    return tokenizer
+
+
+def load_masked_lm(name: str) -> LoadedModel:
+    """Load a masked language model from a folder of safetensors, a hub name, or `minilm`.
+
+    Raises:
+        InputError: If there is no such model, it is of a kind without a masked language model's head, or its weights
+            are not safetensors.
+    """
+    tokenizer = load_tokenizer(name)
+    folder = resolve_model(name)
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
+            raise InputError(
+                f"{name!r} is a {config.model_type} model, which has no masked language model's head; "
+                "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
+            )
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, dtype="float32"
+        )
+    except OSError as error:
+        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+    tied = set(model.all_tied_weights_keys) if hasattr(model, "all_tied_weights_keys") else set()
+    fresh = tuple(sorted(set(report["missing_keys"]) - tied))
+    in_encoder = [key for key in fresh if key.startswith(model.base_model_prefix + ".")]
+    if in_encoder:
+        raise InputError(
+            f"the weights in {name!r} lack {in_encoder[0]} and {len(in_encoder) - 1} more of the encoder; "
+            "the checkpoint is of another model than its config says"
+        )
+    return LoadedModel(name, model, tokenizer, fresh)
+
+
+_WHERE = "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
+

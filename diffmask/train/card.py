@@ -1,0 +1,57 @@
+"""The model card: how a model was made, written beside its weights."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import diffmask
+
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "wordfreq")
+
+
+def write_card(
+    path: Path, config: Mapping[str, Any], anchors: Mapping[str, Any] | None, metrics: Mapping[str, float]
+) -> None:
+    """Write a README.md that records config, anchors, hashes of the data, versions and the last evaluation.
+
+    Args:
+        path: Where to write.
+        config: The run's settings.
+        anchors: What `anchors.json` says of the anchors and of the corpus they come from.
+        metrics: The last evaluation.
+    """
+    front = {
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask",
+        "base_model": config["model"],
+        "tags": ["masked-language-modeling", "continued-pretraining", "difference-masking"],
+    }
+    versions = {"diffmask": diffmask.__version__, "python": platform.python_version()}
+    versions |= {name: version(name) for name in PACKAGES}
+    sections = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        f"# {config['model']}, continued",
+        f"Continued from `{config['model']}` with diffmask, masking policy `{config['masking']['policy']}`.",
+        "## Evaluation",
+        _table(metrics) if metrics else "No held-out text was given.",
+        "## Settings",
+        _code(config),
+        "## Anchors",
+        _code(anchors) if anchors else "None: the run masked at random, without a table of domain words.",
+        "## Versions",
+        _code(versions),
+    ]
+    path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _table(metrics: Mapping[str, float]) -> str:
+    rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)]
+    return "\n".join(["| measure | value |", "|---|---|", *rows])
+
+
+def _code(mapping: Mapping[str, Any]) -> str:
+    return f"```yaml\n{yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True)}```"
