@@ -10,6 +10,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"quickstart"},
+    {"pretrain"},
     {"build"},
     {"config"},
     {"train", "evaluate", "report", "bench"},
