@@ -26,7 +26,8 @@ from diffmask.text.words import count_words
 
 SUFFIX = ".parquet"
 _METADATA_KEY = b"diffmask.counts"
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 1 << 20
+_SENT_BLOCK_BYTES = 1 << 22  # to other processes: larger, so that fewer counts come back
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,12 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
     counts: Counter[str] = Counter()
     num_documents = dict.fromkeys(map(str, files), 0)
     with _progress_bar(sum(source["bytes"] for source in described)) as bar:
-        blocks = _read_all(files, column, {source["path"]: source["bytes"] for source in described}, bar.update)
-        parts = _count_here(blocks, counts) if num_processes == 1 else _count_elsewhere(blocks, counts, num_processes)
+        sizes = {source["path"]: source["bytes"] for source in described}
+        if num_processes == 1:
+            parts = _count_here(_read_all(sizes, column, _BLOCK_BYTES, bar.update), counts)
+        else:
+            blocks = _read_all(sizes, column, _SENT_BLOCK_BYTES, bar.update)
+            parts = _count_elsewhere(blocks, counts, num_processes)
         for path, num_texts in parts:
             num_documents[path] += num_texts
     for path, num_texts in num_documents.items():
@@ -175,12 +180,12 @@ def _progress_bar(num_bytes: int):
     return tqdm(total=num_bytes, desc="counting", unit="B", unit_scale=True, disable=None, leave=False)
 
 
-def _read_all(files: list[Path], column: str | None, sizes: dict[str, int], advance: Callable) -> Iterator[Block]:
-    for path in files:
+def _read_all(sizes: dict[str, int], column: str | None, block_bytes: int, advance: Callable) -> Iterator[Block]:
+    for path, size in sizes.items():
         progress = 0.0
-        for block in read_blocks(path, column, _BLOCK_BYTES):
+        for block in read_blocks(Path(path), column, block_bytes):
             yield block
-            advance((block.progress - progress) * sizes[str(path)])
+            advance((block.progress - progress) * size)
             progress = block.progress
 
 

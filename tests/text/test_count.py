@@ -47,6 +47,7 @@ def test_counts_equal_a_slow_loop_for_any_block_size_and_number_of_processes(cor
     assert whole.counts == expected
     assert (whole.num_documents, whole.num_words) == (400, expected.total())
     monkeypatch.setattr(count, "_BLOCK_BYTES", 200)
+    monkeypatch.setattr(count, "_SENT_BLOCK_BYTES", 300)
     monkeypatch.setattr("diffmask.text.streams._HEAD_BYTES", 10)
     assert count_corpus(corpus) == whole
     assert count_corpus(corpus, num_processes=2) == whole
