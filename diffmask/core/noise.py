@@ -9,12 +9,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SELECT, BORDER, CORRUPT = range(3)
+SELECT, CORRUPT = range(2)
 """Streams: one per use, so that choosing a unit says nothing about how it is corrupted."""
 
-_LOW = 0xFFFFFFFF
+BORDER = 2**20 - 1
+"""The last index of the stream `SELECT`, kept for the draw that decides over the unit on the border of a budget."""
+
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: consecutive indices land far apart
-_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)  # the "lowbias32" constants of C. Wellons' hash-prospector (2018)
+_LOWBIAS = (0x7FEB352D, 0x846CA68B)  # the "lowbias32" multipliers of C. Wellons' hash-prospector (2018)
+_GOLDEN_64 = 0x9E3779B97F4A7C15
+_SPLITMIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # the finaliser of splitmix64 (Vigna 2015)
 
 
 class Keys(NamedTuple):
@@ -25,7 +29,7 @@ class Keys(NamedTuple):
 
     def take(self, rows: Tensor) -> "Keys":
         """Return the keys of the given rows, one for each entry of `rows`."""
-        return Keys(self.low[rows], self.high[rows])
+        return Keys(self.low.index_select(0, rows), self.high.index_select(0, rows))
 
 
 def keys(seed: int, step: int, sample_ids: Tensor, *, stream: int) -> Keys:
@@ -33,14 +37,17 @@ def keys(seed: int, step: int, sample_ids: Tensor, *, stream: int) -> Keys:
 
     Args:
         seed: Any int; its low 64 bits count.
-        step: Optimiser step (or epoch) that the numbers belong to; its low 32 bits count.
+        step: Optimiser step (or epoch) that the numbers belong to; its low 64 bits count.
         sample_ids: Stable identities of the samples, int64.
-        stream: What the numbers are for: `SELECT`, `BORDER` or `CORRUPT`.
+        stream: What the numbers are for: `SELECT` or `CORRUPT`.
     """
-    scalar = _mix(seed & _LOW) ^ _mix((seed >> 32) & _LOW, 1) ^ _mix(step & _LOW, 2) ^ _mix(stream, 3)
-    first = _mix_words(sample_ids & _LOW, scalar)
-    first = _mix_words((sample_ids >> 32) & _LOW, first)
-    return Keys(_signed(first), _signed(_mix_words(first, _mix(scalar, 4))))
+    run = _mix(_mix(_mix(seed) ^ step) + stream)
+    z = sample_ids.to(torch.int64) * _wrap(_GOLDEN_64, 64) + _wrap(run, 64)
+    for shift, multiplier in zip((30, 27), _SPLITMIX, strict=True):
+        z = (z ^ ((z >> shift) & ((1 << (64 - shift)) - 1))) * _wrap(multiplier, 64)
+    z = z ^ ((z >> 31) & ((1 << 33) - 1))
+    words = z.unsqueeze(-1).view(torch.int32)
+    return Keys(words[..., 0], words[..., 1])
 
 
 def uniforms(keys: Keys, indices: Tensor) -> Tensor:
@@ -60,32 +67,22 @@ def uniforms(keys: Keys, indices: Tensor) -> Tensor:
 
 def _hash(low: Tensor, high: Tensor, indices: Tensor) -> Tensor:
     """Hash int32 indices under two int32 words; int32 arithmetic wraps, and is the fastest integer type everywhere."""
-    x = low + indices * _wrap(_GOLDEN)
-    x = (x.bitwise_xor((x >> 16).bitwise_and_(0xFFFF))).mul_(_wrap(_MULTIPLIERS[0]))
+    x = low + indices * _wrap(_GOLDEN, 32)
+    x = (x.bitwise_xor((x >> 16).bitwise_and_(0xFFFF))).mul_(_wrap(_LOWBIAS[0], 32))
     x = x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF)).bitwise_xor_(high)
-    x = x.mul_(_wrap(_MULTIPLIERS[1]))
+    x = x.mul_(_wrap(_LOWBIAS[1], 32))
     return x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF))
 
 
-def _mix(value: int, salt: int = 0) -> int:
-    """Scramble one 32-bit word in plain Python; `_mix_words` is the same on tensors."""
-    x = (value + (salt + 1) * _GOLDEN) & _LOW
-    x = ((x ^ (x >> 16)) * _MULTIPLIERS[0]) & _LOW
-    x = ((x ^ (x >> 15)) * _MULTIPLIERS[1]) & _LOW
-    return x ^ (x >> 16)
+def _mix(value: int) -> int:
+    """Return the splitmix64 hash of a Python int; `keys` does the same to tensors."""
+    z = (value * _GOLDEN_64 + _GOLDEN_64) & (1 << 64) - 1
+    for shift, multiplier in zip((30, 27), _SPLITMIX, strict=True):
+        z = ((z ^ (z >> shift)) * multiplier) & (1 << 64) - 1
+    return z ^ (z >> 31)
 
 
-def _mix_words(words: Tensor, key: Tensor | int) -> Tensor:
-    x = (words + _GOLDEN) & _LOW ^ key
-    x = ((x ^ (x >> 16)) * _MULTIPLIERS[0]) & _LOW
-    x = ((x ^ (x >> 15)) * _MULTIPLIERS[1]) & _LOW
-    return x ^ (x >> 16)
-
-
-def _signed(words: Tensor) -> Tensor:
-    """Reinterpret 32-bit words held in int64 as int32."""
-    return (words - ((words >> 31) << 32)).to(torch.int32)
-
-
-def _wrap(constant: int) -> int:
-    return constant - (1 << 32) if constant >= 1 << 31 else constant
+def _wrap(value: int, bits: int) -> int:
+    """Return an unsigned word as the signed one with the same bits, which is what tensors take."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value

@@ -61,9 +61,9 @@ def mix(weights: Weights, eligible: UnitMask, strength: float) -> Weights:
 
     Rows in which the policy prefers nothing (all weights zero) are uniform.
     """
-    even = eligible / eligible.sum(1, keepdim=True).clamp_min(1)
-    if strength == 0:
-        return even.to(weights.dtype)
     total = weights.sum(1, keepdim=True)
-    preferred = torch.where(total > 0, weights / total.clamp_min(torch.finfo(weights.dtype).tiny), even)
-    return preferred if strength == 1 else torch.lerp(even.to(weights.dtype), preferred, strength)
+    preferred = torch.where(total > 0, weights, eligible.to(weights.dtype))
+    preferred = preferred / preferred.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+    if strength == 1:
+        return preferred
+    return torch.lerp(eligible / eligible.sum(1, keepdim=True).clamp_min(1), preferred, strength)

@@ -39,16 +39,14 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
     # every unit holds a position, so no more units than positions can be needed; the bound is known without a sync
     most = min(num_units, max(1, math.ceil(ratio * units.unit_ids.shape[1])))
 
-    samples = units.sample_ids[:, None]
-    indices = torch.arange(num_units, device=weights.device)[None]
-    noise = uniforms(keys(seed, step, samples, stream=SELECT), indices)
-    ordered = noise.log_().div_(weights.double().clamp_min(1e-200)).masked_fill_(~units.eligible, -math.inf)
+    sample_keys = keys(seed, step, units.sample_ids[:, None], stream=SELECT)
+    noise = uniforms(sample_keys, torch.arange(num_units, device=weights.device)[None])
+    ordered = noise.log_().div_(weights.double().clamp_min_(1e-200)).masked_fill_(~units.eligible, -math.inf)
     order = ordered.topk(most, dim=1).indices  # (B, most), first drawn first
 
     lengths = units.lengths.gather(1, order)
-    end = lengths.cumsum(1)
-    room = budgets[:, None] - (end - lengths)
-    border = uniforms(keys(seed, step, samples, stream=BORDER), indices[:, :1])
+    room = budgets[:, None] - (lengths.cumsum(1) - lengths)
+    border = uniforms(sample_keys, torch.full((1, 1), BORDER, device=weights.device))
     taken = (room > border * lengths) & (lengths > 0)
     taken[:, 0] |= lengths[:, 0] > 0
     return torch.zeros_like(units.eligible).scatter_(1, order, taken)
@@ -72,7 +70,7 @@ def _uniform_budgets(units: Units, ratio: float) -> Budgets:
     length = float(lengths[0]) if lengths.numel() else 0.0
     fewest = int(counts[counts > 0].min()) if lengths.numel() else 0
     budget = mask_count(fewest, ratio) * length
-    return torch.full((counts.shape[0],), budget, dtype=torch.float64, device=counts.device)
+    return torch.full((counts.shape[0],), budget, device=counts.device)
 
 
 def _check(weights: Weights, units: Units, ratio: float) -> None:

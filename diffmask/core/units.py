@@ -54,12 +54,12 @@ class Units:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """Positions of each eligible unit, float64 (B, U); 0 where not eligible."""
+        """Positions of each eligible unit, float32 (B, U); 0 where not eligible."""
         if self.counts is not None:
-            return self.counts.double() * self.eligible
+            return self.counts * self.eligible.float()
         held = self.unit_ids >= 0
-        counts = torch.zeros(self.eligible.shape, dtype=torch.float64, device=held.device)
-        return counts.scatter_add_(1, self.unit_ids.clamp_min(0), held.double()) * self.eligible
+        counts = torch.zeros(self.eligible.shape, device=held.device)
+        return counts.scatter_add_(1, self.unit_ids.clamp_min(0), held.float()) * self.eligible
 
     def to_positions(self, masked: UnitMask) -> PositionMask:
         """Spread a choice of units over their positions; positions without a unit are never masked."""

@@ -42,16 +42,11 @@ class TextAdapter:
         if self.granularity == "word":
             eligible = torch.arange(types.shape[1], device=types.device)[None] < batch["num_units"][:, None]
             return Units(words, eligible, batch["sample_ids"], types)
-        eligible = words >= 0
+        # every position is a unit of one token; those of special tokens and padding are not eligible
         positions = torch.arange(words.shape[1], device=words.device).expand_as(words)
         types = types.gather(1, words.clamp_min(0)) if types.shape[1] else words
-        return Units(
-            positions.where(eligible, -1),
-            eligible,
-            batch["sample_ids"],
-            types.where(eligible, -1),
-            counts=eligible.int(),
-        )
+        ones = torch.ones(1, 1, device=words.device).expand_as(words)
+        return Units(positions, words >= 0, batch["sample_ids"], types, counts=ones)
 
     def corrupt(self, batch: Mapping[str, Tensor], units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
         """Return what a model's forward takes, and its labels."""

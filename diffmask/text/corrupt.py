@@ -41,19 +41,20 @@ class Corruption:
         self, input_ids: Tensor, masked: PositionMask, sample_ids: SampleIds, step: int
     ) -> tuple[Tensor, Tensor]:
         """Return (corrupted input_ids, labels); labels are -100 wherever nothing is masked."""
-        rows, columns = masked.nonzero(as_tuple=True)
-        truth = input_ids[rows, columns]
+        places = masked.flatten().nonzero().squeeze(1)  # (N,), in the flattened batch
+        truth = input_ids.flatten().index_select(0, places)
         labels = torch.full_like(input_ids, IGNORE_INDEX)
-        labels[rows, columns] = truth
+        labels.view(-1).index_copy_(0, places, truth)
 
-        draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), columns)
+        rows = places // masked.shape[1]
+        draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), places % masked.shape[1])
         ordinary = self.ordinary_ids.to(input_ids.device)
         # a draw that falls among the random replacements is uniform there, and so serves to choose one
         choice = ((draw - self.mask_share) * (len(ordinary) / max(self.random_share, 1e-9))).long()
-        replaced = ordinary[choice.clamp_(0, len(ordinary) - 1)]
+        replaced = ordinary.index_select(0, choice.clamp_(0, len(ordinary) - 1))
         kept_or_replaced = torch.where(draw < self.mask_share + self.random_share, replaced, truth)
-        corrupted = input_ids.clone()
-        corrupted[rows, columns] = torch.where(draw < self.mask_share, self.mask_id, kept_or_replaced)
+        corrupted = input_ids.clone(memory_format=torch.contiguous_format)
+        corrupted.view(-1).index_copy_(0, places, torch.where(draw < self.mask_share, self.mask_id, kept_or_replaced))
         return corrupted, labels
 
 

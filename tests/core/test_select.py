@@ -50,7 +50,7 @@ def slow_select(weights, units, ratio, seed, step):
     for row in range(len(weights)):
         sample = units.sample_ids[row : row + 1]
         noise = uniforms(keys(seed, step, sample, stream=SELECT), torch.arange(weights.shape[1]))
-        border = float(uniforms(keys(seed, step, sample, stream=BORDER), torch.zeros(1)))
+        border = float(uniforms(keys(seed, step, sample, stream=SELECT), torch.tensor([BORDER])))
         eligible = [unit for unit in range(weights.shape[1]) if units.eligible[row, unit]]
         eligible.sort(key=lambda unit: -math.log(noise[unit]) / max(float(weights[row, unit]), 1e-200))
         lengths = [(units.unit_ids[row] == unit).sum().item() for unit in eligible]
