@@ -7,7 +7,13 @@ from diffmask.text.words import SPACE, unit_starts
 
 
 def group(
-    text: str, classes: np.ndarray, spans: np.ndarray, token_rows: np.ndarray, ordinary: np.ndarray
+    text: str,
+    classes: np.ndarray,
+    spans: np.ndarray,
+    token_rows: np.ndarray,
+    *,
+    ordinary: np.ndarray,
+    blank: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Group tokens into words, in time linear in tokens and characters.
 
@@ -17,26 +23,31 @@ def group(
         spans: First and last character (exclusive) of each token in `text`, int64 (T, 2).
         token_rows: Text of each token, rising.
         ordinary: Which tokens are neither special nor unknown.
+        blank: Which tokens stand for white space, whatever their span says.
 
     Returns:
         Word of each token, -1 = none; and first and last character (exclusive) of each word, int64 (W, 2).
     """
     num_tokens = len(spans)
     starts, stops = _strip(spans, classes != SPACE)
-    solid = starts < stops
+    solid = (starts < stops) & ~blank
     # white space alone: it stands where the next solid token of its text does
-    blank = np.flatnonzero(~solid)
-    following = at_or_after(solid, blank)
+    blanks = np.flatnonzero(~solid)
+    following = at_or_after(solid, blanks)
     attached = following < num_tokens
-    attached[attached] = token_rows[following[attached]] == token_rows[blank[attached]]
-    starts[blank[attached]] = starts[following[attached]]
-    stops[blank] = starts[blank] + attached
+    attached[attached] = token_rows[following[attached]] == token_rows[blanks[attached]]
+    starts[blanks[attached]] = starts[following[attached]]
+    stops[blanks] = starts[blanks] + attached
     placed = solid.copy()
-    placed[blank] = attached
+    placed[blanks] = attached
 
+    # a token opens a unit if nothing of the word that it begins in was covered before
     opens = np.append(unit_starts(classes) & ~continuations(text, classes), False)
+    openings = starts.copy()
+    inside = np.flatnonzero(~opens[starts])
+    openings[inside] = end_before(opens, starts[inside]) - 1
     covered = np.maximum.accumulate(np.append(0, stops))[:-1]
-    begins = opens[starts] & (starts >= covered) & placed
+    begins = placed & (openings >= covered)
     begins[:1] = True
     begins[1:] |= token_rows[1:] != token_rows[:-1]
     return _number(begins, solid & ordinary, ordinary, starts, stops)

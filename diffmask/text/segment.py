@@ -49,7 +49,7 @@ class Segments:
         spans: First and last character (exclusive) of each word in `text`, int64 (W, 2).
         text: All texts, one a line.
         classes: Class of each character of `text`.
-        num_texts: How many texts there are.
+        text_starts: First character of each text, and one past the end; int64 (N + 1,).
     """
 
     input_ids: np.ndarray
@@ -59,12 +59,12 @@ class Segments:
     spans: np.ndarray
     text: str
     classes: np.ndarray
-    num_texts: int
+    text_starts: np.ndarray
 
     @property
     def num_tokens(self) -> np.ndarray:
         """Tokens of each text, int64 (N,)."""
-        return np.bincount(self.token_rows, minlength=self.num_texts)
+        return np.bincount(self.token_rows, minlength=len(self.text_starts) - 1)
 
     @cached_property
     def word_surfaces(self) -> list[str]:
@@ -111,20 +111,20 @@ class Segments:
         return found[self.words]
 
     def collapsed(self) -> np.ndarray:
-        """Return which texts the grouping failed for, bool (N,): those that are mostly one or two units."""
-        runs = self.classes > PUNCT
-        runs[1:] &= ~runs[:-1]
-        before = np.concatenate(([0], np.cumsum(runs)))
-        held = before[self.spans[:, 1]] - before[self.spans[:, 0]]  # words that stand in each unit
-        member = self.units >= 0
-        word_of = np.where(member, np.append(self.words, 0)[self.units], 0)
-        lengths = np.bincount(word_of[member], minlength=len(self.spans))
-        rows = np.zeros(len(self.spans), dtype=np.int64)
-        rows[word_of[member]] = self.token_rows[member]
-        long_tokens = np.bincount(rows, lengths * (lengths > LONG_UNIT), self.num_texts)
-        num_words = np.bincount(rows, held, self.num_texts)
-        num_units = np.bincount(rows, held > 0, self.num_texts)
-        return (2 * long_tokens > self.num_tokens) | (num_words > 2 * num_units)
+        """Return for which texts the words failed, bool (N,): most tokens are in endless ones, or most are missing."""
+        num_texts = len(self.text_starts) - 1
+        inside = self.units >= 0
+        word_of = self.words[self.units[inside]]
+        lengths = np.bincount(word_of, minlength=len(self.spans))
+        rows = np.searchsorted(self.text_starts, self.spans[:, 0], side="right") - 1
+        num_long = np.bincount(rows, lengths * (lengths > LONG_UNIT), num_texts)
+        spoken = self.classes > PUNCT
+        spoken[1:] &= ~spoken[:-1]
+        num_before = np.append(0, np.cumsum(spoken))[np.minimum(self.text_starts, len(spoken))]
+        num_unknown = np.bincount(self.token_rows[~inside], minlength=num_texts)
+        return (2 * num_long > self.num_tokens) | (
+            np.diff(num_before) - num_unknown > 2 * np.bincount(rows, minlength=num_texts)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,12 +133,14 @@ class Segmenter:
 
     Attributes:
         backend: The tokenizer, without truncation and padding.
-        special_ids: Tokens that are never part of a unit, the unknown token among them; int64, sorted.
+        special_ids: Tokens that are never part of a unit, the unknown token among them; int64.
+        blank_ids: Tokens that only stand for a space ("▁"), wherever the tokenizer says that they stand; int64.
         units: `word`, or `token` for units of one token each, with the type of their word.
     """
 
     backend: "Tokenizer"
     special_ids: np.ndarray
+    blank_ids: np.ndarray
     units: str = "word"
 
     def __call__(self, texts: Sequence[str]) -> Segments:
@@ -148,18 +150,19 @@ class Segmenter:
         num_tokens = [len(encoding) for encoding in encodings]
         ids, spans = _token_arrays(encodings, sum(num_tokens))
         token_rows = np.repeat([row for row, _, _ in pieces], num_tokens).astype(np.int64)
-        text_starts = np.cumsum([0] + [len(text) + 1 for text in texts])
+        text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
         shifts = [text_starts[row] + start for row, start, _ in pieces]
         spans += np.repeat(shifts, num_tokens).astype(np.int64)[:, None]
         text = "\n".join(texts)
         classes = char_classes(text)
-        ordinary = ~np.isin(ids, self.special_ids)
-        word_of, word_spans = group(text, classes, spans, token_rows, ordinary)
+        ordinary, blank = ~np.isin(ids, self.special_ids), np.isin(ids, self.blank_ids)
+        word_of, word_spans = group(text, classes, spans, token_rows, ordinary=ordinary, blank=blank)
         if self.units == "word":
-            return Segments(ids, word_of, token_rows, np.arange(len(word_spans)), word_spans, text, classes, len(texts))
+            words = np.arange(len(word_spans))
+            return Segments(ids, word_of, token_rows, words, word_spans, text, classes, text_starts)
         member = word_of >= 0
         tokens = np.where(member, np.cumsum(member) - 1, -1)
-        return Segments(ids, tokens, token_rows, word_of[member], word_spans, text, classes, len(texts))
+        return Segments(ids, tokens, token_rows, word_of[member], word_spans, text, classes, text_starts)
 
 
 def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> Segmenter:
@@ -180,7 +183,9 @@ def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> 
     backend.no_truncation()
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     special_ids = sorted(added | set(tokenizer.all_special_ids))
-    return Segmenter(backend, np.array(special_ids, dtype=np.int64), units)
+    blanks = [backend.token_to_id("▁" * width) for width in range(1, 17)]
+    blank_ids = [blank for blank in blanks if blank is not None]
+    return Segmenter(backend, np.array(special_ids, dtype=np.int64), np.array(blank_ids, dtype=np.int64), units)
 
 
 def _token_arrays(encodings: "Sequence[Encoding]", num_tokens: int) -> tuple[np.ndarray, np.ndarray]:

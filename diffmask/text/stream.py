@@ -9,7 +9,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.text.corpus import Sources, check_column, list_files, read_blocks
-from diffmask.text.dataset import TokeniseSettings, check_report, row_maker, row_schema
+from diffmask.text.dataset import TokeniseSettings, check_report, dataset_schema, row_maker
 from diffmask.text.rows import RowMaker
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def stream(
     shards = [Shard(str(path), i, piece, num_pieces) for piece in range(num_pieces) for i, path in enumerate(files)]
     return datasets.IterableDataset.from_generator(
         RowStream(make_rows, settings.column),
-        features=datasets.Features.from_arrow_schema(row_schema()) | {"sample_id": datasets.Value("int64")},
+        features=datasets.Features.from_arrow_schema(dataset_schema()),
         gen_kwargs={"shards": shards},
     )
 
