@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase, SchedulerType, TrainingArguments
 
 from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig, TrainingConfig
 from diffmask.core.errors import InputError
@@ -15,8 +15,10 @@ from diffmask.core.schedule import Constant, Cosine, Floor, Linear, Schedule
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.text.anchors import AnchorSet
 from diffmask.train.trainer import Masking
+
+if TYPE_CHECKING:
+    from diffmask.text.anchors import AnchorSet
 
 T = TypeVar("T")
 
@@ -27,11 +29,11 @@ EVAL_SEED = 20260
 """Seed of the evaluation's masks, the same for every run, so that their losses can be compared."""
 
 
-def _uniform(anchors: AnchorSet | None) -> Policy:
+def _uniform(anchors: "AnchorSet | None") -> Policy:
     return Uniform()
 
 
-def _difference(anchors: AnchorSet | None) -> Policy:
+def _difference(anchors: "AnchorSet | None") -> Policy:
     if anchors is None:
         raise InputError(
             "the policy `difference` needs anchors; make them with `diffmask anchors DATA --model MODEL -o anchors/` "
@@ -40,7 +42,7 @@ def _difference(anchors: AnchorSet | None) -> Policy:
     return Difference(anchors.scores)
 
 
-POLICIES: dict[str, Callable[[AnchorSet | None], Policy]] = {"uniform": _uniform, "difference": _difference}
+POLICIES: dict[str, Callable[["AnchorSet | None"], Policy]] = {"uniform": _uniform, "difference": _difference}
 
 SCHEDULES: dict[str, Callable[[float, float], Schedule]] = {
     "constant": lambda start, end: Constant(start),
@@ -91,7 +93,7 @@ def build_schedule(config: ScheduleConfig, what: str, floor: float) -> Schedule:
     return Floor(schedule, floor) if min(config.start, end) < floor else schedule
 
 
-def build_masker(config: MaskingConfig, anchors: AnchorSet | None) -> Masker:
+def build_masker(config: MaskingConfig, anchors: "AnchorSet | None") -> Masker:
     """Return the masker of a run."""
     if config.temperature <= 0:
         raise InputError(f"masking.temperature={config.temperature:g} is not above 0; 1 follows the scores as they are")
@@ -104,7 +106,7 @@ def build_masker(config: MaskingConfig, anchors: AnchorSet | None) -> Masker:
     )
 
 
-def build_masking(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None) -> Masking:
+def build_masking(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: "AnchorSet | None") -> Masking:
     """Return how a run masks: in training, and in evaluation, where the masks are the same for every run."""
     masking = config.masking
     adapter = text_adapter(
@@ -141,6 +143,8 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         raise InputError("give training.steps or training.epochs, one of the two (for example training.steps=1000)")
     if min(config.batch_size, config.accumulation) < 1 or (config.steps or config.epochs or 0) <= 0:
         raise InputError("training.batch_size, accumulation and steps (or epochs) must be at least 1")
+    if not 0.0 <= config.warmup_ratio < 1.0:
+        raise InputError(f"training.warmup_ratio={config.warmup_ratio:g} is outside [0, 1); 0.06 warms up for 6 %")
     regular = evaluates and config.eval_every > 0
     return TrainingArguments(
         output_dir=folder,
@@ -151,12 +155,12 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         gradient_accumulation_steps=config.accumulation,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_ratio,
-        lr_scheduler_type=config.lr_schedule,
+        lr_scheduler_type=choose({kind.value: kind for kind in SchedulerType}, config.lr_schedule, "lr_schedule"),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         seed=config.seed,
         logging_steps=config.log_every,
-        report_to=["tensorboard"],
+        report_to="none",  # TensorBoard is added by the run, which knows its folder
         eval_strategy="steps" if regular else "no",
         eval_steps=config.eval_every if regular else None,
         eval_on_start=regular,

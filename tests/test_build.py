@@ -1,0 +1,103 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny import tiny_tokenizer
+
+from diffmask.build import build_arguments, build_masker, build_masking, build_schedule
+from diffmask.config import DataConfig, MaskingConfig, PretrainConfig, ScheduleConfig, TrainingConfig
+from diffmask.core.errors import InputError
+from diffmask.core.policy import rank_weights
+from diffmask.policies.difference import Difference
+from diffmask.policies.uniform import Uniform
+
+ANCHORS = SimpleNamespace(scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]))
+
+
+def config(**changes):
+    return PretrainConfig("m", "out", DataConfig(("a.txt",)), **changes)
+
+
+def test_a_number_is_a_constant_and_a_decay_has_a_floor():
+    assert build_schedule(ScheduleConfig(start=0.2), "masking.ratio", 0.02)(0.7) == 0.2
+    decay = build_schedule(ScheduleConfig("linear", 0.3, 0.0), "masking.ratio", 0.02)
+    assert (decay(0.0), decay(0.5), decay(1.0)) == pytest.approx((0.3, 0.15, 0.02))
+    assert build_schedule(ScheduleConfig("cosine", 0.3, 0.0, 0.0), "masking.ratio", 0.02)(1.0) == pytest.approx(0.0)
+
+
+def test_names_become_objects():
+    masker = build_masker(MaskingConfig(weighting="rank", seed=4, ratio=ScheduleConfig(start=0.3)), ANCHORS)
+    assert isinstance(masker.policy, Difference)
+    assert masker.weighting is rank_weights
+    assert (masker.seed, masker.ratio(0.5)) == (4, 0.3)
+    assert isinstance(build_masker(MaskingConfig(policy="uniform"), None).policy, Uniform)
+
+
+def test_temperature_flattens_the_softmax():
+    scores, eligible = torch.tensor([[0.0, 1.0]]), torch.ones(1, 2, dtype=torch.bool)
+    weights = build_masker(MaskingConfig(temperature=2.0), ANCHORS).weighting(scores, eligible)
+    assert (weights[0, 1] / weights[0, 0]).item() == pytest.approx(torch.tensor(0.5).exp().item())
+
+
+def test_domain_words_are_told_by_tf_icf_and_evaluation_is_at_random():
+    masking = build_masking(config(), tiny_tokenizer(), ANCHORS)
+    assert masking.domain_types.tolist() == [False, False, True]
+    assert isinstance(masking.evaluation.policy, Uniform)
+    other = build_masking(config(masking=MaskingConfig(seed=9, policy="uniform")), tiny_tokenizer(), None)
+    assert other.evaluation.seed == masking.evaluation.seed
+    assert other.domain_types is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (ScheduleConfig(start=1.5), r"`masking.ratio` has the value 1.5, which is outside \[0, 1\]"),
+        (ScheduleConfig("linear", 0.3, -0.1), r"the value -0.1, which is outside \[0, 1\]"),
+        (
+            ScheduleConfig("linier", 0.3, 0.1),
+            "unknown schedule in `masking.ratio` 'linier'; choose from: constant, cosine",
+        ),
+        (ScheduleConfig("linear", 0.3), "`masking.ratio` is linear and has no end; add masking.ratio.end="),
+        (ScheduleConfig("constant", 0.3, 0.1), r"`masking.ratio` is constant and has an end \(0.1\)"),
+        (ScheduleConfig(start=0.01), "`masking.ratio` never rises over its floor of 0.02"),
+    ],
+)
+def test_a_schedule_that_cannot_be_followed_is_refused(schedule, message):
+    with pytest.raises(InputError, match=message):
+        build_schedule(schedule, "masking.ratio", 0.02)
+
+
+@pytest.mark.parametrize(
+    ("masking", "message"),
+    [
+        (MaskingConfig(policy="diference"), "unknown policy 'diference'; choose from: difference, uniform"),
+        (MaskingConfig(weighting="max"), "unknown weighting 'max'; choose from: linear, rank, softmax"),
+        (MaskingConfig(temperature=0.0), "masking.temperature=0 is not above 0"),
+        (MaskingConfig(), "the policy `difference` needs anchors; make them with `diffmask anchors"),
+    ],
+)
+def test_masking_that_cannot_be_built_is_refused(masking, message):
+    with pytest.raises(InputError, match=message):
+        build_masker(masking, None if masking == MaskingConfig() else ANCHORS)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (TrainingConfig(), "give training.steps or training.epochs, one of the two"),
+        (TrainingConfig(steps=1, epochs=1.0), "give training.steps or training.epochs, one of the two"),
+        (TrainingConfig(steps=0), "must be at least 1"),
+        (TrainingConfig(steps=1, batch_size=0), "must be at least 1"),
+        (TrainingConfig(steps=1, precision="fp64"), "unknown precision 'fp64'; choose from: bf16, fp16, fp32"),
+        (TrainingConfig(steps=1, lr_schedule="wavy"), "unknown lr_schedule 'wavy'; choose from: .*cosine"),
+        (TrainingConfig(steps=1, warmup_ratio=1.5), r"training.warmup_ratio=1.5 is outside \[0, 1\)"),
+    ],
+)
+def test_training_that_cannot_be_done_is_refused(tmp_path, training, message):
+    with pytest.raises(InputError, match=message):
+        build_arguments(training, str(tmp_path), evaluates=False, progress=False)
+
+
+def test_a_layer_decay_outside_its_range_is_refused():
+    with pytest.raises(InputError, match=r"training.layer_decay=0 is outside \(0, 1\]"):
+        build_masking(config(training=TrainingConfig(layer_decay=0.0)), tiny_tokenizer(), ANCHORS)
