@@ -43,8 +43,6 @@ def load_or_make(
     Raises:
         InputError: The folder cannot be written, or the disk is full; no part of a file is left.
     """
-    import datasets
-
     path = folder / f"{name}.arrow"
     with _locked(folder, name):
         record = _read_record(path)
@@ -54,6 +52,8 @@ def load_or_make(
             record = _make(path, schema, fill)
         else:
             logger.info("found %s", path)
+    import datasets
+
     return datasets.Dataset.from_file(str(path)), record
 
 
@@ -62,11 +62,19 @@ def _make(path: Path, schema: "pyarrow.Schema", fill: Callable[[Write], Record])
 
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
     record_partial = partial.with_suffix(".json.partial")
+
+    def write(batch: "pyarrow.RecordBatch") -> None:
+        with _disk_errors(path.parent):
+            stream.write_batch(batch)
+
     try:
-        with _disk_errors(path.parent), partial.open("wb") as file:
-            stream = pyarrow.ipc.new_stream(file, schema)
-            record = fill(stream.write_batch)
-            stream.close()
+        # Arrow's own file does not buffer: nothing is left to be written, and to fail, when it is closed
+        with pyarrow.OSFile(str(partial), "wb") as file:
+            with _disk_errors(path.parent):
+                stream = pyarrow.ipc.new_stream(file, schema)
+            record = fill(write)
+            with _disk_errors(path.parent):
+                stream.close()
         with _disk_errors(path.parent):
             check = {"num_bytes": partial.stat().st_size, "crc32": _checksum(partial)}
             record_partial.write_text(json.dumps({"check": check, "record": record}, indent=1))
@@ -124,6 +132,6 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         if error.errno not in _DISK_FULL:
             raise
         raise InputError(
-            f"the disk is full ({error.strerror}) while writing to the cache folder {folder}; "
+            f"the disk is full ({os.strerror(error.errno)}) while writing to the cache folder {folder}; "
             "free space or name another folder"
         ) from error

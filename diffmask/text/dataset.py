@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Part of the key of the cache; to be raised when the rows of the same text change."""
 
+BLOCK_BYTES = 1 << 20
+"""Text that one process is given at a time."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -185,7 +188,7 @@ def _progress_bar(files: list[Path]):
 def _read_all(files: list[Path], column: str | None, bar) -> Iterator[Block]:
     for path in files:
         progress, num_bytes = 0.0, _num_bytes(path)
-        for block in read_blocks(path, column):
+        for block in read_blocks(path, column, BLOCK_BYTES):
             yield block
             bar.update((block.progress - progress) * num_bytes)
             progress = block.progress

@@ -10,12 +10,14 @@ import numpy as np
 from diffmask.core.errors import InputError
 from diffmask.text.corpus import Sources, check_column, list_files, read_blocks
 from diffmask.text.dataset import TokeniseSettings, check_report, dataset_schema, row_maker
-from diffmask.text.rows import RowMaker
+from diffmask.text.rows import Report, RowMaker
 
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
+BLOCK_BYTES = 1 << 16
+"""Shards of a file take turns at blocks of this size."""
 MIN_EVIDENCE = 100
 """Documents after which a share of them says something about the corpus."""
 _MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of the splitmix64 generator (S. Vigna, 2015)
@@ -90,12 +92,15 @@ class RowStream:
             yield from self._rows(shard)
 
     def _rows(self, shard: Shard) -> Iterator[dict[str, Any]]:
-        for index, block in enumerate(read_blocks(Path(shard.path), self.column)):
+        report, is_checked = Report(), False
+        for index, block in enumerate(read_blocks(Path(shard.path), self.column, BLOCK_BYTES)):
             if index % shard.num_pieces != shard.piece:
                 continue
             rows = self.make_rows(block)
-            if rows.report.num_documents >= MIN_EVIDENCE:
-                check_report(rows.report, self.make_rows.segmenter.units)
+            report += rows.report
+            if not is_checked and report.num_documents >= MIN_EVIDENCE:
+                check_report(report, self.make_rows.segmenter.units)
+                is_checked = True
             sample_ids = sample_ids_of(shard.source_index, rows.documents, rows.windows)
             columns = [column.to_pylist() for column in rows.batch.columns]
             for values in zip(*columns, sample_ids.tolist(), strict=True):
