@@ -74,4 +74,5 @@ def _contestant(name: str, paths: Sources, column: str | None) -> Callable[[list
 def _memory(field: str) -> float | None:
     """Return a line of /proc/self/status in megabytes: memory now (VmRSS), or at its peak (VmHWM)."""
     status = Path("/proc/self/status")
-    return int(re.search(rf"{field}:\s+(\d+)", status.read_text())[1]) / 1024 if status.exists() else None
+    found = re.search(rf"{field}:\s+(\d+)", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else None

@@ -53,6 +53,7 @@ def parse_block(block: Block) -> Iterator[Text]:
 
 def decode_lines(block: Block) -> list[str]:
     """Return the lines of a block without their ends."""
+    assert isinstance(block.data, bytes)
     try:
         return block.data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:

@@ -164,4 +164,6 @@ def _simplified_chinese() -> dict[int, str]:
     from wordfreq.util import data_path
 
     with gzip.open(data_path("_chinese_mapping.msgpack.gz"), "rb") as file:
-        return msgpack.load(file, raw=False, strict_map_key=False)
+        table = msgpack.load(file, raw=False, strict_map_key=False)
+    assert isinstance(table, dict)
+    return table

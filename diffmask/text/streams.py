@@ -1,6 +1,5 @@
 """The bytes of a corpus file: opened, decompressed as they are read, refused when they are not what the name says."""
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import IO, Self
@@ -101,7 +100,8 @@ def open_seekable(path: Path) -> IO[bytes]:
         if not split_suffix(path)[1]:
             return path.open("rb")
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        shutil.copyfileobj(stream, copy, _COPY_BYTES)
+        while chunk := stream.read(_COPY_BYTES):
+            copy.write(chunk)
         copy.seek(0)
         return copy
 

@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from diffmask.core.errors import InputError
 from diffmask.text.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, shown
@@ -27,10 +28,10 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
 
     csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
     source = lines()
-    first = next((line for line in source if line.strip()), "")
-    rows = csv.reader(itertools.chain([first], source), delimiter=_delimiter(path, first), strict=True)
+    start = list(_until_written(source))
+    rows = csv.reader(itertools.chain(start, source), delimiter=_delimiter(path, "".join(start)), strict=True)
     try:
-        header = next(rows, [])
+        header = next(filter(_is_written, rows), [])
         if header:
             place = header.index(choose_column(path, header, header, column))
             texts = (_field(path, row, place, header, rows.line_num) for row in rows)
@@ -46,10 +47,24 @@ def _delimiter(path: Path, header: str) -> str:
 
 
 def _field(path: Path, row: list[str], place: int, header: list[str], line: int) -> str:
-    if row and len(row) != len(header):
+    if not _is_written(row):
+        return ""
+    if len(row) != len(header):
         remedy = "put quotes around a value that holds the separator"
         raise InputError(f"{path}: line {line} has {len(row)} values, the header has {len(header)}; {remedy}")
-    return row[place] if row else ""
+    return row[place]
+
+
+def _is_written(row: list[str]) -> bool:
+    return any(value.strip() for value in row)
+
+
+def _until_written(lines: Iterator[str]) -> Iterator[str]:
+    """Return the blank lines at the start and the first that is not blank."""
+    for line in lines:
+        yield line
+        if line.strip():
+            return
 
 
 def read_parquet(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
@@ -99,9 +114,9 @@ def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a readable dataset folder: {shown(str(error))}") from error
     if isinstance(dataset, datasets.DatasetDict):
-        names = sorted(dataset)
+        names = sorted(map(str, dataset))
         raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
     known = _text_column(path, dataset.features.arrow_schema, column)
-    batches = dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS)
-    texts = (text for batch in batches for text in batch.column(0).to_pylist())
+    batches = cast(Iterator[Any], dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS))
+    texts = (text for batch in batches for text in batch[known].to_pylist())
     yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))

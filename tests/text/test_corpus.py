@@ -18,6 +18,7 @@ from diffmask.text import blocks
 from diffmask.text.corpus import describe_sources, hash_sources, list_files, read_blocks, read_documents
 from diffmask.text.lines import parse_block
 
+SLOW = pytest.mark.slow
 TEXTS = ["Kinases bind ATP.", "Größe, naïve; “quotes”", "细胞生物学", "a\u2028b \x0b c", "tab\tand, comma"]
 
 
@@ -125,7 +126,7 @@ def test_a_quoted_field_of_csv_spans_lines(tmp_path):
 
 def test_a_line_of_ten_megabytes_is_one_document(tmp_path):
     long = "word " * 2_000_000
-    for suffix in WRITERS:
+    for suffix in (".txt", ".jsonl", ".csv", ".parquet"):
         path = tmp_path / f"a{suffix}"
         WRITERS[suffix](path, [long, "short"])
         assert [len(text) for text in texts_of(path)] == [len(long.strip()), 5]
@@ -273,6 +274,11 @@ FORMATS = ".txt, .jsonl, .json, .csv, .tsv, .parquet, each also with .gz or .zst
             "{} : line 3 has 3 values, the header has 2; put quotes around a value that holds the separator",
         ),
         (
+            "a.tsv",
+            b"\n \nid\ttext\n1\ta\n\n \n2\n",
+            "{} : line 7 has 1 values, the header has 2; put quotes around a value that holds the separator",
+        ),
+        (
             "a.csv",
             b'text\nx\n"never closed\n',
             "{} : line 3 is not a row of values (unexpected end of data); check its quotes",
@@ -391,7 +397,9 @@ print(num_chars, peak() - before)
 """
 
 
-@pytest.mark.parametrize("suffix", [".jsonl.gz", ".csv", ".parquet"])
+@pytest.mark.parametrize(
+    "suffix", [".jsonl.gz", pytest.param(".csv", marks=SLOW), pytest.param(".parquet", marks=SLOW)]
+)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_corpus(tmp_path, suffix):
     kind = "." + suffix.split(".")[1]
