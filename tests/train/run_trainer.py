@@ -1,0 +1,46 @@
+"""A process of its own for tests that need several, or one that dies: python run_trainer.py FOLDER JSON-SETTINGS."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from training import make_trainer, steps
+from transformers import TrainerCallback
+
+from diffmask.train.checkpoints import last_checkpoint
+
+
+class Die(TrainerCallback):
+    """Kill the process without warning after a step."""
+
+    def __init__(self, step):
+        self._step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self._step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(folder, settings):
+    torch.set_num_threads(1)
+    dies_at, resumes = settings.pop("dies_at", None), settings.pop("resumes", False)
+    trainer = make_trainer(folder, **settings)
+    if dies_at is not None:
+        trainer.add_callback(Die(dies_at))
+    trainer.train(resume_from_checkpoint=str(last_checkpoint(folder)) if resumes else None)
+    seen = {f"{step},{sample}": value for (step, sample), value in trainer.masking.adapter.seen.items()}
+    rank = trainer.args.process_index
+    evaluation = trainer.evaluate()
+    record = {"seen": seen, "grad_norm": steps(trainer, "grad_norm"), "eval_loss": evaluation["eval_loss"]}
+    (folder / f"rank{rank}.json").write_text(json.dumps(record))
+    if rank == 0:
+        torch.save(trainer.model.state_dict(), folder / "weights.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -1,0 +1,55 @@
+"""What holds across processes: two ranks train as one does, and a killed run goes on as if nothing had happened."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training import make_trainer, steps
+
+SCRIPT = Path(__file__).parent / "run_trainer.py"
+
+
+def launch(folder, settings, *launcher):
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, *launcher, str(SCRIPT), str(folder), json.dumps(settings)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_two_ranks_equal_one(tmp_path):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    done = launch(tmp_path / "two", {"per_device_train_batch_size": 4, "ddp_backend": "gloo"}, *torchrun)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+    one = make_trainer(tmp_path / "one")
+    one.train()
+    expected = {f"{step},{sample}": list(value) for (step, sample), value in one.masking.adapter.seen.items()}
+    assert not ranks[0]["seen"].keys() & ranks[1]["seen"].keys()
+    assert ranks[0]["seen"] | ranks[1]["seen"] == expected
+    for rank in ranks:
+        assert rank["grad_norm"] == pytest.approx(steps(one, "grad_norm"), rel=1e-5)
+    # ten rows do not divide over two ranks and batches of eight: none may be counted twice
+    assert ranks[0]["eval_loss"] == pytest.approx(one.evaluate()["eval_loss"], rel=1e-5)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
+    settings = {"max_steps": 8, "save_strategy": "steps", "save_steps": 2}
+    killed = launch(tmp_path / "cut", settings | {"dies_at": 5})
+    assert killed.returncode == -signal.SIGKILL
+    # a checkpoint that was cut off while it was written is passed over
+    (tmp_path / "cut" / "checkpoint-6").mkdir()
+    (tmp_path / "cut" / "checkpoint-6" / "model.safetensors").write_bytes(b"half")
+    resumed = launch(tmp_path / "cut", settings | {"resumes": True})
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+
+    whole = make_trainer(tmp_path / "whole", **settings)
+    whole.train()
+    weights = torch.load(tmp_path / "cut" / "weights.pt", weights_only=True)
+    for name, parameter in whole.model.state_dict().items():
+        assert torch.equal(parameter, weights[name]), name
+    late = {f"{s},{i}": list(seen) for (s, i), seen in whole.masking.adapter.seen.items() if s >= 4}
+    assert json.loads((tmp_path / "cut" / "rank0.json").read_text())["seen"] == late
