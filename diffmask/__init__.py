@@ -1,3 +1,89 @@
-"""Continued pretraining that chooses what to mask by how much it makes a domain different."""
+"""Continued pretraining that chooses what to mask by how much it makes a domain different.
+
+The names below are loaded when they are first used, so that `import diffmask` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffmask.core.masker import Masker
+    from diffmask.core.policy import Policy, linear_weights, rank_weights, softmax_weights
+    from diffmask.core.schedule import Constant, Cosine, Floor, Linear, Schedule
+    from diffmask.core.units import Units
+    from diffmask.policies.difference import Difference
+    from diffmask.policies.uniform import Uniform
+    from diffmask.pretrain import pretrain
+    from diffmask.text.adapter import TextAdapter, text_adapter
+    from diffmask.text.anchors import AnchorSet, build_anchors, load_anchors
+    from diffmask.text.collate import MaskingCollator, Visits
+    from diffmask.text.dataset import TokeniseSettings, tokenise
+    from diffmask.text.stream import stream
+    from diffmask.train.trainer import MaskedTrainer, Masking
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AnchorSet": "text.anchors",
+    "Constant": "core.schedule",
+    "Cosine": "core.schedule",
+    "Difference": "policies.difference",
+    "Floor": "core.schedule",
+    "Linear": "core.schedule",
+    "MaskedTrainer": "train.trainer",
+    "Masker": "core.masker",
+    "Masking": "train.trainer",
+    "MaskingCollator": "text.collate",
+    "Policy": "core.policy",
+    "Schedule": "core.schedule",
+    "TextAdapter": "text.adapter",
+    "TokeniseSettings": "text.dataset",
+    "Uniform": "policies.uniform",
+    "Units": "core.units",
+    "Visits": "text.collate",
+    "build_anchors": "text.anchors",
+    "linear_weights": "core.policy",
+    "load_anchors": "text.anchors",
+    "pretrain": "pretrain",
+    "rank_weights": "core.policy",
+    "softmax_weights": "core.policy",
+    "stream": "text.stream",
+    "text_adapter": "text.adapter",
+    "tokenise": "text.dataset",
+}
+
+__all__ = [
+    "AnchorSet",
+    "Constant",
+    "Cosine",
+    "Difference",
+    "Floor",
+    "Linear",
+    "MaskedTrainer",
+    "Masker",
+    "Masking",
+    "MaskingCollator",
+    "Policy",
+    "Schedule",
+    "TextAdapter",
+    "TokeniseSettings",
+    "Uniform",
+    "Units",
+    "Visits",
+    "build_anchors",
+    "linear_weights",
+    "load_anchors",
+    "pretrain",
+    "rank_weights",
+    "softmax_weights",
+    "stream",
+    "text_adapter",
+    "tokenise",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'diffmask' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"diffmask.{_HOMES[name]}"), name)

@@ -1,6 +1,6 @@
 """The masking call (gather scores, select, corrupt) against Hugging Face's, tokens a second.
 
-    diffmask bench select
+diffmask bench select
 """
 
 import warnings

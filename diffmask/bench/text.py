@@ -1,0 +1,107 @@
+"""Training steps on text against the stock Trainer and collator: same model, optimiser, batch, ratio and rows.
+
+diffmask bench text
+"""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
+
+from diffmask.core.masker import Masker
+from diffmask.policies.uniform import Uniform
+from diffmask.text.adapter import text_adapter
+from diffmask.text.load import LoadedModel
+from diffmask.train.trainer import MaskedTrainer, Masking
+
+RATIO = 0.15
+
+
+class Clock(TrainerCallback):
+    """Note when each step ends."""
+
+    def __init__(self):
+        self.ends: list[float] = []
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note the time."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.ends.append(time.perf_counter())
+
+
+def run(
+    loaded: LoadedModel, rows: Sequence[Mapping[str, Any]], folder: str, *, batch_size: int = 32, num_steps: int = 12
+) -> list[dict[str, Any]]:
+    """Return one row per contender: tokens a second in the median step, its ratio to the stock Trainer, and the loss.
+
+    The last column is the largest difference between our loss and the stock model's on the same masked batch.
+
+    Args:
+        loaded: The model that is trained; each contender starts from a copy.
+        rows: Rows of a tokenised data set.
+        folder: For the Trainers' files.
+        batch_size: Rows of a step.
+        num_steps: Steps of each contender; the first two do not count.
+    """
+    args = TrainingArguments(
+        folder,
+        max_steps=num_steps,
+        per_device_train_batch_size=batch_size,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_steps=num_steps,
+        seed=0,
+    )
+    lengths = [len(row["input_ids"]) for row in rows]
+    ours_args = copy.deepcopy(args)
+    ours_args.remove_unused_columns = False
+    adapter = text_adapter(loaded.tokenizer)
+    masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()))
+
+    plain = [{"input_ids": row["input_ids"]} for row in rows]
+    collator = DataCollatorForLanguageModeling(loaded.tokenizer, mlm_probability=RATIO)
+    stock = Trainer(copy.deepcopy(loaded.model), args, train_dataset=plain, data_collator=collator)
+    shuffled = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows)
+    bucketed = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows, lengths=lengths)
+    times = {}
+    for name, trainer in {
+        "transformers Trainer + DataCollatorForLanguageModeling": stock,
+        "diffmask, rows in random order": shuffled,
+        "diffmask, rows of similar length together": bucketed,
+    }.items():
+        clock = Clock()
+        trainer.add_callback(clock)
+        trainer.train()
+        times[name] = _median_step(clock.ends)
+    tokens = batch_size * sum(lengths) / len(lengths)
+    baseline = next(iter(times.values()))
+    difference = _loss_difference(loaded.model, adapter, [rows[index] for index in range(batch_size)])
+    return [
+        {
+            "name": name,
+            "tokens_per_second": tokens / seconds,
+            "ratio": baseline / seconds,
+            "loss_difference": difference if name.startswith("diffmask") else 0.0,
+        }
+        for name, seconds in times.items()
+    ]
+
+
+def _median_step(ends: Sequence[float]) -> float:
+    steps = sorted(after - before for before, after in zip(ends[1:], ends[2:], strict=False))
+    return steps[len(steps) // 2]
+
+
+@torch.no_grad()
+def _loss_difference(model: torch.nn.Module, adapter: Any, rows: Sequence[Mapping[str, Any]]) -> float:
+    """Compare our loss with the model's own on the same masks."""
+    model = copy.deepcopy(model).eval()
+    batch = adapter.pad(rows)
+    units = adapter.units(batch)
+    inputs = adapter.corrupt(batch, units, Masker(Uniform())(units, 0, 1), 0)
+    return abs(float(adapter.losses(model, inputs).mean()) - float(model(**inputs).loss))

@@ -1,0 +1,113 @@
+"""The command `diffmask bench [select|text|count]`."""
+
+import argparse
+import json
+from pathlib import Path
+
+DESCRIPTION = """\
+Measure speed against what people use today, both in one run, and print a table of ratios.
+
+  select   the masking call alone, against DataCollatorForLanguageModeling
+  text     training steps, against Trainer + DataCollatorForLanguageModeling
+  count    counting words, against scikit-learn's CountVectorizer
+
+Without DATA, `text` and `count` use the documentation strings of installed libraries."""
+
+EPILOG = """\
+examples:
+  diffmask bench select
+  diffmask bench text papers.txt --model bert-base-uncased --json bench.json
+  diffmask bench count papers.txt.gz"""
+
+
+def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure speed against what people use today",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=formatter,
+    )
+    parser.add_argument("what", choices=("select", "text", "count"), help="what is measured")
+    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (not for select)")
+    parser.add_argument("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
+    parser.add_argument("--column", help="column of the text, where a table has several")
+    parser.add_argument("--device", default="cpu", help="where `select` draws its masks (default: cpu)")
+    parser.add_argument("--max-length", type=int, default=128, help="tokens of a row for `text` (default: 128)")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows of a step for `text` (default: 32)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to a file too")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import tempfile
+
+    from diffmask.core.errors import InputError
+
+    if args.json and args.json.exists():
+        raise InputError(f"{args.json} exists; name another file for --json, or delete it")
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = {"select": _select, "text": _text, "count": _count}[args.what](args, Path(scratch))
+    _print(rows)
+    if args.json:
+        draft = args.json.with_name(args.json.name + ".tmp")
+        draft.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        draft.replace(args.json)
+    return 0
+
+
+def _select(args: argparse.Namespace, scratch: Path) -> list[dict]:
+    from diffmask.bench.select import run as bench
+    from diffmask.text.load import load_tokenizer
+
+    return bench(load_tokenizer(args.model), args.device)
+
+
+def _text(args: argparse.Namespace, scratch: Path) -> list[dict]:
+    import transformers
+
+    from diffmask.bench.text import run as bench
+    from diffmask.text.dataset import TokeniseSettings, tokenise
+    from diffmask.text.load import load_masked_lm
+
+    transformers.logging.set_verbosity_error()
+    loaded = load_masked_lm(args.model)
+    settings = TokeniseSettings(max_length=args.max_length, column=args.column)
+    rows = tokenise(args.data or _documentation(scratch), loaded.tokenizer, settings, None, scratch / "cache")
+    return bench(loaded, rows, str(scratch / "run"), batch_size=args.batch_size)
+
+
+def _count(args: argparse.Namespace, scratch: Path) -> list[dict]:
+    from diffmask.bench.count import run as bench
+
+    return bench(args.data or _documentation(scratch), args.column)
+
+
+def _documentation(scratch: Path) -> list[str]:
+    """Write the documentation strings of torch and scikit-learn, which are installed anyway."""
+    from diffmask.core.errors import InputError
+    from diffmask.text.docstrings import find_package, read_docstrings, write_documents
+
+    folders = {name: find_package(name) for name in ("torch", "sklearn")}
+    found = {name: folder for name, folder in folders.items() if folder is not None}
+    if not found:
+        raise InputError("neither torch nor scikit-learn is installed with its source; give DATA")
+    path = scratch / "documentation.jsonl"
+    write_documents(read_docstrings(found, {}), path)
+    return [str(path)]
+
+
+def _print(rows: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name == "name" else "right")
+    for row in rows:
+        table.add_row(
+            *(value if isinstance(value, str) else "-" if value is None else f"{value:,.3g}" for value in row.values())
+        )
+    Console().print(table)
