@@ -7,12 +7,9 @@ Blocks of a corpus are counted one by one, here or in other processes, and their
 """
 
 import json
-import multiprocessing
 import os
-import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from diffmask.core.errors import InputError
 from diffmask.text.blocks import Block
 from diffmask.text.corpus import Sources, check_column, describe_sources, list_files, read_blocks, refuse_without_text
 from diffmask.text.lines import parse_block
+from diffmask.text.parallel import map_ordered
 from diffmask.text.words import count_words
 
 SUFFIX = ".parquet"
@@ -161,12 +159,8 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
     num_documents = dict.fromkeys(map(str, files), 0)
     with _progress_bar(sum(source["bytes"] for source in described)) as bar:
         sizes = {source["path"]: source["bytes"] for source in described}
-        if num_processes == 1:
-            parts = _count_here(_read_all(sizes, column, _BLOCK_BYTES, bar.update), counts)
-        else:
-            blocks = _read_all(sizes, column, _SENT_BLOCK_BYTES, bar.update)
-            parts = _count_elsewhere(blocks, counts, num_processes)
-        for path, num_texts in parts:
+        blocks = _read_all(sizes, column, _BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar.update)
+        for path, num_texts in _count_all(blocks, counts, num_processes):
             num_documents[path] += num_texts
     for path, num_texts in num_documents.items():
         if num_texts == 0:
@@ -189,41 +183,16 @@ def _read_all(sizes: dict[str, int], column: str | None, block_bytes: int, advan
             progress = block.progress
 
 
-def _count_block(block: Block, counts: Counter[str]) -> tuple[int, Counter[str]]:
+def _count_all(blocks: Iterable[Block], counts: Counter[str], num_processes: int) -> Iterator[tuple[str, int]]:
+    """Add the words of blocks to the counts; yield the path and the number of documents of each block."""
+    if num_processes == 1:
+        yield from ((block.path, _count_block(block, counts)[0]) for block in blocks)
+        return
+    for block, (num_texts, part) in map_ordered(_count_block, blocks, num_processes):
+        counts.update(part)
+        yield block.path, num_texts
+
+
+def _count_block(block: Block, counts: Counter[str] | None = None) -> tuple[int, Counter[str]]:
     texts = [text.text for text in parse_block(block)]
     return len(texts), count_words(texts, counts)
-
-
-def _count_here(blocks: Iterable[Block], counts: Counter[str]) -> Iterator[tuple[str, int]]:
-    """Add the words of blocks to the counts; yield the path and the number of documents of each block."""
-    for block in blocks:
-        yield block.path, _count_block(block, counts)[0]
-
-
-def _count_elsewhere(blocks: Iterable[Block], counts: Counter[str], num_processes: int) -> Iterator[tuple[str, int]]:
-    """Do the same in other processes, with no more than a few blocks in memory."""
-    # spawned, because a fork copies the locks of threads that do not exist in the child
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_processes, context, initializer=_leave_interrupts) as pool:
-        waiting: deque[tuple[str, Future]] = deque()
-
-        def take() -> tuple[str, int]:
-            path, future = waiting.popleft()
-            num_texts, part = future.result()
-            counts.update(part)
-            return path, num_texts
-
-        try:
-            for block in blocks:
-                waiting.append((block.path, pool.submit(_count_block, block, Counter())))
-                if len(waiting) > 2 * num_processes:
-                    yield take()
-            while waiting:
-                yield take()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts() -> None:
-    """Let the parent answer Ctrl-C alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

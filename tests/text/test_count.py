@@ -185,7 +185,7 @@ def test_blocks_wait_for_the_workers(corpus, monkeypatch):
             assert taken - done <= 2 * 2 + 1
             yield block
 
-    for _ in count._count_elsewhere(counted(), Counter(), 2):
+    for _ in count._count_all(counted(), Counter(), 2):
         done += 1
     assert done == len(blocks) > 20
 
