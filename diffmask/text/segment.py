@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 UNITS = ("word", "token")
-PIECE_CHARS = 1 << 16
-"""Longer texts reach the tokenizer in pieces, cut before a space: its time and memory grow faster than the text."""
+PIECE_CHARS = 1 << 12
+"""Longer texts reach the tokenizer in pieces, cut before spaces: its time and memory grow faster than the text."""
+UNBROKEN_CHARS = 1 << 16
+"""Where there is no space for so long, as in a genome, a piece is cut anywhere."""
 LONG_UNIT = 32
 """No word of a language has more tokens."""
 
@@ -195,11 +197,15 @@ def _token_arrays(encodings: "Sequence[Encoding]", num_tokens: int) -> tuple[np.
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
-    """Cut a long text before spaces; where there is none, as in a genome, anywhere."""
+    """Cut a long text before spaces."""
     start = 0
     while len(text) - start > PIECE_CHARS:
-        stop = start + PIECE_CHARS
-        cuts = [match.start() for match in _BETWEEN_WORDS.finditer(text, start + PIECE_CHARS // 2, stop)]
-        yield start, (cuts[-1] if cuts else stop)
-        start = cuts[-1] if cuts else stop
+        near = start + PIECE_CHARS
+        stop = text.rfind(" ", start + 1, near)
+        if stop < 0 or text[stop - 1].isspace() or text[stop + 1].isspace():
+            # not in white space, which some tokenizers read as one
+            match = _BETWEEN_WORDS.search(text, near, start + UNBROKEN_CHARS)
+            stop = match.start() if match else min(start + UNBROKEN_CHARS, len(text))
+        yield start, stop
+        start = stop
     yield start, len(text)

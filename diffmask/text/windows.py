@@ -62,18 +62,18 @@ def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: i
     starts = stops - num_tokens
     cuts = np.ones(len(units) + 1, dtype=bool)  # may a window begin here?
     cuts[1:-1] = (units[1:] != units[:-1]) | (units[1:] < 0)
-    pieces = [(starts, stops, np.arange(len(num_tokens)), np.zeros(len(num_tokens), dtype=np.int64))]
     num_cut_units = 0
     long = num_tokens > size
-    pieces = [tuple(part[~long] for part in pieces[0])]
+    short = np.flatnonzero(~long)
+    pieces = [(starts[short], stops[short], short, np.zeros(len(short), dtype=np.int64))]
     for document in np.flatnonzero(long).tolist():
         first, last = int(starts[document]), int(stops[document])
         spans, num_cut = _cut_document(np.flatnonzero(cuts[first : last + 1]), last - first, size, overlap)
         num_cut_units += num_cut
         pieces.append((first + spans[:, 0], first + spans[:, 1], np.full(len(spans), document), np.arange(len(spans))))
-    parts = [np.concatenate(part) for part in zip(*pieces, strict=True)]
-    order = np.argsort(parts[2], kind="stable")
-    return Windows(*(part[order] for part in parts), num_cut_units)
+    starts, stops, documents, numbers = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    order = np.argsort(documents, kind="stable")
+    return Windows(starts[order], stops[order], documents[order], numbers[order], num_cut_units)
 
 
 def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) -> tuple[np.ndarray, int]:
