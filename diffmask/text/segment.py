@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,8 +105,7 @@ class Segments:
         A token of several words (SentencePiece has such of Chinese characters) has the type of the first known one.
         """
         surfaces = self.word_surfaces
-        rows = [row_of.get(surface, -1) for surface in surfaces]
-        found = np.array(rows, dtype=np.int32)
+        found = np.fromiter(map(row_of.get, surfaces, repeat(-1)), np.int32, len(surfaces))
         for word in np.flatnonzero(found < 0).tolist():
             if surfaces[word][0].isalnum():
                 found[word] = next((row_of[part] for part in split_words(surfaces[word]) if part in row_of), -1)
