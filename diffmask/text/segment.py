@@ -11,12 +11,13 @@ A boundary never falls inside a character: tokens that share one (bytes of an em
 together. A token of white space alone ("▁") belongs to the word that follows it.
 """
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -179,7 +180,7 @@ def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> 
             f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} is a slow one, which does not tell "
             "where its tokens stand in the text; use a model that has a tokenizer.json"
         )
-    backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+    backend = copy.deepcopy(cast("Tokenizer", tokenizer.backend_tokenizer))
     backend.no_padding()
     backend.no_truncation()
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
