@@ -48,6 +48,7 @@ class Segments:
         input_ids: Token ids without the special tokens that a model adds, int32 (T,).
         units: Unit of each token, counted over all texts, int64 (T,); -1 for special and unknown tokens.
         token_rows: Text of each token, int64 (T,).
+        token_spans: First and last character (exclusive) of each token in `text`, as the tokenizer says; int64 (T, 2).
         words: Word of each unit, a row of `spans`; int64 (U,).
         spans: First and last character (exclusive) of each word in `text`, int64 (W, 2).
         text: All texts, one a line.
@@ -58,6 +59,7 @@ class Segments:
     input_ids: np.ndarray
     units: np.ndarray
     token_rows: np.ndarray
+    token_spans: np.ndarray
     words: np.ndarray
     spans: np.ndarray
     text: str
@@ -161,10 +163,10 @@ class Segmenter:
         word_of, word_spans = group(text, classes, spans, token_rows, ordinary=ordinary, blank=blank)
         if self.units == "word":
             words = np.arange(len(word_spans))
-            return Segments(ids, word_of, token_rows, words, word_spans, text, classes, text_starts)
+            return Segments(ids, word_of, token_rows, spans, words, word_spans, text, classes, text_starts)
         member = word_of >= 0
         tokens = np.where(member, np.cumsum(member) - 1, -1)
-        return Segments(ids, tokens, token_rows, word_of[member], word_spans, text, classes, text_starts)
+        return Segments(ids, tokens, token_rows, spans, word_of[member], word_spans, text, classes, text_starts)
 
 
 def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> Segmenter:

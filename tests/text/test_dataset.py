@@ -32,8 +32,7 @@ def corpus(tmp_path):
     return path
 
 
-def rows_of(*args, **settings):
-    sources, family, types, cache = args
+def rows_of(sources, family, types, cache, **settings):
     return tokenise(sources, tokenizer_of(family), TokeniseSettings(**settings), types, cache)
 
 

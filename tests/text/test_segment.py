@@ -92,6 +92,7 @@ def test_long_texts_are_the_same_in_pieces(family, monkeypatch):
     assert pieces.input_ids.tolist() == whole.input_ids.tolist()
     assert pieces.units.tolist() == whole.units.tolist()
     assert pieces.surfaces == whole.surfaces
+    assert pieces.token_spans.tolist() == whole.token_spans.tolist()
 
 
 def test_a_text_without_spaces_is_one_unit_over_its_pieces(monkeypatch):
