@@ -1,0 +1,206 @@
+"""Anchors of a corpus: count, compare with the reference, choose, embed, score every type.
+
+anchors = build_anchors(AnchorSettings(data=["papers/"], model="minilm"))
+anchors.save("anchors/")
+"""
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import diffmask
+from diffmask.core.anchors import choose_anchors
+from diffmask.core.difference import tf_icf
+from diffmask.core.errors import InputError
+from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
+from diffmask.core.types import TypeScores
+from diffmask.text.anchor_files import hash_file, read_anchors
+from diffmask.text.anchor_set import AnchorSet, common_types, hash_tokenizer, load_anchors
+from diffmask.text.contexts import embed_types
+from diffmask.text.corpus import Sources
+from diffmask.text.count import Counts, count_corpus
+from diffmask.text.encoder import Encoder, describe_architecture, load_encoder
+from diffmask.text.letter_parts import letter_parts
+from diffmask.text.load import load_tokenizer
+from diffmask.text.reference import Reference, read_reference
+from diffmask.text.words import LETTER, char_classes
+
+__all__ = ["AnchorSet", "AnchorSettings", "build_anchors", "load_anchors"]
+
+PRESETS = {"default": "nearest", "published": "max"}
+"""How types are scored, each with its usual reduction over the anchors."""
+_PACKAGES = ("torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True)
+class AnchorSettings:
+    """How the anchors of a domain are found.
+
+    Attributes:
+        data: Files, folders, globs, datasets on disk: see `corpus.list_files`.
+        model: The model that is continued: a folder, a hub name or `minilm`.
+        reference: `wordfreq:LANGUAGE`, corpora or counts files.
+        embedder: Another encoder in the place of the model.
+        num_anchors: How many to choose (Wilf et al. 2023: 20).
+        min_count: A rarer word is no anchor: the frequency of a rare word is chance.
+        preset: `default`, or `published` for the scorer of the paper.
+        reduce: max, mean, min or nearest; None is the preset's own.
+        anchors: File of anchors that people chose or edited, in the place of choosing.
+        column: Name of the text column; None finds it.
+        device: auto, cpu, cuda, ...
+        num_processes: How many processes count.
+    """
+
+    data: Sources
+    model: str
+    reference: str | Sequence[str] = "wordfreq:en"
+    embedder: str | None = None
+    num_anchors: int = 20
+    min_count: int = 10
+    preset: str = "default"
+    reduce: str | None = None
+    anchors: str | Path | None = None
+    column: str | None = None
+    device: str = "auto"
+    num_processes: int = 1
+
+    def __post_init__(self):
+        """Check what needs no file."""
+        if self.preset not in PRESETS:
+            raise InputError(f"unknown preset {self.preset!r}; choose from: {', '.join(PRESETS)}")
+        if self.reduce is not None and self.reduce not in REDUCTIONS:
+            raise InputError(f"unknown reduction {self.reduce!r}; choose from: {', '.join(REDUCTIONS)}")
+        if self.num_anchors < 1:
+            raise InputError(f"num_anchors={self.num_anchors} is below 1; the published method takes 20")
+        if self.min_count < 1:
+            raise InputError(f"min_count={self.min_count} is below 1; 1 lets every word be an anchor")
+
+    @property
+    def reduction(self) -> str:
+        """The reduction over the anchors."""
+        return self.reduce or PRESETS[self.preset]
+
+
+def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
+    """Find the anchors of a domain, and score every type of it.
+
+    Args:
+        settings: What to read and how.
+        command: What the user typed, for the record.
+
+    Raises:
+        InputError: If the corpus, the reference, the model, the file of anchors or a setting cannot be used.
+    """
+    # what can be wrong comes before what takes long
+    anchors = None if settings.anchors is None else read_anchors(settings.anchors)
+    model_tokenizer = load_tokenizer(settings.model)
+    encoder = load_encoder(settings.embedder or settings.model, settings.device, pooler=settings.preset == "published")
+    reference = read_reference(settings.reference)
+    counted = count_corpus(settings.data, settings.column, settings.num_processes)
+    if not counted.num_words:
+        raise InputError("the data has no word in it, only punctuation; give data with text")
+
+    # most frequent first, ties in order of the alphabet
+    words = sorted(counted.counts, key=lambda word: (-counted.counts[word], word))
+    parts = letter_parts(words)
+    types = words + parts.names
+    counts = torch.tensor([counted.counts[word] for word in words])
+    general = reference.frequencies(types)
+    common = common_types(words, general[: len(words)])
+    all_counts = torch.cat([counts, parts.count(counts)])
+    difference = tf_icf(all_counts / counted.num_words, general)
+    if anchors is None:
+        eligible = may_be_anchors(words, counts, settings.min_count)
+        rows = choose_anchors(difference[: len(words)], eligible, settings.num_anchors)
+        anchors = [words[row] for row in rows.tolist()]
+
+    # anchors that people give need not occur in the data
+    known = set(words)
+    embedded = words + [anchor for anchor in anchors if anchor not in known]
+    row_of = {word: row for row, word in enumerate(embedded)}
+    embeddings = _embed(encoder, settings, embedded, counted.num_words)
+    anchor_embeddings = embeddings[[row_of[anchor] for anchor in anchors]]
+    scores = _score(settings, embeddings[: len(words)], difference[: len(words)], anchor_embeddings, common)
+    return AnchorSet(
+        anchors=anchors,
+        types=types,
+        counts=all_counts,
+        tf_icf=difference,
+        scores=torch.cat([scores, parts.mean(scores, counts)]),
+        embeddings=anchor_embeddings,
+        metadata=_record(settings, encoder, hash_tokenizer(model_tokenizer), counted, reference) | {"command": command},
+    )
+
+
+def may_be_anchors(words: Sequence[str], counts: Tensor, min_count: int) -> Tensor:
+    """Return which words may be anchors: frequent enough, no numbers, and no single letters; bool (V,).
+
+    In scripts without spaces a single character is a word like any other.
+
+    Raises:
+        InputError: If no word may.
+    """
+    eligible = (counts >= min_count) & torch.tensor([_is_telling(word) for word in words])
+    if not eligible.any():
+        raise InputError(
+            f"no word occurs {min_count} times in the data (the most frequent, {words[0]!r}, {int(counts[0]):,} times); "
+            "lower --min-count, or give more data"
+        )
+    return eligible
+
+
+def _is_telling(word: str) -> bool:
+    if len(word) == 1:
+        return word.isalpha() and char_classes(word)[0] != LETTER
+    return any(map(str.isalpha, word))
+
+
+def _embed(encoder: Encoder, settings: AnchorSettings, words: Sequence[str], num_words: int) -> Tensor:
+    if settings.preset == "published":
+        return encoder.pool_words(words)
+    return embed_types(encoder, settings.data, words, num_words, settings.column)
+
+
+def _score(
+    settings: AnchorSettings, embeddings: Tensor, difference: TypeScores, anchors: Tensor, common: Tensor
+) -> TypeScores:
+    if settings.preset == "published":
+        return anchor_similarity(embeddings, anchors, settings.reduction)
+    return domain_scores(embeddings, difference, anchors, embeddings[common], settings.reduction)
+
+
+def _record(
+    settings: AnchorSettings, encoder: Encoder, model_tokenizer: str, counted: Counts, reference: Reference
+) -> dict[str, Any]:
+    """Return how the anchors were made; the same work has the same record, so there is no date in it."""
+    given = None if settings.anchors is None else {"path": str(settings.anchors), "sha256": hash_file(settings.anchors)}
+    return {
+        "version": diffmask.__version__,
+        "preset": settings.preset,
+        "reduce": settings.reduction,
+        "num_anchors": settings.num_anchors,
+        "min_count": settings.min_count,
+        "anchors_file": given,
+        "model": {
+            "name": settings.model,
+            "tokenizer": model_tokenizer,
+            "architecture": describe_architecture(settings.model),
+        },
+        "embedder": {
+            "name": encoder.name,
+            "tokenizer": hash_tokenizer(encoder.tokenizer),
+            "architecture": describe_architecture(encoder.name),
+            "layer": encoder.layer,
+            "device": encoder.model.device.type,
+        },
+        "sources": counted.sources,
+        "num_documents": counted.num_documents,
+        "num_words": counted.num_words,
+        "reference": reference.describe(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
