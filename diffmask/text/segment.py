@@ -48,7 +48,8 @@ class Segments:
         input_ids: Token ids without the special tokens that a model adds, int32 (T,).
         units: Unit of each token, counted over all texts, int64 (T,); -1 for special and unknown tokens.
         token_rows: Text of each token, int64 (T,).
-        token_spans: First and last character (exclusive) of each token in `text`, as the tokenizer says; int64 (T, 2).
+        token_spans: First and last character (exclusive) of each token in `text`, int64 (T, 2); with or without the
+            white space before it, as the tokenizer says.
         words: Word of each unit, a row of `spans`; int64 (U,).
         spans: First and last character (exclusive) of each word in `text`, int64 (W, 2).
         text: All texts, one a line.
