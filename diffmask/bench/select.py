@@ -21,19 +21,19 @@ WORD_LENGTHS = (0.70, 0.18, 0.08, 0.04)
 """Share of words of one, two, three and four tokens, as in English scientific text."""
 
 
-def run(tokenizer: PreTrainedTokenizerBase, device: str = "cpu", repeats: int = 30) -> list[dict[str, float | str]]:
+def run(tokenizer: PreTrainedTokenizerBase, device: str = "cpu", rounds: int = 12) -> list[dict[str, float | str]]:
     """Return one row per contender: tokens a second, and the ratio to Hugging Face's call of the same granularity.
 
     Args:
         tokenizer: Any fast tokenizer with a mask token.
         device: Where our masks are drawn; on the CPU one thread is used, by both.
-        repeats: Runs of each; the fastest counts.
+        rounds: Turns of each; the fastest run counts.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         batch = _batch(len(tokenizer))
-        times = fastest(_theirs(tokenizer, batch) | _ours(tokenizer, batch, device), repeats)
+        times = fastest(_theirs(tokenizer, batch) | _ours(tokenizer, batch, device), rounds)
     finally:
         torch.set_num_threads(threads)
     reference = {name.split()[-1]: seconds for name, seconds in times.items() if name.startswith("transformers")}

@@ -36,7 +36,7 @@ class Masker:
         """Return the mask of a training step, `step` of `num_steps`.
 
         Raises:
-            ValueError: If an eligible unit has a score that is not finite, or a schedule leaves [0, 1].
+            ValueError: As `weights` and `select`.
         """
         return self.draw(self.weights(units, step / num_steps), units, step, num_steps)
 
@@ -46,7 +46,11 @@ class Masker:
         return select(weights, units, ratio, seed=self.seed, step=step, uniform=self.uniform)
 
     def weights(self, units: Units, progress: float) -> Weights:
-        """Return the probability of each unit to be drawn first; every row sums to one where a unit is eligible."""
+        """Return the weights that units are drawn by; the first draw of a row is in proportion to them.
+
+        Raises:
+            ValueError: If an eligible unit has a score that is not finite, or the strength is outside [0, 1].
+        """
         strength = self.strength(progress)
         if not 0.0 <= strength <= 1.0:
             raise ValueError(f"strength={strength} is outside [0, 1]; 0 masks at random, 1 follows the policy")
@@ -61,5 +65,6 @@ class Masker:
 
 def entropy(weights: Weights, eligible: UnitMask) -> Tensor:
     """Return each row's entropy over that of a uniform choice, float (B,), in [0, 1]; 1 = no preference at all."""
+    weights = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
     nats = -(weights * weights.clamp_min(torch.finfo(weights.dtype).tiny).log()).sum(1)
     return nats / eligible.sum(1).clamp_min(2).log()

@@ -12,9 +12,6 @@ from torch import Tensor
 SELECT, CORRUPT = range(2)
 """Streams: one per use, so that choosing a unit says nothing about how it is corrupted."""
 
-BORDER = 2**20 - 1
-"""The last index of the stream `SELECT`, kept for the draw that decides over the unit on the border of a budget."""
-
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: consecutive indices land far apart
 _LOWBIAS = (0x7FEB352D, 0x846CA68B)  # the "lowbias32" multipliers of C. Wellons' hash-prospector (2018)
 _GOLDEN_64 = 0x9E3779B97F4A7C15
@@ -63,6 +60,11 @@ def uniforms(keys: Keys, indices: Tensor) -> Tensor:
     bits = _hash(keys.low, keys.high, indices.to(torch.int32)).double()
     # 2**31 makes the signed bits positive; the index fills the bits under the hash
     return bits.add_((indices.double() + 0.5) * 2.0**-20 + 2.0**31).mul_(2.0**-32)
+
+
+def row_uniforms(keys: Keys) -> Tensor:
+    """Return one uniform in (0, 1) per key, float64: the key's own high bits, which its hashed numbers do not show."""
+    return (keys.high.double() + (2.0**31 + 0.5)) * 2.0**-32
 
 
 def _hash(low: Tensor, high: Tensor, indices: Tensor) -> Tensor:

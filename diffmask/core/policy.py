@@ -46,9 +46,9 @@ def rank_weights(scores: Scores, eligible: UnitMask) -> Weights:
 
 
 def softmax_weights(scores: Scores, eligible: UnitMask, temperature: float = 1.0) -> Weights:
-    """Weight exp(score / temperature), scaled so that the best eligible unit of a row weighs 1."""
-    scaled = (scores / temperature).masked_fill(~eligible, -torch.inf)
-    return (scaled - scaled.amax(1, keepdim=True).clamp_min(torch.finfo(scaled.dtype).min)).exp_()
+    """Weight exp(score / temperature), scaled to sum to 1 over the eligible units of a row."""
+    lowest = torch.finfo(scores.dtype).min
+    return (scores / temperature).masked_fill_(~eligible, lowest).softmax(1).mul_(eligible)
 
 
 def linear_weights(scores: Scores, eligible: UnitMask) -> Weights:
@@ -57,13 +57,14 @@ def linear_weights(scores: Scores, eligible: UnitMask) -> Weights:
 
 
 def mix(weights: Weights, eligible: UnitMask, strength: float) -> Weights:
-    """Return probabilities `(1 - strength) * uniform + strength * policy`, each row summing to one.
+    """Return `(1 - strength) * uniform + strength * policy`, where both are distributions over the eligible units.
 
-    Rows in which the policy prefers nothing (all weights zero) are uniform.
+    At full strength the weights are returned as they are; selection asks only for their proportions. Rows in which the
+    policy prefers nothing (all weights zero) are uniform.
     """
-    total = weights.sum(1, keepdim=True)
-    preferred = torch.where(total > 0, weights, eligible.to(weights.dtype))
-    preferred = preferred / preferred.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
     if strength == 1:
-        return preferred
-    return torch.lerp(eligible / eligible.sum(1, keepdim=True).clamp_min(1), preferred, strength)
+        return weights
+    even = eligible / eligible.sum(1, keepdim=True).clamp_min(1)
+    total = weights.sum(1, keepdim=True)
+    policy = torch.where(total > 0, weights / total.clamp_min(torch.finfo(weights.dtype).tiny), even)
+    return torch.lerp(even, policy, strength)

@@ -4,9 +4,12 @@ import math
 
 import torch
 
-from diffmask.core.noise import BORDER, SELECT, keys, uniforms
+from diffmask.core.noise import SELECT, keys, row_uniforms, uniforms
 from diffmask.core.types import Budgets, UnitMask, Weights
 from diffmask.core.units import Units
+
+LEAST_WEIGHT = 1e-37
+"""What weight zero counts as: so little that it comes last, and still a normal number in float32."""
 
 
 def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int, uniform: bool = False) -> UnitMask:
@@ -32,7 +35,7 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
             different lengths.
     """
     _check(weights, units, ratio)
-    rows, num_units = weights.shape
+    num_units = weights.shape[1]
     if num_units == 0:
         return torch.zeros_like(units.eligible)
     budgets = _uniform_budgets(units, ratio) if uniform else ratio * units.lengths.sum(1)  # (B,)
@@ -41,13 +44,12 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
 
     sample_keys = keys(seed, step, units.sample_ids[:, None], stream=SELECT)
     noise = uniforms(sample_keys, torch.arange(num_units, device=weights.device)[None])
-    ordered = noise.log_().div_(weights.double().clamp_min_(1e-200)).masked_fill_(~units.eligible, -math.inf)
+    ordered = noise.log_().div_(weights.clamp_min(LEAST_WEIGHT)).masked_fill_(~units.eligible, -math.inf)
     order = ordered.topk(most, dim=1).indices  # (B, most), first drawn first
 
     lengths = units.lengths.gather(1, order)
     room = budgets[:, None] - (lengths.cumsum(1) - lengths)
-    border = uniforms(sample_keys, torch.full((1, 1), BORDER, device=weights.device))
-    taken = (room > border * lengths) & (lengths > 0)
+    taken = (room > row_uniforms(sample_keys) * lengths) & (lengths > 0)
     taken[:, 0] |= lengths[:, 0] > 0
     return torch.zeros_like(units.eligible).scatter_(1, order, taken)
 

@@ -56,7 +56,7 @@ class Units:
     def lengths(self) -> Tensor:
         """Positions of each eligible unit, float32 (B, U); 0 where not eligible."""
         if self.counts is not None:
-            return self.counts * self.eligible.float()
+            return self.counts.float() * self.eligible
         held = self.unit_ids >= 0
         counts = torch.zeros(self.eligible.shape, device=held.device)
         return counts.scatter_add_(1, self.unit_ids.clamp_min(0), held.float()) * self.eligible

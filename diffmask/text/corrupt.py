@@ -47,7 +47,8 @@ class Corruption:
         labels.view(-1).index_copy_(0, places, truth)
 
         rows = places // masked.shape[1]
-        draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), places % masked.shape[1])
+        columns = places - rows * masked.shape[1]
+        draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), columns)
         ordinary = self.ordinary_ids.to(input_ids.device)
         # a draw that falls among the random replacements is uniform there, and so serves to choose one
         choice = ((draw - self.mask_share) * (len(ordinary) / max(self.random_share, 1e-9))).long()

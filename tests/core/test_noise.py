@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from diffmask.core.noise import CORRUPT, SELECT, keys, uniforms
+from diffmask.core.noise import CORRUPT, SELECT, keys, row_uniforms, uniforms
 
 WORD, LONG = (1 << 32) - 1, (1 << 64) - 1
 
@@ -85,3 +85,15 @@ def test_rows_may_be_taken_one_by_one():
     full = draw(samples=3, indices=6)
     some = uniforms(keys(0, 0, torch.arange(3), stream=SELECT).take(rows), columns)
     assert torch.equal(some, full[rows, columns])
+
+
+def test_the_number_of_a_row_is_uniform_and_says_nothing_of_its_units():
+    row_keys = keys(0, 0, torch.arange(20_000)[:, None], stream=SELECT)
+    rows = row_uniforms(row_keys)
+    assert stats.kstest(rows.flatten().numpy(), "uniform").pvalue > 0.01
+    units = uniforms(row_keys, torch.arange(64)[None])
+    for column in range(64):
+        assert abs(np.corrcoef(rows[:, 0], units[:, column])[0, 1]) < 4.5 / 20_000**0.5
+    best = units.argmax(1)
+    assert stats.chisquare(torch.bincount(best[rows[:, 0] < 0.1], minlength=64).numpy()).pvalue > 0.01
+    assert stats.ks_2samp(units.amax(1)[rows[:, 0] < 0.5], units.amax(1)[rows[:, 0] >= 0.5]).pvalue > 0.01

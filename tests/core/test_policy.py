@@ -49,7 +49,7 @@ def test_softmax_weights_are_proportional_to_exponentials():
     scores, eligible = example()
     weights = softmax_weights(scores, eligible, temperature=0.5)
     expected = (scores * 2).exp() * eligible
-    assert torch.allclose(mix(weights, eligible, 1.0)[:-1], (expected / expected.sum(1, keepdim=True))[:-1])
+    assert torch.allclose(weights[:-1], (expected / expected.sum(1, keepdim=True))[:-1])
     assert not weights[~eligible].any()
 
 
@@ -63,7 +63,7 @@ def test_linear_weights_clip_at_zero():
     assert torch.equal(linear_weights(scores, eligible), scores.relu() * eligible)
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("strength", [0.0, 0.3, 0.999])
 def test_mix_is_a_distribution_between_uniform_and_policy(strength):
     scores, eligible = example()
     weights = linear_weights(scores, eligible)
@@ -73,6 +73,12 @@ def test_mix_is_a_distribution_between_uniform_and_policy(strength):
         policy = weights[row] / total if total > 0 else eligible[row] / count
         assert torch.allclose(got[row], (1 - strength) * eligible[row] / count + strength * policy)
     assert not got[-1].any()
+
+
+def test_full_strength_leaves_the_weights_as_they_are():
+    scores, eligible = example()
+    weights = linear_weights(scores, eligible)
+    assert torch.equal(mix(weights, eligible, 1.0), weights)
 
 
 def test_a_policy_without_state_refuses_that_of_another():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from diffmask.core.noise import BORDER, SELECT, keys, uniforms
-from diffmask.core.select import mask_count, select
+from diffmask.core.noise import SELECT, keys, row_uniforms, uniforms
+from diffmask.core.select import LEAST_WEIGHT, mask_count, select
 from diffmask.core.units import Units
 
 WEIGHTS = [0.5, 0.25, 0.2, 0.05]
@@ -50,9 +50,9 @@ def slow_select(weights, units, ratio, seed, step):
     for row in range(len(weights)):
         sample = units.sample_ids[row : row + 1]
         noise = uniforms(keys(seed, step, sample, stream=SELECT), torch.arange(weights.shape[1]))
-        border = float(uniforms(keys(seed, step, sample, stream=SELECT), torch.tensor([BORDER])))
+        border = float(row_uniforms(keys(seed, step, sample, stream=SELECT)))
         eligible = [unit for unit in range(weights.shape[1]) if units.eligible[row, unit]]
-        eligible.sort(key=lambda unit: -math.log(noise[unit]) / max(float(weights[row, unit]), 1e-200))
+        eligible.sort(key=lambda unit: -math.log(noise[unit]) / max(float(weights[row, unit]), LEAST_WEIGHT))
         lengths = [(units.unit_ids[row] == unit).sum().item() for unit in eligible]
         room = ratio * sum(lengths)
         for place, (unit, length) in enumerate(zip(eligible, lengths, strict=True)):
