@@ -64,31 +64,44 @@ def contrast(embeddings: Embeddings, anchors: Tensor, common: Tensor, reduce: st
     return anchor_similarity(embeddings, anchors, reduce) - anchor_similarity(embeddings, common, reduce)
 
 
-def likeness(embeddings: Embeddings, log_tf_icf: TypeScores) -> TypeScores:
+def likeness(embeddings: Embeddings, log_tf_icf: TypeScores, voters: Tensor) -> TypeScores:
     """Return how much each type looks like the types with a high TF-ICF, float (V,) in [-1, 1].
 
-    Every type pulls or pushes by how far its log TF-ICF is from the mean: with x = e - mean(e), scaled to length one,
-    `g = sum_w (t_w - mean(t)) x_w`, and the likeness of a type is `cos(x, g)`. So the TF-ICF of a word that was seen
-    once, by chance, is replaced by what words that are used like it have.
+    Every voter pulls or pushes by how far its log TF-ICF is from their mean: with x = e - mean(e), scaled to length
+    one, `g = sum_w (t_w - mean(t)) x_w`, and the likeness of a type is `cos(x, g)`. So the TF-ICF of a word that was
+    seen once, by chance, is replaced by what words that are used like it have.
+
+    Args:
+        embeddings: Of each type.
+        log_tf_icf: Of each type.
+        voters: Which types have a TF-ICF of their own, bool (V,).
     """
-    centred = F.normalize(embeddings - embeddings.mean(0), dim=1)
-    weights = (log_tf_icf - log_tf_icf.mean()).to(centred)
-    return centred @ F.normalize(weights @ centred, dim=0)
+    centred = F.normalize(embeddings - embeddings[voters].mean(0), dim=1)
+    votes = log_tf_icf[voters].to(centred)
+    direction = (votes - votes.mean()) @ centred[voters]
+    return centred @ F.normalize(direction, dim=0)
 
 
 def domain_scores(
-    embeddings: Embeddings, tf_icf: TypeScores, anchors: Tensor, common: Tensor, reduce: str = "nearest"
+    embeddings: Embeddings,
+    tf_icf: TypeScores,
+    voters: Tensor,
+    anchors: Tensor,
+    common: Tensor,
+    *,
+    reduce: str = "nearest",
 ) -> TypeScores:
     """Return the default score: likeness and contrast, in standard deviations, 4 to 1.
 
     Args:
         embeddings: Of each type.
         tf_icf: Of each type, above zero.
+        voters: See `likeness`.
         anchors: Embeddings of the anchors, float (A, D).
         common: Embeddings of words that are common everywhere, float (C, D).
         reduce: See `anchor_similarity`.
     """
-    likely = standardise(likeness(embeddings, tf_icf.log()))
+    likely = standardise(likeness(embeddings, tf_icf.log(), voters))
     near = standardise(contrast(embeddings, anchors, common, reduce))
     return torch.lerp(likely, near, ANCHOR_SHARE)
 

@@ -15,12 +15,10 @@ from diffmask.core.difference import reference_frequencies
 from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
 from diffmask.text import anchor_files
+from diffmask.text.vocabulary import common_types
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-NUM_COMMON = 300
-"""So many of the most frequent words of the reference stand for words that are common everywhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,22 +146,6 @@ def load_anchors(folder: str | Path) -> AnchorSet:
         embeddings=embeddings,
         metadata=record,
     )
-
-
-def common_types(types: list[str], frequencies: Tensor) -> Tensor:
-    """Return the rows of the most frequent words of the reference, numbers apart, int64 (C,).
-
-    Raises:
-        InputError: If the reference knows none of the types.
-    """
-    known = (frequencies > 0) & torch.tensor([any(map(str.isalpha, word)) for word in types])
-    rows = known.nonzero()[:, 0]
-    if not len(rows):
-        raise InputError(
-            "the reference knows no word of the data; give a --reference in the language of the data, of common text"
-        )
-    order = torch.sort(frequencies[rows], descending=True, stable=True).indices
-    return rows[order[:NUM_COMMON]]
 
 
 def hash_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> str:

@@ -10,25 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 import diffmask
-from diffmask.core.anchors import choose_anchors
-from diffmask.core.difference import tf_icf
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
-from diffmask.core.types import TypeScores
 from diffmask.text.anchor_files import hash_file, read_anchors
-from diffmask.text.anchor_set import AnchorSet, common_types, hash_tokenizer, load_anchors
+from diffmask.text.anchor_set import AnchorSet, hash_tokenizer, load_anchors
 from diffmask.text.contexts import embed_types
 from diffmask.text.corpus import Sources
 from diffmask.text.count import Counts, count_corpus
 from diffmask.text.encoder import Encoder, describe_architecture, load_encoder
-from diffmask.text.letter_parts import letter_parts
 from diffmask.text.load import load_tokenizer
 from diffmask.text.reference import Reference, read_reference
-from diffmask.text.words import LETTER, char_classes
+from diffmask.text.vocabulary import compare
 
 __all__ = ["AnchorSet", "AnchorSettings", "build_anchors", "load_anchors"]
 
@@ -54,6 +49,7 @@ class AnchorSettings:
         column: Name of the text column; None finds it.
         device: auto, cpu, cuda, ...
         num_processes: How many processes count.
+        context_words: So many words of the data are read in context; of longer data every n-th block is.
     """
 
     data: Sources
@@ -68,6 +64,7 @@ class AnchorSettings:
     column: str | None = None
     device: str = "auto"
     num_processes: int = 1
+    context_words: int = 250_000
 
     def __post_init__(self):
         """Check what needs no file."""
@@ -79,6 +76,8 @@ class AnchorSettings:
             raise InputError(f"num_anchors={self.num_anchors} is below 1; the published method takes 20")
         if self.min_count < 1:
             raise InputError(f"min_count={self.min_count} is below 1; 1 lets every word be an anchor")
+        if self.context_words < 1:
+            raise InputError(f"context_words={self.context_words} is below 1; give some thousands at least")
 
     @property
     def reduction(self) -> str:
@@ -102,76 +101,43 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
     encoder = load_encoder(settings.embedder or settings.model, settings.device, pooler=settings.preset == "published")
     reference = read_reference(settings.reference)
     counted = count_corpus(settings.data, settings.column, settings.num_processes)
-    if not counted.num_words:
-        raise InputError("the data has no word in it, only punctuation; give data with text")
-
-    # most frequent first, ties in order of the alphabet
-    words = sorted(counted.counts, key=lambda word: (-counted.counts[word], word))
-    parts = letter_parts(words)
-    types = words + parts.names
-    counts = torch.tensor([counted.counts[word] for word in words])
-    general = reference.frequencies(types)
-    common = common_types(words, general[: len(words)])
-    all_counts = torch.cat([counts, parts.count(counts)])
-    difference = tf_icf(all_counts / counted.num_words, general)
+    vocabulary = compare(counted, reference)
+    words, common = vocabulary.words, vocabulary.common()
     if anchors is None:
-        eligible = may_be_anchors(words, counts, settings.min_count)
-        rows = choose_anchors(difference[: len(words)], eligible, settings.num_anchors)
-        anchors = [words[row] for row in rows.tolist()]
+        anchors = vocabulary.choose(settings.num_anchors, settings.min_count)
 
     # anchors that people give need not occur in the data
-    known = set(words)
-    embedded = words + [anchor for anchor in anchors if anchor not in known]
-    row_of = {word: row for row, word in enumerate(embedded)}
-    embeddings = _embed(encoder, settings, embedded, counted.num_words)
+    row_of = {word: row for row, word in enumerate(dict.fromkeys([*words, *anchors]))}
+    embeddings = _embed(encoder, settings, list(row_of), counted.num_words)
     anchor_embeddings = embeddings[[row_of[anchor] for anchor in anchors]]
-    scores = _score(settings, embeddings[: len(words)], difference[: len(words)], anchor_embeddings, common)
+    embeddings = embeddings[: len(words)]
+    if settings.preset == "published":
+        scores = anchor_similarity(embeddings, anchor_embeddings, settings.reduction)
+    else:
+        scores = domain_scores(
+            embeddings,
+            vocabulary.tf_icf[: len(words)],
+            vocabulary.has_letters(),
+            anchor_embeddings,
+            embeddings[common],
+            reduce=settings.reduction,
+        )
     return AnchorSet(
         anchors=anchors,
-        types=types,
-        counts=all_counts,
-        tf_icf=difference,
-        scores=torch.cat([scores, parts.mean(scores, counts)]),
+        types=vocabulary.types,
+        counts=vocabulary.counts,
+        tf_icf=vocabulary.tf_icf,
+        scores=vocabulary.with_parts(scores),
         embeddings=anchor_embeddings,
         metadata=_record(settings, encoder, hash_tokenizer(model_tokenizer), counted, reference) | {"command": command},
     )
 
 
-def may_be_anchors(words: Sequence[str], counts: Tensor, min_count: int) -> Tensor:
-    """Return which words may be anchors: frequent enough, no numbers, and no single letters; bool (V,).
-
-    In scripts without spaces a single character is a word like any other.
-
-    Raises:
-        InputError: If no word may.
-    """
-    eligible = (counts >= min_count) & torch.tensor([_is_telling(word) for word in words])
-    if not eligible.any():
-        raise InputError(
-            f"no word occurs {min_count} times in the data (the most frequent, {words[0]!r}, {int(counts[0]):,} times); "
-            "lower --min-count, or give more data"
-        )
-    return eligible
-
-
-def _is_telling(word: str) -> bool:
-    if len(word) == 1:
-        return word.isalpha() and char_classes(word)[0] != LETTER
-    return any(map(str.isalpha, word))
-
-
 def _embed(encoder: Encoder, settings: AnchorSettings, words: Sequence[str], num_words: int) -> Tensor:
     if settings.preset == "published":
         return encoder.pool_words(words)
-    return embed_types(encoder, settings.data, words, num_words, settings.column)
-
-
-def _score(
-    settings: AnchorSettings, embeddings: Tensor, difference: TypeScores, anchors: Tensor, common: Tensor
-) -> TypeScores:
-    if settings.preset == "published":
-        return anchor_similarity(embeddings, anchors, settings.reduction)
-    return domain_scores(embeddings, difference, anchors, embeddings[common], settings.reduction)
+    stride = -(-num_words // settings.context_words)
+    return embed_types(encoder, settings.data, words, stride, settings.column)
 
 
 def _record(

@@ -20,8 +20,6 @@ from diffmask.text.rows import RowMaker
 from diffmask.text.segment import segmenter_for
 from diffmask.text.windows import special_tokens_of
 
-MAX_WORDS = 1_000_000
-"""Of a longer corpus, every n-th block is read, so that about this many words are."""
 MAX_LENGTH = 256
 _BLOCK_BYTES = 1 << 16
 _SORTED_ROWS = 2048
@@ -29,7 +27,7 @@ _NUM_SHIFT_WORDS = 1000
 
 
 def embed_types(
-    encoder: Encoder, sources: Sources, types: Sequence[str], num_words: int, column: str | None = None
+    encoder: Encoder, sources: Sources, types: Sequence[str], stride: int = 1, column: str | None = None
 ) -> Embeddings:
     """Return the mean state of each type's tokens over its occurrences, float32 (V, D), on the CPU.
 
@@ -40,12 +38,11 @@ def embed_types(
         encoder: Any encoder.
         sources: The corpus.
         types: The table of types, most frequent first.
-        num_words: Words of the corpus.
+        stride: Every so-manieth block of the corpus is read.
         column: Name of the text column; None finds it.
     """
-    stride = max(1, -(-num_words // MAX_WORDS))
     sums, counts = torch.zeros(len(types), encoder.width), torch.zeros(len(types))
-    with tqdm(total=num_words // stride, desc="reading contexts", unit="word", disable=None, leave=False) as bar:
+    with tqdm(desc="reading contexts", unit="word", disable=None, leave=False) as bar:
         for batch in _batches(encoder, _rows(encoder, sources, types, stride, column)):
             token_types = _token_types(batch)
             known = token_types >= 0

@@ -13,7 +13,7 @@ from diffmask.core.types import Embeddings
 from diffmask.text.embed import resolve_model
 from diffmask.text.load import load_tokenizer
 
-BATCH_TOKENS = 8192
+BATCH_TOKENS = 4096
 _WHERE = (
     "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
 )
