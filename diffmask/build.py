@@ -39,7 +39,7 @@ def _difference(anchors: "AnchorSet | None") -> Policy:
             "the policy `difference` needs anchors; make them with `diffmask anchors DATA --model MODEL -o anchors/` "
             "and set masking.anchors=anchors/"
         )
-    return Difference(anchors.scores)
+    return Difference(anchors.scores, anchors.unknown_score)
 
 
 POLICIES: dict[str, Callable[["AnchorSet | None"], Policy]] = {"uniform": _uniform, "difference": _difference}

@@ -23,10 +23,11 @@ from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.anchors import AnchorSet, load_anchors
+from diffmask.text.corpus import describe_sources
 from diffmask.text.dataset import TokeniseSettings, tokenise
 from diffmask.text.load import LoadedModel, load_masked_lm
 from diffmask.text.stream import stream
-from diffmask.train.callbacks import Bar, JsonLog, StopOnInterrupt
+from diffmask.train.callbacks import Bar, EvaluateAtEnd, JsonLog, StopOnInterrupt
 from diffmask.train.card import write_card
 from diffmask.train.checkpoints import last_checkpoint
 from diffmask.train.folder import check_folder, claim_folder
@@ -86,17 +87,24 @@ def pretrain(
         training, evaluation = _read(config, loaded.tokenizer, anchors)
     if arguments.process_index == 0:
         claim_folder(folder, settings, overwrite=overwrite)
+    inputs = _record(config, anchors)
     _prepare_head(config, loaded, masking, training, folder, progress=progress)
 
     stop = StopOnInterrupt()
-    trainer = _trainer(config, loaded, arguments, masking, (training, evaluation), [stop, *_loggers(folder, arguments)])
+    callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *_loggers(folder, arguments)]
+    trainer = _trainer(config, loaded, arguments, masking, (training, evaluation), callbacks)
     checkpoint = last_checkpoint(folder) if resume else None
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.interrupted:
         return Outcome(folder, True, {})
-    metrics = trainer.evaluate() if evaluation is not None else {}
-    _save(trainer, config, loaded, anchors, metrics)
+    metrics = _last_evaluation(trainer)
+    _save(trainer, config, loaded.tokenizer, inputs, metrics)
     return Outcome(folder, False, metrics)
+
+
+def _last_evaluation(trainer: MaskedTrainer) -> dict[str, float]:
+    entry = next((entry for entry in reversed(trainer.state.log_history) if "eval_loss" in entry), {})
+    return {name: value for name, value in entry.items() if name.startswith(("eval_loss", "eval_masked"))}
 
 
 def _load(config: PretrainConfig) -> LoadedModel:
@@ -120,7 +128,11 @@ def _read(
     """Return the rows of training and of evaluation."""
     data = config.data
     settings = TokeniseSettings(
-        max_length=data.max_length, overlap=data.overlap, column=data.column, num_processes=data.num_processes
+        max_length=data.max_length,
+        overlap=data.overlap,
+        units=config.masking.units,
+        column=data.column,
+        num_processes=data.num_processes,
     )
     types = None if anchors is None else anchors.types
     cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
@@ -141,6 +153,16 @@ def _read(
     if not len(training):
         raise InputError(f"data.eval_share={data.eval_share:g} leaves none of {len(rows)} rows to train on; lower it")
     return training, rows.select(np.flatnonzero(held)) if held.any() else None
+
+
+def _record(config: PretrainConfig, anchors: AnchorSet | None) -> dict[str, Any]:
+    """Return what the model card says of the files that were read."""
+    record: dict[str, Any] = {"data": describe_sources(config.data.train)}
+    if config.data.eval:
+        record["held_out"] = describe_sources(config.data.eval)
+    if anchors is not None:
+        record["anchors"] = anchors.metadata | {"anchors": anchors.anchors}
+    return record
 
 
 def _held_out(rows: Any, share: float) -> np.ndarray:
@@ -220,8 +242,8 @@ def _loggers(folder: Path, arguments: TrainingArguments) -> list[TrainerCallback
 def _save(
     trainer: MaskedTrainer,
     config: PretrainConfig,
-    loaded: LoadedModel,
-    anchors: AnchorSet | None,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: dict[str, Any],
     metrics: dict[str, float],
 ) -> None:
     """Write the model beside the checkpoints, under its name only once it is whole."""
@@ -229,7 +251,7 @@ def _save(
     draft = folder / "model.tmp"
     trainer.save_model(str(draft))
     if trainer.is_world_process_zero():
-        loaded.tokenizer.save_pretrained(draft)
-        write_card(draft / "README.md", to_mapping(config), None if anchors is None else anchors.metadata, metrics)
+        tokenizer.save_pretrained(draft)
+        write_card(draft / "README.md", to_mapping(config), inputs, metrics)
         (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, and of no use to who loads the model
         os.replace(draft, folder / "model")

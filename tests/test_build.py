@@ -11,7 +11,7 @@ from diffmask.core.policy import rank_weights
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 
-ANCHORS = SimpleNamespace(scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]))
+ANCHORS = SimpleNamespace(scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0)
 
 
 def config(**changes):

@@ -11,7 +11,7 @@ from diffmask.build import build_arguments, build_masking
 from diffmask.config import read_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
-ANCHORS = SimpleNamespace(scores=torch.randn(5), tf_icf=torch.ones(5))
+ANCHORS = SimpleNamespace(scores=torch.randn(5), tf_icf=torch.ones(5), unknown_score=0.0)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -65,8 +65,11 @@ def run(args: argparse.Namespace) -> int:
 
     from diffmask.pretrain import pretrain
 
+    progress = sys.stderr.isatty()
     transformers.logging.set_verbosity_error()
-    outcome = pretrain(config, resume=args.resume, overwrite=args.overwrite, progress=sys.stderr.isatty())
+    if not progress:
+        transformers.logging.disable_progress_bar()
+    outcome = pretrain(config, resume=args.resume, overwrite=args.overwrite, progress=progress)
     if outcome.interrupted:
         print(
             f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume goes on", file=sys.stderr

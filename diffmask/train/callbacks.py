@@ -92,6 +92,18 @@ class EpochOrder(TrainerCallback):
         self._sampler.set_epoch(int(state.epoch or 0))
 
 
+class EvaluateAtEnd(TrainerCallback):
+    """Evaluate after the last step, whatever the rhythm."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Ask for an evaluation."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+        return control
+
+
 class PolicyState(TrainerCallback):
     """Save what a policy has learned with each checkpoint."""
 

@@ -13,15 +13,13 @@ import diffmask
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "wordfreq")
 
 
-def write_card(
-    path: Path, config: Mapping[str, Any], anchors: Mapping[str, Any] | None, metrics: Mapping[str, float]
-) -> None:
-    """Write a README.md that records config, anchors, hashes of the data, versions and the last evaluation.
+def write_card(path: Path, config: Mapping[str, Any], inputs: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    """Write a README.md that records settings, inputs with their hashes, versions and the last evaluation.
 
     Args:
         path: Where to write.
         config: The run's settings.
-        anchors: What `anchors.json` says of the anchors and of the corpus they come from.
+        inputs: The files that were read, with hashes, and what is known of the anchors.
         metrics: The last evaluation.
     """
     front = {
@@ -40,8 +38,8 @@ def write_card(
         _table(metrics) if metrics else "No held-out text was given.",
         "## Settings",
         _code(config),
-        "## Anchors",
-        _code(anchors) if anchors else "None: the run masked at random, without a table of domain words.",
+        "## Inputs",
+        _code(inputs),
         "## Versions",
         _code(versions),
     ]
@@ -49,7 +47,10 @@ def write_card(
 
 
 def _table(metrics: Mapping[str, float]) -> str:
-    rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)]
+    rows = [
+        f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value:,} |"
+        for name, value in metrics.items()
+    ]
     return "\n".join(["| measure | value |", "|---|---|", *rows])
 
 

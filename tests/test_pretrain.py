@@ -1,0 +1,239 @@
+"""A run from files to a model, with a tiny BERT saved to disk: the real path, in seconds."""
+
+import json
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from tiny import WORDS, tiny_model, tiny_tokenizer
+from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
+
+from diffmask.config import DataConfig, HeadConfig, MaskingConfig, PretrainConfig, TrainingConfig, from_mapping
+from diffmask.core.errors import InputError
+from diffmask.pretrain import pretrain
+from diffmask.text.anchors import AnchorSettings, build_anchors
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with a model, the same without its head, text, and anchors."""
+    folder = tmp_path_factory.mktemp("world")
+    generator = torch.Generator().manual_seed(0)
+    lines = [
+        " ".join(WORDS[i] for i in torch.randint(len(WORDS), (12,), generator=generator)) + " phosphorylation ."
+        for _ in range(80)
+    ]
+    (folder / "text.txt").write_text("\n".join(lines) + "\n")
+    tiny_model().save_pretrained(folder / "model")
+    tiny_model().bert.save_pretrained(folder / "encoder")
+    for name in ("model", "encoder"):
+        tiny_tokenizer().save_pretrained(folder / name)
+    settings = AnchorSettings(data=[str(folder / "text.txt")], model=str(folder / "model"), num_anchors=3)
+    build_anchors(settings).save(folder / "anchors")
+    return folder
+
+
+def config_for(world, output, **changes):
+    config = PretrainConfig(
+        model=str(world / "model"),
+        output=str(output),
+        data=DataConfig((str(world / "text.txt"),), max_length=32, num_processes=1, cache=str(world / "cache")),
+        masking=MaskingConfig(anchors=str(world / "anchors")),
+        training=TrainingConfig(steps=6, batch_size=8, eval_every=2, save_every=2, log_every=1, device="cpu"),
+    )
+    return replace(config, **changes)
+
+
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_a_model_that_loads_anywhere(world, tmp_path):
+    outcome = pretrain(config_for(world, tmp_path / "run"), progress=False)
+    model = AutoModelForMaskedLM.from_pretrained(outcome.model)
+    tokenizer = AutoTokenizer.from_pretrained(outcome.model)
+    assert tokenizer("kinase binds")["input_ids"] == tiny_tokenizer()("kinase binds")["input_ids"]
+    before = load_file(world / "model" / "model.safetensors")
+    assert any(not torch.equal(value, before[name]) for name, value in model.state_dict().items() if name in before)
+    assert not list(outcome.model.glob("*.bin"))
+    assert outcome.metrics["eval_loss_domain"] > 0
+    assert not (tmp_path / "run" / "model.tmp").exists()
+
+
+def test_the_card_and_the_logs_say_how_it_was_made(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    outcome = pretrain(config, progress=False)
+    card = (outcome.model / "README.md").read_text()
+    for said in ("sha256", "policy: difference", "torch:", "eval_loss_domain", "phosphorylation"):
+        assert said in card
+    assert yaml.safe_load(card.split("---")[1])["library_name"] == "transformers"
+    lines = logged(tmp_path / "run")
+    assert [line["step"] for line in lines if "eval_loss" in line] == [0, 2, 4, 6]
+    assert {"loss", "mask_ratio", "strength", "entropy", "tokens_per_second", "domain_share"} <= lines[1].keys()
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert from_mapping(PretrainConfig, yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
+
+
+def test_policies_are_compared_on_the_same_masks(world, tmp_path):
+    a = pretrain(config_for(world, tmp_path / "a"), progress=False)
+    random = MaskingConfig(policy="uniform", anchors=str(world / "anchors"))
+    b = pretrain(config_for(world, tmp_path / "b", masking=random), progress=False)
+    first, other = (logged(run.folder)[0] for run in (a, b))
+    assert first["eval_loss"] == other["eval_loss"]
+    assert first["eval_masked_domain"] == other["eval_masked_domain"]
+
+
+class InterruptAt(TrainerCallback):
+    def __init__(self, step):
+        self._step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self._step and "head" not in args.output_dir:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights(world, tmp_path, monkeypatch):
+    whole = pretrain(config_for(world, tmp_path / "whole"), progress=False)
+    config = config_for(world, tmp_path / "cut")
+    with monkeypatch.context() as patched:
+        import diffmask.pretrain as module
+
+        loggers = module._loggers
+        patched.setattr(module, "_loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
+        stopped = pretrain(config, progress=False)
+    assert stopped.interrupted
+    assert not stopped.model.exists()
+    assert (tmp_path / "cut" / "checkpoint-4").is_dir()
+    again = pretrain(config, resume=True, progress=False)
+    expected = load_file(whole.model / "model.safetensors")
+    for name, value in load_file(again.model / "model.safetensors").items():
+        assert torch.equal(value, expected[name]), name
+    steps = [line["step"] for line in logged(tmp_path / "cut") if "loss" in line]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_head_that_is_missing_is_trained_first_with_the_encoder_frozen(world, tmp_path):
+    config = config_for(world, tmp_path / "run", model=str(world / "encoder"), head=HeadConfig(steps=3))
+    config = replace(config, training=replace(config.training, learning_rate=0.0))
+    outcome = pretrain(config, progress=False)
+    after, before = load_file(outcome.model / "model.safetensors"), load_file(world / "encoder" / "model.safetensors")
+    for name, value in before.items():
+        if not name.startswith("pooler"):
+            assert torch.equal(after["bert." + name], value), name
+    head = load_file(tmp_path / "run" / "head.safetensors")
+    assert head.keys() == {name for name in after if name.startswith("cls")} - {"cls.predictions.decoder.bias"}
+    assert [line["step"] for line in logged(tmp_path / "run" / "head") if "loss" in line] == [1, 2, 3]
+
+
+def test_a_model_with_its_head_has_no_such_stage(world, tmp_path):
+    pretrain(config_for(world, tmp_path / "run"), progress=False)
+    assert not (tmp_path / "run" / "head").exists()
+
+
+def test_held_out_rows_are_never_trained_on(world, tmp_path):
+    import diffmask.pretrain as module
+
+    config = config_for(world, tmp_path / "run")
+    training, evaluation = module._read(config, tiny_tokenizer(), None)
+    texts = {tuple(row["input_ids"]) for row in training}
+    assert 0 < len(evaluation) < len(training)
+    assert not texts & {tuple(row["input_ids"]) for row in evaluation}
+
+
+def test_streaming_trains(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    data = replace(config.data, streaming=True, eval=(str(world / "text.txt"),))
+    outcome = pretrain(replace(config, data=data), progress=False)
+    assert outcome.metrics["eval_loss"] > 0
+
+
+def test_a_folder_is_never_overwritten_unasked(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    pretrain(config, progress=False)
+    weights = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="the output folder .*run exists; use --resume .*--overwrite"):
+        pretrain(config, progress=False)
+    with pytest.raises(InputError, match="is complete, with its model in"):
+        pretrain(config, resume=True, progress=False)
+    other = replace(config, training=replace(config.training, learning_rate=1.0))
+    with pytest.raises(InputError, match="was started with training.learning_rate=5e-05, not 1.0"):
+        pretrain(other, resume=True, progress=False)
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == weights
+    pretrain(other, overwrite=True, progress=False)
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() != weights
+
+
+def test_what_cannot_be_used_is_refused_before_anything_is_deleted(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    pretrain(config, progress=False)
+    broken = replace(config, data=replace(config.data, train=("nowhere.txt",)))
+    with pytest.raises(InputError, match="nowhere.txt"):
+        pretrain(broken, overwrite=True, progress=False)
+    assert (tmp_path / "run" / "model").is_dir()
+
+
+def test_anchors_of_another_model_are_refused(world, tmp_path):
+    other = tmp_path / "other"
+    tiny_model(hidden_size=48).save_pretrained(other)
+    tiny_tokenizer().save_pretrained(other)
+    with pytest.raises(InputError, match="the anchors were made for .*model', which has another architecture"):
+        pretrain(config_for(world, tmp_path / "run", model=str(other)), progress=False)
+
+
+def test_a_model_without_a_masked_head_is_refused(world, tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    folder = tmp_path / "gpt"
+    GPT2LMHeadModel(GPT2Config(vocab_size=30, n_embd=8, n_layer=1, n_head=1)).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    with pytest.raises(InputError, match="is a gpt2 model, which has no masked language model's head; use BERT"):
+        pretrain(config_for(world, tmp_path / "run", model=str(folder)), progress=False)
+
+
+def test_weights_that_are_not_the_configs_are_refused(world, tmp_path):
+    folder = tmp_path / "half"
+    tiny_model().save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "layer.1" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lack bert.encoder.layer.1.* and \d+ more of the encoder"):
+        pretrain(config_for(world, tmp_path / "run", model=str(folder)), progress=False)
+
+
+def test_a_folder_that_is_no_model_is_refused(world, tmp_path):
+    with pytest.raises(InputError, match="no tokenizer in '.*nothing'"):
+        pretrain(config_for(world, tmp_path / "run", model=str(tmp_path / "nothing")), progress=False)
+
+
+def test_streaming_needs_a_number_of_steps(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    data = replace(config.data, streaming=True)
+    training = replace(config.training, steps=None, epochs=1.0)
+    with pytest.raises(InputError, match="data.streaming=true has no known end; give training.steps"):
+        pretrain(replace(config, data=data, training=training), progress=False)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(world, tmp_path, monkeypatch):
+    import errno
+
+    import diffmask.train.trainer as module
+
+    save, calls = module.MaskedTrainer.save_model, []
+
+    def fills(self, output_dir=None, _internal_call=False):
+        calls.append(output_dir)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", output_dir)
+        return save(self, output_dir, _internal_call)
+
+    monkeypatch.setattr(module.MaskedTrainer, "save_model", fills)
+    config = config_for(world, tmp_path / "run")
+    with pytest.raises(OSError, match="No space left on device"):
+        pretrain(config, progress=False)
+    monkeypatch.undo()
+    outcome = pretrain(config, resume=True, progress=False)
+    assert outcome.model.is_dir()
