@@ -100,7 +100,7 @@ class AnchorSet:
         """
         import pyarrow
         from pyarrow import parquet
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder = anchor_files.check_folder(folder, overwrite=overwrite)
         draft = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.partial")
@@ -110,7 +110,7 @@ class AnchorSet:
             columns = {"count": self.counts, "tf_icf": self.tf_icf, "score": self.scores}
             arrays = {name: column.numpy() for name, column in columns.items()}
             parquet.write_table(pyarrow.table({"type": self.types, **arrays}), draft / anchor_files.TYPES)
-            save_file({"anchors": self.embeddings.contiguous()}, draft / anchor_files.EMBEDDINGS)
+            (draft / anchor_files.EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
             anchor_files.write_record(draft / anchor_files.RECORD, self.metadata | {"anchors": self.anchors})
             anchor_files.replace_folder(draft, folder)
         finally:
