@@ -40,11 +40,11 @@ def check_anchors(anchors: Sequence[str], where: str = "the anchors") -> list[st
         InputError: If there is none, or one comes twice.
     """
     if not anchors:
-        raise InputError(f"{where} have no anchor; give at least one word")
+        raise InputError(f"{where}: there is no anchor; give at least one word")
     seen: set[str] = set()
     for anchor in anchors:
         if anchor in seen:
-            raise InputError(f"{where} have {anchor!r} twice; remove one")
+            raise InputError(f"{where}: {anchor!r} comes twice; remove one")
         seen.add(anchor)
     return list(anchors)
 

@@ -5,23 +5,10 @@ The same function serves words and visual words; it sees counts of types only.
 
 from torch import Tensor
 
-from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
 
 EPSILON = 1e-6
 """Stands for the frequency of what the reference has never seen; a word in a million."""
-
-
-def relative_frequencies(counts: Tensor) -> Tensor:
-    """Return each type's share of all units, float64 (V,).
-
-    Raises:
-        InputError: If nothing was counted.
-    """
-    total = counts.double().sum()
-    if total <= 0:
-        raise InputError("the domain has no word in it; give data with text")
-    return counts.double() / total
 
 
 def tf_icf(domain_frequencies: Tensor, reference_frequencies: Tensor, epsilon: float = EPSILON) -> TypeScores:

@@ -55,7 +55,8 @@ class Masker:
         if not 0.0 <= strength <= 1.0:
             raise ValueError(f"strength={strength} is outside [0, 1]; 0 masks at random, 1 follows the policy")
         scores = self.policy.score(units)
-        if not scores.masked_fill(~units.eligible, 0).sum(dtype=torch.float64).isfinite():
+        # the sum of all is finite where each is, and only where it is not need we ask which are eligible
+        if not (scores.sum().isfinite() or scores[units.eligible].isfinite().all()):
             raise ValueError(
                 f"{type(self.policy).__name__} gave an eligible unit a score that is not finite; "
                 "exclude units with `eligible`, and check the features or the model that the scores come from"

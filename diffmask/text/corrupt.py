@@ -41,13 +41,12 @@ class Corruption:
         self, input_ids: Tensor, masked: PositionMask, sample_ids: SampleIds, step: int
     ) -> tuple[Tensor, Tensor]:
         """Return (corrupted input_ids, labels); labels are -100 wherever nothing is masked."""
-        places = masked.flatten().nonzero().squeeze(1)  # (N,), in the flattened batch
+        rows, columns = masked.nonzero(as_tuple=True)  # (N,)
+        places = rows * masked.shape[1] + columns  # in the flattened batch
         truth = input_ids.flatten().index_select(0, places)
         labels = torch.full_like(input_ids, IGNORE_INDEX)
         labels.view(-1).index_copy_(0, places, truth)
 
-        rows = places // masked.shape[1]
-        columns = places - rows * masked.shape[1]
         draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), columns)
         ordinary = self.ordinary_ids.to(input_ids.device)
         # a draw that falls among the random replacements is uniform there, and so serves to choose one
