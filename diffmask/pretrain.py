@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from diffmask.build import build_arguments, build_masking
 from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
@@ -34,7 +34,7 @@ from diffmask.train.folder import check_folder, claim_folder
 from diffmask.train.trainer import MaskedTrainer, Masking
 
 if TYPE_CHECKING:
-    from torch.utils.data import Dataset
+    import datasets
 
 HEAD_FILE = "head.safetensors"
 CACHE = Path("~/.cache/diffmask")
@@ -124,7 +124,7 @@ def _anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> Anch
 
 def _read(
     config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None
-) -> tuple["Dataset", "Dataset | None"]:
+) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"]:
     """Return the rows of training and of evaluation."""
     data = config.data
     settings = TokeniseSettings(
@@ -172,7 +172,13 @@ def _held_out(rows: Any, share: float) -> np.ndarray:
 
 
 def _prepare_head(
-    config: PretrainConfig, loaded: LoadedModel, masking: Masking, rows: "Dataset", folder: Path, *, progress: bool
+    config: PretrainConfig,
+    loaded: LoadedModel,
+    masking: Masking,
+    rows: "datasets.Dataset | datasets.IterableDataset",
+    folder: Path,
+    *,
+    progress: bool,
 ) -> None:
     """Train a head that the checkpoint lacks, with the encoder frozen and random masks, the same for every policy."""
     if not loaded.fresh or config.head.steps == 0:
@@ -218,7 +224,7 @@ def _trainer(
     loaded: LoadedModel,
     arguments: TrainingArguments,
     masking: Masking,
-    rows: tuple["Dataset", "Dataset | None"],
+    rows: tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"],
     callbacks: list[TrainerCallback],
 ) -> MaskedTrainer:
     training, evaluation = rows

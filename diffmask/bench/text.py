@@ -6,7 +6,7 @@ diffmask bench text
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
@@ -16,6 +16,9 @@ from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
 from diffmask.text.load import LoadedModel
 from diffmask.train.trainer import MaskedTrainer, Masking
+
+if TYPE_CHECKING:
+    import datasets
 
 RATIO = 0.15
 
@@ -34,7 +37,7 @@ class Clock(TrainerCallback):
 
 
 def run(
-    loaded: LoadedModel, rows: Sequence[Mapping[str, Any]], folder: str, *, batch_size: int = 32, num_steps: int = 12
+    loaded: LoadedModel, rows: "datasets.Dataset", folder: str, *, batch_size: int = 32, num_steps: int = 12
 ) -> list[dict[str, Any]]:
     """Return one row per contender: tokens a second in the median step, its ratio to the stock Trainer, and the loss.
 
@@ -57,15 +60,16 @@ def run(
         logging_steps=num_steps,
         seed=0,
     )
-    lengths = [len(row["input_ids"]) for row in rows]
+    lengths = [len(tokens) for tokens in rows["input_ids"]]
     ours_args = copy.deepcopy(args)
     ours_args.remove_unused_columns = False
     adapter = text_adapter(loaded.tokenizer)
     masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()))
 
-    plain = [{"input_ids": row["input_ids"]} for row in rows]
     collator = DataCollatorForLanguageModeling(loaded.tokenizer, mlm_probability=RATIO)
-    stock = Trainer(copy.deepcopy(loaded.model), args, train_dataset=plain, data_collator=collator)
+    stock = Trainer(
+        copy.deepcopy(loaded.model), args, train_dataset=rows.select_columns(["input_ids"]), data_collator=collator
+    )
     shuffled = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows)
     bucketed = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows, lengths=lengths)
     times = {}

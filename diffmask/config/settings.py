@@ -149,10 +149,11 @@ class PretrainConfig:
 
 def describe_settings(kind: type = PretrainConfig, where: str = "") -> str:
     """Return every setting with its default and its meaning, one a line; the meaning is the text under each field."""
-    body = ast.parse(inspect.getsource(kind)).body[0].body
+    definition = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(definition, ast.ClassDef)
     meanings = {
-        each.target.id: note.value.value
-        for each, note in pairwise(body)
+        ast.unparse(each.target): ast.literal_eval(note.value)
+        for each, note in pairwise(definition.body)
         if isinstance(each, ast.AnnAssign) and isinstance(note, ast.Expr)
     }
     lines, hints = [], typing.get_type_hints(kind)

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.core.errors import InputError
 from diffmask.core.types import UnitMask
 from diffmask.core.units import Units
-from diffmask.text.corrupt import Corruption, corruption_for
+from diffmask.text.corrupt import Corruption, corruption_for, special_id
 from diffmask.text.model import masked_losses
 from diffmask.text.pad import Pad
 
@@ -77,4 +77,4 @@ def text_adapter(
         random_share: Share that become a random ordinary token.
     """
     corruption = corruption_for(tokenizer, mask_share=mask_share, random_share=random_share, seed=seed)
-    return TextAdapter(Pad(tokenizer.pad_token_id or 0), corruption, units)
+    return TextAdapter(Pad(special_id(tokenizer.pad_token_id) or 0), corruption, units)

@@ -66,7 +66,8 @@ def corruption_for(
     Raises:
         InputError: If the tokenizer has no mask token.
     """
-    if tokenizer.mask_token_id is None:
+    mask_id = special_id(tokenizer.mask_token_id)
+    if mask_id is None:
         raise InputError(
             f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no mask token; "
             "use the tokenizer of a masked language model (BERT, RoBERTa, DeBERTa, ModernBERT, ...)"
@@ -76,9 +77,15 @@ def corruption_for(
     }
     ordinary = [index for index in sorted(tokenizer.get_vocab().values()) if index not in special]
     return Corruption(
-        tokenizer.mask_token_id,
+        mask_id,
         torch.tensor(ordinary),
         mask_share=mask_share,
         random_share=random_share,
         seed=seed,
     )
+
+
+def special_id(value: object) -> int | None:
+    """Return the id of a special token as transformers gives it, or None; its declared type says much more."""
+    assert value is None or isinstance(value, int)
+    return value

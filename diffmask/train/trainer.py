@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -29,17 +30,21 @@ Batch = Mapping[str, Any]
 class Adapter(Protocol):
     """What a trainer needs of a modality; `diffmask.text.adapter.TextAdapter` is one."""
 
-    def pad(self, rows: Sequence[Mapping[str, Any]], /) -> Batch:
+    def pad(self, rows: Sequence[Mapping[str, Any]], /) -> dict[str, Any]:
         """Make a batch of rows."""
+        ...
 
     def units(self, batch: Batch) -> Units:
         """Cut a batch into units."""
+        ...
 
     def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Any]:
         """Return the model's inputs, with labels."""
+        ...
 
     def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
         """Return the loss of each masked position, row by row, float (N,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class MaskedTrainer(Trainer):
         model: A pretrained model with the head that is trained.
         args: Settings of the Trainer.
         masking: How to mask.
-        train_dataset: Rows for `masking.adapter`.
-        eval_dataset: Rows for evaluation.
+        train_dataset: Rows for `masking.adapter`: a data set of Hugging Face or torch, or a list.
+        eval_dataset: Rows for evaluation, or None.
         lengths: Length of each training row; rows of similar length then share a batch.
         callbacks: As for the Trainer.
     """
@@ -84,8 +89,8 @@ class MaskedTrainer(Trainer):
         model: PreTrainedModel,
         args: TrainingArguments,
         masking: Masking,
-        train_dataset: Dataset,
-        eval_dataset: Dataset | None = None,
+        train_dataset: Any,
+        eval_dataset: Any = None,
         lengths: Sequence[int] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ):
@@ -118,8 +123,8 @@ class MaskedTrainer(Trainer):
         """Create the optimizer with a learning rate per layer where `layer_decay` asks for it."""
         if self.masking.layer_decay == 1.0 or self.optimizer is not None:
             return super().create_optimizer(model)
-        trained = self.model if model is None else model
-        kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+        trained = self._model() if model is None else model
+        kind, settings = self.get_optimizer_cls_and_kwargs(self.args)
         decayed = set(self.get_decay_parameter_names(trained))
         groups = parameter_groups(
             trained, decayed, self.args.learning_rate, self.args.weight_decay, self.masking.layer_decay
@@ -136,10 +141,19 @@ class MaskedTrainer(Trainer):
         """
         batches = [self._mask(batch) for batch in islice(epoch_iterator, num_batches)]
         count = sum((batch["masked_positions"] for batch in batches), torch.zeros((), device=device))
-        return batches, self.accelerator.gather(count).sum().clamp_min(1)
+        return batches, self._gathered(count).sum().clamp_min(1)
 
-    def _mask(self, batch: Batch) -> dict[str, Any]:
-        batch = self._prepare_input(batch)
+    def _model(self) -> torch.nn.Module:
+        assert isinstance(self.model, torch.nn.Module)
+        return self.model
+
+    def _gathered(self, value: Tensor) -> Tensor:
+        gathered = self.accelerator.gather(value)
+        assert isinstance(gathered, Tensor)
+        return gathered
+
+    def _mask(self, rows: Batch) -> dict[str, Any]:
+        batch = self._on_device(rows)
         step, num_steps = self.state.global_step, self.state.max_steps
         adapter, masker = self.masking.adapter, self.masking.masker
         units = adapter.units(batch)
@@ -149,8 +163,11 @@ class MaskedTrainer(Trainer):
         inputs = adapter.corrupt(batch, units, masked, step)
         return {**inputs, "units": units, "masked": masked, "masked_positions": (units.lengths * masked).sum()}
 
+    def _on_device(self, batch: Batch) -> dict[str, Any]:
+        return {name: value.to(self.args.device) for name, value in batch.items()}
+
     def training_step(
-        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Run one micro-batch; stop, before the weights are touched, where the loss is not a number."""
         loss = super().training_step(model, inputs, num_items_in_batch)
@@ -210,13 +227,14 @@ class MaskedTrainer(Trainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Return the mean loss per masked position, on all words and on the domain's, under the evaluation's masks."""
-        model = self.model
+        model = self._model()
         was_training = model.training
         model.eval()
         totals = torch.zeros(4, dtype=torch.float64, device=self.args.device)
         num_rows = 0
         for batch in dataloader:
-            rows = self.accelerator.gather_for_metrics(self._evaluate_rows(model, self._prepare_input(batch)))
+            rows = self.accelerator.gather_for_metrics(self._evaluate_rows(model, self._on_device(batch)))
+            assert isinstance(rows, Tensor)
             totals += rows.sum(0)
             num_rows += len(rows)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
@@ -226,7 +244,7 @@ class MaskedTrainer(Trainer):
         if self.masking.domain_types is not None:
             metrics[f"{metric_key_prefix}_loss_domain"] = domain_loss / max(domain_count, 1)
             metrics[f"{metric_key_prefix}_masked_domain"] = int(domain_count)
-        return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=num_rows)
+        return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=num_rows)
 
     def _evaluate_rows(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         """Return loss and number of masked positions per row, of all words and of the domain's, float64 (B, 4)."""

@@ -199,7 +199,7 @@ def test_layers_near_the_input_learn_more_slowly(tmp_path):
 
 
 def test_a_tiny_model_learns_its_rows_by_heart(tmp_path):
-    trainer = make_trainer(tmp_path, num_rows=8, max_steps=80, learning_rate=2e-2, lr_scheduler_type="constant")
+    trainer = make_trainer(tmp_path, num_rows=8, max_steps=160, learning_rate=2e-2, lr_scheduler_type="constant")
     trainer.train()
     losses = steps(trainer, "loss")
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
