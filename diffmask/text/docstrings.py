@@ -17,7 +17,7 @@ from diffmask.text.prose import prose
 
 MIN_WORDS = 20
 """Shorter documents say too little to be one."""
-HELD_OUT_SHARE = 0.1
+HELD_OUT_SHARE = 0.06
 
 _INTERNAL = ("tests", "test", "externals")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -1,0 +1,94 @@
+"""Curves of several runs, from their logs, as SVG that takes its colours and its font from the page around it."""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from diffmask.report.page import escape
+
+Log = Sequence[Mapping[str, float]]
+
+COLOURS = ("first", "second", "third", "soft")
+"""Names of the page's colours, in the order of the runs."""
+_SOFT, _LINE = "#000001", "#000002"
+_STAND_INS = ["#000011", "#000012", "#000013", "#000014"]
+_MARKERS = "osD^"
+_SIZE = (4.2, 2.7)  # inches at 72 dpi: about the width of a phone, so that the text is never scaled down
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Return the entries of a run's log.jsonl, one dictionary a line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def has_values(logs: Mapping[str, Log], key: str) -> bool:
+    """Tell whether any run has logged a value under this key."""
+    return any(key in entry for log in logs.values() for entry in log)
+
+
+def curves(logs: Mapping[str, Log], key: str, title: str) -> str:
+    """Return a figure of a logged value over steps, one line per run.
+
+    Args:
+        logs: Entries of each run, by name.
+        key: What is drawn, such as `loss` or `eval_loss`.
+        title: Above the figure.
+    """
+    svg = _tidy(_draw(logs, key), key)
+    for stand_in, name in zip((_SOFT, _LINE, *_STAND_INS), ("soft", "line", *COLOURS), strict=True):
+        svg = svg.replace(stand_in, f"var(--{name})")
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>"
+
+
+def legend(names: Sequence[str]) -> str:
+    """Return which colour is which run."""
+    keys = "".join(
+        f'<div><span class="key" style="border-color:var(--{COLOURS[place % len(COLOURS)]})"></span>'
+        f"<span>{escape(name)}</span></div>"
+        for place, name in enumerate(names)
+    )
+    return f'<div class="scale">{keys}</div>'
+
+
+def _draw(logs: Mapping[str, Log], key: str) -> str:
+    """Draw with matplotlib, without its global state; colours are stand-ins."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    style = {"svg.fonttype": "none", "svg.hashsalt": key, "font.size": 10, "font.family": "sans-serif"}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for place, log in enumerate(logs.values()):
+            points = sorted({entry["step"]: entry[key] for entry in log if key in entry}.items())
+            marker = _MARKERS[place % len(_MARKERS)] if len(points) <= 12 else ""
+            colour = _STAND_INS[place % len(_STAND_INS)]
+            axes.plot([x for x, _ in points], [y for _, y in points], color=colour, marker=marker, ms=4, lw=2)
+        axes.set_xlabel("optimiser step", color=_SOFT)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.grid(axis="y", color=_LINE, lw=1)
+        axes.tick_params(colors=_SOFT, length=0)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(_LINE)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def _tidy(svg: str, key: str) -> str:
+    """Leave out what a page does not need, and keep the names of several figures on one page apart."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    head, end, rest = svg.partition(">")
+    svg = re.sub(r'\s(?:xmlns(?::\w+)?|version|width|height)="[^"]*"', "", head) + end + rest
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', svg)
+    svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{key}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", svg)
+    return re.sub(r"font-family: [^;\"]+", "font-family: inherit", svg)

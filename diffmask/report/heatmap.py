@@ -1,0 +1,123 @@
+"""A preview as HTML: anchors, heat maps side by side, and the numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from diffmask.report.page import escape, header, page, paragraph, section, table
+from diffmask.report.palette import NUM_LEVELS, level
+from diffmask.report.preview import Figures, Listing, Preview, Reading
+from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUM_FUNCTION_WORDS, NUMBERS, PUNCTUATION
+from diffmask.text.anchor_set import AnchorSet
+
+
+def preview_page(preview: Preview, anchors: AnchorSet, threshold: float, facts: Sequence[tuple[str, str]]) -> str:
+    """Return a preview as a whole page.
+
+    Args:
+        preview: What to show.
+        anchors: The domain's anchors.
+        threshold: Least TF-ICF of the domain's own words.
+        facts: What the preview was made from, as pairs of name and value.
+    """
+    title = "What training will hide"
+    head = header(title, "Masks of several policies on the same text, before a single step of training.", facts)
+    return page(title, [head, anchor_section(anchors), heat_section(preview), number_section(preview, threshold)])
+
+
+def anchor_section(anchors: AnchorSet) -> str:
+    """Return the anchors, each with how many times its general frequency it has in the domain."""
+    chips = "".join(
+        f"<li>{escape(anchor)}{f'<small>{times:,.0f}x</small>' if times else ''}</li>"
+        for anchor, times, *_ in anchors.rows()
+    )
+    lead = (
+        "The words that make this domain different: many times more frequent here than in general. "
+        "Difference masking prefers what is similar to them."
+    )
+    return section("Anchors", paragraph(lead), f'<ul class="chips">{chips}</ul>')
+
+
+def heat_section(preview: Preview) -> str:
+    """Return the excerpts, with the policies side by side."""
+    lead = (
+        "The colour of a word is the probability that training hides it: the mean of many masks, drawn as training "
+        "draws them. Words in a box are hidden by one of these masks. Every policy hides the same share of the text; "
+        "what differs is where. Each excerpt is masked as a row of its own."
+    )
+    cards = (_card(preview, index) for index in range(len(preview.excerpts)))
+    return section("Heat maps", paragraph(lead), _scale(preview.highest), *cards)
+
+
+def _scale(highest: float) -> str:
+    steps = "".join(f'<i class="h{step}"></i>' for step in range(NUM_LEVELS))
+    return (
+        '<div class="scale"><div><span>never</span>'
+        f'<div class="steps" role="img" aria-label="colour scale of probabilities">{steps}</div>'
+        f"<span>probability {highest:.2f}</span></div>"
+        '<div><span class="masked">word</span><span>hidden in one drawn mask</span></div></div>'
+    )
+
+
+def _card(preview: Preview, index: int) -> str:
+    excerpt = preview.excerpts[index]
+    columns = "".join(
+        f'<div><p class="policy">{escape(name)}</p><p class="text">{_heat(preview, index, readings[index])}</p></div>'
+        for name, readings in preview.readings.items()
+    )
+    source = f"{excerpt.source}, document {excerpt.number:,}"
+    return f'<div class="card"><div class="grid">{columns}</div><p class="source">{escape(source)}</p></div>'
+
+
+def _heat(preview: Preview, index: int, reading: Reading) -> str:
+    text, done, parts = preview.excerpts[index].text, 0, []
+    for span, probability, masked in zip(preview.spans[index], reading.probabilities, reading.masked, strict=True):
+        kind = f"h{level(probability, preview.highest)}" + (" masked" if masked else "")
+        word = escape(text[span.start : span.stop])
+        title = f"{probability:.2f}{', hidden in the drawn mask' if masked else ''}"
+        parts.append(f'{escape(text[done : span.start])}<span class="{kind}" title="{title}">{word}</span>')
+        done = span.stop
+    return "".join(parts) + escape(text[done:])
+
+
+def number_section(preview: Preview, threshold: float) -> str:
+    """Return the table of what each policy hides, and the words it hides most and least."""
+    head = ["share of the hidden tokens", "in the text", *preview.figures]
+    lead = (
+        f"Measured on {preview.num_positions:,} tokens in {preview.num_documents:,} documents, cut into rows as in "
+        f"training. A word is the domain's own if it is at least {threshold:g} times as frequent here as in general; "
+        f"the {NUM_FUNCTION_WORDS} words most frequent in general stand for the function words. Bands are of the "
+        "general frequency."
+    )
+    rows = table(head, _number_rows(preview))
+    return section("The numbers", paragraph(lead), rows, *_listings(preview.figures))
+
+
+def _number_rows(preview: Preview) -> Iterator[str]:
+    ratios = [1.0, *(figures.ratio for figures in preview.figures.values())]
+    shown = ["", *(f"{100 * ratio:.2f} %" for ratio in ratios[1:])]
+    cells = "".join(f'<td class="number">{text}</td>' for text in shown)
+    yield f'<tr><th scope="row">mask ratio reached (of all tokens)</th>{cells}</tr>'
+    columns = [preview.text_shares, *(figures.shares for figures in preview.figures.values())]
+    for traits in ([DOMAIN, FUNCTION], [*BANDS, NUMBERS, PUNCTUATION]):
+        if traits[0] != DOMAIN:
+            yield f'<tr class="group"><th colspan="{len(columns) + 1}">by general frequency</th></tr>'
+        for trait in traits:
+            cells = "".join(
+                f'<td class="number bar" style="--width:{100 * column[trait]:.1f}%">{100 * column[trait]:.1f} %</td>'
+                for column in columns
+            )
+            yield f'<tr><th scope="row">{escape(trait)}</th>{cells}</tr>'
+
+
+def _listings(figures: Mapping[str, Figures]) -> Iterator[str]:
+    """Yield the words that stand out under each policy; a policy without any has no preference to show."""
+    for name, each in figures.items():
+        if each.most or each.least:
+            most, least = _words("hidden most often", each.most), _words("hidden least often", each.least)
+            yield f'<div class="card"><h3>{escape(name)}</h3><div class="grid">{most}{least}</div></div>'
+
+
+def _words(title: str, listing: Listing) -> str:
+    words = "".join(f"<li>{escape(word)}<small>{probability:.2f}</small></li>" for word, probability in listing)
+    return (
+        f'<div><p class="policy">{escape(title)}</p><ul class="chips">{words or "<li>none stands out</li>"}</ul></div>'
+    )

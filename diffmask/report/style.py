@@ -1,0 +1,66 @@
+"""How pages look: one style sheet, light or dark as the reader's device asks."""
+
+from diffmask.report.palette import DARK, DARK_INK, LIGHT, LIGHT_INK
+
+STYLE = """
+:root { color-scheme: light dark; --page: #faf8f5; --card: %(light)s; --ink: %(light_ink)s; --soft: #6b625a;
+  --line: #e6dfd6; --accent: #b4520b; --code: #f3efe9; --bar: #ffdba4; --first: #6b7280; --second: #b4520b;
+  --third: #0f766e; }
+@media (prefers-color-scheme: dark) { :root { --page: #141210; --card: %(dark)s; --ink: %(dark_ink)s;
+  --soft: #b0a59a; --line: #37322d; --accent: #fb9a4b; --code: #26221f; --bar: #643813; --first: #9ca3af;
+  --second: #fb9a4b; --third: #2dd4bf; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.6 system-ui, -apple-system, "Segoe UI",
+  Roboto, "Noto Sans", "Liberation Sans", sans-serif; -webkit-text-size-adjust: 100%%; }
+main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
+h1 { font-size: 32px; line-height: 1.2; letter-spacing: -0.02em; margin: 4px 0 8px; }
+h2 { font-size: 21px; line-height: 1.3; letter-spacing: -0.01em; margin: 48px 0 4px; }
+h3 { font-size: 15px; margin: 0 0 8px; }
+p { margin: 8px 0; max-width: 75ch; } .soft { color: var(--soft); }
+.brand { color: var(--accent); font-weight: 700; font-size: 14px; letter-spacing: 0.04em; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px 20px;
+  margin: 16px 0; }
+.facts { display: flex; flex-wrap: wrap; gap: 4px 24px; margin: 16px 0 0; padding: 0; font-size: 14px; }
+.facts div { display: flex; gap: 8px; min-width: 0; } .facts dt { color: var(--soft); }
+.facts dd { margin: 0; overflow-wrap: anywhere; }
+.chips { display: flex; flex-wrap: wrap; gap: 8px; padding: 0; margin: 12px 0; list-style: none; }
+.chips li { background: var(--card); border: 1px solid var(--line); border-radius: 99px; padding: 2px 12px;
+  font-size: 14px; overflow-wrap: anywhere; } .chips small { color: var(--soft); margin-left: 6px; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%%; font-size: 14px; }
+th, td { text-align: left; padding: 7px 12px; border-bottom: 1px solid var(--line); vertical-align: top; }
+tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); font-weight: 600; }
+tbody th { font-weight: 400; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat 0 7px / var(--width, 0) 1.55em; }
+.best { font-weight: 700; } tr.group > th { color: var(--soft); font-size: 13px; padding-top: 16px; }
+pre { background: var(--code); border-radius: 8px; padding: 12px 16px; margin: 8px 0; overflow-x: auto; }
+pre, code { font: 13.5px/1.6 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+p code, li code { background: var(--code); border-radius: 4px; padding: 1px 5px; overflow-wrap: anywhere; }
+.grid { display: grid; gap: 16px 32px; grid-template-columns: repeat(auto-fit, minmax(min(100%%, 300px), 1fr)); }
+.grid > * { min-width: 0; }
+.text { line-height: 2; margin: 0; overflow-wrap: break-word; max-width: none; }
+.text span, .scale span { border-radius: 4px; padding: 2px 1px; }
+.masked { box-shadow: inset 0 0 0 2px var(--ink); padding: 2px 4px !important; font-weight: 600; }
+.policy { color: var(--soft); font-size: 13px; font-weight: 600; margin: 0 0 2px; }
+.source { color: var(--soft); font-size: 13px; margin: 10px 0 0; overflow-wrap: anywhere; }
+.scale { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 20px; font-size: 14px; color: var(--soft);
+  margin: 12px 0; } .scale > div { display: flex; align-items: center; gap: 8px; }
+.steps { display: flex; border: 1px solid var(--line); border-radius: 5px; overflow: hidden; }
+.steps i { width: 22px; height: 18px; }
+figure { margin: 0; } figcaption { font-size: 14px; font-weight: 600; margin-bottom: 4px; }
+figure svg { width: 100%%; height: auto; display: block; }
+.key { display: inline-block; width: 20px; height: 0; border-top: 3px solid; vertical-align: middle; }
+footer { color: var(--soft); font-size: 13px; margin-top: 48px; }
+ul.plain { padding-left: 20px; margin: 8px 0; max-width: 75ch; }
+@media (max-width: 600px) { main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
+  .card { padding: 14px; } .scroll { padding: 8px 6px; } table { font-size: 13px; } th, td { padding: 7px 6px; } }
+@media print { main { max-width: none; } .card { break-inside: avoid; } }
+"""
+
+
+def style() -> str:
+    """Return the style sheet; `h1` to `h10` are the steps of the heat map."""
+    colours = {"light": LIGHT[0], "light_ink": LIGHT_INK, "dark": DARK[0], "dark_ink": DARK_INK}
+    light = "".join(f".h{level}{{background:{colour}}}" for level, colour in enumerate(LIGHT) if level)
+    dark = "".join(f".h{level}{{background:{colour}}}" for level, colour in enumerate(DARK) if level)
+    return f"{STYLE % colours}{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"

@@ -1,0 +1,108 @@
+"""A preview in the terminal: in colour where there is colour, readable where there is none."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from diffmask.report.palette import DARK, DARK_INK, NUM_LEVELS, level
+from diffmask.report.preview import Preview, Reading
+from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION
+
+NUM_NAMED = 4
+"""Without colour the most probable words of an excerpt are named with their probabilities ..."""
+STANDS_OUT = 1.5
+"""... if these are so many times the mean."""
+
+
+def print_preview(preview: Preview, console: Console, num_excerpts: int | None = None) -> None:
+    """Print the heat maps and the numbers.
+
+    Args:
+        preview: What to print.
+        console: Where to; it knows whether it has colours.
+        num_excerpts: How many excerpts; None prints all.
+    """
+    coloured = console.color_system is not None and not console.no_color
+    console.print(_legend(preview.highest) if coloured else Text("[word] is hidden in one drawn mask"))
+    for index in range(len(preview.excerpts[:num_excerpts])):
+        console.print()
+        console.print(_excerpt(preview, index, coloured))
+    console.print()
+    console.print(_numbers(preview))
+
+
+def _legend(highest: float) -> Text:
+    legend = Text("never ")
+    for step in range(1, NUM_LEVELS):
+        legend.append("  ", _style(step))
+    legend.append(f" hidden with probability {highest:.2f};  ")
+    legend.append("word", "bold underline")
+    legend.append(" hidden in one drawn mask")
+    return legend
+
+
+def _excerpt(preview: Preview, index: int, coloured: bool) -> Table:
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(ratio=1)
+    for name, readings in preview.readings.items():
+        text = _text(preview, index, readings[index], coloured)
+        if not coloured:
+            text.append(f"\n({_most_probable(preview, index, readings[index])})")
+        grid.add_row(Text(name), text)
+    return grid
+
+
+def _text(preview: Preview, index: int, reading: Reading, coloured: bool) -> Text:
+    text, done, shown = preview.excerpts[index].text, 0, Text()
+    for span, probability, masked in zip(preview.spans[index], reading.probabilities, reading.masked, strict=True):
+        shown.append(_plain(text[done : span.start]))
+        word = _plain(text[span.start : span.stop])
+        if coloured:
+            style = _style(level(probability, preview.highest))
+            shown.append(word, f"{style} bold underline" if masked else style)
+        else:
+            shown.append(f"[{word}]" if masked else word)
+        done = span.stop
+    return shown.append(_plain(text[done:]))
+
+
+def _most_probable(preview: Preview, index: int, reading: Reading) -> str:
+    """Return the words that stand out; under a policy without preference none does."""
+    text = preview.excerpts[index].text
+    words: dict[str, float] = {}
+    for span, probability in zip(preview.spans[index], reading.probabilities, strict=True):
+        words.setdefault(_plain(text[span.start : span.stop]), probability)
+    least = STANDS_OUT * sum(reading.probabilities) / max(len(reading.probabilities), 1)
+    ranked = sorted(((p, word) for word, p in words.items() if p >= least), key=lambda entry: -entry[0])
+    named = ", ".join(f"{word} {p:.2f}" for p, word in ranked[:NUM_NAMED])
+    return f"most likely hidden: {named}" if named else "no word stands out"
+
+
+def _numbers(preview: Preview) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("share of the hidden tokens")
+    for name in ("in the text", *preview.figures):
+        table.add_column(Text(name), justify="right")
+    for cells in _number_rows(preview):
+        table.add_row(*cells)
+    return table
+
+
+def _number_rows(preview: Preview) -> Iterator[list[str]]:
+    yield ["mask ratio reached", "", *(f"{100 * figures.ratio:.2f} %" for figures in preview.figures.values())]
+    columns = [preview.text_shares, *(figures.shares for figures in preview.figures.values())]
+    for trait in (DOMAIN, FUNCTION, *BANDS, NUMBERS, PUNCTUATION):
+        indent = "" if trait in (DOMAIN, FUNCTION) else "  "
+        yield [indent + trait, *(f"{100 * column[trait]:.1f} %" for column in columns)]
+
+
+def _style(step: int) -> str:
+    return f"{DARK_INK} on {DARK[step]}" if step else ""
+
+
+def _plain(text: str) -> str:
+    """Return text without characters that a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)
