@@ -40,7 +40,7 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
         return torch.zeros_like(units.eligible)
     budgets = _uniform_budgets(units, ratio) if uniform else ratio * units.lengths.sum(1)  # (B,)
     # every unit holds a position, so no more units than positions can be needed; the bound is known without a sync
-    most = min(num_units, max(1, math.ceil(ratio * units.unit_ids.shape[1])))
+    most = min(num_units, max(1, math.ceil(ratio * units.num_positions)))
 
     sample_keys = keys(seed, step, units.sample_ids[:, None], stream=SELECT)
     noise = uniforms(sample_keys, torch.arange(num_units, device=weights.device)[None])

@@ -14,37 +14,36 @@ class Units:
     """A batch cut into units, the smallest things that are masked whole.
 
     Attributes:
-        unit_ids: Unit of each position; -1 for padding and special tokens.
+        unit_ids: Unit of each position; -1 for padding and special tokens. None where each position is a unit of its
+            own, in its own place.
         eligible: Which units may be masked; False also for the padding of the unit axis.
         sample_ids: Identity of each row in its dataset: what noise is a function of.
         types: Row of each unit in a table of types, where units have types.
         features: Embedding of each unit (B, U, D), where policies compare units themselves.
         scores: Scores computed beforehand, e.g. cached maps of a video.
-        counts: Positions of each unit, int (B, U), where the adapter knows them already.
 
     Raises:
         ValueError: If shapes, kinds of number or devices do not fit together.
     """
 
-    unit_ids: UnitIds
+    unit_ids: UnitIds | None
     eligible: UnitMask
     sample_ids: SampleIds
     types: Types | None = None
     features: Tensor | None = None
     scores: Scores | None = None
-    counts: Tensor | None = None
 
     def __post_init__(self):
         """Check once, at the border; everything after derives from these tensors."""
         rows, units = self.eligible.shape
-        expected = {"sample_ids": (rows,), "types": (rows, units), "scores": (rows, units), "counts": (rows, units)}
+        expected = {"sample_ids": (rows,), "types": (rows, units), "scores": (rows, units)}
         for name, shape in expected.items():
             value = getattr(self, name)
             if value is not None and tuple(value.shape) != shape:
                 raise ValueError(
                     f"{name} has shape {tuple(value.shape)}; with eligible {rows, units} it must be {shape}"
                 )
-        if self.unit_ids.dim() != 2 or self.unit_ids.shape[0] != rows:
+        if self.unit_ids is not None and (self.unit_ids.dim() != 2 or self.unit_ids.shape[0] != rows):
             raise ValueError(f"unit_ids has shape {tuple(self.unit_ids.shape)}; it must be ({rows}, L)")
         if self.eligible.dtype != torch.bool:
             raise ValueError(f"eligible is {self.eligible.dtype}; it must be torch.bool (True = may be masked)")
@@ -52,17 +51,28 @@ class Units:
         if len(devices) > 1:
             raise ValueError(f"units lie on several devices ({', '.join(sorted(map(str, devices)))}); move them to one")
 
+    @property
+    def num_positions(self) -> int:
+        """Positions of a row, with padding."""
+        return self.eligible.shape[1] if self.unit_ids is None else self.unit_ids.shape[1]
+
     @cached_property
     def lengths(self) -> Tensor:
         """Positions of each eligible unit, float32 (B, U); 0 where not eligible."""
-        if self.counts is not None:
-            return self.counts.float() * self.eligible
+        if self.unit_ids is None:
+            return self.eligible.float()
         held = self.unit_ids >= 0
         counts = torch.zeros(self.eligible.shape, device=held.device)
         return counts.scatter_add_(1, self.unit_ids.clamp_min(0), held.float()) * self.eligible
 
     def to_positions(self, masked: UnitMask) -> PositionMask:
         """Spread a choice of units over their positions; positions without a unit are never masked."""
+        if self.unit_ids is None:
+            return masked
         if masked.shape[1] == 0:
             return torch.zeros_like(self.unit_ids, dtype=torch.bool)
         return masked.gather(1, self.unit_ids.clamp_min(0)) & (self.unit_ids >= 0)
+
+    def of_positions(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the unit of each of some positions, int64 (N,)."""
+        return columns if self.unit_ids is None else self.unit_ids[rows, columns]

@@ -42,11 +42,8 @@ class TextAdapter:
         if self.granularity == "word":
             eligible = torch.arange(types.shape[1], device=types.device)[None] < batch["num_units"][:, None]
             return Units(words, eligible, batch["sample_ids"], types)
-        # every position is a unit of one token; those of special tokens and padding are not eligible
-        positions = torch.arange(words.shape[1], device=words.device).expand_as(words)
         types = types.gather(1, words.clamp_min(0)) if types.shape[1] else words
-        ones = torch.ones(1, 1, device=words.device).expand_as(words)
-        return Units(positions, words >= 0, batch["sample_ids"], types, counts=ones)
+        return Units(None, words >= 0, batch["sample_ids"], types)
 
     def corrupt(self, batch: Mapping[str, Tensor], units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
         """Return what a model's forward takes, and its labels."""

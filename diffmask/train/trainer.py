@@ -276,5 +276,5 @@ def _by_unit(losses: Tensor, units: Units, masked: UnitMask) -> Tensor:
     """
     rows, columns = units.to_positions(masked).nonzero(as_tuple=True)
     sums = torch.zeros(masked.shape, device=losses.device, dtype=losses.dtype)
-    sums.index_put_((rows, units.unit_ids[rows, columns]), losses, accumulate=True)
+    sums.index_put_((rows, units.of_positions(rows, columns)), losses, accumulate=True)
     return sums / units.lengths.clamp_min(1).to(sums)

@@ -9,8 +9,6 @@ ELIGIBLE = torch.tensor([[True, False, True], [True, True, False]])
 
 def test_lengths_count_positions_of_eligible_units():
     assert Units(IDS, ELIGIBLE, torch.arange(2)).lengths.tolist() == [[2, 0, 1], [1, 3, 0]]
-    counted = Units(IDS, ELIGIBLE, torch.arange(2), counts=torch.tensor([[2, 1, 1], [1, 3, 0]]))
-    assert counted.lengths.tolist() == [[2, 0, 1], [1, 3, 0]]
 
 
 def test_to_positions_spreads_a_mask_over_positions():
@@ -33,3 +31,14 @@ def test_to_positions_spreads_a_mask_over_positions():
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Units(**({"unit_ids": IDS, "eligible": ELIGIBLE, "sample_ids": torch.arange(2)} | change))
+
+
+def test_positions_may_be_units_themselves():
+    alone = Units(None, ELIGIBLE, torch.arange(2))
+    spelt = Units(torch.arange(3).expand(2, 3), ELIGIBLE, torch.arange(2))
+    masked = torch.tensor([[True, False, False], [False, True, False]])
+    rows, columns = masked.nonzero(as_tuple=True)
+    assert alone.num_positions == spelt.num_positions
+    assert torch.equal(alone.lengths, spelt.lengths)
+    assert torch.equal(alone.to_positions(masked), spelt.to_positions(masked))
+    assert torch.equal(alone.of_positions(rows, columns), spelt.of_positions(rows, columns))

@@ -23,7 +23,11 @@ def test_units_equal_a_slow_reference(granularity):
             expected = {p: given["types"][word] for p, word in enumerate(given["unit_ids"]) if word >= 0}
             members = {unit: [unit] for unit in expected}
         assert {unit: int(units.types[row, unit]) for unit in eligible} == expected
-        assert {u: torch.nonzero(units.unit_ids[row] == u).flatten().tolist() for u in eligible} == members
+        one = torch.zeros_like(units.eligible)
+        for unit in eligible:
+            one[row] = False
+            one[row, unit] = True
+            assert torch.nonzero(units.to_positions(one)[row]).flatten().tolist() == members[unit]
         assert {u: int(units.lengths[row, u]) for u in eligible} == {u: len(p) for u, p in members.items()}
 
 
