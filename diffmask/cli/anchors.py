@@ -146,7 +146,8 @@ def next_steps(args: argparse.Namespace) -> str:
     return "\n".join(
         [
             "next:",
-            f"  own words?  edit {folder}/anchors.csv, then add to the command: --anchors {folder}/anchors.csv --overwrite",
+            f"  edit {folder}/anchors.csv if you know better words, and add to the command:",
+            f"              --anchors {folder}/anchors.csv --overwrite",
             f"  look:       diffmask preview {shlex.join(args.data)} --anchors {folder}",
             f"  train:      diffmask pretrain CONFIG model={args.model} masking.anchors={folder}",
         ]

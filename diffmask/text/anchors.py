@@ -117,7 +117,7 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
         scores = domain_scores(
             embeddings,
             vocabulary.tf_icf[: len(words)],
-            vocabulary.has_letters(),
+            vocabulary.voters(),
             anchor_embeddings,
             embeddings[common],
             reduce=settings.reduction,

@@ -95,7 +95,8 @@ def load_encoder(name: str, device: str = "auto", *, pooler: bool = False) -> En
     """Load an encoder from a folder of safetensors, a hub name, or `minilm`.
 
     The layer in the middle is read, and the layers above it are left out: they turn towards the task the encoder was
-    trained for. With `pooler` the whole model is kept.
+    trained for. A norm at the top of the model (ModernBERT has one) then follows that layer. With `pooler` the
+    whole model is kept.
 
     Raises:
         InputError: If there is no such model, its tokenizer is slow, weights are missing, or there is no pooler where

@@ -17,6 +17,8 @@ from diffmask.text.words import LETTER, char_classes
 
 NUM_COMMON = 300
 """So many of the most frequent words of the reference stand for words that are common everywhere."""
+MIN_VOTER_COUNT = 5
+"""In large corpora most types occur once, and are slips of the pen: see `docs/scorers.md`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +44,15 @@ class Vocabulary:
         """Words, then letter parts."""
         return self.words + self.parts.names
 
-    def has_letters(self) -> Tensor:
-        """Return which words are more than a number, bool (W,)."""
-        return torch.tensor([any(map(str.isalpha, word)) for word in self.words])
+    def voters(self) -> Tensor:
+        """Return which words say by their TF-ICF what the domain looks like, bool (W,).
+
+        Not numbers, which the reference knows only together, and not what occurs less than five times; in a text too
+        small for that, all words.
+        """
+        words = torch.tensor([any(map(str.isalpha, word)) for word in self.words])
+        frequent = words & (self.counts[: len(self.words)] >= MIN_VOTER_COUNT)
+        return frequent if frequent.sum() > 1 else words
 
     def common(self) -> Tensor:
         """Return the rows of words that are common everywhere, see `common_types`."""
