@@ -1,8 +1,8 @@
 """Which documents of a corpus a report looks at, and which of their sentences it shows: the same for one corpus."""
 
+import hashlib
 import heapq
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ def sample_documents(documents: Iterable[Document], num_documents: int) -> list[
     seen: set[int] = set()
     num_chars = 0
     for order, document in enumerate(documents):
-        hashed = zlib.crc32(document.text.encode("utf-8", "surrogatepass"))
+        hashed = _hash(document.text)
         if hashed not in seen and (len(kept) < num_documents or hashed < -kept[0][0]):
             seen.add(hashed)
             add = heapq.heappush if len(kept) < num_documents else heapq.heappushpop
@@ -53,9 +53,11 @@ def choose_excerpts(documents: list[Document], traits: Traits, num_excerpts: int
 
     Preferred are those which hold words of the domain beside function words: a preview is to show how they compare.
     """
-    candidates = [excerpt for document in documents if (excerpt := _excerpt(document, traits)) is not None]
+    found = [_excerpt(document, traits) for document in documents]
+    candidates = [excerpt for excerpt in found if excerpt is not None]
     if len(candidates) < num_excerpts:
-        candidates += [_start(document) for document in documents[: num_excerpts - len(candidates)]]
+        starts = [_start(document) for document, excerpt in zip(documents, found, strict=True) if excerpt is None]
+        candidates += starts[: num_excerpts - len(candidates)]
     num_excerpts = min(num_excerpts, len(candidates))
     bounds = [round(part * len(candidates) / max(num_excerpts, 1)) for part in range(num_excerpts + 1)]
     parts = [candidates[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
@@ -97,4 +99,6 @@ def _is_telling(text: str, traits: Traits) -> bool:
 
 
 def _hash(text: str) -> int:
-    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+    # not a checksum: those of texts that differ in a few characters lie close together
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

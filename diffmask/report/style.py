@@ -4,7 +4,7 @@ from diffmask.report.palette import DARK, DARK_INK, LIGHT, LIGHT_INK
 
 STYLE = """
 :root { color-scheme: light dark; --page: #faf8f5; --card: %(light)s; --ink: %(light_ink)s; --soft: #6b625a;
-  --line: #e6dfd6; --accent: #b4520b; --code: #f3efe9; --bar: #ffdba4; --first: #6b7280; --second: #b4520b;
+  --line: #e6dfd6; --accent: #a84b08; --code: #f3efe9; --bar: #ffdba4; --first: #6b7280; --second: #a84b08;
   --third: #0f766e; }
 @media (prefers-color-scheme: dark) { :root { --page: #141210; --card: %(dark)s; --ink: %(dark_ink)s;
   --soft: #b0a59a; --line: #37322d; --accent: #fb9a4b; --code: #26221f; --bar: #643813; --first: #9ca3af;

@@ -1,0 +1,70 @@
+import io
+import json
+
+import pytest
+from html_checks import check
+from rich.console import Console
+
+from diffmask.report.curves import curves, legend, read_log
+from diffmask.report.page import page
+from diffmask.report.results import BEFORE, curve_section, read_results, result_section, result_table
+
+
+def log(final, domain):
+    rows = [{"step": 0, "eval_loss": 5.0, "eval_loss_domain": 6.0}]
+    rows += [{"step": step, "loss": 5 - step / 10, "mask_ratio": 0.15} for step in range(2, 11, 2)]
+    return [*rows, {"step": 10, "eval_loss": final, "eval_loss_domain": domain}, {"step": 10, "train_runtime": 1.0}]
+
+
+LOGS = {"random": log(4.0, 5.5), "difference": log(4.25, 5.0)}
+
+
+def test_results_are_the_first_and_the_last_evaluations():
+    assert read_results(LOGS) == [(BEFORE, 5.0, 6.0), ("random", 4.0, 5.5), ("difference", 4.25, 5.0)]
+
+
+def test_a_run_that_did_not_evaluate_at_first_is_a_defect():
+    with pytest.raises(AssertionError, match="must evaluate before its first step"):
+        read_results({"random": LOGS["random"][1:]})
+
+
+def test_the_table_tells_what_changed():
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(result_table(read_results(LOGS)))
+    lines = console.export_text().splitlines()
+    assert lines[1].split() == ["not", "continued", "5.000", "6.000"]
+    assert lines[3].split() == ["difference", "4.250", "-0.750", "5.000", "-1.000"]
+
+
+def test_a_log_is_read_line_by_line(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in LOGS["random"]) + "\n")
+    assert read_log(path) == LOGS["random"]
+
+
+def test_the_sections_make_a_whole_page():
+    text = page("t", [result_section(read_results(LOGS), "a < b"), curve_section(LOGS)])
+    checker = check(text)
+    assert "a < b" in checker.text and "-1.000" in checker.text
+    assert text.count("<svg") == 3
+
+
+def test_curves_take_their_colours_and_their_font_from_the_page():
+    svg = curves(LOGS, "eval_loss", "loss & <more>")
+    assert "#0000" not in svg and "DejaVu" not in svg and "<style" not in svg
+    for name in ("first", "second", "soft", "line"):
+        assert f"var(--{name})" in svg
+    assert "loss &amp; &lt;more&gt;" in svg
+
+
+def test_curves_are_the_same_each_time():
+    assert curves(LOGS, "loss", "loss") == curves(LOGS, "loss", "loss")
+
+
+def test_what_no_run_logged_is_not_drawn():
+    logs = {"random": [entry for entry in LOGS["random"] if "loss" not in entry]}
+    assert curve_section(logs).count("<svg") == 2
+
+
+def test_the_names_of_runs_are_text():
+    assert "<script>" not in legend(["<script>"])
