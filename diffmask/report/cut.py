@@ -116,6 +116,7 @@ def _cut(
 ) -> Cut:
     """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
     units = adapter.units(adapter.pad(rows))
+    assert units.types is not None
     own = units.types.where(units.eligible, -1)
     row_of = {word: row for row, word in enumerate(types)}
     lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
