@@ -102,7 +102,7 @@ def _number_rows(preview: Preview) -> Iterator[str]:
             yield f'<tr class="group"><th colspan="{len(columns) + 1}">by general frequency</th></tr>'
         for trait in traits:
             cells = "".join(
-                f'<td class="number bar" style="--width:{100 * column[trait]:.1f}%">{100 * column[trait]:.1f} %</td>'
+                f'<td class="number bar" style="--share:{column[trait]:.3f}">{100 * column[trait]:.1f} %</td>'
                 for column in columns
             )
             yield f'<tr><th scope="row">{escape(trait)}</th>{cells}</tr>'

@@ -5,7 +5,7 @@ from diffmask.report.palette import DARK, DARK_INK, LIGHT, LIGHT_INK
 STYLE = """
 :root { color-scheme: light dark; --page: #faf8f5; --card: %(light)s; --ink: %(light_ink)s; --soft: #6b625a;
   --line: #e6dfd6; --accent: #a84b08; --code: #f3efe9; --bar: #ffdba4; --first: #6b7280; --second: #a84b08;
-  --third: #0f766e; }
+  --third: #0f766e; --whole: 9em; }
 @media (prefers-color-scheme: dark) { :root { --page: #141210; --card: %(dark)s; --ink: %(dark_ink)s;
   --soft: #b0a59a; --line: #37322d; --accent: #fb9a4b; --code: #26221f; --bar: #643813; --first: #9ca3af;
   --second: #fb9a4b; --third: #2dd4bf; } }
@@ -31,7 +31,8 @@ th, td { text-align: left; padding: 7px 12px; border-bottom: 1px solid var(--lin
 tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 400; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat 0 7px / var(--width, 0) 1.55em; }
+.bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat 0 7px /
+  calc(var(--share) * var(--whole)) 1.55em; }
 .best { font-weight: 700; } tr.group > th { color: var(--soft); font-size: 13px; padding-top: 16px; }
 pre { background: var(--code); border-radius: 8px; padding: 12px 16px; margin: 8px 0; overflow-x: auto; }
 pre, code { font: 13.5px/1.6 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
@@ -52,7 +53,7 @@ figure svg { width: 100%%; height: auto; display: block; }
 .key { display: inline-block; width: 20px; height: 0; border-top: 3px solid; vertical-align: middle; }
 footer { color: var(--soft); font-size: 13px; margin-top: 48px; }
 ul.plain { padding-left: 20px; margin: 8px 0; max-width: 75ch; }
-@media (max-width: 600px) { main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
+@media (max-width: 600px) { :root { --whole: 5em; } main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
   .card { padding: 14px; } .scroll { padding: 8px 6px; } table { font-size: 13px; } th, td { padding: 7px 6px; } }
 @media print { main { max-width: none; } .card { break-inside: avoid; } }
 """
