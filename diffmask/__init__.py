@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from diffmask.pretrain import pretrain
     from diffmask.text.adapter import TextAdapter, text_adapter
     from diffmask.text.anchors import AnchorSet, build_anchors, load_anchors
-    from diffmask.text.collate import MaskingCollator, Visits
+    from diffmask.text.collate import FollowEpochs, MaskingCollator, Visits
     from diffmask.text.dataset import TokeniseSettings, tokenise
     from diffmask.text.stream import stream
     from diffmask.train.trainer import MaskedTrainer, Masking
@@ -29,6 +29,7 @@ _HOMES = {
     "Cosine": "core.schedule",
     "Difference": "policies.difference",
     "Floor": "core.schedule",
+    "FollowEpochs": "text.collate",
     "Linear": "core.schedule",
     "MaskedTrainer": "train.trainer",
     "Masker": "core.masker",
@@ -58,6 +59,7 @@ __all__ = [
     "Cosine",
     "Difference",
     "Floor",
+    "FollowEpochs",
     "Linear",
     "MaskedTrainer",
     "Masker",

@@ -1,5 +1,6 @@
 """Names become objects here, and nowhere else: plain dictionaries from a config's words to what they stand for."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -56,6 +57,19 @@ WEIGHTINGS: dict[str, Callable[[float], Weighting]] = {
     "linear": lambda temperature: linear_weights,
 }
 
+LR_SCHEDULES = {
+    kind.value: kind
+    for kind in (
+        SchedulerType.LINEAR,
+        SchedulerType.COSINE,
+        SchedulerType.CONSTANT,
+        SchedulerType.CONSTANT_WITH_WARMUP,
+        SchedulerType.POLYNOMIAL,
+        SchedulerType.INVERSE_SQRT,
+    )
+}
+"""Those that need nothing but a number of steps."""
+
 PRECISIONS = {"fp32": {}, "bf16": {"bf16": True}, "fp16": {"fp16": True}}
 
 
@@ -95,7 +109,7 @@ def build_schedule(config: ScheduleConfig, what: str, floor: float) -> Schedule:
 
 def build_masker(config: MaskingConfig, anchors: "AnchorSet | None") -> Masker:
     """Return the masker of a run."""
-    if config.temperature <= 0:
+    if not config.temperature > 0:
         raise InputError(f"masking.temperature={config.temperature:g} is not above 0; 1 follows the scores as they are")
     return Masker(
         policy=choose(POLICIES, config.policy, "policy")(anchors),
@@ -145,6 +159,22 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         raise InputError("training.batch_size, accumulation and steps (or epochs) must be at least 1")
     if not 0.0 <= config.warmup_ratio < 1.0:
         raise InputError(f"training.warmup_ratio={config.warmup_ratio:g} is outside [0, 1); 0.06 warms up for 6 %")
+    limits = {
+        "log_every": 1,
+        "keep": 1,
+        "eval_every": 0,
+        "save_every": 0,
+        "num_workers": 0,
+        "learning_rate": 0,
+        "seed": 0,
+    }
+    for name, least in (limits | {"weight_decay": 0, "max_grad_norm": 0}).items():
+        if not getattr(config, name) >= least:
+            raise InputError(f"training.{name}={getattr(config, name)} is too small; give at least {least}")
+    if config.device not in (None, "cpu", "cuda") or (config.device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(
+            f"training.device={config.device!r} cannot be used here; choose cpu, or leave it out to use a GPU"
+        )
     regular = evaluates and config.eval_every > 0
     return TrainingArguments(
         output_dir=folder,
@@ -155,9 +185,9 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         gradient_accumulation_steps=config.accumulation,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_ratio,
-        lr_scheduler_type=choose({kind.value: kind for kind in SchedulerType}, config.lr_schedule, "lr_schedule"),
+        lr_scheduler_type=choose(LR_SCHEDULES, config.lr_schedule, "lr_schedule"),
         weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
+        max_grad_norm=config.max_grad_norm or math.inf,  # the norm is wanted in any case, to see that it is finite
         seed=config.seed,
         logging_steps=config.log_every,
         report_to="none",  # TensorBoard is added by the run, which knows its folder
@@ -169,7 +199,8 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         save_total_limit=config.keep,
         dataloader_num_workers=config.num_workers,
         dataloader_pin_memory=torch.cuda.is_available(),
-        use_cpu=config.device == "cpu",
+        use_cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        ddp_timeout=86_400,  # ranks wait while the first tokenises
         disable_tqdm=not progress,
         remove_unused_columns=False,
         logging_nan_inf_filter=False,

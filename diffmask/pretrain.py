@@ -29,14 +29,16 @@ from diffmask.text.load import LoadedModel, load_masked_lm
 from diffmask.text.stream import stream
 from diffmask.train.callbacks import Bar, EvaluateAtEnd, JsonLog, StopOnInterrupt
 from diffmask.train.card import write_card
-from diffmask.train.checkpoints import last_checkpoint
-from diffmask.train.folder import check_folder, claim_folder
+from diffmask.train.checkpoints import last_checkpoint, writing
+from diffmask.train.folder import check_folder, check_inputs, claim_folder
 from diffmask.train.trainer import MaskedTrainer, Masking
 
 if TYPE_CHECKING:
     import datasets
 
 HEAD_FILE = "head.safetensors"
+SHUFFLE_BUFFER = 10_000
+"""Rows of a stream that are mixed."""
 CACHE = Path("~/.cache/diffmask")
 
 
@@ -83,17 +85,26 @@ def pretrain(
     arguments = build_arguments(
         config.training, str(folder), evaluates=bool(config.data.eval) or not config.data.streaming, progress=progress
     )
-    with arguments.main_process_first():
+    if config.data.streaming and arguments.world_size > 1:
+        raise InputError(
+            "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
+        )
+    with arguments.main_process_first(local=False):
         training, evaluation = _read(config, loaded.tokenizer, anchors)
-    if arguments.process_index == 0:
-        claim_folder(folder, settings, overwrite=overwrite)
-    inputs = _record(config, anchors)
+        inputs = _record(config, anchors) | {"world_size": arguments.world_size}
+        if resume and folder.exists():
+            check_inputs(folder, inputs)
+        if arguments.process_index == 0:
+            claim_folder(folder, settings, inputs, overwrite=overwrite)
+    checkpoint = last_checkpoint(folder) if resume else None
+    if evaluation is None:
+        arguments.set_evaluate(strategy="no")
+    arguments.eval_on_start &= evaluation is not None and checkpoint is None
     _prepare_head(config, loaded, masking, training, folder, progress=progress)
 
     stop = StopOnInterrupt()
     callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *_loggers(folder, arguments)]
     trainer = _trainer(config, loaded, arguments, masking, (training, evaluation), callbacks)
-    checkpoint = last_checkpoint(folder) if resume else None
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.interrupted:
         return Outcome(folder, True, {})
@@ -142,10 +153,17 @@ def _read(
             raise InputError(
                 "data.streaming=true has no known end; give training.steps in the place of training.epochs"
             )
-        return stream(data.train, tokenizer, settings, types), held_out
+        # one pass without end: the Trainer counts steps, and a resumed run skips what it has read
+        rows = stream(data.train, tokenizer, settings, types)
+        return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
     rows = tokenise(data.train, tokenizer, settings, types, cache)
     if held_out is not None:
         return rows, held_out
+    if data.overlap > 0 and data.eval_share > 0:
+        raise InputError(
+            f"data.overlap={data.overlap} repeats text in neighbouring rows, so a share of them cannot be held out; "
+            "give data.eval, or data.eval_share=0"
+        )
     if not 0.0 <= data.eval_share < 1.0:
         raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the rows")
     held = _held_out(rows, data.eval_share)
@@ -211,7 +229,8 @@ def _prepare_head(
             parameter.requires_grad_(True)
         if arguments.process_index == 0:
             draft = trained.with_suffix(".tmp")
-            save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, draft)
+            with writing(trained):
+                save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, draft)
             os.replace(draft, trained)
         return
     with torch.no_grad():
@@ -228,8 +247,11 @@ def _trainer(
     callbacks: list[TrainerCallback],
 ) -> MaskedTrainer:
     training, evaluation = rows
-    bucketed = config.training.bucketed and not config.data.streaming
-    lengths = [len(row) for row in training.with_format("numpy")["input_ids"]] if bucketed else None
+    lengths = None
+    if not config.data.streaming:
+        bucketed = config.training.bucketed
+        # rows of one length keep the order of the shuffle
+        lengths = [len(row) if bucketed else 0 for row in training.with_format("numpy")["input_ids"]]
     trainer = MaskedTrainer(loaded.model, arguments, masking, training, evaluation, lengths, callbacks)
     for shown in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(shown)
@@ -255,7 +277,8 @@ def _save(
     """Write the model beside the checkpoints, under its name only once it is whole."""
     folder = Path(config.output)
     draft = folder / "model.tmp"
-    trainer.save_model(str(draft))
+    with writing(draft):
+        trainer.save_model(str(draft))
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(draft)
         write_card(draft / "README.md", to_mapping(config), inputs, metrics)

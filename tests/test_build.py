@@ -11,7 +11,9 @@ from diffmask.core.policy import rank_weights
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 
-ANCHORS = SimpleNamespace(scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0)
+ANCHORS = SimpleNamespace(
+    scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0
+)
 
 
 def config(**changes):
@@ -89,6 +91,9 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
         (TrainingConfig(steps=0), "must be at least 1"),
         (TrainingConfig(steps=1, batch_size=0), "must be at least 1"),
         (TrainingConfig(steps=1, precision="fp64"), "unknown precision 'fp64'; choose from: bf16, fp16, fp32"),
+        (TrainingConfig(steps=1, log_every=0), "training.log_every=0 is too small; give at least 1"),
+        (TrainingConfig(steps=1, learning_rate=-1.0), "training.learning_rate=-1.0 is too small"),
+        (TrainingConfig(steps=1, device="gpu"), "training.device='gpu' cannot be used here; choose cpu"),
         (TrainingConfig(steps=1, lr_schedule="wavy"), "unknown lr_schedule 'wavy'; choose from: .*cosine"),
         (TrainingConfig(steps=1, warmup_ratio=1.5), r"training.warmup_ratio=1.5 is outside \[0, 1\)"),
     ],

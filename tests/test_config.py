@@ -71,6 +71,7 @@ def test_a_config_survives_the_way_through_yaml(tmp_path):
         ("- a\n", [], r"holds \['a'\], not settings"),
         ("", [], "holds empty, not settings"),
         ("a: [", [], "is not a YAML file"),
+        (SHORT, ["masking.ratio={a: "], "the value of 'masking.ratio={a: ' is not YAML"),
         (SHORT, ["model=null"], "`model` is empty; it must be text"),
     ],
 )
@@ -89,3 +90,7 @@ def test_every_setting_is_described():
     for name in ("model", "data.train", "masking.ratio", "head.steps", "training.layer_decay"):
         line = next(line for line in text.splitlines() if line.split()[:1] == [name])
         assert len(line.split()) > 4
+
+
+def test_an_empty_group_takes_overrides(tmp_path):
+    assert read(tmp_path, SHORT + "training:\n", "training.steps=5").training.steps == 5

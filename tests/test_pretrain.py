@@ -11,7 +11,15 @@ from safetensors.torch import load_file, save_file
 from tiny import WORDS, tiny_model, tiny_tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
-from diffmask.config import DataConfig, HeadConfig, MaskingConfig, PretrainConfig, TrainingConfig, from_mapping
+from diffmask.config import (
+    DataConfig,
+    HeadConfig,
+    MaskingConfig,
+    PretrainConfig,
+    TrainingConfig,
+    from_mapping,
+    to_mapping,
+)
 from diffmask.core.errors import InputError
 from diffmask.pretrain import pretrain
 from diffmask.text.anchors import AnchorSettings, build_anchors
@@ -237,3 +245,85 @@ def test_a_full_disk_leaves_the_last_checkpoint(world, tmp_path, monkeypatch):
     monkeypatch.undo()
     outcome = pretrain(config, resume=True, progress=False)
     assert outcome.model.is_dir()
+
+
+def test_nothing_held_out_is_nothing_evaluated(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    outcome = pretrain(replace(config, data=replace(config.data, eval_share=0.0)), progress=False)
+    assert outcome.metrics == {}
+    assert outcome.model.is_dir()
+
+
+def test_overlapping_rows_are_not_held_out(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    with pytest.raises(InputError, match="data.overlap=4 repeats text in neighbouring rows"):
+        pretrain(replace(config, data=replace(config.data, overlap=4)), progress=False)
+
+
+def test_overwrite_deletes_runs_only(world, tmp_path):
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "a.txt").write_text("kinase")
+    with pytest.raises(InputError, match="papers is no run .*so it is not deleted"):
+        pretrain(config_for(world, tmp_path / "papers"), overwrite=True, progress=False)
+    assert (tmp_path / "papers" / "a.txt").exists()
+    first = pretrain(config_for(world, tmp_path / "run"), progress=False)
+    onwards = config_for(world, tmp_path / "run", model=str(first.model))
+    with pytest.raises(InputError, match="model lies in .*run, which --overwrite would delete"):
+        pretrain(onwards, overwrite=True, progress=False)
+    with pytest.raises(InputError, match="--resume and --overwrite exclude each other"):
+        pretrain(config_for(world, tmp_path / "run"), overwrite=True, resume=True, progress=False)
+    assert first.model.is_dir()
+
+
+def test_a_run_that_died_after_its_last_step_trains_no_more(world, tmp_path):
+    config = config_for(world, tmp_path / "run")
+    config = replace(config, training=replace(config.training, lr_schedule="constant"))
+    first = pretrain(config, progress=False)
+    weights = load_file(first.model / "model.safetensors")
+    for path in first.model.iterdir():
+        path.unlink()
+    first.model.rmdir()
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:
+        log.write('{"step": 7, "lo')  # and its log was cut off
+    again = pretrain(config, resume=True, progress=False)
+    assert again.metrics == first.metrics
+    for name, value in load_file(again.model / "model.safetensors").items():
+        assert torch.equal(value, weights[name]), name
+    assert not (tmp_path / "run" / "checkpoint-7").exists()
+    assert max(line["step"] for line in logged(tmp_path / "run")) == 6
+
+
+def test_a_run_is_not_resumed_on_other_data(world, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text((world / "text.txt").read_text())
+    config = config_for(world, tmp_path / "run")
+    config = replace(config, data=replace(config.data, train=(str(text),)))
+    outcome = pretrain(config, progress=False)
+    (outcome.model / "model.safetensors").rename(tmp_path / "kept")
+    for path in outcome.model.iterdir():
+        path.unlink()
+    outcome.model.rmdir()
+    text.write_text(text.read_text() + "one more line\n")
+    with pytest.raises(InputError, match="cannot be resumed, because its data changed since it was started"):
+        pretrain(config, resume=True, progress=False)
+
+
+def test_a_disk_that_fills_up_for_real_is_one_sentence(world, tmp_path):
+    import subprocess
+    import sys
+
+    settings = to_mapping(config_for(world, tmp_path / "run"))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    script = (
+        "import resource, signal, sys\n"
+        "from diffmask.cli import main\n"
+        "import torch, transformers, diffmask.pretrain\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        f"sys.exit(main(['pretrain', {str(tmp_path / 'config.yaml')!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "could not be written" in done.stderr.strip().splitlines()[-1]
+    assert "go on with --resume" in done.stderr.strip().splitlines()[-1]

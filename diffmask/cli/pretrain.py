@@ -1,6 +1,7 @@
 """The command `diffmask pretrain CONFIG [key=value ...]`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -75,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
             f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume goes on", file=sys.stderr
         )
         return 130
+    if os.environ.get("RANK", "0") != "0":
+        return 0  # one of several processes speaks
     for name, value in outcome.metrics.items():
         if name.startswith("eval_loss"):
             print(f"{name:20} {value:.4f}")

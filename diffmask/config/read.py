@@ -67,10 +67,15 @@ def _override(given: dict, override: str) -> None:
     *parents, last = path.split(".")
     for parent in parents:
         inner = given.setdefault(parent, {})
+        if inner is None:
+            inner = given[parent] = {}
         if not isinstance(inner, dict):
             inner = given[parent] = {"start": inner}  # a plain number, which stands for a constant schedule
         given = inner
-    given[last] = yaml.safe_load(text)
+    try:
+        given[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value of {override!r} is not YAML; quote it, or mend its brackets") from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -66,6 +66,7 @@ class Masker:
 
 def entropy(weights: Weights, eligible: UnitMask) -> Tensor:
     """Return each row's entropy over that of a uniform choice, float (B,), in [0, 1]; 1 = no preference at all."""
+    weights = torch.where(weights.sum(1, keepdim=True) > 0, weights, eligible)
     weights = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
     nats = -(weights * weights.clamp_min(torch.finfo(weights.dtype).tiny).log()).sum(1)
     return nats / eligible.sum(1).clamp_min(2).log()

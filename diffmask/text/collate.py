@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from diffmask.core.masker import Masker
 from diffmask.text.adapter import TextAdapter
@@ -22,8 +23,9 @@ class Visit(NamedTuple):
 class Visits(Dataset):
     """A tokenised data set whose rows know the epoch they are read in, for use with `MaskingCollator`.
 
-    `Trainer` and Accelerate call `set_epoch` themselves; with a plain DataLoader call it before each epoch, as one does
-    for a DistributedSampler. The epoch is shared memory, so that workers which live on see it too.
+    Call `set_epoch` before each epoch, as one does for a DistributedSampler; `FollowEpochs` does it for a Trainer.
+    (Trainer and Accelerate call it too, but not on several ranks, nor after a resume.) The epoch is shared memory, so
+    that workers which live on see it.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]):
@@ -41,6 +43,19 @@ class Visits(Dataset):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch is read next; its masks differ from those of every other."""
         self._epoch.fill_(epoch)
+
+
+class FollowEpochs(TrainerCallback):
+    """Tell rows the epoch that a Trainer is in: `Trainer(..., callbacks=[FollowEpochs(visits)])`."""
+
+    def __init__(self, visits: Visits):
+        self._visits = visits
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Set the epoch."""
+        self._visits.set_epoch(int(state.epoch or 0))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a masked language model sees at masked positions, and what it must predict there."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class Corruption:
         labels.view(-1).index_copy_(0, places, truth)
 
         draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), columns)
-        ordinary = self.ordinary_ids.to(input_ids.device)
+        ordinary = self._ordinary_on(input_ids.device)
         # a draw that falls among the random replacements is uniform there, and so serves to choose one
         choice = ((draw - self.mask_share) * (len(ordinary) / max(self.random_share, 1e-9))).long()
         replaced = ordinary.index_select(0, choice.clamp_(0, len(ordinary) - 1))
@@ -56,6 +57,16 @@ class Corruption:
         corrupted = input_ids.clone(memory_format=torch.contiguous_format)
         corrupted.view(-1).index_copy_(0, places, torch.where(draw < self.mask_share, self.mask_id, kept_or_replaced))
         return corrupted, labels
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    def _ordinary_on(self, device: torch.device) -> Tensor:
+        """Return the ordinary tokens on a device; they are copied there once."""
+        if device not in self._copies:
+            self._copies[device] = self.ordinary_ids.to(device)
+        return self._copies[device]
 
 
 def corruption_for(

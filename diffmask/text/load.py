@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
@@ -70,7 +71,9 @@ def load_masked_lm(name: str) -> LoadedModel:
         model, report = AutoModelForMaskedLM.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, dtype="float32"
         )
-    except OSError as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
     tied = set(model.all_tied_weights_keys) if hasattr(model, "all_tied_weights_keys") else set()
     fresh = tuple(sorted(set(report["missing_keys"]) - tied))
@@ -83,9 +86,10 @@ def load_masked_lm(name: str) -> LoadedModel:
     return LoadedModel(name, model, tokenizer, fresh)
 
 
-_WHERE = "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
+_WHERE = (
+    "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
+)
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
-

@@ -13,7 +13,8 @@ class BucketSampler(Sampler[int]):
     """Shuffle rows so that those of one optimiser step have similar lengths and padding is rare.
 
     The order depends on the seed, the epoch and the number of rows in a step; not on how a step is divided into
-    micro-batches or over ranks. The last, smaller step stays last.
+    micro-batches or over ranks. Rows that do not fill a step are left out of that epoch (others in the next), unless
+    there are no more: ranks would repeat rows to fill it.
 
     Args:
         lengths: Length of each row.
@@ -32,18 +33,16 @@ class BucketSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self._lengths)
+        """Return the number of rows of an epoch."""
+        return len(self._lengths) - len(self._lengths) % self._rows_per_step or len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield each row once."""
+        """Yield rows, each at most once."""
         generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.epoch) & 0x7FFFFFFFFFFFFFFF)
-        order = torch.randperm(len(self), generator=generator)
-        full = len(order) - len(order) % self._rows_per_step
+        order = torch.randperm(len(self._lengths), generator=generator)[: len(self)]
         steps = []
-        for pool in order[:full].split(POOL * self._rows_per_step):
+        for pool in order.split(POOL * self._rows_per_step):
             by_length = pool[self._lengths[pool].argsort(stable=True)]
             steps += by_length.split(self._rows_per_step)
         for index in torch.randperm(len(steps), generator=generator).tolist():
             yield from steps[index].tolist()
-        yield from order[full:].tolist()

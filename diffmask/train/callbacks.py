@@ -1,19 +1,17 @@
-"""Callbacks: logs as JSON lines, Ctrl-C that saves, a quiet progress bar, the state of policies."""
+"""Callbacks: logs as JSON lines, Ctrl-C that saves, the order of an epoch, a quiet progress bar."""
 
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from safetensors.torch import save_file
+import torch
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from diffmask.core.policy import Policy
 from diffmask.train.buckets import BucketSampler
-
-POLICY_FILE = "policy.safetensors"
 
 
 class JsonLog(TrainerCallback):
@@ -28,7 +26,7 @@ class JsonLog(TrainerCallback):
         """Forget what was logged after the checkpoint that the run goes on from."""
         if not state.is_world_process_zero or not self._path.exists():
             return
-        kept = [line for line in self._path.read_text().splitlines() if json.loads(line)["step"] <= state.global_step]
+        kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= state.global_step]
         draft = self._path.with_suffix(".tmp")
         draft.write_text("".join(line + "\n" for line in kept))
         os.replace(draft, self._path)
@@ -47,12 +45,21 @@ class JsonLog(TrainerCallback):
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
 
+def _step_of(line: str) -> float:
+    """Return the step of a log line; infinity for one that was cut off while it was written."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")
+
+
 class StopOnInterrupt(TrainerCallback):
-    """On Ctrl-C finish the step, write a checkpoint and stop; a second Ctrl-C stops at once."""
+    """On Ctrl-C finish the step, write a checkpoint and stop; a second Ctrl-C, a second later, stops at once."""
 
     def __init__(self):
         self.interrupted = False
         self._before: Any = None
+        self._at = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -61,13 +68,20 @@ class StopOnInterrupt(TrainerCallback):
         self._before = signal.signal(signal.SIGINT, self._interrupt)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # a terminal and a launcher may both pass on the same Ctrl-C
+        if self.interrupted and time.monotonic() - self._at > 1.0:
+            raise KeyboardInterrupt
+        self._at = self._at if self.interrupted else time.monotonic()
         self.interrupted = True
-        signal.signal(signal.SIGINT, self._before)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Save and stop where asked."""
+        """Save and stop where asked, all ranks in the same step."""
+        if args.world_size > 1:
+            asked = torch.tensor(float(self.interrupted), device=args.device)
+            torch.distributed.all_reduce(asked)
+            self.interrupted = bool(asked)
         if self.interrupted:
             control.should_save = control.should_training_stop = True
         return control
@@ -102,20 +116,6 @@ class EvaluateAtEnd(TrainerCallback):
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
         return control
-
-
-class PolicyState(TrainerCallback):
-    """Save what a policy has learned with each checkpoint."""
-
-    def __init__(self, policy: Policy):
-        self._policy = policy
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Write the state beside the weights."""
-        learned = self._policy.state_dict()
-        if learned and state.is_world_process_zero:
-            assert args.output_dir is not None
-            save_file(learned, Path(args.output_dir) / f"checkpoint-{state.global_step}" / POLICY_FILE)
 
 
 class Bar(ProgressCallback):

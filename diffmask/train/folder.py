@@ -1,5 +1,6 @@
 """The folder of a run: never overwritten unasked, never resumed with other settings."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import yaml
 from diffmask.core.errors import InputError
 
 SETTINGS_FILE = "config.yaml"
+INPUTS_FILE = "inputs.json"
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
@@ -19,7 +21,12 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, ove
     Raises:
         InputError: If the folder exists and neither `resume` nor `overwrite` is given, or it cannot be resumed.
     """
-    if not folder.exists() or overwrite:
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; give the one that is meant")
+    if not folder.exists():
+        return
+    if overwrite:
+        _check_overwrite(folder, settings)
         return
     if not resume:
         raise InputError(
@@ -42,14 +49,48 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, ove
         )
 
 
-def claim_folder(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> None:
+def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse to delete what is no run, or what the new run reads."""
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS_FILE).exists()):
+        raise InputError(
+            f"{folder} is no run (no {SETTINGS_FILE}), so it is not deleted; set output=... to another folder"
+        )
+    masking, data = settings["masking"], settings["data"]
+    for name in (settings["model"], masking["anchors"], data["cache"], *data["train"], *data["eval"]):
+        if name is not None and Path(name).exists() and Path(name).resolve().is_relative_to(folder.resolve()):
+            raise InputError(
+                f"{name} lies in {folder}, which --overwrite would delete; set output=... to another folder"
+            )
+
+
+def check_inputs(folder: Path, inputs: Mapping[str, Any]) -> None:
+    """Refuse to go on from a run that read other data or anchors, or ran on another number of ranks.
+
+    Raises:
+        InputError: If something changed since the run was started.
+    """
+    path = folder / INPUTS_FILE
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else inputs
+    changed = [name for name, value in json.loads(json.dumps(inputs)).items() if before.get(name) != value]
+    if changed:
+        raise InputError(
+            f"the run in {folder} cannot be resumed, because its {changed[0]} changed since it was started; "
+            "set output=... to start another"
+        )
+
+
+def claim_folder(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any], *, overwrite: bool) -> None:
     """Make the folder, once everything that can be refused has been read."""
     if overwrite and folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f"{SETTINGS_FILE}.tmp"
-    draft.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
-    os.replace(draft, folder / SETTINGS_FILE)
+    for name, text in {
+        INPUTS_FILE: json.dumps(inputs, indent=2),
+        SETTINGS_FILE: yaml.safe_dump(dict(settings), sort_keys=False),
+    }.items():
+        draft = folder / f"{name}.tmp"
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, folder / name)
 
 
 def _flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Meter:
     def _restart(self) -> None:
         self._sums: Tensor | None = None
         self._strength = 0.0
-        self._began = time.perf_counter()
+        self._began: float | None = None  # set by the first batch, so that evaluation in between does not count
 
     def is_domain(self, units: Units) -> UnitMask:
         """Return which units are of the domain's own types."""
@@ -36,6 +36,7 @@ class Meter:
 
     def add(self, units: Units, masked: UnitMask, weights: Weights, strength: float) -> None:
         """Take in one batch."""
+        self._began = self._began or time.perf_counter()
         taken = units.lengths * masked
         sums = [
             taken.sum(),
@@ -55,7 +56,7 @@ class Meter:
         the domain. entropy: of the choice, 1 = uniform. strength: of the last step. tokens_per_second: eligible
         positions of this rank over wall time.
         """
-        if self._sums is None:
+        if self._sums is None or self._began is None:
             return {}
         masked, eligible, domain, nats, rows = self._sums.tolist()
         figures = {

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
@@ -16,15 +16,18 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
+from diffmask.core.policy import Policy
 from diffmask.core.types import UnitMask
 from diffmask.core.units import Units
 from diffmask.train.buckets import BucketSampler
-from diffmask.train.callbacks import POLICY_FILE, EpochOrder, PolicyState
-from diffmask.train.checkpoints import last_checkpoint
+from diffmask.train.callbacks import EpochOrder
+from diffmask.train.checkpoints import last_checkpoint, writing
 from diffmask.train.meter import Meter
 from diffmask.train.optimizer import parameter_groups
 
 Batch = Mapping[str, Any]
+
+POLICY_FILE = "policy.safetensors"
 
 
 class Adapter(Protocol):
@@ -94,10 +97,14 @@ class MaskedTrainer(Trainer):
         lengths: Sequence[int] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ):
+        if args.n_gpu > 1:
+            raise InputError(
+                f"one process sees {args.n_gpu} GPUs; start one per GPU (torchrun --nproc_per_node {args.n_gpu} -m diffmask "
+                "pretrain ...), or show it one with CUDA_VISIBLE_DEVICES=0"
+            )
         self.masking = masking
         self.meter = Meter(masking.domain_types)
         self._sampler = self._bucket_sampler(args, lengths) if lengths is not None else None
-        state = [PolicyState(masking.masker.policy)]
         order = [EpochOrder(self._sampler)] if self._sampler is not None else []
         super().__init__(
             model=model,
@@ -105,7 +112,7 @@ class MaskedTrainer(Trainer):
             data_collator=masking.adapter.pad,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            callbacks=[*state, *order, *callbacks],
+            callbacks=[*order, *callbacks],
         )
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
@@ -139,6 +146,8 @@ class MaskedTrainer(Trainer):
 
         The Trainer calls this before `on_step_begin`, so `state.global_step` here is the step that the masks are for.
         """
+        if self.state.global_step >= self.state.max_steps:
+            return [], None  # resumed from the checkpoint of the last step: nothing is left to do
         batches = [self._mask(batch) for batch in islice(epoch_iterator, num_batches)]
         count = sum((batch["masked_positions"] for batch in batches), torch.zeros((), device=device))
         return batches, self._gathered(count).sum().clamp_min(1)
@@ -194,6 +203,18 @@ class MaskedTrainer(Trainer):
         found = last_checkpoint(Path(self.args.output_dir))
         return f"the last good checkpoint is {found}" if found else "no checkpoint was written yet"
 
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        assert self.args.output_dir is not None
+        with writing(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(model, trial)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Save with them what the policy has learned, before the file that marks a checkpoint as whole."""
+        super()._save_optimizer_and_scheduler(output_dir)
+        learned = self.masking.masker.policy.state_dict()
+        if learned and self.is_world_process_zero():
+            save_file(learned, Path(output_dir) / POLICY_FILE)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         learned = Path(resume_from_checkpoint) / POLICY_FILE
@@ -214,7 +235,9 @@ class MaskedTrainer(Trainer):
         units, masked = inputs.pop("units"), inputs.pop("masked")
         inputs.pop("masked_positions")
         losses = self.masking.adapter.losses(model, inputs)
-        self.masking.masker.policy.observe(units, masked, _by_unit(losses.detach(), units, masked))
+        policy = self.masking.masker.policy
+        if type(policy).observe is not Policy.observe:
+            policy.observe(units, masked, _by_unit(losses.detach(), units, masked))
         return losses.sum() * self.accelerator.num_processes / num_items_in_batch
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ from diffmask.core.masker import Masker
 from diffmask.core.schedule import Linear
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.text.collate import MaskingCollator, Visits
+from diffmask.text.collate import FollowEpochs, MaskingCollator, Visits
 
 
 def collator(num_epochs=2, **settings):
@@ -61,7 +61,8 @@ def test_trains_with_the_trainers_defaults(tmp_path):
         seen.append((rows[0].epoch, len(rows)))
         return masking(rows)
 
-    trainer = Trainer(tiny_model(), args, train_dataset=visits, data_collator=collate)
+    callbacks = [FollowEpochs(visits)]
+    trainer = Trainer(tiny_model(), args, train_dataset=visits, data_collator=collate, callbacks=callbacks)
     assert trainer.train().training_loss > 0
     assert [epoch for epoch, _ in seen[:3]] == [0, 0, 0]
     assert [epoch for epoch, _ in seen[3:6]] == [1, 1, 1]
