@@ -57,13 +57,18 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         "(default: wordfreq:en)",
     )
     add("--num-anchors", type=int, metavar="N", help="how many anchors to choose (default: 20)")
-    add("--min-count", type=int, metavar="N", help="words that occur less often are no anchors (default: 10)")
+    add(
+        "--min-count",
+        type=int,
+        metavar="N",
+        help="words that occur less often are no anchors (default: 10, and once in 5,000 words)",
+    )
     add("--anchors", metavar="FILE", help="use the anchors of this file: an edited anchors.csv, or one a line")
     add("--embedder", metavar="MODEL", help="encoder that embeds the words (default: the model)")
     add("--preset", default="default", help="default, or published for the scorer of the paper (Wilf et al. 2023)")
     add(
         "--reduce",
-        help="similarity to the anchors: max, mean, min, or nearest = mean of the 3 nearest (default: nearest; "
+        help="similarity to the anchors: max, mean, min, or nearest = mean of the 3 nearest (default: mean; "
         "published: max)",
     )
     add("--context-words", type=int, metavar="N", help="words of DATA to read in context (default: 250000)")

@@ -45,11 +45,11 @@ def anchor_similarity(embeddings: Embeddings, anchors: Tensor, reduce: str = "ma
         raise InputError(f"unknown reduction {reduce!r}; choose from: {', '.join(REDUCTIONS)}")
     anchors = F.normalize(anchors, dim=1)
     # in chunks, because types times anchors may not fit
-    parts = [REDUCTIONS[reduce](F.normalize(part, dim=1) @ anchors.T) for part in embeddings.split(_CHUNK)]
-    return torch.cat(parts)
+    chunks = [embeddings[start : start + _CHUNK] for start in range(0, len(embeddings), _CHUNK)]
+    return torch.cat([REDUCTIONS[reduce](F.normalize(chunk, dim=1) @ anchors.T) for chunk in chunks])
 
 
-def contrast(embeddings: Embeddings, anchors: Tensor, common: Tensor, reduce: str = "nearest") -> TypeScores:
+def contrast(embeddings: Embeddings, anchors: Tensor, common: Tensor, reduce: str = "mean") -> TypeScores:
     """Return how much nearer each type is to the anchors than to the common words.
 
     Cosines of an encoder are high for any two words, and for some words with all others: what is near to everything
@@ -89,7 +89,7 @@ def domain_scores(
     anchors: Tensor,
     common: Tensor,
     *,
-    reduce: str = "nearest",
+    reduce: str = "mean",
 ) -> TypeScores:
     """Return the default score: likeness and contrast, in standard deviations, 4 to 1.
 

@@ -23,11 +23,11 @@ from diffmask.text.count import Counts, count_corpus
 from diffmask.text.encoder import Encoder, describe_architecture, load_encoder
 from diffmask.text.load import load_tokenizer
 from diffmask.text.reference import Reference, read_reference
-from diffmask.text.vocabulary import compare
+from diffmask.text.vocabulary import compare, least_count
 
 __all__ = ["AnchorSet", "AnchorSettings", "build_anchors", "load_anchors"]
 
-PRESETS = {"default": "nearest", "published": "max"}
+PRESETS = {"default": "mean", "published": "max"}
 """How types are scored, each with its usual reduction over the anchors."""
 _PACKAGES = ("torch", "transformers", "tokenizers")
 
@@ -42,7 +42,7 @@ class AnchorSettings:
         reference: `wordfreq:LANGUAGE`, corpora or counts files.
         embedder: Another encoder in the place of the model.
         num_anchors: How many to choose (Wilf et al. 2023: 20).
-        min_count: A rarer word is no anchor: the frequency of a rare word is chance.
+        min_count: A rarer word is no anchor; None is `vocabulary.least_count`.
         preset: `default`, or `published` for the scorer of the paper.
         reduce: max, mean, min or nearest; None is the preset's own.
         anchors: File of anchors that people chose or edited, in the place of choosing.
@@ -57,7 +57,7 @@ class AnchorSettings:
     reference: str | Sequence[str] = "wordfreq:en"
     embedder: str | None = None
     num_anchors: int = 20
-    min_count: int = 10
+    min_count: int | None = None
     preset: str = "default"
     reduce: str | None = None
     anchors: str | Path | None = None
@@ -74,7 +74,7 @@ class AnchorSettings:
             raise InputError(f"unknown reduction {self.reduce!r}; choose from: {', '.join(REDUCTIONS)}")
         if self.num_anchors < 1:
             raise InputError(f"num_anchors={self.num_anchors} is below 1; the published method takes 20")
-        if self.min_count < 1:
+        if self.min_count is not None and self.min_count < 1:
             raise InputError(f"min_count={self.min_count} is below 1; 1 lets every word be an anchor")
         if self.context_words < 1:
             raise InputError(f"context_words={self.context_words} is below 1; give some thousands at least")
@@ -103,8 +103,9 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
     counted = count_corpus(settings.data, settings.column, settings.num_processes)
     vocabulary = compare(counted, reference)
     words, common = vocabulary.words, vocabulary.common()
+    min_count = settings.min_count or least_count(counted.num_words)
     if anchors is None:
-        anchors = vocabulary.choose(settings.num_anchors, settings.min_count)
+        anchors = vocabulary.choose(settings.num_anchors, min_count)
 
     # anchors that people give need not occur in the data
     row_of = {word: row for row, word in enumerate(dict.fromkeys([*words, *anchors]))}
@@ -129,7 +130,8 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
         tf_icf=vocabulary.tf_icf,
         scores=vocabulary.with_parts(scores),
         embeddings=anchor_embeddings,
-        metadata=_record(settings, encoder, hash_tokenizer(model_tokenizer), counted, reference) | {"command": command},
+        metadata=_record(settings, encoder, hash_tokenizer(model_tokenizer), counted, reference)
+        | {"min_count": min_count, "command": command},
     )
 
 
@@ -150,7 +152,6 @@ def _record(
         "preset": settings.preset,
         "reduce": settings.reduction,
         "num_anchors": settings.num_anchors,
-        "min_count": settings.min_count,
         "anchors_file": given,
         "model": {
             "name": settings.model,

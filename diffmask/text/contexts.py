@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from diffmask.core.types import Embeddings
 from diffmask.text.corpus import Sources, list_files, read_blocks
+from diffmask.text.corrupt import special_id
 from diffmask.text.encoder import BATCH_TOKENS, Encoder
 from diffmask.text.pad import Pad
 from diffmask.text.rows import RowMaker
@@ -31,8 +32,8 @@ def embed_types(
 ) -> Embeddings:
     """Return the mean state of each type's tokens over its occurrences, float32 (V, D), on the CPU.
 
-    A type that does not occur in what is read has the embedding of the word on its own, moved by the mean difference
-    between the two kinds.
+    Rows of the same words are read once. A type that does not occur in what is read has the embedding of the word on
+    its own, moved by the mean difference between the two kinds.
 
     Args:
         encoder: Any encoder.
@@ -63,7 +64,8 @@ def _embed_alone(
 ) -> Embeddings:
     """Return the embeddings of words on their own, moved to where those in context are."""
     frequent = seen.nonzero()[:_NUM_SHIFT_WORDS, 0]
-    alone = encoder.embed_words([types[row] for row in [*frequent.tolist(), *unseen.tolist()]])
+    rows: list[int] = torch.cat([frequent, unseen]).tolist()
+    alone = encoder.embed_words([types[row] for row in rows])
     if not len(frequent):
         return alone
     shift = (embeddings[frequent] - alone[: len(frequent)]).mean(0)
@@ -79,14 +81,19 @@ def _rows(
     row_of = {surface: row for row, surface in enumerate(types)}
     make_rows = RowMaker(segmenter, special_tokens_of(segmenter.backend), max_length, 0, row_of)
     blocks = (block for path in list_files(sources) for block in read_blocks(path, column, _BLOCK_BYTES))
+    seen: set[int] = set()
     for block in islice(blocks, 0, None, stride):
         for row in make_rows(block).batch.to_pylist():
-            yield row | {"sample_id": 0}
+            # the same words again say nothing new: tables of relations repeat a sentence with other marks
+            words = hash(tuple(found for found in row["types"] if found >= 0))
+            if words not in seen:
+                seen.add(words)
+                yield row | {"sample_id": 0}
 
 
 def _batches(encoder: Encoder, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Tensor]]:
     """Yield padded batches of rows of about the same length."""
-    pad = Pad(encoder.tokenizer.pad_token_id or 0)
+    pad = Pad(special_id(encoder.tokenizer.pad_token_id) or 0)
     while group := sorted(islice(rows, _SORTED_ROWS), key=lambda row: len(row["input_ids"])):
         while group:
             size = max(1, BATCH_TOKENS // len(group[-1]["input_ids"]))

@@ -17,6 +17,8 @@ from diffmask.text.words import LETTER, char_classes
 
 NUM_COMMON = 300
 """So many of the most frequent words of the reference stand for words that are common everywhere."""
+MIN_ANCHOR_COUNT = 10
+WORDS_PER_ANCHOR = 5_000
 MIN_VOTER_COUNT = 5
 """In large corpora most types occur once, and are slips of the pen: see `docs/scorers.md`."""
 
@@ -95,6 +97,14 @@ def compare(counted: Counts, reference: Reference) -> Vocabulary:
     counts = torch.cat([counts, parts.count(counts)])
     frequencies = reference.frequencies(words + parts.names)
     return Vocabulary(words, parts, counts, frequencies, tf_icf(counts.double() / counted.num_words, frequencies))
+
+
+def least_count(num_words: int) -> int:
+    """Return how often a word has to occur to be an anchor: ten times, and once in 5,000 words.
+
+    The frequency of a rare word is chance, and a word that the domain hardly uses does not stand for it.
+    """
+    return max(MIN_ANCHOR_COUNT, -(-num_words // WORDS_PER_ANCHOR))
 
 
 def common_types(types: Sequence[str], frequencies: Tensor) -> Tensor:

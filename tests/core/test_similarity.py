@@ -46,7 +46,7 @@ def test_the_contrast_takes_away_what_is_near_to_common_words():
         - SLOW["nearest"]([cosine(e, c) for c in common.tolist()])
         for e in types.tolist()
     ]
-    assert contrast(types, anchors, common).tolist() == pytest.approx(slow, abs=1e-6)
+    assert contrast(types, anchors, common, "nearest").tolist() == pytest.approx(slow, abs=1e-6)
     assert contrast(types, anchors, anchors).tolist() == [0.0] * NUM_TYPES
 
 

@@ -106,7 +106,7 @@ def test_the_record_says_how_it_was_made(found):
     assert record["command"] == "diffmask anchors ..."
     assert record["reference"]["name"] == "wordfreq:en"
     assert len(record["sources"][0]["sha256"]) == len(record["model"]["tokenizer"]) == 64
-    assert (record["preset"], record["reduce"], record["embedder"]["layer"]) == ("default", "nearest", 1)
+    assert (record["preset"], record["reduce"], record["embedder"]["layer"]) == ("default", "mean", 1)
 
 
 def test_own_anchors_are_used_as_they_are(settings, found, tmp_path):

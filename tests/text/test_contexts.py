@@ -55,7 +55,10 @@ def encoder(tmp_path_factory):
 
 
 def test_batches_do_not_change_embeddings(encoder, tmp_path, monkeypatch):
-    corpus = write_corpus(tmp_path, "\n".join(SENTENCES * 5))
+    corpus = write_corpus(
+        tmp_path,
+        "\n".join(f"{sentence} {rest}" for sentence in SENTENCES for rest in ("", "the rat", "a cell of blood")),
+    )
     at_once = embed_types(encoder, corpus, TYPES)
     monkeypatch.setattr(contexts, "BATCH_TOKENS", 40)
     monkeypatch.setattr(contexts, "_SORTED_ROWS", 4)
@@ -63,7 +66,10 @@ def test_batches_do_not_change_embeddings(encoder, tmp_path, monkeypatch):
 
 
 def test_the_same_work_gives_the_same_bits(encoder, tmp_path):
-    corpus = write_corpus(tmp_path, "\n".join(SENTENCES * 5))
+    corpus = write_corpus(
+        tmp_path,
+        "\n".join(f"{sentence} {rest}" for sentence in SENTENCES for rest in ("", "the rat", "a cell of blood")),
+    )
     assert torch.equal(embed_types(encoder, corpus, TYPES), embed_types(encoder, corpus, TYPES))
 
 
@@ -77,17 +83,25 @@ def test_words_that_do_not_occur_are_embedded_alone_and_moved(encoder, tmp_path)
 
 
 def test_of_a_long_corpus_every_nth_block_is_read(encoder, tmp_path):
-    # a block is 64 KiB
-    blocks = ["the kinase\n" * 6000, "the rat\n" * 8000] * 2
-    corpus = write_corpus(tmp_path, "".join(blocks))
+    # a block is 64 KiB, and the same words are read once
+    halves = ("the kinase binds a ", "a rat found the ")
+    corpus = write_corpus(
+        tmp_path, "".join(f"{half}{'kinase ' * (n % 9)}{n}\n" * 900 for half in halves for n in range(9))
+    )
     whole = list(read_blocks(Path(corpus), None, contexts._BLOCK_BYTES))
     assert len(whole) > 3
-    kept = b"".join(block.data for block in whole[::2]).decode()
-    only = write_corpus(tmp_path, kept, "only.txt")
+    only = write_corpus(tmp_path, b"".join(block.data for block in whole[::4]).decode(), "only.txt")
     types = ["the", "kinase"]
-    read = embed_types(encoder, corpus, types, stride=2)
+    read = embed_types(encoder, corpus, types, stride=4)
     assert torch.allclose(read, embed_types(encoder, only, types), atol=1e-5)
     assert not torch.allclose(read, embed_types(encoder, corpus, types), atol=1e-5)
+
+
+def test_a_sentence_that_comes_again_with_other_marks_is_read_once(encoder, tmp_path):
+    once = write_corpus(tmp_path, "The kinase binds.\nA rat.\n", "once.txt")
+    twice = write_corpus(tmp_path, "The kinase binds.\nA rat.\nThe [[ kinase ]] binds!\n", "twice.txt")
+    types = ["the", "kinase", "binds", "a", "rat"]
+    assert torch.equal(embed_types(encoder, once, types), embed_types(encoder, twice, types))
 
 
 def test_a_corpus_with_no_known_word_leaves_words_alone(encoder, tmp_path):

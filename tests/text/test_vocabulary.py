@@ -9,7 +9,7 @@ from diffmask.core.errors import InputError
 from diffmask.text.count import Counts
 from diffmask.text.letter_parts import letter_parts
 from diffmask.text.reference import counts_reference
-from diffmask.text.vocabulary import common_types, compare
+from diffmask.text.vocabulary import common_types, compare, least_count
 
 DOMAIN = Counter({"the": 50, "kinase": 12, "cyp2b6": 4, "cyp3a4": 6, "b": 11, "12": 20, "rat": 9, "细": 10, "p53": 12})
 GENERAL = Counter({"the": 500, "rat": 3, "b": 7, "12": 90, "kinase": 1, "of": 399})
@@ -53,6 +53,10 @@ def test_anchors_are_frequent_words_of_letters(vocabulary):
     assert vocabulary.choose(20, 10) == ["p53", "细", "kinase", "the"]
     assert vocabulary.choose(2, 10) == ["p53", "细"]
     assert "cyp" not in vocabulary.choose(20, 1)
+
+
+def test_an_anchor_occurs_ten_times_and_once_in_five_thousand_words():
+    assert [least_count(num) for num in (7, 50_000, 50_001, 1_000_000)] == [10, 10, 11, 200]
 
 
 def test_too_high_a_count_is_refused(vocabulary):
