@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from diffmask.text.collate import FollowEpochs, MaskingCollator, Visits
     from diffmask.text.dataset import TokeniseSettings, tokenise
     from diffmask.text.stream import stream
-    from diffmask.train.trainer import MaskedTrainer, Masking
+    from diffmask.train.masking import Masking
+    from diffmask.train.trainer import MaskedTrainer
 
 __version__ = "0.1.0"
 
@@ -33,7 +34,7 @@ _HOMES = {
     "Linear": "core.schedule",
     "MaskedTrainer": "train.trainer",
     "Masker": "core.masker",
-    "Masking": "train.trainer",
+    "Masking": "train.masking",
     "MaskingCollator": "text.collate",
     "Policy": "core.policy",
     "Schedule": "core.schedule",

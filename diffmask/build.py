@@ -16,7 +16,7 @@ from diffmask.core.schedule import Constant, Cosine, Floor, Linear, Schedule
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.train.trainer import Masking
+from diffmask.train.masking import Masking
 
 if TYPE_CHECKING:
     from diffmask.text.anchors import AnchorSet

@@ -107,7 +107,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(world, tmp_path, monkeyp
     whole = pretrain(config_for(world, tmp_path / "whole"), progress=False)
     config = config_for(world, tmp_path / "cut")
     with monkeypatch.context() as patched:
-        import diffmask.pretrain as module
+        import diffmask.pretrain.run as module
 
         loggers = module._loggers
         patched.setattr(module, "_loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
@@ -142,10 +142,10 @@ def test_a_model_with_its_head_has_no_such_stage(world, tmp_path):
 
 
 def test_held_out_rows_are_never_trained_on(world, tmp_path):
-    import diffmask.pretrain as module
+    import diffmask.pretrain.rows as module
 
     config = config_for(world, tmp_path / "run")
-    training, evaluation = module._read(config, tiny_tokenizer(), None)
+    training, evaluation = module.read_rows(config, tiny_tokenizer(), None)
     texts = {tuple(row["input_ids"]) for row in training}
     assert 0 < len(evaluation) < len(training)
     assert not texts & {tuple(row["input_ids"]) for row in evaluation}

@@ -9,7 +9,8 @@ from diffmask.core.schedule import Constant, Linear
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.train.trainer import MaskedTrainer, Masking
+from diffmask.train.masking import Masking
+from diffmask.train.trainer import MaskedTrainer
 
 TYPE_SCORES = torch.tensor([0.0, 0.3, -1.0, 2.0, 0.1, -0.5])
 

@@ -15,7 +15,8 @@ from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
 from diffmask.text.load import LoadedModel
-from diffmask.train.trainer import MaskedTrainer, Masking
+from diffmask.train.masking import Masking
+from diffmask.train.trainer import MaskedTrainer
 
 if TYPE_CHECKING:
     import datasets

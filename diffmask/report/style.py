@@ -53,7 +53,8 @@ figure svg { width: 100%%; height: auto; display: block; }
 .key { display: inline-block; width: 20px; height: 0; border-top: 3px solid; vertical-align: middle; }
 footer { color: var(--soft); font-size: 13px; margin-top: 48px; }
 ul.plain { padding-left: 20px; margin: 8px 0; max-width: 75ch; }
-@media (max-width: 600px) { :root { --whole: 5em; } main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
+@media (max-width: 600px) {
+  :root { --whole: 5em; } main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
   .card { padding: 14px; } .scroll { padding: 8px 6px; } table { font-size: 13px; } th, td { padding: 7px 6px; } }
 @media print { main { max-width: none; } .card { break-inside: avoid; } }
 """

@@ -150,6 +150,10 @@ def load_anchors(folder: str | Path) -> AnchorSet:
 
 def hash_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> str:
     """Return a sha256 of what a tokenizer does to a text; padding and truncation are settings of a call."""
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    from tokenizers import Tokenizer
+
+    backend = tokenizer.backend_tokenizer
+    assert isinstance(backend, Tokenizer)
+    state = json.loads(backend.to_str())
     state = {part: value for part, value in state.items() if part not in ("padding", "truncation")}
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diffmask.core.errors import InputError

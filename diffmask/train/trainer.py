@@ -1,10 +1,9 @@
 """The Hugging Face Trainer with masks drawn on the device, in the training process, at the step they are for."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,59 +14,15 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_utils import EvalLoopOutput
 
 from diffmask.core.errors import InputError
-from diffmask.core.masker import Masker
 from diffmask.core.policy import Policy
-from diffmask.core.types import UnitMask
-from diffmask.core.units import Units
 from diffmask.train.buckets import BucketSampler
 from diffmask.train.callbacks import EpochOrder
 from diffmask.train.checkpoints import last_checkpoint, writing
+from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
 from diffmask.train.optimizer import parameter_groups
 
-Batch = Mapping[str, Any]
-
 POLICY_FILE = "policy.safetensors"
-
-
-class Adapter(Protocol):
-    """What a trainer needs of a modality; `diffmask.text.adapter.TextAdapter` is one."""
-
-    def pad(self, rows: Sequence[Mapping[str, Any]], /) -> dict[str, Any]:
-        """Make a batch of rows."""
-        ...
-
-    def units(self, batch: Batch) -> Units:
-        """Cut a batch into units."""
-        ...
-
-    def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Any]:
-        """Return the model's inputs, with labels."""
-        ...
-
-    def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
-        """Return the loss of each masked position, row by row, float (N,)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Masking:
-    """How a run masks.
-
-    Attributes:
-        adapter: The modality.
-        masker: Masks of training.
-        evaluation: Masks of evaluation: one fixed draw, the same for every policy that is compared.
-        domain_types: Which types of the type table are the domain's own, bool (V,); evaluation reports their loss
-            separately.
-        layer_decay: Factor of the learning rate from each layer to the one below it; 1 trains all layers alike.
-    """
-
-    adapter: Adapter
-    masker: Masker
-    evaluation: Masker
-    domain_types: Tensor | None = None
-    layer_decay: float = 1.0
 
 
 class MaskedTrainer(Trainer):
@@ -99,8 +54,8 @@ class MaskedTrainer(Trainer):
     ):
         if args.n_gpu > 1:
             raise InputError(
-                f"one process sees {args.n_gpu} GPUs; start one per GPU (torchrun --nproc_per_node {args.n_gpu} -m diffmask "
-                "pretrain ...), or show it one with CUDA_VISIBLE_DEVICES=0"
+                f"one process sees {args.n_gpu} GPUs; start one per GPU (torchrun --nproc_per_node {args.n_gpu} "
+                "-m diffmask pretrain ...), or show it one with CUDA_VISIBLE_DEVICES=0"
             )
         self.masking = masking
         self.meter = Meter(masking.domain_types)
@@ -237,7 +192,7 @@ class MaskedTrainer(Trainer):
         losses = self.masking.adapter.losses(model, inputs)
         policy = self.masking.masker.policy
         if type(policy).observe is not Policy.observe:
-            policy.observe(units, masked, _by_unit(losses.detach(), units, masked))
+            policy.observe(units, masked, by_unit(losses.detach(), units, masked))
         return losses.sum() * self.accelerator.num_processes / num_items_in_batch
 
     @torch.no_grad()
@@ -276,7 +231,7 @@ class MaskedTrainer(Trainer):
         masked = self.masking.evaluation(units, 0, 1)
         inputs = adapter.corrupt(batch, units, masked, 0)
         with self.compute_loss_context_manager():
-            losses = _by_unit(adapter.losses(model, inputs), units, masked).double()
+            losses = by_unit(adapter.losses(model, inputs), units, masked).double()
         lengths = units.lengths * masked
         columns = [losses * lengths, lengths]
         domain = self.meter.is_domain(units)
@@ -287,17 +242,3 @@ class MaskedTrainer(Trainer):
         if "loss" in logs:
             logs.update(self.meter.read())
         super().log(logs, start_time)
-
-
-def _by_unit(losses: Tensor, units: Units, masked: UnitMask) -> Tensor:
-    """Return the mean loss over the positions of each masked unit, float (B, U), zero elsewhere.
-
-    Args:
-        losses: Loss of each masked position, row by row.
-        units: The batch's units.
-        masked: Which are masked.
-    """
-    rows, columns = units.to_positions(masked).nonzero(as_tuple=True)
-    sums = torch.zeros(masked.shape, device=losses.device, dtype=losses.dtype)
-    sums.index_put_((rows, units.of_positions(rows, columns)), losses, accumulate=True)
-    return sums / units.lengths.clamp_min(1).to(sums)

@@ -5,12 +5,10 @@ writes it.
 """
 
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.tensorboard import SummaryWriter
@@ -22,24 +20,21 @@ from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
+from diffmask.pretrain.rows import read_rows
 from diffmask.text.anchors import AnchorSet, load_anchors
 from diffmask.text.corpus import describe_sources
-from diffmask.text.dataset import TokeniseSettings, tokenise
 from diffmask.text.load import LoadedModel, load_masked_lm
-from diffmask.text.stream import stream
 from diffmask.train.callbacks import Bar, EvaluateAtEnd, JsonLog, StopOnInterrupt
 from diffmask.train.card import write_card
 from diffmask.train.checkpoints import last_checkpoint, writing
 from diffmask.train.folder import check_folder, check_inputs, claim_folder
-from diffmask.train.trainer import MaskedTrainer, Masking
+from diffmask.train.masking import Masking
+from diffmask.train.trainer import MaskedTrainer
 
 if TYPE_CHECKING:
     import datasets
 
 HEAD_FILE = "head.safetensors"
-SHUFFLE_BUFFER = 10_000
-"""Rows of a stream that are mixed."""
-CACHE = Path("~/.cache/diffmask")
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def pretrain(
             "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
         )
     with arguments.main_process_first(local=False):
-        training, evaluation = _read(config, loaded.tokenizer, anchors)
+        training, evaluation = read_rows(config, loaded.tokenizer, anchors)
         inputs = _record(config, anchors) | {"world_size": arguments.world_size}
         if resume and folder.exists():
             check_inputs(folder, inputs)
@@ -133,46 +128,6 @@ def _anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> Anch
     return anchors
 
 
-def _read(
-    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None
-) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"]:
-    """Return the rows of training and of evaluation."""
-    data = config.data
-    settings = TokeniseSettings(
-        max_length=data.max_length,
-        overlap=data.overlap,
-        units=config.masking.units,
-        column=data.column,
-        num_processes=data.num_processes,
-    )
-    types = None if anchors is None else anchors.types
-    cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
-    held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
-    if data.streaming:
-        if config.training.steps is None:
-            raise InputError(
-                "data.streaming=true has no known end; give training.steps in the place of training.epochs"
-            )
-        # one pass without end: the Trainer counts steps, and a resumed run skips what it has read
-        rows = stream(data.train, tokenizer, settings, types)
-        return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
-    rows = tokenise(data.train, tokenizer, settings, types, cache)
-    if held_out is not None:
-        return rows, held_out
-    if data.overlap > 0 and data.eval_share > 0:
-        raise InputError(
-            f"data.overlap={data.overlap} repeats text in neighbouring rows, so a share of them cannot be held out; "
-            "give data.eval, or data.eval_share=0"
-        )
-    if not 0.0 <= data.eval_share < 1.0:
-        raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the rows")
-    held = _held_out(rows, data.eval_share)
-    training = rows.select(np.flatnonzero(~held))
-    if not len(training):
-        raise InputError(f"data.eval_share={data.eval_share:g} leaves none of {len(rows)} rows to train on; lower it")
-    return training, rows.select(np.flatnonzero(held)) if held.any() else None
-
-
 def _record(config: PretrainConfig, anchors: AnchorSet | None) -> dict[str, Any]:
     """Return what the model card says of the files that were read."""
     record: dict[str, Any] = {"data": describe_sources(config.data.train)}
@@ -181,12 +136,6 @@ def _record(config: PretrainConfig, anchors: AnchorSet | None) -> dict[str, Any]
     if anchors is not None:
         record["anchors"] = anchors.metadata | {"anchors": anchors.anchors}
     return record
-
-
-def _held_out(rows: Any, share: float) -> np.ndarray:
-    """Choose rows by their content, so that no text stands on both sides, however often it is repeated."""
-    hashes = (zlib.crc32(np.asarray(row, dtype=np.int32).tobytes()) for row in rows.with_format("numpy")["input_ids"])
-    return np.fromiter(hashes, dtype=np.uint32, count=len(rows)) < share * 2**32
 
 
 def _prepare_head(

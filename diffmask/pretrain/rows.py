@@ -1,0 +1,67 @@
+"""The rows of a run: for training, and held out."""
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from diffmask.config import PretrainConfig
+from diffmask.core.errors import InputError
+from diffmask.text.anchors import AnchorSet
+from diffmask.text.dataset import TokeniseSettings, tokenise
+from diffmask.text.stream import stream
+
+if TYPE_CHECKING:
+    import datasets
+
+CACHE = Path("~/.cache/diffmask")
+SHUFFLE_BUFFER = 10_000
+"""Rows of a stream that are mixed."""
+
+
+def read_rows(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None
+) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"]:
+    """Return the rows of training and of evaluation."""
+    data = config.data
+    settings = TokeniseSettings(
+        max_length=data.max_length,
+        overlap=data.overlap,
+        units=config.masking.units,
+        column=data.column,
+        num_processes=data.num_processes,
+    )
+    types = None if anchors is None else anchors.types
+    cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
+    held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
+    if data.streaming:
+        if config.training.steps is None:
+            raise InputError(
+                "data.streaming=true has no known end; give training.steps in the place of training.epochs"
+            )
+        # one pass without end: the Trainer counts steps, and a resumed run skips what it has read
+        rows = stream(data.train, tokenizer, settings, types)
+        return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
+    rows = tokenise(data.train, tokenizer, settings, types, cache)
+    if held_out is not None:
+        return rows, held_out
+    if data.overlap > 0 and data.eval_share > 0:
+        raise InputError(
+            f"data.overlap={data.overlap} repeats text in neighbouring rows, so a share of them cannot be held out; "
+            "give data.eval, or data.eval_share=0"
+        )
+    if not 0.0 <= data.eval_share < 1.0:
+        raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the rows")
+    held = _held_out(rows, data.eval_share)
+    training = rows.select(np.flatnonzero(~held))
+    if not len(training):
+        raise InputError(f"data.eval_share={data.eval_share:g} leaves none of {len(rows)} rows to train on; lower it")
+    return training, rows.select(np.flatnonzero(held)) if held.any() else None
+
+
+def _held_out(rows: Any, share: float) -> np.ndarray:
+    """Choose rows by their content, so that no text stands on both sides, however often it is repeated."""
+    hashes = (zlib.crc32(np.asarray(row, dtype=np.int32).tobytes()) for row in rows.with_format("numpy")["input_ids"])
+    return np.fromiter(hashes, dtype=np.uint32, count=len(rows)) < share * 2**32
