@@ -40,7 +40,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="FOLDER",
         help="folder that everything lands in (default: quickstart)",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 100)")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 60)")
     parser.add_argument("--seed", type=int, default=0, help="seed of masks, order and dropout (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that holds something else")
     parser.set_defaults(run=run)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmask.core.errors import InputError
 
     if args.steps is not None and args.steps < 1:
-        raise InputError(f"--steps {args.steps} is below 1; the default is 100, and 20 are over in a minute")
+        raise InputError(f"--steps {args.steps} is below 1; the default is 60")
 
     import transformers
     from rich.console import Console

@@ -36,8 +36,8 @@ class Plan:
     output: Path
     sources: Mapping[str, Path]
     model: str = "minilm"
-    steps: int = 100
-    head_steps: int = 150
+    steps: int = 60
+    head_steps: int = 120
     batch_size: int = 16
     num_anchors: int = 20
     min_count: int = 10
@@ -91,7 +91,8 @@ class Plan:
     @property
     def text_name(self) -> str:
         """What the text is, for titles."""
-        return f"the documentation of {', '.join(PACKAGES.get(name, name) for name in self.sources)}"
+        *names, last = [PACKAGES.get(name, name) for name in self.sources]
+        return f"the documentation of {', '.join(names)} and {last}" if names else f"the documentation of {last}"
 
 
 def installed_sources() -> dict[str, Path]:

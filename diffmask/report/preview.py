@@ -22,8 +22,8 @@ NUM_DRAWS = 1000
 """Masks that a probability is the mean of: its standard error is at most 0.016."""
 NUM_DRAWS_FIGURES = 40
 """Masks of each row of the sample: with tens of thousands of positions, figures are exact to a tenth of a percent."""
-MIN_SEEN = 5
-"""A word is listed among those masked most or least if the sample holds it so often ..."""
+MIN_SEEN = 15
+"""A word is listed among those masked most or least if the sample holds it so often (600 masks of it then) ..."""
 FAR_FROM_RATIO = 2.0
 """... and its probability is so many times the ratio, or the ratio so many times its probability."""
 NUM_LISTED = 12

@@ -10,7 +10,7 @@ from diffmask.report.curves import Log, curves, has_values, legend
 from diffmask.report.page import escape, paragraph, section, table
 
 BEFORE = "not continued"
-COLUMNS = ("held-out loss on masked tokens", "all words", "words of the domain")
+COLUMNS = ("held-out loss", "all words", "domain words")
 _ALL, _DOMAIN = "eval_loss", "eval_loss_domain"
 
 
@@ -60,8 +60,8 @@ def curve_section(logs: Mapping[str, Log]) -> str:
     """Return the curves of several runs."""
     figures = {
         _ALL: "held-out loss, all words",
-        _DOMAIN: "held-out loss, words of the domain",
-        "loss": "training loss, on the words that each policy masks",
+        _DOMAIN: "held-out loss, domain words",
+        "loss": "training loss, each on its own masks",
     }
     drawn = "".join(curves(logs, key, title) for key, title in figures.items() if has_values(logs, key))
     lead = (

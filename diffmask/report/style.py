@@ -31,6 +31,7 @@ th, td { text-align: left; padding: 7px 12px; border-bottom: 1px solid var(--lin
 tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 400; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+thead .number { white-space: normal; }
 .bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat 0 7px /
   calc(var(--share) * var(--whole)) 1.55em; }
 .best { font-weight: 700; } tr.group > th { color: var(--soft); font-size: 13px; padding-top: 16px; }

@@ -126,7 +126,8 @@ def test_figures_against_a_slow_loop(tokenizer):
 
 @pytest.mark.parametrize("units", ["word", "token"])
 def test_difference_masking_hides_the_domain_and_random_masking_hides_the_text(tokenizer, units):
-    preview = look(tokenizer, units, texts=[" ".join(SENTENCES)] * 2 + SENTENCES * 2)
+    turned = [" ".join([*SENTENCES[turn:], *SENTENCES[:turn]] * times) for turn in range(3) for times in (1, 2)]
+    preview = look(tokenizer, units, texts=turned)
     uniform, difference = preview.figures["uniform"], preview.figures["difference"]
     assert uniform.ratio == pytest.approx(0.15, abs=0.02) and difference.ratio == pytest.approx(0.15, abs=0.02)
     for trait in TRAITS:
