@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from diffmask.policies.uniform import Uniform
     from diffmask.pretrain import pretrain
     from diffmask.text.adapter import TextAdapter, text_adapter
-    from diffmask.text.anchors import AnchorSet, build_anchors, load_anchors
+    from diffmask.text.anchors import AnchorSet, AnchorSettings, build_anchors, load_anchors
     from diffmask.text.collate import FollowEpochs, MaskingCollator, Visits
     from diffmask.text.dataset import TokeniseSettings, tokenise
     from diffmask.text.stream import stream
@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AnchorSet": "text.anchors",
+    "AnchorSettings": "text.anchors",
     "Constant": "core.schedule",
     "Cosine": "core.schedule",
     "Difference": "policies.difference",
@@ -56,6 +57,7 @@ _HOMES = {
 
 __all__ = [
     "AnchorSet",
+    "AnchorSettings",
     "Constant",
     "Cosine",
     "Difference",

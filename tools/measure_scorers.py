@@ -3,7 +3,8 @@
     python tools/measure_scorers.py --model minilm ChemProt=chemprot/train.jsonl SciIE=sciie/train.jsonl Docs=docstrings
 
 A text marks its entities as << >> and [[ ]]. `docstrings` stands for the documentation strings of scikit-learn, SciPy
-and PyTorch, where the entities are what their authors set in backticks. Markers are removed before anything is counted.
+and PyTorch (`docstrings:pandas,transformers` for those of other packages), where the entities are what their authors
+set in backticks. Markers are removed before anything is counted.
 A number is the mean over sentences of the area under the ROC curve of entity words against the others (0.5 is chance),
 and the lift: how much denser entity words are among the 15 % best-scored words of a sentence than in all of it.
 """
@@ -32,6 +33,7 @@ MARKED = re.compile(r"<<\s*(.*?)\s*>>|\[\[\s*(.*?)\s*\]\]|`+([^`]+)`+")
 WORD = re.compile(r"[a-z]+")
 LEAST_WORDS = 8
 NUM_DOCSTRINGS = 12_000
+PACKAGES = "sklearn,scipy,torch"
 
 Sentences = dict[str, set[str]]
 Scores = dict[str, torch.Tensor]
@@ -47,9 +49,9 @@ def read_marked(lines: Iterable[str]) -> Sentences:
     return dict(sentences)
 
 
-def docstring_sentences() -> Iterator[str]:
+def docstring_sentences(packages: Iterable[str]) -> Iterator[str]:
     """Yield the sentences of documentation strings, without examples and with backticks."""
-    for package in ("sklearn", "scipy", "torch"):
+    for package in packages:
         folder = find_package(package)
         for path in sorted(folder.rglob("*.py")) if folder else []:
             if "test" in str(path.relative_to(folder)):
@@ -67,10 +69,11 @@ def _sentences(docstring: str) -> Iterator[str]:
 
 def read_sentences(source: str) -> Sentences:
     """Return the marked sentences of a file, or of documentation strings."""
-    if source != "docstrings":
+    kind, _, packages = source.partition(":")
+    if kind != "docstrings":
         lines = Path(source).read_text(encoding="utf-8").splitlines()
         return read_marked(json.loads(line)["text"] for line in lines)
-    found = sorted(read_marked(docstring_sentences()).items())
+    found = sorted(read_marked(docstring_sentences((packages or PACKAGES).split(","))).items())
     step = max(1, len(found) // NUM_DOCSTRINGS)
     return dict(found[::step])
 
