@@ -66,11 +66,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("--anchors", metavar="FILE", help="use the anchors of this file: an edited anchors.csv, or one a line")
     add("--embedder", metavar="MODEL", help="encoder that embeds the words (default: the model)")
     add("--preset", default="default", help="default, or published for the scorer of the paper (Wilf et al. 2023)")
-    add(
-        "--reduce",
-        help="similarity to the anchors: max, mean, min, or nearest = mean of the 3 nearest (default: mean; "
-        "published: max)",
-    )
+    add("--reduce", help="over the anchors: max, mean, min, or nearest (mean of 3); default mean, of published max")
     add("--context-words", type=int, metavar="N", help="words of DATA to read in context (default: 250000)")
     add("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")

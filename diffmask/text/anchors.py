@@ -15,6 +15,7 @@ from torch import Tensor
 import diffmask
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
+from diffmask.core.types import TypeScores
 from diffmask.text.anchor_files import hash_file, read_anchors
 from diffmask.text.anchor_set import AnchorSet, hash_tokenizer, load_anchors
 from diffmask.text.contexts import embed_types
@@ -23,7 +24,7 @@ from diffmask.text.count import Counts, count_corpus
 from diffmask.text.encoder import Encoder, describe_architecture, load_encoder
 from diffmask.text.load import load_tokenizer
 from diffmask.text.reference import Reference, read_reference
-from diffmask.text.vocabulary import compare, least_count
+from diffmask.text.vocabulary import Vocabulary, compare, least_count
 
 __all__ = ["AnchorSet", "AnchorSettings", "build_anchors", "load_anchors"]
 
@@ -102,7 +103,7 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
     reference = read_reference(settings.reference)
     counted = count_corpus(settings.data, settings.column, settings.num_processes)
     vocabulary = compare(counted, reference)
-    words, common = vocabulary.words, vocabulary.common()
+    words = vocabulary.words
     min_count = settings.min_count or least_count(counted.num_words)
     if anchors is None:
         anchors = vocabulary.choose(settings.num_anchors, min_count)
@@ -111,18 +112,7 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
     row_of = {word: row for row, word in enumerate(dict.fromkeys([*words, *anchors]))}
     embeddings = _embed(encoder, settings, list(row_of), counted.num_words)
     anchor_embeddings = embeddings[[row_of[anchor] for anchor in anchors]]
-    embeddings = embeddings[: len(words)]
-    if settings.preset == "published":
-        scores = anchor_similarity(embeddings, anchor_embeddings, settings.reduction)
-    else:
-        scores = domain_scores(
-            embeddings,
-            vocabulary.tf_icf[: len(words)],
-            vocabulary.voters(),
-            anchor_embeddings,
-            embeddings[common],
-            reduce=settings.reduction,
-        )
+    scores = _score(settings, vocabulary, embeddings[: len(words)], anchor_embeddings)
     return AnchorSet(
         anchors=anchors,
         types=vocabulary.types,
@@ -140,6 +130,19 @@ def _embed(encoder: Encoder, settings: AnchorSettings, words: Sequence[str], num
         return encoder.pool_words(words)
     stride = -(-num_words // settings.context_words)
     return embed_types(encoder, settings.data, words, stride, settings.column)
+
+
+def _score(settings: AnchorSettings, vocabulary: Vocabulary, embeddings: Tensor, anchors: Tensor) -> TypeScores:
+    if settings.preset == "published":
+        return anchor_similarity(embeddings, anchors, settings.reduction)
+    return domain_scores(
+        embeddings,
+        vocabulary.tf_icf[: len(embeddings)],
+        vocabulary.voters(),
+        anchors,
+        embeddings[vocabulary.common()],
+        reduce=settings.reduction,
+    )
 
 
 def _record(
