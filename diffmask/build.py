@@ -153,28 +153,7 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         evaluates: Whether there is something to evaluate on.
         progress: Whether to show a progress bar.
     """
-    if (config.steps is None) == (config.epochs is None):
-        raise InputError("give training.steps or training.epochs, one of the two (for example training.steps=1000)")
-    if min(config.batch_size, config.accumulation) < 1 or (config.steps or config.epochs or 0) <= 0:
-        raise InputError("training.batch_size, accumulation and steps (or epochs) must be at least 1")
-    if not 0.0 <= config.warmup_ratio < 1.0:
-        raise InputError(f"training.warmup_ratio={config.warmup_ratio:g} is outside [0, 1); 0.06 warms up for 6 %")
-    limits = {
-        "log_every": 1,
-        "keep": 1,
-        "eval_every": 0,
-        "save_every": 0,
-        "num_workers": 0,
-        "learning_rate": 0,
-        "seed": 0,
-    }
-    for name, least in (limits | {"weight_decay": 0, "max_grad_norm": 0}).items():
-        if not getattr(config, name) >= least:
-            raise InputError(f"training.{name}={getattr(config, name)} is too small; give at least {least}")
-    if config.device not in (None, "cpu", "cuda") or (config.device == "cuda" and not torch.cuda.is_available()):
-        raise InputError(
-            f"training.device={config.device!r} cannot be used here; choose cpu, or leave it out to use a GPU"
-        )
+    _check_training(config)
     regular = evaluates and config.eval_every > 0
     return TrainingArguments(
         output_dir=folder,
@@ -207,3 +186,29 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         label_names=["labels"],
         **choose(PRECISIONS, config.precision, "precision"),
     )
+
+
+def _check_training(config: TrainingConfig) -> None:
+    """Refuse what the Trainer would refuse later, or take for something else."""
+    if (config.steps is None) == (config.epochs is None):
+        raise InputError("give training.steps or training.epochs, one of the two (for example training.steps=1000)")
+    if min(config.batch_size, config.accumulation) < 1 or (config.steps or config.epochs or 0) <= 0:
+        raise InputError("training.batch_size, accumulation and steps (or epochs) must be at least 1")
+    if not 0.0 <= config.warmup_ratio < 1.0:
+        raise InputError(f"training.warmup_ratio={config.warmup_ratio:g} is outside [0, 1); 0.06 warms up for 6 %")
+    limits = {
+        "log_every": 1,
+        "keep": 1,
+        "eval_every": 0,
+        "save_every": 0,
+        "num_workers": 0,
+        "learning_rate": 0,
+        "seed": 0,
+    }
+    for name, least in (limits | {"weight_decay": 0, "max_grad_norm": 0}).items():
+        if not getattr(config, name) >= least:
+            raise InputError(f"training.{name}={getattr(config, name)} is too small; give at least {least}")
+    if config.device not in (None, "cpu", "cuda") or (config.device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(
+            f"training.device={config.device!r} cannot be used here; choose cpu, or leave it out to use a GPU"
+        )
