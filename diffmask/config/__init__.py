@@ -1,12 +1,12 @@
 """Settings of a run, as small frozen dataclasses; imports nothing of ours."""
 
 from diffmask.config.read import ConfigError, from_mapping, read_config
+from diffmask.config.schedule import ScheduleConfig
 from diffmask.config.settings import (
     DataConfig,
     HeadConfig,
     MaskingConfig,
     PretrainConfig,
-    ScheduleConfig,
     TrainingConfig,
     describe_settings,
     to_mapping,
