@@ -75,14 +75,16 @@ class Segments:
     @cached_property
     def word_surfaces(self) -> list[str]:
         """Type of each word: its text in lower case, without punctuation at its edges unless it is all it has."""
-        text, (starts, stops) = self.text, self._surface_spans()
+        text, (starts, stops) = self.text, self.surface_spans.T
         if text.isascii():
             text = text.lower()
             return [text[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
         # one by one: lower case may be longer, and a final sigma is final in its word
         return [text[a:b].lower() for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
 
-    def _surface_spans(self) -> tuple[np.ndarray, np.ndarray]:
+    @cached_property
+    def surface_spans(self) -> np.ndarray:
+        """First and last character (exclusive) of each word's surface, int64 (W, 2); its case is in `text`."""
         starts, stops = self.spans[:, 0].copy(), self.spans[:, 1].copy()
         spoken = self.classes > PUNCT
         edges = np.flatnonzero(~(spoken[starts] & spoken[stops - 1]))
@@ -96,7 +98,7 @@ class Segments:
         goes_on = np.append(spoken & ~opens, False)
         short = np.flatnonzero(goes_on[stops] & spoken[stops - 1])
         stops[short] = at_or_after(~goes_on, stops[short])
-        return starts, stops
+        return np.stack((starts, stops), axis=1)
 
     @property
     def surfaces(self) -> list[str]:
