@@ -159,7 +159,7 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
     num_documents = dict.fromkeys(map(str, files), 0)
     with _progress_bar(sum(source["bytes"] for source in described)) as bar:
         sizes = {source["path"]: source["bytes"] for source in described}
-        blocks = _read_all(sizes, column, _BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar.update)
+        blocks = read_all_blocks(sizes, column, _BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar.update)
         for path, num_texts in _count_all(blocks, counts, num_processes):
             num_documents[path] += num_texts
     for path, num_texts in num_documents.items():
@@ -174,7 +174,8 @@ def _progress_bar(num_bytes: int):
     return tqdm(total=num_bytes, desc="counting", unit="B", unit_scale=True, disable=None, leave=False)
 
 
-def _read_all(sizes: dict[str, int], column: str | None, block_bytes: int, advance: Callable) -> Iterator[Block]:
+def read_all_blocks(sizes: dict[str, int], column: str | None, block_bytes: int, advance: Callable) -> Iterator[Block]:
+    """Read the blocks of files of given sizes one after the other; `advance` is told the bytes read since."""
     for path, size in sizes.items():
         progress = 0.0
         for block in read_blocks(Path(path), column, block_bytes):
