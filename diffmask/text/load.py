@@ -1,9 +1,17 @@
 """Loading the model that is continued, with one clear sentence for what cannot be."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
 from diffmask.core.errors import InputError
@@ -60,30 +68,55 @@ def load_masked_lm(name: str) -> LoadedModel:
             are not safetensors.
     """
     tokenizer = load_tokenizer(name)
-    folder = resolve_model(name)
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
-            raise InputError(
-                f"{name!r} is a {config.model_type} model, which has no masked language model's head; "
-                "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
-            )
-        model, report = AutoModelForMaskedLM.from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True, dtype="float32"
+    config = load_config(name)
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
+        raise InputError(
+            f"{name!r} is a {config.model_type} model, which has no masked language model's head; "
+            "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
         )
-    except InputError:
-        raise
+    model, fresh = load_weights(AutoModelForMaskedLM, name)
+    return LoadedModel(name, model, tokenizer, fresh)
+
+
+def load_config(name: str) -> PreTrainedConfig:
+    """Load what a model's folder says of its architecture.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    try:
+        return AutoConfig.from_pretrained(resolve_model(name))
+    except (OSError, ValueError) as error:
+        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+
+
+def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """Load a model in float32, from safetensors only; return it and the parameters that its checkpoint lacks.
+
+    Args:
+        kind: The class of transformers that loads it, such as `AutoModel`.
+        name: A folder, a hub name, or `minilm`.
+        options: What else the class is told.
+
+    Raises:
+        InputError: If there is no such model, or its encoder's weights are missing.
+    """
+    try:
+        model, report = kind.from_pretrained(
+            resolve_model(name), use_safetensors=True, output_loading_info=True, dtype="float32", **options
+        )
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
-    tied = set(model.all_tied_weights_keys) if hasattr(model, "all_tied_weights_keys") else set()
-    fresh = tuple(sorted(set(report["missing_keys"]) - tied))
-    in_encoder = [key for key in fresh if key.startswith(model.base_model_prefix + ".")]
+    fresh = tuple(sorted(set(report["missing_keys"]) - set(model.all_tied_weights_keys)))
+    # a head begins at random, and so may a pooler, which is one; an encoder may not
+    prefix = "" if model.base_model is model else model.base_model_prefix + "."
+    in_encoder = [key for key in fresh if key.startswith(prefix) and "pooler." not in key]
     if in_encoder:
         raise InputError(
             f"the weights in {name!r} lack {in_encoder[0]} and {len(in_encoder) - 1} more of the encoder; "
             "the checkpoint is of another model than its config says"
         )
-    return LoadedModel(name, model, tokenizer, fresh)
+    return model, fresh
 
 
 _WHERE = (
