@@ -32,7 +32,7 @@ def test_names_become_objects():
     assert isinstance(masker.policy, Difference)
     assert masker.weighting is rank_weights
     assert (masker.seed, masker.ratio(0.5)) == (4, 0.3)
-    assert isinstance(build_masker(MaskingConfig(policy="uniform"), None).policy, Uniform)
+    assert isinstance(build_masker(MaskingConfig(policy="whole-word"), None).policy, Uniform)
 
 
 def test_temperature_flattens_the_softmax():
@@ -45,7 +45,7 @@ def test_domain_words_are_told_by_tf_icf_and_evaluation_is_at_random():
     masking = build_masking(config(), tiny_tokenizer(), ANCHORS)
     assert masking.domain_types.tolist() == [False, False, True]
     assert isinstance(masking.evaluation.policy, Uniform)
-    other = build_masking(config(masking=MaskingConfig(seed=9, policy="uniform")), tiny_tokenizer(), None)
+    other = build_masking(config(masking=MaskingConfig(seed=9, policy="whole-word")), tiny_tokenizer(), None)
     assert other.evaluation.seed == masking.evaluation.seed
     assert other.domain_types is None
 
@@ -72,7 +72,7 @@ def test_a_schedule_that_cannot_be_followed_is_refused(schedule, message):
 @pytest.mark.parametrize(
     ("masking", "message"),
     [
-        (MaskingConfig(policy="diference"), "unknown policy 'diference'; choose from: difference, uniform"),
+        (MaskingConfig(policy="diference"), "unknown policy 'diference'; choose from: attention, difference, domain-frequency"),
         (MaskingConfig(weighting="max"), "unknown weighting 'max'; choose from: linear, rank, softmax"),
         (MaskingConfig(temperature=0.0), "masking.temperature=0 is not above 0"),
         (MaskingConfig(), "the policy `difference` needs anchors; make them with `diffmask anchors"),

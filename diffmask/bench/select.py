@@ -94,7 +94,7 @@ def _ours(tokenizer: PreTrainedTokenizerBase, batch: Mapping[str, torch.Tensor],
 
 def _call(adapter: TextAdapter, masker: Masker, batch: Mapping[str, torch.Tensor], device: str):
     def call() -> None:
-        units = adapter.units(batch)
+        units = adapter.units(batch, 3)
         adapter.corrupt(batch, units, masker(units, 3, 10), 3)
         if device != "cpu":
             torch.cuda.synchronize()

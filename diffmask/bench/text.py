@@ -65,7 +65,7 @@ def run(
     ours_args = copy.deepcopy(args)
     ours_args.remove_unused_columns = False
     adapter = text_adapter(loaded.tokenizer)
-    masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()))
+    masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()), adapter)
 
     collator = DataCollatorForLanguageModeling(loaded.tokenizer, mlm_probability=RATIO)
     stock = Trainer(
@@ -107,6 +107,6 @@ def _loss_difference(model: torch.nn.Module, adapter: Any, rows: Sequence[Mappin
     """Compare our loss with the model's own on the same masks."""
     model = copy.deepcopy(model).eval()
     batch = adapter.pad(rows)
-    units = adapter.units(batch)
+    units = adapter.units(batch, 0)
     inputs = adapter.corrupt(batch, units, Masker(Uniform())(units, 0, 1), 0)
     return abs(float(adapter.losses(model, inputs).mean()) - float(model(**inputs).loss))

@@ -26,7 +26,7 @@ the shortest config:
 
 examples:
   diffmask pretrain chemistry.yaml
-  diffmask pretrain chemistry.yaml masking.policy=uniform output=runs/random
+  diffmask pretrain chemistry.yaml masking.policy=whole-word output=runs/random
   diffmask pretrain chemistry.yaml masking.ratio='{schedule: cosine, start: 0.3, end: 0.02}'
   diffmask pretrain chemistry.yaml --resume
   torchrun --nproc_per_node 8 -m diffmask pretrain chemistry.yaml

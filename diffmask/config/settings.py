@@ -39,19 +39,41 @@ class MaskingConfig:
     """What is masked, and what the model sees there."""
 
     policy: str = "difference"
-    """difference (prefer what makes the domain different) or uniform (random)."""
+    """What is preferred; `diffmask policies` lists all: difference, whole-word, random-token, random-span, ..."""
     anchors: str | None = None
-    """Folder made by `diffmask anchors`; `difference` needs it, and with it `uniform` too reports domain words."""
-    units: str = "word"
-    """word (whole words) or token."""
+    """Folder made by `diffmask anchors`; difference and domain-frequency need it, all report domain words with it."""
+    units: str | None = None
+    """What is masked whole: word, token, span, pmi or salient; by default what the policy's paper masks."""
     ratio: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Share of the ordinary tokens that is masked (Devlin et al. 2019: 0.15)."""
     strength: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(start=1.0))
     """How far to follow the policy: 0 = at random, 1 = its full distribution."""
-    weighting: str = "softmax"
-    """How scores become weights: softmax, rank (the published Difference-Masking) or linear."""
+    weighting: str | None = None
+    """How scores become weights: softmax, rank (the published Difference-Masking) or linear; by default the policy's."""
     temperature: float = 1.0
     """Of the softmax: higher = closer to random."""
+    direction: str = "hide"
+    """hide (mask what scores high) or show (mask what scores low)."""
+    hint_share: float = 0.0
+    """Share of each row's units, those with the best scores, that stays visible."""
+    classes: str | None = None
+    """For loss-weighted: frequency (default), shape, tf-icf, spacy:PIPELINE (universal POS) or file:PATH."""
+    base: str | None = None
+    """For loss-weighted: the policy whose weights the classes multiply (default: whole-word)."""
+    spans: str | None = None
+    """For salient-span: rule (default), spacy:PIPELINE, gazetteer:PATH or file:PATH."""
+    ngrams: str | None = None
+    """For pmi: folder made by `diffmask pmi`."""
+    teacher: str | None = None
+    """For attention: folder or name of the model whose attention is followed."""
+    attention: str | None = None
+    """For attention: cls (that of the first token, default) or received (from all tokens)."""
+    scorer: str | None = None
+    """For selective: folder made by `diffmask selective`."""
+    mixture: tuple[str, ...] = ()
+    """For mixture: two policies."""
+    mixture_share: float | None = None
+    """For mixture: share of the second (default: 0.5)."""
     mask_share: float = 0.8
     """Share of masked positions that becomes the mask token (Devlin et al. 2019)."""
     random_share: float = 0.1
@@ -60,6 +82,8 @@ class MaskingConfig:
     """Seed of the masks; the order of the data has its own."""
     eval_ratio: float = 0.15
     """Ratio of the evaluation's fixed random masks."""
+    eval_units: str = "word"
+    """What the evaluation masks whole, the same for every policy that is compared: word or token."""
     domain_threshold: float = 10.0
     """A word is the domain's own if its TF-ICF is at least this, that many times its general frequency."""
 

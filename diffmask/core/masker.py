@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffmask.core.policy import Policy, Weighting, mix, softmax_weights
+from diffmask.core.policy import Policy, Weighting, hints, mix, softmax_weights
 from diffmask.core.schedule import Constant, Schedule
 from diffmask.core.select import select
 from diffmask.core.types import UnitMask, Weights
@@ -23,6 +23,8 @@ class Masker:
         weighting: How scores become weights: `softmax_weights`, `rank_weights` or `linear_weights`.
         seed: Seed of the masks; masks are a function of it, the step, the sample and the unit, and of nothing else.
         uniform: Mask exactly the same number of positions in every row.
+        hint_share: Share of each row's units that stay visible: those with the best scores.
+        hide: Prefer the units with high scores; False prefers those with low ones.
     """
 
     policy: Policy
@@ -31,6 +33,8 @@ class Masker:
     weighting: Weighting = softmax_weights
     seed: int = 0
     uniform: bool = False
+    hint_share: float = 0.0
+    hide: bool = True
 
     def __call__(self, units: Units, step: int, num_steps: int) -> UnitMask:
         """Return the mask of a training step, `step` of `num_steps`.
@@ -54,14 +58,19 @@ class Masker:
         strength = self.strength(progress)
         if not 0.0 <= strength <= 1.0:
             raise ValueError(f"strength={strength} is outside [0, 1]; 0 masks at random, 1 follows the policy")
-        scores = self.policy.score(units)
+        scores = units.pool(self.policy.score(units.smallest))
         # the sum of all is finite where each is, and only where it is not need we ask which are eligible
         if not (scores.sum().isfinite() or scores[units.eligible].isfinite().all()):
             raise ValueError(
                 f"{type(self.policy).__name__} gave an eligible unit a score that is not finite; "
                 "exclude units with `eligible`, and check the features or the model that the scores come from"
             )
-        return mix(self.weighting(scores, units.eligible), units.eligible, strength)
+        scores = scores if self.hide else -scores
+        weights = mix(self.weighting(scores, units.eligible), units.eligible, strength)
+        if self.hint_share > 0:
+            # weight zero comes last: the budget is kept, and a hint is hidden only where nothing else is left
+            weights = weights.masked_fill(hints(scores, units.eligible, self.hint_share), 0.0)
+        return weights
 
 
 def entropy(weights: Weights, eligible: UnitMask) -> Tensor:

@@ -6,30 +6,57 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from diffmask.core.errors import InputError
 from diffmask.core.types import Scores, UnitMask, Weights
 from diffmask.core.units import Units
 
 Weighting = Callable[[Scores, UnitMask], Weights]
 
+LEAST_LOG_WEIGHT = -80.0
+"""What the logarithm of weight zero counts as, where weights are multiplied: finite, and far under any other."""
+
 
 class Policy(ABC):
-    """How much each unit is wanted. Only `observe` may change a policy."""
+    """How much each unit is wanted. Only `observe` and `learn` may change a policy."""
 
     @abstractmethod
     def score(self, units: Units) -> Scores:
         """Return one score per unit on the units' device; finite where eligible, higher = masked more often."""
 
     def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:  # noqa: B027 (optional, not abstract)
-        """Learn from the loss of each masked unit, float (B, U); most policies have nothing to learn."""
+        """Take in a micro-batch: the loss of each masked unit, float (B, U); most policies have nothing to learn.
+
+        What is seen takes effect with `learn`, so that the masks of a step do not depend on how it is cut into
+        micro-batches.
+        """
+
+    def learn(self, total: Callable[[Tensor], Tensor]) -> None:  # noqa: B027 (optional, not abstract)
+        """End an optimiser step: learn from what was observed in it, on all ranks.
+
+        Args:
+            total: Returns the sum of a tensor over all ranks.
+        """
+
+    def report(self) -> dict[str, float]:
+        """Return what has been learned, for the log: names and values."""
+        return {}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what `observe` has changed, for the checkpoint."""
+        """Return what has been learned, for the checkpoint."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
-        if state:
-            raise ValueError(f"{type(self).__name__} keeps no state, and was given {', '.join(sorted(state))}")
+        """Take back what `state_dict` returned.
+
+        Raises:
+            InputError: If it is the state of another policy.
+        """
+        if state.keys() != self.state_dict().keys():
+            raise InputError(
+                f"the checkpoint holds the state of another policy ({', '.join(sorted(state)) or 'none'}), and "
+                f"{type(self).__name__} needs {', '.join(sorted(self.state_dict())) or 'none'}; resume with the policy "
+                "that the run was started with"
+            )
 
 
 def rank_weights(scores: Scores, eligible: UnitMask) -> Weights:
@@ -56,15 +83,34 @@ def linear_weights(scores: Scores, eligible: UnitMask) -> Weights:
     return scores.clamp_min(0) * eligible
 
 
+def log_weights(policy: Policy, weighting: Weighting, units: Units) -> Scores:
+    """Return the logarithm of a policy's weights, for policies that multiply or mix those of others."""
+    return weighting(policy.score(units), units.eligible).log().clamp_min(LEAST_LOG_WEIGHT)
+
+
+def hints(scores: Scores, eligible: UnitMask, share: float) -> UnitMask:
+    """Return the best-scored `share` of each row's eligible units, rounded half up: hints that stay visible.
+
+    A mask that hides all that matters leaves nothing to predict it from (AttMask-Hint, Kakogeorgiou et al. 2022).
+    """
+    order = scores.masked_fill(~eligible, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    counts = (share * eligible.sum(1, keepdim=True) + 0.5).floor()
+    best = torch.arange(scores.shape[1], device=scores.device)[None] < counts
+    return torch.zeros_like(eligible).scatter_(1, order, best) & eligible
+
+
+def distribution(weights: Weights, eligible: UnitMask) -> Weights:
+    """Scale weights to sum to 1 over the eligible units of each row; rows in which all are zero become uniform."""
+    even = eligible / eligible.sum(1, keepdim=True).clamp_min(1)
+    total = weights.sum(1, keepdim=True)
+    return torch.where(total > 0, weights / total.clamp_min(torch.finfo(weights.dtype).tiny), even)
+
+
 def mix(weights: Weights, eligible: UnitMask, strength: float) -> Weights:
     """Return `(1 - strength) * uniform + strength * policy`, where both are distributions over the eligible units.
 
-    At full strength the weights are returned as they are; selection asks only for their proportions. Rows in which the
-    policy prefers nothing (all weights zero) are uniform.
+    At full strength the weights are returned as they are; selection asks only for their proportions.
     """
     if strength == 1:
         return weights
-    even = eligible / eligible.sum(1, keepdim=True).clamp_min(1)
-    total = weights.sum(1, keepdim=True)
-    policy = torch.where(total > 0, weights / total.clamp_min(torch.finfo(weights.dtype).tiny), even)
-    return torch.lerp(even, policy, strength)
+    return torch.lerp(distribution(torch.zeros_like(weights), eligible), distribution(weights, eligible), strength)

@@ -1,6 +1,7 @@
 """The contract between adapters, which make units, and policies, which score them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -19,8 +20,10 @@ class Units:
         eligible: Which units may be masked; False also for the padding of the unit axis.
         sample_ids: Identity of each row in its dataset: what noise is a function of.
         types: Row of each unit in a table of types, where units have types.
-        features: Embedding of each unit (B, U, D), where policies compare units themselves.
-        scores: Scores computed beforehand, e.g. cached maps of a video.
+        features: Named values of each unit (B, U) that policies read: its class, the attention it draws, ...
+        parts: The smaller units that these are made of (words of a span), over the same positions, where there are
+            such. Policies score the parts; a unit's score is the mean over its positions.
+        part_units: Unit of each part, int (B, parts); -1 = none. Given with `parts`.
 
     Raises:
         ValueError: If shapes, kinds of number or devices do not fit together.
@@ -30,15 +33,17 @@ class Units:
     eligible: UnitMask
     sample_ids: SampleIds
     types: Types | None = None
-    features: Tensor | None = None
-    scores: Scores | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: "Units | None" = None
+    part_units: UnitIds | None = None
 
     def __post_init__(self):
         """Check once, at the border; everything after derives from these tensors."""
         rows, units = self.eligible.shape
-        expected = {"sample_ids": (rows,), "types": (rows, units), "scores": (rows, units)}
+        expected = {"sample_ids": (rows,), "types": (rows, units)} | {name: (rows, units) for name in self.features}
+        tensors = {"types": self.types, "sample_ids": self.sample_ids, **self.features}
         for name, shape in expected.items():
-            value = getattr(self, name)
+            value = tensors[name]
             if value is not None and tuple(value.shape) != shape:
                 raise ValueError(
                     f"{name} has shape {tuple(value.shape)}; with eligible {rows, units} it must be {shape}"
@@ -47,7 +52,10 @@ class Units:
             raise ValueError(f"unit_ids has shape {tuple(self.unit_ids.shape)}; it must be ({rows}, L)")
         if self.eligible.dtype != torch.bool:
             raise ValueError(f"eligible is {self.eligible.dtype}; it must be torch.bool (True = may be masked)")
-        devices = {tensor.device for tensor in vars(self).values() if tensor is not None}
+        if (self.parts is None) != (self.part_units is None):
+            raise ValueError("parts and part_units go together; give both, or neither")
+        given = [self.unit_ids, self.eligible, self.part_units, *tensors.values()]
+        devices = {tensor.device for tensor in given if tensor is not None}
         if len(devices) > 1:
             raise ValueError(f"units lie on several devices ({', '.join(sorted(map(str, devices)))}); move them to one")
 
@@ -64,6 +72,27 @@ class Units:
         held = self.unit_ids >= 0
         counts = torch.zeros(self.eligible.shape, device=held.device)
         return counts.scatter_add_(1, self.unit_ids.clamp_min(0), held.float()) * self.eligible
+
+    @property
+    def smallest(self) -> "Units":
+        """The units that policies score: the parts, or the units themselves."""
+        return self if self.parts is None else self.parts
+
+    def pool(self, scores: Scores) -> Scores:
+        """Return the score of each unit from those of `smallest`: the mean over the unit's positions."""
+        if self.parts is None or self.part_units is None:
+            return scores
+        held = (self.part_units >= 0) & self.parts.eligible
+        weighed = (scores * self.parts.lengths).masked_fill(~held, 0.0)
+        sums = torch.zeros(self.eligible.shape, device=scores.device, dtype=weighed.dtype)
+        sums.scatter_add_(1, self.part_units.clamp_min(0), weighed)
+        return sums / self.lengths.clamp_min(1)
+
+    def to_smallest(self, masked: UnitMask) -> UnitMask:
+        """Spread a choice of units over `smallest`."""
+        if self.parts is None or self.part_units is None:
+            return masked
+        return masked.gather(1, self.part_units.clamp_min(0)) & (self.part_units >= 0) & self.parts.eligible
 
     def to_positions(self, masked: UnitMask) -> PositionMask:
         """Spread a choice of units over their positions; positions without a unit are never masked."""

@@ -1,12 +1,14 @@
 """The rows of a run: for training, and held out."""
 
-import zlib
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from diffmask.build import build_annotators
 from diffmask.config import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.text.anchors import AnchorSet
@@ -29,10 +31,11 @@ def read_rows(
     settings = TokeniseSettings(
         max_length=data.max_length,
         overlap=data.overlap,
-        units=config.masking.units,
+        units="token" if {config.masking.units, config.masking.eval_units} == {"token"} else "word",
         column=data.column,
         num_processes=data.num_processes,
     )
+    annotated = replace(settings, annotators=build_annotators(config.masking, anchors))
     types = None if anchors is None else anchors.types
     cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
     held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
@@ -42,9 +45,9 @@ def read_rows(
                 "data.streaming=true has no known end; give training.steps in the place of training.epochs"
             )
         # one pass without end: the Trainer counts steps, and a resumed run skips what it has read
-        rows = stream(data.train, tokenizer, settings, types)
+        rows = stream(data.train, tokenizer, annotated, types)
         return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
-    rows = tokenise(data.train, tokenizer, settings, types, cache)
+    rows = tokenise(data.train, tokenizer, annotated, types, cache)
     if held_out is not None:
         return rows, held_out
     if data.overlap > 0 and data.eval_share > 0:
@@ -63,5 +66,7 @@ def read_rows(
 
 def _held_out(rows: Any, share: float) -> np.ndarray:
     """Choose rows by their content, so that no text stands on both sides, however often it is repeated."""
-    hashes = (zlib.crc32(np.asarray(row, dtype=np.int32).tobytes()) for row in rows.with_format("numpy")["input_ids"])
+    tokens = (np.asarray(row, dtype=np.int32).tobytes() for row in rows.with_format("numpy")["input_ids"])
+    # checksums such as crc32 of similar texts lie close together; those of a cryptographic hash do not
+    hashes = (int.from_bytes(hashlib.blake2b(text, digest_size=4).digest()) for text in tokens)
     return np.fromiter(hashes, dtype=np.uint32, count=len(rows)) < share * 2**32

@@ -170,7 +170,8 @@ def _prepare_head(
             eval_every=0,
             save_every=0,
         )
-        random = Masking(masking.adapter, Masker(Uniform(), seed=config.masking.seed), masking.evaluation)
+        plain = masking.evaluation_adapter
+        random = Masking(plain, Masker(Uniform(), seed=config.masking.seed), masking.evaluation, plain)
         stage = folder / "head"
         arguments = build_arguments(settings, str(stage), evaluates=False, progress=progress)
         _trainer(config, loaded, arguments, random, (rows, None), _loggers(stage, arguments)).train()

@@ -13,7 +13,7 @@ from diffmask.text.docstrings import find_package
 PACKAGES = {"sklearn": "scikit-learn", "scipy": "SciPy", "torch": "PyTorch"}
 SUBPACKAGES = {"torch": ("autograd", "distributions", "nn", "optim")}
 """Of the others, all."""
-RUNS = {"uniform": "random masking", "difference": "difference masking"}
+RUNS = {"whole-word": "random masking", "difference": "difference masking"}
 """Policies that are compared, and what they are called."""
 
 
@@ -82,7 +82,7 @@ class Plan:
     def anchor_settings(self) -> AnchorSettings:
         """How the anchors are found."""
         return AnchorSettings(
-            data=self.config("uniform").data.train,
+            data=self.config("whole-word").data.train,
             model=self.model,
             num_anchors=self.num_anchors,
             min_count=self.min_count,

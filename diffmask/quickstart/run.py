@@ -59,7 +59,7 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
     with _step(console, "3/5", "Preview: what each policy would hide", commands["preview"]):
         settings = PreviewSettings(num_sentences=6)
         maskers = {label: build_masker(plan.config(name).masking, anchors) for name, label in RUNS.items()}
-        text = read_documents(plan.config("uniform").data.train)
+        text = read_documents(plan.config("whole-word").data.train)
         preview = make_preview(text, maskers, anchors, tokenizer, text_adapter(tokenizer), settings)
         print_preview(preview, console, 3)
     logs = _pretrain_all(plan, console, progress=progress)

@@ -36,14 +36,14 @@ def story(
         ("model", plan.model),
         ("reference", anchors.metadata["reference"]["name"]),
         ("steps", f"{plan.steps:,} of {plan.batch_size} rows"),
-        ("mask ratio", f"{plan.config('uniform').masking.ratio.start:g}"),
+        ("mask ratio", f"{plan.config('whole-word').masking.ratio.start:g}"),
         ("seed", str(plan.seed)),
     ]
     lead = (
         f"A pretrained model, continued on {plan.text_name}: once with random masks, once with masks that prefer what "
         "makes this text different."
     )
-    threshold = plan.config("uniform").masking.domain_threshold
+    threshold = plan.config("whole-word").masking.domain_threshold
     return page(
         "diffmask quickstart",
         [

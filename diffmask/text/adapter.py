@@ -10,11 +10,13 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.core.errors import InputError
 from diffmask.core.types import UnitMask
 from diffmask.core.units import Units
+from diffmask.text.annotate import STARTS
 from diffmask.text.corrupt import Corruption, corruption_for, special_id
 from diffmask.text.model import masked_losses
 from diffmask.text.pad import Pad
+from diffmask.text.spans import grouped, random_starts
 
-GRANULARITIES = ("word", "token")
+GRANULARITIES = ("word", "token", "span", "group")
 
 
 @dataclass(frozen=True)
@@ -24,26 +26,35 @@ class TextAdapter:
     Attributes:
         pad: Makes a batch of rows.
         corruption: What the model sees at masked positions.
-        granularity: `word` masks whole words; `token` masks tokens one by one, each with the type of its word.
+        granularity: `word` masks whole words; `token` masks tokens one by one, each with the type of its word; `span`
+            masks random spans of words; `group` masks the groups of words that the column `starts` opens.
+        features: Columns of the batch that policies read, one value a word.
+        seed: Of the random spans.
     """
 
     pad: Pad
     corruption: Corruption
     granularity: str = "word"
+    features: tuple[str, ...] = ()
+    seed: int = 0
 
     def __post_init__(self):
         """Check the granularity."""
         if self.granularity not in GRANULARITIES:
             raise InputError(f"unknown units {self.granularity!r}; choose from: {', '.join(GRANULARITIES)}")
 
-    def units(self, batch: Mapping[str, Tensor]) -> Units:
-        """Return the units of a padded batch."""
-        words, types = batch["unit_ids"], batch["types"]
+    def units(self, batch: Mapping[str, Tensor], step: int) -> Units:
+        """Return the units of a padded batch at a step; only random spans differ from step to step."""
+        ids, types = batch["unit_ids"], batch["types"]
+        features = {name: batch[name] for name in self.features}
+        if self.granularity == "token":
+            return _tokens(ids, types, features, batch["sample_ids"])
+        eligible = torch.arange(types.shape[1], device=types.device)[None] < batch["num_units"][:, None]
+        words = Units(ids, eligible, batch["sample_ids"], types, features)
         if self.granularity == "word":
-            eligible = torch.arange(types.shape[1], device=types.device)[None] < batch["num_units"][:, None]
-            return Units(words, eligible, batch["sample_ids"], types)
-        types = types.gather(1, words.clamp_min(0)) if types.shape[1] else words
-        return Units(None, words >= 0, batch["sample_ids"], types)
+            return words
+        random = self.granularity == "span"
+        return grouped(words, random_starts(words, seed=self.seed, step=step) if random else batch[STARTS] == 1)
 
     def corrupt(self, batch: Mapping[str, Tensor], units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
         """Return what a model's forward takes, and its labels."""
@@ -56,6 +67,16 @@ class TextAdapter:
         return masked_losses(model, features, inputs["labels"])
 
 
+def _tokens(words: Tensor, types: Tensor, features: Mapping[str, Tensor], sample_ids: Tensor) -> Units:
+    """Return tokens as units, each with the type and the features of its word."""
+
+    def of_words(values: Tensor) -> Tensor:
+        return values.gather(1, words.clamp_min(0)) if values.shape[1] else torch.zeros_like(words, dtype=values.dtype)
+
+    spread = {name: of_words(values) for name, values in features.items()}
+    return Units(None, words >= 0, sample_ids, of_words(types), spread)
+
+
 def text_adapter(
     tokenizer: PreTrainedTokenizerBase,
     units: str = "word",
@@ -63,15 +84,17 @@ def text_adapter(
     seed: int = 0,
     mask_share: float = 0.8,
     random_share: float = 0.1,
+    features: tuple[str, ...] = (),
 ) -> TextAdapter:
     """Return the adapter for a tokenizer.
 
     Args:
         tokenizer: Tokenizer of a masked language model.
-        units: `word` or `token`.
-        seed: Seed of the corruption.
+        units: `word`, `token`, `span` or `group`; see `TextAdapter.granularity`.
+        seed: Seed of the corruption and of random spans.
         mask_share: Share of masked positions that become the mask token.
         random_share: Share that become a random ordinary token.
+        features: Columns that policies read.
     """
     corruption = corruption_for(tokenizer, mask_share=mask_share, random_share=random_share, seed=seed)
-    return TextAdapter(Pad(special_id(tokenizer.pad_token_id) or 0), corruption, units)
+    return TextAdapter(Pad(special_id(tokenizer.pad_token_id) or 0), corruption, units, features, seed)

@@ -1,5 +1,6 @@
 """Annotate: values of the units of a text that its tokens do not show, made while a corpus is tokenised."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -26,9 +27,32 @@ class Annotator(Protocol):
     def key(self) -> str: ...  # noqa: D102
 
     def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return one int32 or float32 array (U,) for each column.
+        """Return one int32 array (U,) for each column.
 
-        -1 stands for none among the integers. In the column `starts`, 1 opens a group of units that are masked
+        -1 stands for none. In the column `starts`, 1 opens a group of units that are masked
         together and 0 continues it; a group never crosses a text.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Some columns of an annotator.
+
+    Attributes:
+        annotator: Makes them.
+        columns: Names of those that are kept.
+    """
+
+    annotator: Annotator
+    columns: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """That of the annotator; the columns are part of the schema."""
+        return f"{self.annotator.key} {','.join(self.columns)}"
+
+    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
+        """Return the columns that are kept."""
+        values = self.annotator(segments)
+        return {name: values[name] for name in self.columns}

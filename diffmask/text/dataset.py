@@ -7,13 +7,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffmask.core.errors import InputError
+from diffmask.text.annotate import Annotator
 from diffmask.text.blocks import Block
 from diffmask.text.cache import Record, Write, load_or_make
 from diffmask.text.corpus import Sources, check_column, hash_sources, list_files, read_blocks, refuse_without_text
@@ -46,6 +47,7 @@ class TokeniseSettings:
         units: `word` or `token`.
         column: Name of the text column; None finds it.
         num_processes: Changes the time it takes, not the result.
+        annotators: What gives units further values, kept as columns beside the tokens.
     """
 
     max_length: int = 128
@@ -53,6 +55,7 @@ class TokeniseSettings:
     units: str = "word"
     column: str | None = None
     num_processes: int = 1
+    annotators: tuple[Annotator, ...] = ()
 
 
 def tokenise(
@@ -73,7 +76,7 @@ def tokenise(
 
     Returns:
         Columns input_ids and unit_ids (of each token; -1 = no unit), types (of each unit, its row in `types`; -1 =
-        unknown), num_units, and sample_id (the number of the row).
+        unknown), num_units, those of the annotators (of each unit), and sample_id (the number of the row).
 
     Raises:
         InputError: The corpus, the tokenizer or a setting cannot be used; the message says why and what to do.
@@ -88,7 +91,7 @@ def tokenise(
         check_report(report, settings.units)
         return asdict(report)
 
-    dataset, record = load_or_make(Path(cache_folder), f"tokens-{key}", dataset_schema(), fill)
+    dataset, record = load_or_make(Path(cache_folder), f"tokens-{key}", dataset_schema(settings), fill)
     dataset.info.description = str(Report(**record))
     logger.info("tokenised: %s", dataset.info.description)
     return dataset
@@ -128,7 +131,7 @@ def row_maker(
     if settings.num_processes < 1:
         raise InputError(f"num_processes={settings.num_processes} is below 1; 1 works without other processes")
     type_rows = {surface: row for row, surface in enumerate(types or ())}
-    return RowMaker(segmenter, special_tokens, settings.max_length, settings.overlap, type_rows)
+    return RowMaker(segmenter, special_tokens, settings.max_length, settings.overlap, type_rows, settings.annotators)
 
 
 def check_report(report: Report, units: str) -> None:
@@ -143,7 +146,7 @@ def check_report(report: Report, units: str) -> None:
         raise InputError(
             f"units=word finds {report.num_units:,} units in {report.num_tokens:,} tokens, because the tokens of "
             f"{report.num_collapsed_documents:,} of {report.num_documents:,} documents do not fall into words; "
-            "use units=token"
+            "use masking.units=token with masking.eval_units=token"
         )
     if report.num_rows == 0:
         raise InputError(
@@ -152,11 +155,11 @@ def check_report(report: Report, units: str) -> None:
         )
 
 
-def dataset_schema() -> "pyarrow.Schema":
+def dataset_schema(settings: TokeniseSettings) -> "pyarrow.Schema":
     """Return the columns of the dataset."""
     import pyarrow
 
-    return row_schema().append(pyarrow.field("sample_id", pyarrow.int64()))
+    return row_schema(settings.annotators).append(pyarrow.field("sample_id", pyarrow.int64()))
 
 
 def _write_rows(files: list[Path], make_rows: RowMaker, settings: TokeniseSettings, write: Write) -> Report:
@@ -202,7 +205,8 @@ def _key(make_rows: RowMaker, sources_hash: str, settings: TokeniseSettings, typ
     import tokenizers
 
     digest = hashlib.sha256()
-    parts = asdict(settings) | {
+    parts = asdict(replace(settings, annotators=())) | {
+        "annotators": [annotator.key for annotator in settings.annotators],
         "num_processes": None,  # changes nothing in the rows
         "format": FORMAT,
         "tokenizers": tokenizers.__version__,

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+OWN_COLUMNS = {"input_ids", "unit_ids", "types", "num_units", "sample_id"}
+
 
 @dataclass(frozen=True)
 class Pad:
@@ -22,7 +24,11 @@ class Pad:
     multiple: int = 8
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Return input_ids, attention_mask and unit_ids (B, L), types (B, U), num_units and sample_ids (B,)."""
+        """Return input_ids, attention_mask and unit_ids (B, L), types (B, U), num_units and sample_ids (B,).
+
+        Every further column holds one number for each unit, and becomes a tensor (B, U): int64 filled up with -1, or
+        float32 filled up with 0.
+        """
         tokens = _pad([row["input_ids"] for row in rows], self.pad_id, self.multiple)
         return {
             "input_ids": tokens,
@@ -31,12 +37,18 @@ class Pad:
             "types": _pad([row["types"] for row in rows], -1, 1),
             "num_units": torch.tensor([len(row["types"]) for row in rows]),
             "sample_ids": torch.tensor([row["sample_id"] for row in rows]),
+            **{name: _feature([row[name] for row in rows]) for name in rows[0].keys() - OWN_COLUMNS},
         }
 
 
-def _pad(rows: Sequence[Sequence[int]], fill: int, multiple: int) -> Tensor:
+def _feature(rows: Sequence[Sequence[float]]) -> Tensor:
+    kind = np.result_type(*(np.asarray(row).dtype for row in rows if len(row)), np.int8)
+    return _pad(rows, 0, 1, np.float32) if np.issubdtype(kind, np.floating) else _pad(rows, -1, 1)
+
+
+def _pad(rows: Sequence[Sequence[float]], fill: int, multiple: int, kind: type = np.int64) -> Tensor:
     longest = max((len(row) for row in rows), default=0)
-    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, dtype=np.int64)
+    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, dtype=kind)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
     return torch.from_numpy(padded)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffmask.text.annotate import Annotator
 from diffmask.text.blocks import Block
 from diffmask.text.lines import parse_block
 from diffmask.text.segment import Segmenter, Segments
@@ -62,7 +63,8 @@ class Rows:
     """Rows of a dataset, and where they come from.
 
     Attributes:
-        batch: input_ids, unit_ids, types (lists of int32) and num_units (int32).
+        batch: input_ids, unit_ids, types (lists of int32), num_units (int32), and what annotators add (lists of int32,
+            one number a unit).
         documents: Number of each row's document in its source, int64 (R,).
         windows: Number of each row's window in its document, int64 (R,).
         report: What became of the documents.
@@ -84,6 +86,7 @@ class RowMaker:
         max_length: Most tokens of a row, special tokens included.
         overlap: Tokens that a window repeats of the one before.
         type_rows: Row of each type in the table of types.
+        annotators: Give units further values.
     """
 
     segmenter: Segmenter
@@ -91,15 +94,17 @@ class RowMaker:
     max_length: int
     overlap: int
     type_rows: dict[str, int]
+    annotators: tuple[Annotator, ...] = ()
 
     def __call__(self, block: Block) -> Rows:
         """Return the rows of a block's documents, in their order."""
         import pyarrow
 
         parts = [self._rows(numbers, texts) for numbers, texts in _batches(block)]
-        batch = pyarrow.Table.from_batches([part.batch for part in parts], schema=row_schema()).combine_chunks()
+        schema = row_schema(self.annotators)
+        batch = pyarrow.Table.from_batches([part.batch for part in parts], schema=schema).combine_chunks()
         return Rows(
-            batch.to_batches()[0] if len(batch) else pyarrow.RecordBatch.from_pylist([], row_schema()),
+            batch.to_batches()[0] if len(batch) else pyarrow.RecordBatch.from_pylist([], schema),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.documents for part in parts)]),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.windows for part in parts)]),
             sum((part.report for part in parts), Report()),
@@ -145,19 +150,22 @@ class RowMaker:
         units = segments.units[tokens]
         unit_ids[places] = np.where(units < 0, -1, units - np.repeat(first_units, stops - starts))
         types = segments.types(self.type_rows) if self.type_rows else np.full(len(segments.words), -1, dtype=np.int32)
-        types = types[_ranges(first_units, first_units + num_units)]
-        columns = [_lists(input_ids, lengths), _lists(unit_ids, lengths), _lists(types, num_units)]
-        return pyarrow.RecordBatch.from_arrays(
-            [*columns, pyarrow.array(num_units.astype(np.int32))], schema=row_schema()
-        )
+        held = _ranges(first_units, first_units + num_units)
+        columns = [_lists(input_ids, lengths), _lists(unit_ids, lengths), _lists(types[held], num_units)]
+        columns.append(pyarrow.array(num_units.astype(np.int32)))
+        for annotator in self.annotators:
+            values = annotator(segments)
+            columns += [_lists(values[name].astype(np.int32)[held], num_units) for name in annotator.columns]
+        return pyarrow.RecordBatch.from_arrays(columns, schema=row_schema(self.annotators))
 
 
-def row_schema() -> "pyarrow.Schema":
+def row_schema(annotators: Sequence[Annotator] = ()) -> "pyarrow.Schema":
     """Return the columns of `Rows.batch`."""
     import pyarrow
 
     numbers = pyarrow.list_(pyarrow.int32())
     columns = [("input_ids", numbers), ("unit_ids", numbers), ("types", numbers), ("num_units", pyarrow.int32())]
+    columns += [(name, numbers) for annotator in annotators for name in annotator.columns]
     return pyarrow.schema(columns)
 
 

@@ -69,7 +69,7 @@ def stream(
     shards = [Shard(str(path), i, piece, num_pieces) for piece in range(num_pieces) for i, path in enumerate(files)]
     return datasets.IterableDataset.from_generator(
         RowStream(make_rows, settings.column),
-        features=datasets.Features.from_arrow_schema(dataset_schema()),
+        features=datasets.Features.from_arrow_schema(dataset_schema(settings)),
         gen_kwargs={"shards": shards},
     )
 

@@ -4,13 +4,16 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from diffmask.core.policy import Policy
 from diffmask.train.buckets import BucketSampler
 
 
@@ -104,6 +107,17 @@ class EpochOrder(TrainerCallback):
     ) -> None:
         """Set the epoch."""
         self._sampler.set_epoch(int(state.epoch or 0))
+
+
+class Feedback(TrainerCallback):
+    """Let the policy learn from a step on all ranks, before the next masks are drawn or a checkpoint is written."""
+
+    def __init__(self, policy: Policy, total: Callable[[Tensor], Tensor]):
+        self._policy, self._total = policy, total
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """End the policy's step."""
+        self._policy.learn(self._total)
 
 
 class EvaluateAtEnd(TrainerCallback):

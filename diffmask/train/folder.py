@@ -55,9 +55,11 @@ def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:
         raise InputError(
             f"{folder} is no run (no {SETTINGS_FILE}), so it is not deleted; set output=... to another folder"
         )
-    masking, data = settings["masking"], settings["data"]
-    for name in (settings["model"], masking["anchors"], data["cache"], *data["train"], *data["eval"]):
-        if name is not None and Path(name).exists() and Path(name).resolve().is_relative_to(folder.resolve()):
+    data = settings["data"]
+    # settings such as `spacy:FOLDER` name a file behind a colon
+    named = [value.split(":", 1)[-1] for value in settings["masking"].values() if isinstance(value, str)]
+    for name in (settings["model"], data["cache"], *data["train"], *data["eval"], *named):
+        if name and Path(name).exists() and Path(name).resolve().is_relative_to(folder.resolve()):
             raise InputError(
                 f"{name} lies in {folder}, which --overwrite would delete; set output=... to another folder"
             )

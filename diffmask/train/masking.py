@@ -21,8 +21,8 @@ class Adapter(Protocol):
         """Make a batch of rows."""
         ...
 
-    def units(self, batch: Batch) -> Units:
-        """Cut a batch into units."""
+    def units(self, batch: Batch, step: int, /) -> Units:
+        """Cut a batch into units, at an optimiser step."""
         ...
 
     def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Any]:
@@ -42,6 +42,7 @@ class Masking:
         adapter: The modality.
         masker: Masks of training.
         evaluation: Masks of evaluation: one fixed draw, the same for every policy that is compared.
+        evaluation_adapter: Cuts what is evaluated into units, the same for every policy that is compared.
         domain_types: Which types of the type table are the domain's own, bool (V,); evaluation reports their loss
             separately.
         layer_decay: Factor of the learning rate from each layer to the one below it; 1 trains all layers alike.
@@ -50,6 +51,7 @@ class Masking:
     adapter: Adapter
     masker: Masker
     evaluation: Masker
+    evaluation_adapter: Adapter
     domain_types: Tensor | None = None
     layer_decay: float = 1.0
 

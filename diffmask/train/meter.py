@@ -37,11 +37,12 @@ class Meter:
     def add(self, units: Units, masked: UnitMask, weights: Weights, strength: float) -> None:
         """Take in one batch."""
         self._began = self._began or time.perf_counter()
-        taken = units.lengths * masked
+        smallest = units.smallest
+        taken = smallest.lengths * units.to_smallest(masked)
         sums = [
             taken.sum(),
-            units.lengths.sum(),
-            (taken * self.is_domain(units)).sum(),
+            smallest.lengths.sum(),
+            (taken * self.is_domain(smallest)).sum(),
             entropy(weights, units.eligible).sum().double(),
             taken.new_tensor(len(masked)),
         ]

@@ -16,7 +16,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
 from diffmask.train.buckets import BucketSampler
-from diffmask.train.callbacks import EpochOrder
+from diffmask.train.callbacks import EpochOrder, Feedback
 from diffmask.train.checkpoints import last_checkpoint, writing
 from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
@@ -67,7 +67,7 @@ class MaskedTrainer(Trainer):
             data_collator=masking.adapter.pad,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            callbacks=[*order, *callbacks],
+            callbacks=[Feedback(masking.masker.policy, self._total), *order, *callbacks],
         )
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
@@ -116,11 +116,16 @@ class MaskedTrainer(Trainer):
         assert isinstance(gathered, Tensor)
         return gathered
 
+    def _total(self, value: Tensor) -> Tensor:
+        total = self.accelerator.reduce(value, "sum")
+        assert isinstance(total, Tensor)
+        return total
+
     def _mask(self, rows: Batch) -> dict[str, Any]:
         batch = self._on_device(rows)
         step, num_steps = self.state.global_step, self.state.max_steps
         adapter, masker = self.masking.adapter, self.masking.masker
-        units = adapter.units(batch)
+        units = adapter.units(batch, step)
         weights = masker.weights(units, step / num_steps)
         masked = masker.draw(weights, units, step, num_steps)
         self.meter.add(units, masked, weights, masker.strength(step / num_steps))
@@ -192,7 +197,8 @@ class MaskedTrainer(Trainer):
         losses = self.masking.adapter.losses(model, inputs)
         policy = self.masking.masker.policy
         if type(policy).observe is not Policy.observe:
-            policy.observe(units, masked, by_unit(losses.detach(), units, masked))
+            smallest, hidden = units.smallest, units.to_smallest(masked)
+            policy.observe(smallest, hidden, by_unit(losses.detach(), smallest, hidden))
         return losses.sum() * self.accelerator.num_processes / num_items_in_batch
 
     @torch.no_grad()
@@ -226,8 +232,8 @@ class MaskedTrainer(Trainer):
 
     def _evaluate_rows(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         """Return loss and number of masked positions per row, of all words and of the domain's, float64 (B, 4)."""
-        adapter = self.masking.adapter
-        units = adapter.units(batch)
+        adapter = self.masking.evaluation_adapter
+        units = adapter.units(batch, 0)
         masked = self.masking.evaluation(units, 0, 1)
         inputs = adapter.corrupt(batch, units, masked, 0)
         with self.compute_loss_context_manager():
@@ -238,7 +244,7 @@ class MaskedTrainer(Trainer):
         return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with what was masked since the last time."""
+        """Log, with what was masked since the last time and what the policy has learned."""
         if "loss" in logs:
-            logs.update(self.meter.read())
+            logs.update(self.meter.read() | self.masking.masker.policy.report())
         super().log(logs, start_time)

@@ -37,7 +37,7 @@ def world(tmp_path_factory):
                 "model": str(folder / "model"),
                 "output": str(folder / "run"),
                 "data": {"train": [str(folder / "text.txt")], "max_length": 32, "cache": str(folder / "cache")},
-                "masking": {"policy": "uniform"},
+                "masking": {"policy": "whole-word"},
                 "training": {"steps": 2, "batch_size": 4, "device": "cpu", "save_every": 0},
             }
         )

@@ -64,7 +64,7 @@ def done(world, tmp_path_factory):
 def test_everything_lands_in_the_folder(done):
     plan, page, _ = done
     names = {path.name for path in plan.output.iterdir()}
-    runs = {"uniform", "difference", "uniform.yaml", "difference.yaml"}
+    runs = {"whole-word", "difference", "whole-word.yaml", "difference.yaml"}
     assert names == runs | {MARKER, "quickstart.html", "text", "anchors", "cache"}
     assert page == plan.output / "quickstart.html"
     assert (plan.output / "difference" / "model" / "model.safetensors").exists()
@@ -82,13 +82,13 @@ def test_no_held_out_sentence_is_trained_on(done):
 
 def test_the_runs_start_from_the_same_model_and_differ_in_the_policy_only(done):
     plan, *_ = done
-    heads = [load_file(plan.output / name / "head.safetensors") for name in ("uniform", "difference")]
+    heads = [load_file(plan.output / name / "head.safetensors") for name in ("whole-word", "difference")]
     assert heads[0].keys() == heads[1].keys() and all((heads[0][name] == heads[1][name]).all() for name in heads[0])
-    logs = [read_log(plan.output / name / "log.jsonl") for name in ("uniform", "difference")]
+    logs = [read_log(plan.output / name / "log.jsonl") for name in ("whole-word", "difference")]
     before = [{key: log[0][key] for key in ("step", "eval_loss", "eval_loss_domain", "eval_masked")} for log in logs]
     assert before[0] == before[1] and before[0]["step"] == 0
     assert logs[0][-1]["step"] == logs[1][-1]["step"] == 4
-    settings = [yaml.safe_load((plan.output / f"{name}.yaml").read_text()) for name in ("uniform", "difference")]
+    settings = [yaml.safe_load((plan.output / f"{name}.yaml").read_text()) for name in ("whole-word", "difference")]
     for each in settings:
         each["output"] = each["masking"]["policy"] = None
     assert settings[0] == settings[1]
@@ -142,11 +142,11 @@ def test_it_may_be_run_again_and_touches_nothing_else(world, tmp_path):
     plan.output.mkdir()
     (plan.output / MARKER).write_text("{}")
     (plan.output / "mine.txt").write_text("kept")
-    (plan.output / "uniform").mkdir()
-    (plan.output / "uniform" / "old.txt").write_text("of an earlier run")
+    (plan.output / "whole-word").mkdir()
+    (plan.output / "whole-word" / "old.txt").write_text("of an earlier run")
     page, _ = run(plan)
     assert page.exists() and (plan.output / "mine.txt").read_text() == "kept"
-    assert not (plan.output / "uniform" / "old.txt").exists()
+    assert not (plan.output / "whole-word" / "old.txt").exists()
 
 
 def test_a_folder_of_someone_else_is_refused(world, tmp_path):

@@ -84,5 +84,5 @@ def test_full_strength_leaves_the_weights_as_they_are():
 def test_a_policy_without_state_refuses_that_of_another():
     policy: Policy = Uniform()
     assert policy.state_dict() == {}
-    with pytest.raises(ValueError, match="Uniform keeps no state, and was given mean"):
+    with pytest.raises(ValueError, match=r"state of another policy \(mean\), and Uniform needs none; resume with the policy"):
         policy.load_state_dict({"mean": torch.tensor(math.pi)})

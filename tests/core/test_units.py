@@ -25,7 +25,9 @@ def test_to_positions_spreads_a_mask_over_positions():
         ({"types": torch.zeros(2, 4)}, r"types has shape \(2, 4\); with eligible \(2, 3\) it must be \(2, 3\)"),
         ({"unit_ids": IDS[:1]}, r"unit_ids has shape \(1, 7\); it must be \(2, L\)"),
         ({"eligible": ELIGIBLE.long()}, "eligible is torch.int64; it must be torch.bool"),
-        ({"scores": torch.zeros(2, 3, device="meta")}, r"several devices \(cpu, meta\)"),
+        ({"features": {"gain": torch.zeros(2, 4)}}, r"gain has shape \(2, 4\)"),
+        ({"features": {"gain": torch.zeros(2, 3, device="meta")}}, r"several devices \(cpu, meta\)"),
+        ({"part_units": IDS}, "parts and part_units go together"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

@@ -13,7 +13,7 @@ from diffmask.text.adapter import text_adapter
 def test_units_equal_a_slow_reference(granularity):
     rows = tiny_rows()
     adapter = text_adapter(tiny_tokenizer(), granularity)
-    units = adapter.units(adapter.pad(rows))
+    units = adapter.units(adapter.pad(rows), 0)
     for row, given in enumerate(rows):
         eligible = torch.nonzero(units.eligible[row]).flatten().tolist()
         if granularity == "word":
@@ -35,7 +35,7 @@ def test_units_equal_a_slow_reference(granularity):
 def test_special_tokens_and_padding_are_never_masked(granularity):
     adapter = text_adapter(tiny_tokenizer(), granularity)
     batch = adapter.pad(tiny_rows())
-    units = adapter.units(batch)
+    units = adapter.units(batch, 0)
     inputs = adapter.corrupt(batch, units, Masker(Uniform(), ratio=Constant(1.0))(units, 0, 1), 0)
     special = batch["input_ids"] < 5
     assert torch.equal(inputs["input_ids"][special], batch["input_ids"][special])
@@ -45,7 +45,7 @@ def test_special_tokens_and_padding_are_never_masked(granularity):
 def test_words_are_masked_whole():
     adapter = text_adapter(tiny_tokenizer())
     batch = adapter.pad(tiny_rows())
-    units = adapter.units(batch)
+    units = adapter.units(batch, 0)
     labels = adapter.corrupt(batch, units, Masker(Uniform(), ratio=Constant(0.4))(units, 0, 1), 0)["labels"]
     for row in range(len(labels)):
         for word in range(int(batch["num_units"][row])):

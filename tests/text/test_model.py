@@ -12,7 +12,7 @@ from diffmask.text.model import encoder_of, masked_losses
 def inputs():
     adapter = text_adapter(tiny_tokenizer())
     batch = adapter.pad(tiny_rows())
-    units = adapter.units(batch)
+    units = adapter.units(batch, 0)
     return adapter.corrupt(batch, units, Masker(Uniform())(units, 0, 1), 0)
 
 

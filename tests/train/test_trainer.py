@@ -104,7 +104,7 @@ def test_evaluation_equals_a_slow_reference(tmp_path):
     adapter, losses, domain_losses = trainer.masking.adapter, [], []
     for row in trainer.eval_dataset:
         batch = adapter.pad([row])
-        units = adapter.units(batch)
+        units = adapter.units(batch, 0)
         inputs = adapter.corrupt(batch, units, trainer.masking.evaluation(units, 0, 1), 0)
         with torch.no_grad():
             logits = trainer.model.eval()(inputs["input_ids"], inputs["attention_mask"]).logits[0].log_softmax(-1)

@@ -1,0 +1,39 @@
+"""Scores that were made beforehand: a model's attention, a task's gain, whether a unit is salient."""
+
+from diffmask.core.policy import Policy
+from diffmask.core.types import Scores
+from diffmask.core.units import Units
+
+
+class Feature(Policy):
+    """Score a unit by one of its features.
+
+    Args:
+        name: Name of the feature in `units.features`.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def score(self, units: Units) -> Scores:
+        """Return the feature."""
+        return _feature(units, self._name).float()
+
+
+class Salient(Policy):
+    """Units of a salient span before all others (Guu et al. 2020, REALM: named entities and dates).
+
+    Scores are 1 and 0, to be turned into weights by `linear_weights`: salient spans are drawn at random, and what the
+    budget leaves over after them goes to the other units at random, so that the ratio is that of every other policy.
+    """
+
+    def score(self, units: Units) -> Scores:
+        """Return 1 for units of a salient span."""
+        return (_feature(units, "salient") >= 0).float()
+
+
+def _feature(units: Units, name: str) -> Scores:
+    if name not in units.features:
+        known = ", ".join(sorted(units.features)) or "none"
+        raise ValueError(f"the units have no feature `{name}` (they have: {known}); annotate or score the text with it")
+    return units.features[name]

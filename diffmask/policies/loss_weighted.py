@@ -1,0 +1,119 @@
+"""Loss-weighted content: mask more of the classes of units that the model still finds hard (Yang et al. 2023, PTW)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from diffmask.core.errors import InputError
+from diffmask.core.policy import Policy, Weighting, log_weights
+from diffmask.core.types import Scores, UnitMask
+from diffmask.core.units import Units
+
+MOMENTUM = 0.999
+"""Of the running loss of a class (Yang et al. 2023)."""
+STEEPNESS = 2.0
+"""Of the weight over the standard deviations that a class lies above the mean (Yang et al. 2023)."""
+
+
+class LossWeighted(Policy):
+    """Multiply the weights of another policy by a weight for each class of units, which follows the loss.
+
+    The loss of class k is `L_k <- m L_k + (1 - m) l_k`, where l_k is the mean loss of its masked positions in an
+    optimiser step on all ranks; classes without any keep theirs, and all start at 0. Its weight is
+    `W_k = sigmoid(2 (L_k - mean L) / std L)`, with the standard deviation of a sample, and 1/2 where that is 0. Units
+    without a class weigh 1/2.
+
+    The published code goes once through the words in random order and takes each with probability W_k until the budget
+    is full. Here units are drawn in proportion to W_k, which is what such rounds without end come to, and never runs
+    short.
+
+    Scores are logarithms of weights, to be turned back by `softmax_weights` at temperature 1.
+
+    Args:
+        names: The classes; `units.features["classes"]` holds the row of each unit in them, -1 = none.
+        policy: What the weights multiply, `Uniform` as published.
+        weighting: How the scores of that policy become weights.
+        momentum: m, in [0, 1).
+
+    Raises:
+        InputError: If there are fewer than two classes, or the momentum is outside its range.
+    """
+
+    def __init__(self, names: Sequence[str], policy: Policy, weighting: Weighting, momentum: float = MOMENTUM):
+        if len(names) < 2:
+            raise InputError(f"loss-weighted masking was given {len(names)} classes; it needs at least two to compare")
+        if not 0.0 <= momentum < 1.0:
+            raise InputError(f"the momentum {momentum:g} is outside [0, 1); 0.999 is that of the paper")
+        self.names = tuple(names)
+        self._policy, self._weighting, self._momentum = policy, weighting, momentum
+        self._losses = torch.zeros(len(self.names), dtype=torch.float64)
+        # sums of losses and of positions per class, in the optimiser step so far; the last column has no class
+        self._seen = torch.zeros(2, len(self.names) + 1, dtype=torch.float64)
+
+    @property
+    def losses(self) -> Tensor:
+        """The running loss of each class, float64 (K,)."""
+        return self._losses
+
+    def class_weights(self) -> Tensor:
+        """Return the weight of each class, float64 (K,), in (0, 1)."""
+        spread = self._losses.std()
+        return torch.sigmoid(STEEPNESS * (self._losses - self._losses.mean()) / spread.where(spread > 0, torch.inf))
+
+    def score(self, units: Units) -> Scores:
+        """Return the logarithm of the policy's weight times that of the unit's class."""
+        classes = self._classes(units)
+        table = torch.cat([self.class_weights(), torch.full((1,), 0.5, dtype=torch.float64, device=classes.device)])
+        scores = log_weights(self._policy, self._weighting, units)
+        return scores + table.log().to(scores.dtype)[classes]
+
+    def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:
+        """Sum up losses and positions by class."""
+        self._policy.observe(units, masked, loss)
+        classes = self._classes(units).remainder(len(self.names) + 1).flatten()  # -1 becomes the last column
+        positions = (units.lengths * masked).double()
+        self._seen[0].index_add_(0, classes, (loss.double() * positions).flatten())
+        self._seen[1].index_add_(0, classes, positions.flatten())
+
+    def learn(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Move the losses of the classes that were seen."""
+        self._policy.learn(total)
+        sums, counts = total(self._seen)[:, :-1]
+        moved = self._momentum * self._losses + (1 - self._momentum) * sums / counts.clamp_min(1)
+        self._losses = moved.where(counts > 0, self._losses)
+        self._seen = torch.zeros_like(self._seen)
+
+    def report(self) -> dict[str, float]:
+        """Return the loss of each class."""
+        losses = {f"class_loss/{name}": value for name, value in zip(self.names, self._losses.tolist(), strict=True)}
+        return self._policy.report() | losses
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the losses of the classes, and what the inner policy has learned."""
+        return self._policy.state_dict() | {"loss_weighted.losses": self._losses.clone()}
+
+    def load_state_dict(self, state: "dict[str, Tensor]") -> None:
+        """Take back what `state_dict` returned.
+
+        Raises:
+            InputError: If it is the state of another policy, or of other classes.
+        """
+        state = dict(state)
+        losses = state.pop("loss_weighted.losses", None)
+        if losses is None or losses.shape != self._losses.shape:
+            given = "no losses of classes" if losses is None else f"the losses of {losses.numel()} classes"
+            raise InputError(
+                f"the checkpoint holds {given}, and this run weighs {len(self.names)} ({', '.join(self.names)}); "
+                "resume with the policy and the classes that the run was started with"
+            )
+        self._policy.load_state_dict(state)
+        self._losses = losses.to(self._losses)
+
+    def _classes(self, units: Units) -> Tensor:
+        if "classes" not in units.features:
+            raise ValueError("loss-weighted masking needs units with the feature `classes`; annotate the text with it")
+        classes = units.features["classes"]
+        if self._losses.device != classes.device:
+            self._losses, self._seen = self._losses.to(classes.device), self._seen.to(classes.device)
+        return classes
