@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffmask.core.masker import Masker
     from diffmask.core.policy import Policy, linear_weights, rank_weights, softmax_weights
-    from diffmask.core.schedule import Constant, Cosine, Floor, Linear, Schedule
+    from diffmask.core.schedule import Constant, Cosine, Linear, Piecewise, Polynomial, Schedule, Steps
+    from diffmask.core.schedule_limits import Buckets, Floor, Scaled
     from diffmask.core.units import Units
     from diffmask.policies.difference import Difference
     from diffmask.policies.uniform import Uniform
@@ -27,18 +28,23 @@ __version__ = "0.1.0"
 _HOMES = {
     "AnchorSet": "text.anchors",
     "AnchorSettings": "text.anchors",
+    "Buckets": "core.schedule_limits",
     "Constant": "core.schedule",
     "Cosine": "core.schedule",
     "Difference": "policies.difference",
-    "Floor": "core.schedule",
+    "Floor": "core.schedule_limits",
     "FollowEpochs": "text.collate",
     "Linear": "core.schedule",
     "MaskedTrainer": "train.trainer",
     "Masker": "core.masker",
     "Masking": "train.masking",
     "MaskingCollator": "text.collate",
+    "Piecewise": "core.schedule",
     "Policy": "core.policy",
+    "Polynomial": "core.schedule",
+    "Scaled": "core.schedule_limits",
     "Schedule": "core.schedule",
+    "Steps": "core.schedule",
     "TextAdapter": "text.adapter",
     "TokeniseSettings": "text.dataset",
     "Uniform": "policies.uniform",
@@ -58,6 +64,7 @@ _HOMES = {
 __all__ = [
     "AnchorSet",
     "AnchorSettings",
+    "Buckets",
     "Constant",
     "Cosine",
     "Difference",
@@ -68,8 +75,12 @@ __all__ = [
     "Masker",
     "Masking",
     "MaskingCollator",
+    "Piecewise",
     "Policy",
+    "Polynomial",
+    "Scaled",
     "Schedule",
+    "Steps",
     "TextAdapter",
     "TokeniseSettings",
     "Uniform",

@@ -49,6 +49,39 @@ def test_a_config_survives_the_way_through_yaml(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("value", "schedule"),
+    [
+        ("30-15", ScheduleConfig("30-15")),
+        ("mrd-cosine", ScheduleConfig("mrd-cosine")),
+        ("0.2", ScheduleConfig(start=0.2)),
+        ("1", ScheduleConfig(start=1.0)),
+        ("2e-1", ScheduleConfig(start=0.2)),
+        (
+            "{schedule: mrd-cosine, normalise: mean, mean: 0.2}",
+            ScheduleConfig("mrd-cosine", normalise="mean", mean=0.2),
+        ),
+        (
+            "{schedule: steps, at: [0, 0.5], values: [0.3, 1e-1], bucket: 0.05}",
+            ScheduleConfig("steps", at=(0.0, 0.5), values=(0.3, 0.1), bucket=0.05),
+        ),
+    ],
+)
+def test_a_schedule_is_a_number_a_word_or_settings(tmp_path, value, schedule):
+    for config in (
+        read(tmp_path, SHORT, f"masking.ratio={value}"),
+        read(tmp_path, SHORT + f"masking: {{ratio: {value}}}"),
+    ):
+        assert config.masking.ratio == schedule
+        again = from_mapping(PretrainConfig, yaml.safe_load(yaml.safe_dump(to_mapping(config))))
+        assert again == config
+
+
+def test_overrides_reach_into_a_preset(tmp_path):
+    config = read(tmp_path, SHORT + "masking: {ratio: mrd-linear}", "masking.ratio.floor=0.05")
+    assert config.masking.ratio == ScheduleConfig("mrd-linear", floor=0.05)
+
+
+@pytest.mark.parametrize(
     ("text", "override", "message"),
     [
         (SHORT + "maskign: {}\n", [], r"unknown setting `maskign`; did you mean `masking`\?"),
@@ -64,6 +97,18 @@ def test_a_config_survives_the_way_through_yaml(tmp_path):
         (SHORT, ["training.steps=1.5"], "`training.steps` is 1.5; it must be a whole number"),
         (SHORT, ["training.bucketed=3"], "`training.bucketed` is 3; it must be true or false"),
         (SHORT, ["training.learning_rate=fast"], "`training.learning_rate` is 'fast'; it must be a number"),
+        (
+            SHORT,
+            ["masking.ratio=[1, 2]"],
+            r"`masking.ratio` is \[1, 2\]; it must be a number, the name of a schedule such",
+        ),
+        (SHORT, ["masking.ratio=true"], "`masking.ratio` is True; it must be a number, the name"),
+        (
+            SHORT,
+            ["masking.ratio={schedule: steps, at: 0.5}"],
+            "`masking.ratio.at` is 0.5; it must be a list of numbers",
+        ),
+        (SHORT, ["masking.ratio={schedule: steps, at: [a]}"], "`masking.ratio.at` is 'a'; it must be a number"),
         (SHORT, ["masking.units=3"], "`masking.units` is 3; it must be text"),
         (SHORT, ["data.train={a: 1}"], r"`data.train` is {'a': 1}; it must be a path or a list of paths"),
         (SHORT, ["data=3"], "`data` is 3; it must be a group of settings"),

@@ -26,4 +26,4 @@ def test_config_builds(path, tmp_path):
 
 
 def test_there_are_configs():
-    assert {"difference", "random", "published", "ratio-decay"} <= {path.stem for path in CONFIGS}
+    assert {"difference", "random", "published", "masking-ratio-decay"} <= {path.stem for path in CONFIGS}

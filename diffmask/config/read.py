@@ -70,7 +70,8 @@ def _override(given: dict, override: str) -> None:
         if inner is None:
             inner = given[parent] = {}
         if not isinstance(inner, dict):
-            inner = given[parent] = {"start": inner}  # a plain number, which stands for a constant schedule
+            # a plain word stands for a preset, a plain number for a constant schedule
+            inner = given[parent] = {"schedule" if isinstance(inner, str) else "start": inner}
         given = inner
     try:
         given[last] = yaml.safe_load(text)
@@ -81,19 +82,42 @@ def _override(given: dict, override: str) -> None:
 def _value(hint: Any, value: Any, where: str) -> Any:
     """Return `value` as the kind that `hint` asks for."""
     if is_dataclass(hint):
-        if hint is ScheduleConfig and isinstance(value, int | float) and not isinstance(value, bool):
-            return ScheduleConfig(start=float(value))
+        if hint is ScheduleConfig and not isinstance(value, Mapping):
+            return _schedule(value, where)
         if not isinstance(value, Mapping):
             raise ConfigError(f"`{where}` is {_kind(value)}; it must be a group of settings")
         return from_mapping(typing.cast(type, hint), value, where + ".")
     if isinstance(hint, types.UnionType):
         return None if value is None else _value(typing.get_args(hint)[0], value, where)
+    if hint == tuple[float, ...]:
+        return _numbers(value, where)
     if typing.get_origin(hint) is tuple:
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
             raise ConfigError(f"`{where}` is {_kind(value)}; it must be a path or a list of paths")
         return tuple(values)
     return _scalar(hint, value, where)
+
+
+def _schedule(value: Any, where: str) -> ScheduleConfig:
+    """Return the schedule that a plain number or a plain word stands for."""
+    if isinstance(value, str):
+        try:
+            return ScheduleConfig(start=float(value))  # YAML 1.1 reads 1e-1 as text
+        except ValueError:
+            return ScheduleConfig(schedule=value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(
+            f"`{where}` is {_kind(value)}; it must be a number, the name of a schedule such as 30-15, or settings such "
+            "as {schedule: linear, start: 0.3, end: 0.15}"
+        )
+    return ScheduleConfig(start=float(value))
+
+
+def _numbers(value: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"`{where}` is {_kind(value)}; it must be a list of numbers such as [0, 0.5]")
+    return tuple(_scalar(float, each, where) for each in value)
 
 
 def _scalar(hint: type, value: Any, where: str) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from dataclasses import dataclass
 
 
@@ -15,6 +16,11 @@ class Schedule(ABC):
     @abstractmethod
     def value(self, progress: float) -> float:
         """Return the value at `progress` in [0, 1]."""
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Progress between 0 and 1 at which it bends or jumps, for who integrates it."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,59 @@ class Cosine(Schedule):
 
 
 @dataclass(frozen=True)
-class Floor(Schedule):
-    """Another schedule that never falls under `floor`, which keeps the loss defined where a ratio decays to zero."""
+class Polynomial(Schedule):
+    """A power of progress from `start` to `end`.
 
-    schedule: Schedule
-    floor: float = 0.02
+    Attributes:
+        start: Value at the start.
+        end: Value at the end.
+        power: Above 1 it bends; 1 is a straight line.
+        ease_in: False changes fast at first and slowly at the end, `(1 - t)^power` of the way left, as polynomial
+            learning rates do; True changes slowly at first, `t^power` of the way done.
+    """
+
+    start: float
+    end: float
+    power: float = 2.0
+    ease_in: bool = False
 
     def value(self, progress: float) -> float:
-        """Return the larger of the two."""
-        return max(self.floor, self.schedule.value(progress))
+        """Return the point of the curve."""
+        left = 1 - progress**self.power if self.ease_in else (1 - progress) ** self.power
+        return self.end + (self.start - self.end) * left
+
+
+@dataclass(frozen=True)
+class Steps(Schedule):
+    """Each value holds from its progress in `at` to the next one; the first of them is 0."""
+
+    at: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def value(self, progress: float) -> float:
+        """Return the value that holds."""
+        return self.values[bisect_right(self.at, progress) - 1]
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where it jumps."""
+        return self.at[1:]
+
+
+@dataclass(frozen=True)
+class Piecewise(Schedule):
+    """Straight lines through the points of `at` and `values`; `at` rises from 0 to 1."""
+
+    at: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def value(self, progress: float) -> float:
+        """Return the point of the line that is passed."""
+        right = min(bisect_right(self.at, progress), len(self.at) - 1)
+        share = (progress - self.at[right - 1]) / (self.at[right] - self.at[right - 1])
+        return self.values[right - 1] + (self.values[right] - self.values[right - 1]) * share
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where it bends."""
+        return self.at[1:-1]
