@@ -1,7 +1,7 @@
 """Counts of n-grams: a map-reduce on disk, so that memory does not grow with the corpus; mergeable, kept in Parquet.
 
-    count_ngrams(["papers/"], settings=NGramSettings(num_processes=2), save_to="papers.parquet")
-    count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
+count_ngrams(["papers/"], settings=NGramSettings(num_processes=2), save_to="papers.parquet")
+count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
 """
 
 import json
@@ -62,6 +62,7 @@ class NGramSettings:
     num_processes: int = 1
 
     def __post_init__(self) -> None:
+        """Check the values."""
         check_max_n(self.max_n)
         if self.min_count < 1:
             raise InputError(f"min-count {self.min_count} is below 1; 1 keeps every n-gram, 11 is the paper's")
@@ -78,6 +79,7 @@ class NGramCounts:
         totals: Occurrences of all n-grams of 1, 2, ... words, the rare ones too.
         num_types: Different n-grams of 1, 2, ... words, the rare ones too.
         num_documents: Texts that were counted.
+        min_count: Least count in the table.
         sources: Path, bytes and sha256 of every file that was counted.
     """
 
@@ -85,6 +87,7 @@ class NGramCounts:
     totals: tuple[int, ...]
     num_types: tuple[int, ...]
     num_documents: int
+    min_count: int
     sources: list[dict[str, Any]]
 
 
@@ -128,7 +131,7 @@ def count_ngrams(
         add_up = AddUp(folder, settings.max_n, settings.min_count if save_to is None else 1)
         with _writer(save_to, about | {"totals": totals, "sources": described}) as write:
             table, num_types = _add_up_all(add_up, spill.num_parts, settings, write)
-    return NGramCounts(table, tuple(totals), tuple(num_types), num_documents, described)
+    return NGramCounts(table, tuple(totals), tuple(num_types), num_documents, settings.min_count, described)
 
 
 def _num_parts(sizes: dict[str, int], counts_files: Sequence[str | Path]) -> int:
