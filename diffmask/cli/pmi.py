@@ -93,11 +93,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _summary(counts, table) -> str:
     """Return a line for each length: how many there are, how many are kept, the best."""
-    from pyarrow import compute
+    import pyarrow
 
     lines = [f"kept {len(table):,} n-grams"]
     for n, num_types in enumerate(counts.num_types[1:], 2):
-        level = table.filter(compute.equal(table["n"], n))
+        level = table.filter(pyarrow.array(table["n"].to_numpy() == n))
         best = ", ".join(level["ngram"].slice(0, _NUM_SHOWN).to_pylist())
         lines.append(f"  {n} words: {len(level):,} of {num_types:,}; best: {best or 'none'}")
     return "\n".join(lines)

@@ -4,11 +4,9 @@ count_ngrams(["papers/"], settings=NGramSettings(num_processes=2), save_to="pape
 count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
 """
 
-import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from diffmask.core.errors import InputError
 from diffmask.text.blocks import Block
 from diffmask.text.corpus import Sources, check_column, describe_sources, list_files, refuse_without_text
 from diffmask.text.count import check_output, read_all_blocks
+from diffmask.text.ngram_file import open_counts, read_record
 from diffmask.text.ngram_spill import AddUp, CountedPiece, Spill
 from diffmask.text.ngrams import MAX_N, check_max_n
 from diffmask.text.parallel import map_ordered
@@ -28,7 +27,6 @@ from diffmask.text.streams import split_suffix
 if TYPE_CHECKING:
     import pyarrow
 
-_METADATA_KEY = b"diffmask.ngrams"
 _BLOCK_BYTES = 1 << 20
 _PART_BYTES = 1 << 24
 """Bytes of n-grams that a part should hold."""
@@ -119,8 +117,8 @@ def count_ngrams(
     if save_to is not None:
         save_to = check_output(save_to, overwrite=overwrite)
         scratch = scratch or save_to.parent
-    records = [_read_record(Path(path), settings.max_n) for path in counts_files]
-    described = describe_sources(files)
+    records = [read_record(Path(path), settings.max_n) for path in counts_files]
+    described = describe_sources(files) if files else []
     sizes = {source["path"]: source["bytes"] for source in described}
     described = _join([*(record["sources"] for record in records), described])
     with tempfile.TemporaryDirectory(prefix=".diffmask-ngrams-", dir=scratch) as folder:
@@ -129,7 +127,7 @@ def count_ngrams(
         num_documents += sum(record["num_documents"] for record in records)
         about = {"version": diffmask.__version__, "max_n": settings.max_n, "num_documents": num_documents}
         add_up = AddUp(folder, settings.max_n, settings.min_count if save_to is None else 1)
-        with _writer(save_to, about | {"totals": totals, "sources": described}) as write:
+        with open_counts(save_to, about | {"totals": totals, "sources": described}) as write:
             table, num_types = _add_up_all(add_up, spill.num_parts, settings, write)
     return NGramCounts(table, tuple(totals), tuple(num_types), num_documents, settings.min_count, described)
 
@@ -184,63 +182,20 @@ def _add_up_all(
 ) -> tuple["pyarrow.Table", list[int]]:
     """Return the n-grams with the minimum count, and the number of different n-grams; all n-grams are written."""
     import pyarrow
-    from pyarrow import compute
     from tqdm import tqdm
 
     kept: list[pyarrow.Table] = []
     num_types = np.zeros(add_up.max_n, dtype=np.int64)
     with (
         tqdm(total=num_parts, desc="adding up", unit="part", disable=None, leave=False) as bar,
-        closing(map_ordered(add_up, range(num_parts), settings.num_processes)) as results,
+        closing(map_ordered(add_up, range(num_parts), min(settings.num_processes, num_parts))) as results,
     ):
         for _, (table, part_types) in results:
             write(table)
-            kept.append(table.filter(compute.greater_equal(table["count"], settings.min_count)))
+            kept.append(table.filter(pyarrow.array(table["count"].to_numpy() >= settings.min_count)))
             num_types += part_types
             bar.update()
     return pyarrow.concat_tables(kept).combine_chunks(), num_types.tolist()
-
-
-@contextmanager
-def _writer(path: Path | None, record: dict[str, Any]) -> Iterator[Callable[["pyarrow.Table"], None]]:
-    """Give a function that writes a table to a counts file, which is there when all is written."""
-    import pyarrow
-    from pyarrow import parquet
-
-    if path is None:
-        yield lambda table: None
-        return
-    schema = pyarrow.schema(
-        [("ngram", pyarrow.string()), ("count", pyarrow.int64())], metadata={_METADATA_KEY: json.dumps(record)}
-    )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=["count"]) as writer:
-            yield lambda table: writer.write_table(table.replace_schema_metadata(schema.metadata))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _read_record(path: Path, max_n: int) -> dict[str, Any]:
-    """Return what a file of counts says about itself."""
-    import pyarrow
-    from pyarrow import parquet
-
-    make = f"make one with: diffmask pmi DATA -o FOLDER --save-counts {path}"
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; {make}")
-    try:
-        metadata = parquet.read_schema(path).metadata or {}
-    except pyarrow.ArrowInvalid:
-        metadata = {}
-    if _METADATA_KEY not in metadata:
-        raise InputError(f"{path} is not a file of n-gram counts; {make}")
-    record = json.loads(metadata[_METADATA_KEY])
-    if record["max_n"] < max_n:
-        longest = record["max_n"]
-        raise InputError(f"{path} holds n-grams of up to {longest} words, not {max_n}; give --max-n {longest}")
-    return record
 
 
 def _join(parts: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -124,8 +124,10 @@ def choose_ngrams(
         text: The texts, one a line.
         text_starts: First character of each text.
     """
-    overlaps = np.append(firsts[1:] <= lasts[:-1], False)
-    overlaps[1:] |= overlaps[:-1].copy()
+    overlaps = np.zeros(len(firsts), dtype=bool)
+    touches = firsts[1:] <= lasts[:-1]
+    overlaps[1:] |= touches
+    overlaps[:-1] |= touches
     doubtful = np.flatnonzero(overlaps)
     ranks = _noise(run, firsts[doubtful], text, text_starts)
     taken = ~overlaps

@@ -87,7 +87,6 @@ class AddUp:
     def __call__(self, part: int) -> tuple["pyarrow.Table", np.ndarray]:
         """Return columns ngram and count, and the number of different n-grams of 1, 2, ... words, the rare ones too."""
         import pyarrow
-        from pyarrow import compute
 
         batches = []
         for name in sorted(os.listdir(self.folder)):
@@ -97,7 +96,7 @@ class AddUp:
         table = table.group_by("ngram", use_threads=False).aggregate([("count", "sum")])
         table = table.rename_columns(["ngram", "count"])
         num_types = np.bincount(num_words(table["ngram"]), minlength=self.max_n + 1)[1:]
-        return table.filter(compute.greater_equal(table["count"], self.min_count)), num_types
+        return table.filter(pyarrow.array(table["count"].to_numpy() >= self.min_count)), num_types
 
 
 def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:

@@ -83,7 +83,9 @@ def count_texts(texts: Sequence[str], max_n: int = MAX_N) -> "pyarrow.Table":
         lasts += 1
         goes_on = np.append(joined, False)[lasts]
         ngrams, lasts = ngrams.filter(pyarrow.array(goes_on)), lasts[goes_on]
-        ngrams = compute.binary_join_element_wise(ngrams, words.take(pyarrow.array(lasts)), " ")
+        ngrams = compute.call_function(
+            "binary_join_element_wise", [ngrams, words.take(pyarrow.array(lasts)), " "], compute.JoinOptions()
+        )
         chunks.append(ngrams)
     counted = pyarrow.chunked_array(chunks, pyarrow.string()).value_counts()
     return pyarrow.table({"ngram": counted.field("values"), "count": counted.field("counts")})
@@ -93,7 +95,8 @@ def num_words(ngrams: "pyarrow.Array | pyarrow.ChunkedArray") -> np.ndarray:
     """Return the length of each n-gram in words."""
     from pyarrow import compute
 
-    return compute.count_substring(ngrams, " ").to_numpy(zero_copy_only=False) + 1
+    spaces = compute.call_function("count_substring", [ngrams], compute.MatchSubstringOptions(" "))
+    return spaces.to_numpy(zero_copy_only=False) + 1
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ _state: dict[str, Callable] = {}
 
 def map_ordered(
     function: Callable[[Item], Result], items: Iterable[Item], num_processes: int
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result]]:
     """Return each item with its result, in the order of the items.
 
     Args:

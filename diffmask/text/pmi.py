@@ -3,7 +3,7 @@
     PMI(w1 ... wn) = min over segmentations s of  log p(w1 ... wn) / (p(s1) p(s2) ...)        (their Eq. 3)
 
 over all ways to cut the n-gram into two or more shorter ones, with p(x) = occurrences of x / occurrences of all n-grams
-of its of its length (section 3.2). The minimum is the weakest link: what a strong pair inside the n-gram adds does not count.
+of its length (section 3.2). The minimum is the weakest link: what a strong pair inside the n-gram adds does not count.
 PMI of different lengths cannot be compared, so each length has its ranking and its share of the vocabulary (3.3).
 """
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 SHARES = (0.5, 0.25, 0.125, 0.125)
 """Share of n-grams of 2, 3, 4 and 5 words in the vocabulary (the authors' repository, AI21Labs/pmi-masking)."""
 SIZE = 800_000
-"""Size of the paper's vocabulary, for 16 GB of text (section 3.3)."""
+"""Size of the paper's vocabulary, for Wikipedia and BookCorpus (section 3.3)."""
 MIN_PMI = 2.0
-"""Ours. The paper chose its size so that about half of the words are in an n-gram (section 3.3), which 800,000 n-grams
-of a smaller corpus cannot be. A bound on PMI scales by itself: from 2.0 on, it is 36 to 43 % of the words, from 0.2 to 9
-million words of text (`docs/pmi.md`)."""
+"""Ours. The paper chose its size so that about half of the words are in an n-gram (section 3.3); a smaller corpus does
+not have 800,000. A bound on PMI scales by itself: from 2.0 on, 24 to 43 % of the words are, in corpora of 0.2 to 9
+million words (`docs/pmi.md`)."""
 RANKINGS = ("pmi", "weighted")
 """Eq. 3; and the authors' later one, p(w1 ... wn)^2 in the place of p(w1 ... wn), which their lists are made with."""
 
@@ -94,18 +94,15 @@ def choose(counts: NGramCounts, settings: VocabularySettings | None = None) -> "
         InputError: There are none.
     """
     import pyarrow
-    from pyarrow import compute
 
     settings = settings or VocabularySettings()
     measured = measure(counts)
     if not len(measured):
         few = f"no n-gram of two words or more occurs {counts.min_count} times in {sum(counts.totals[:1]):,} words"
         raise InputError(f"{few}; give more text or a lower --min-count")
-    score = measured["pmi"]
-    if settings.rank_by == "weighted":
-        score = compute.add(score, measured["log_p"])
-    ranked = measured.append_column("score", score)
-    ranked = ranked.filter(compute.greater_equal(ranked["pmi"], settings.min_pmi))
+    pmi = measured["pmi"].to_numpy()
+    score = pmi + measured["log_p"].to_numpy() if settings.rank_by == "weighted" else pmi
+    ranked = measured.append_column("score", pyarrow.array(score)).filter(pyarrow.array(pmi >= settings.min_pmi))
     if not len(ranked):
         few = (
             f"none of the {len(measured):,} n-grams that occur {counts.min_count} times has a PMI of {settings.min_pmi}"
@@ -115,7 +112,7 @@ def choose(counts: NGramCounts, settings: VocabularySettings | None = None) -> "
     shares = SHARES[: len(counts.totals) - 1]
     chosen = []
     for n, share in enumerate(shares, 2):
-        level = ranked.filter(compute.equal(ranked["n"], n))
+        level = ranked.filter(pyarrow.array(ranked["n"].to_numpy() == n))
         chosen.append(level.slice(0, round(settings.size * share / sum(shares))))
     return pyarrow.concat_tables(chosen).select(["ngram", "n", "count", "pmi"])
 
@@ -149,8 +146,9 @@ def _numbers(ngrams: "pyarrow.Array", n: int, words: "pyarrow.Array") -> np.ndar
     """Return the numbers of the words of each n-gram, int64 (N, n)."""
     from pyarrow import compute
 
-    parts = compute.split_pattern(ngrams, " ").flatten()
-    return compute.index_in(parts, value_set=words).to_numpy().astype(np.int64).reshape(-1, n)
+    parts = compute.call_function("split_pattern", [ngrams], compute.SplitPatternOptions(" ")).flatten()
+    numbers = compute.call_function("index_in", [parts], compute.SetLookupOptions(words))
+    return numbers.to_numpy().astype(np.int64).reshape(-1, n)
 
 
 def _likeliest_cut(trie: NGramTrie, numbers: np.ndarray, best: list[np.ndarray]) -> np.ndarray:

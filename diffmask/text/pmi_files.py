@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from diffmask.text.ngrams import MAX_N
 from diffmask.text.words import split_words
 
 if TYPE_CHECKING:
+    import _csv
+
     import pyarrow
 
 TABLE, RECORD = "ngrams.csv", "pmi.json"
@@ -78,18 +81,29 @@ def read_vocabulary(folder: str | Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
-    if "ngram" not in header:
-        raise InputError(f"{path} has no column `ngram` in its first line; name the column of the n-grams so")
-    first_line: dict[str, int] = {}
-    for number, row in enumerate(csv.reader(lines), 1):
-        if number > 1 and any(row):
-            ngram = _read_ngram(dict(zip(header, row, strict=False)), f"{path}: line {number}")
-            if first_line.setdefault(ngram, number) != number:
-                raise InputError(f"{path}: lines {first_line[ngram]} and {number} both hold {ngram!r}; drop one")
+    reader = csv.reader(lines)
+    try:
+        first_line = _read_rows(path, reader)
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num} is not of comma-separated values ({error})") from error
     if not first_line:
         raise InputError(f"{path} has no n-gram in it; {_MAKE}")
     return list(first_line)
+
+
+def _read_rows(path: Path, reader: "_csv.Reader") -> dict[str, int]:
+    """Return the n-grams and their lines."""
+    header = [name.strip() for name in next(reader, [])]
+    if "ngram" not in header:
+        raise InputError(f"{path} has no column `ngram` in its first line; name the column of the n-grams so")
+    first_line: dict[str, int] = {}
+    for row in reader:
+        if any(row):
+            line = reader.line_num
+            ngram = _read_ngram(dict(zip_longest(header, row[: len(header)], fillvalue="")), f"{path}: line {line}")
+            if first_line.setdefault(ngram, line) != line:
+                raise InputError(f"{path}: lines {first_line[ngram]} and {line} both hold {ngram!r}; drop one")
+    return first_line
 
 
 def _read_ngram(row: dict[str, str], where: str) -> str:
