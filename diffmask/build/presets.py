@@ -33,12 +33,12 @@ PRESETS: dict[str, Preset] = {
     "mrd-tent": Preset(Piecewise((0.0, 0.5, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "2p (1 - |1 - 2t|)"),
     "mrd-vee": Preset(Piecewise((0.0, 0.5, 1.0), (2 * _P + 0.01, 0.01, 2 * _P + 0.01)), _MRD, "2p |1 - 2t| + 0.01"),
     "mrd-warmup-decay": Preset(
-        Piecewise((0.0, _WARMUP, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "to 2p in the first 8 %, then straight to 0"
+        Piecewise((0.0, _WARMUP, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "0 to 2p by t = 0.08, then to 0"
     ),
-    "30-15": Preset(Linear(0.30, 0.15), "Ankner et al. 2024 (arXiv 2305.15096)", "straight from 0.30 to 0.15"),
+    "30-15": Preset(Linear(0.30, 0.15), "Ankner et al. 2024 (arXiv 2305.15096)", "0.30 - 0.15 t"),
     "30-15-5": Preset(
         Steps((0.0, _MMBERT[0] / sum(_MMBERT), (_MMBERT[0] + _MMBERT[1]) / sum(_MMBERT)), (0.30, 0.15, 0.05)),
         "mmBERT, Marone et al. 2025 (arXiv 2509.06888)",
-        "0.30, from 76.7 % of training on 0.15, from 96.7 % on 0.05",
+        "0.30, 0.15 from 0.767, 0.05 from 0.967",
     ),
 }

@@ -34,7 +34,7 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         evaluates: Whether there is something to evaluate on.
         progress: Whether to show a progress bar.
     """
-    _check_training(config)
+    check_training(config)
     regular = evaluates and config.eval_every > 0
     return TrainingArguments(
         output_dir=folder,
@@ -69,8 +69,12 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
     )
 
 
-def _check_training(config: TrainingConfig) -> None:
-    """Refuse what the Trainer would refuse later, or take for something else."""
+def check_training(config: TrainingConfig) -> None:
+    """Refuse what the Trainer would refuse later, or take for something else.
+
+    Raises:
+        InputError: If a setting cannot be used.
+    """
     if (config.steps is None) == (config.epochs is None):
         raise InputError("give training.steps or training.epochs, one of the two (for example training.steps=1000)")
     if min(config.batch_size, config.accumulation) < 1 or (config.steps or config.epochs or 0) <= 0:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from diffmask.core.errors import InputError
 from diffmask.report.page import escape
 
 Log = Sequence[Mapping[str, float]]
@@ -19,8 +20,22 @@ _SIZE = (4.2, 2.7)  # inches at 72 dpi: about the width of a phone, so that the 
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Return the entries of a run's log.jsonl, one dictionary a line."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """Return the entries of a run's log.jsonl, one dictionary a line; a last line that was cut off is left out.
+
+    Raises:
+        InputError: If a line is no log entry.
+    """
+    entries, lines = [], path.read_text(encoding="utf-8").rstrip().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if isinstance(entry, dict) and "step" in entry:
+            entries.append(entry)
+        elif number < len(lines) or not entries:
+            raise InputError(f"{path}, line {number}, is no log entry ({line[:40]!r}); give the log of a diffmask run")
+    return entries
 
 
 def has_values(logs: Mapping[str, Log], key: str) -> bool:

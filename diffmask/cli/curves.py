@@ -1,0 +1,100 @@
+"""The command `diffmask curves RUN [RUN ...]`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+DESCRIPTION = """\
+Compare runs by what they have logged: a table in the terminal, and with -o one figure with the training loss (raw and
+smoothed), the held-out losses, the mask ratio that was reached beside the one that was planned, the strength, and, for
+runs with loss-weighted content, the loss of each class over time.
+
+RUN is the output folder of `diffmask pretrain`; a run that is still going, or was cut short, is shown as far as it got.
+
+Held-out losses are measured on the same masks for every run, so they can be compared; training losses cannot, because
+each is measured on the words that its own run hides."""
+
+EPILOG = """\
+examples:
+  diffmask curves runs/random runs/difference
+  diffmask curves runs/* -o curves.png"""
+
+
+def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "curves", help="compare the logs of runs", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run")
+    parser.add_argument("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the figure if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the logs, print the table, write the figure."""
+    from rich.console import Console
+
+    from diffmask.report.figures import check_figure
+    from diffmask.report.run_curves import draw_runs, print_runs
+
+    if args.output is not None:
+        check_figure(args.output, overwrite=args.overwrite)
+    folders = list(dict.fromkeys(args.runs))
+    runs = [_read_run(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
+    console = Console(highlight=False)
+    print_runs(runs, console)
+    if args.output is not None:
+        draw_runs(runs, args.output)
+        console.print(f"wrote {args.output}")
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """Return the last parts of each path, as few as tell all of them apart.
+
+    >>> short_names([Path("a/random"), Path("b/random")])
+    ['a/random', 'b/random']
+    """
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-length:]) for each in parts]
+        if len(set(names)) == len(set(parts)):
+            return names
+    return ["/".join(each) for each in parts]
+
+
+def _read_run(folder: Path, name: str):
+    """Return what a run has logged, with the schedules of its config."""
+    from diffmask.build import RATIO_FLOOR, build_schedule
+    from diffmask.config import read_config
+    from diffmask.core.errors import InputError
+    from diffmask.report.curves import read_log
+    from diffmask.report.run_curves import RunLog
+
+    settings, log = folder / "config.yaml", folder / "log.jsonl"
+    if not settings.is_file():
+        raise InputError(f"{folder} is no run (it holds no config.yaml); give the output folder of `diffmask pretrain`")
+    config = read_config(settings)
+    entries = read_log(log) if log.is_file() else []
+    if not any("loss" in entry or "eval_loss" in entry for entry in entries):
+        raise InputError(
+            f"the run in {folder} has logged nothing yet (it logs every {config.training.log_every} steps); wait for "
+            "its first lines, or leave it out"
+        )
+    return RunLog(
+        name,
+        entries,
+        _num_steps(config.training, entries),
+        build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
+        build_schedule(config.masking.strength, "masking.strength", 0.0),
+    )
+
+
+def _num_steps(training, entries: Sequence) -> int:
+    """Return the steps of the whole run; where it counts epochs, from how many steps one of them took."""
+    if training.steps is not None:
+        return training.steps
+    last = max(entries, key=lambda entry: entry["step"])
+    if training.epochs is None or not last.get("epoch"):
+        return max(1, last["step"])
+    return max(1, round(last["step"] / last["epoch"] * training.epochs))

@@ -1,0 +1,123 @@
+"""The command `diffmask schedule CONFIG [key=value ...]`."""
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
+with -o. With the mean, the least and the greatest value, and the number of tokens that will be masked.
+
+For that number the config's text is tokenised, as the run does and into the same cache. With --no-data, and for
+data.streaming=true, nothing is read, and the number is the most that it can be: every row as long as data.max_length.
+Started with WORLD_SIZE set, it counts the rows of so many ranks.
+
+--list shows every schedule with its settings, and the presets of papers with their constants."""
+
+EPILOG = """\
+a ratio or a strength is
+  a number                                           the same throughout
+  a word                                             a preset: mrd-cosine, 30-15, 30-15-5, ...
+  {schedule: linear, start: 0.3, end: 0.15}          a schedule with its settings
+  {schedule: steps, at: [0, 0.5], values: [0.3, 0.1]}
+and every schedule, presets too, takes
+  floor: 0.02              never less than this (the default of the ratio)
+  normalise: mean          scale it to the same mean as others, mean: 0.15 or another
+  bucket: 0.05             multiples of this only, for models with static shapes
+
+examples:
+  diffmask schedule chemistry.yaml
+  diffmask schedule chemistry.yaml masking.ratio=mrd-cosine -o schedule.png
+  diffmask schedule chemistry.yaml masking.strength='{schedule: linear, start: 0, end: 1}' --no-data
+  diffmask schedule --list -o presets.png"""
+
+
+def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "schedule",
+        help="see mask ratio and strength over the steps of a run",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=formatter,
+    )
+    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file, as for diffmask pretrain")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
+    parser.add_argument("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
+    parser.add_argument("--no-data", action="store_true", help="read no text; say the most that can be masked")
+    parser.add_argument("--list", action="store_true", help="show all schedules and presets, and stop")
+    parser.add_argument("--overwrite", action="store_true", help="replace the figure if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the schedules, and write the figure."""
+    from diffmask.config import ConfigError, read_config
+    from diffmask.core.errors import InputError
+    from diffmask.report.figures import check_figure
+
+    if args.output is not None:
+        check_figure(args.output, overwrite=args.overwrite)
+    if args.list and (args.config is not None or args.no_data):
+        raise InputError("--list shows what there is, and reads no config; give --list or CONFIG, one of the two")
+    if args.list:
+        _list(args.output)
+        return
+    if args.config is None:
+        raise ConfigError("no config was given; write `diffmask schedule CONFIG.yaml` (see `diffmask schedule --help`)")
+    config = read_config(args.config, args.overrides)
+
+    from rich.console import Console
+
+    from diffmask.build import RATIO_FLOOR, build_schedule
+    from diffmask.pretrain.budget import run_budget
+    from diffmask.report.courses import course, draw_courses, print_course
+
+    schedules = {
+        "mask ratio": build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
+        "strength": build_schedule(config.masking.strength, "masking.strength", 0.0),
+    }
+    budget = run_budget(config, read_data=not args.no_data)
+    courses = [course(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
+    notes = _notes(budget, courses[0].mean)
+    console = Console(highlight=False)
+    for each in courses:
+        print_course(each, console)
+        console.print()
+    for note in notes:
+        console.print(note)
+    if args.output is not None:
+        draw_courses(courses, args.config.stem, notes, args.output)
+        console.print(f"wrote {args.output}")
+
+
+def _notes(budget, mean_ratio: float) -> list[str]:
+    """Return the size of the run in words."""
+    rows, tokens = budget.rows_per_step, budget.tokens_per_row
+    per_step = f"{rows:,} rows a step, " + (
+        f"at most {tokens:,.0f} tokens each (data.max_length)" if budget.is_bound else f"{tokens:,.1f} tokens each"
+    )
+    masked = budget.num_masked(mean_ratio)
+    if masked is None:
+        return [
+            per_step,
+            f"masked: at most {rows * tokens * mean_ratio:,.0f} tokens a step on average; how many steps "
+            "training.epochs comes to is known only from the text",
+        ]
+    steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
+    return [steps, f"masked over the run: {'at most' if budget.is_bound else 'about'} {masked:,.0f} tokens"]
+
+
+def _list(output: Path | None) -> None:
+    from rich.console import Console
+
+    from diffmask.build import PRESETS, SCHEDULES
+    from diffmask.report.presets import Listed, draw_presets, print_presets, print_shapes
+
+    presets = [Listed(name, each.formula, each.source, each.schedule) for name, each in PRESETS.items()]
+    console = Console(highlight=False)
+    print_shapes({name: (shape.needs, shape.takes) for name, shape in SCHEDULES.items()}, console)
+    console.print()
+    print_presets(presets, console)
+    if output is not None:
+        draw_presets(presets, output)
+        console.print(f"\nwrote {output}")
