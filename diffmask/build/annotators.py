@@ -1,54 +1,132 @@
-"""What gives the units of a run their values: annotators while the text is tokenised, scorers after it."""
+"""Names of classes and of salient spans in a config become annotators."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from diffmask.build.resolve import features_of, units_of
-from diffmask.config import MaskingConfig
+from diffmask.build.choose import choose
 from diffmask.core.errors import InputError
-from diffmask.text.annotate import STARTS, Annotator, Selected
+from diffmask.text.annotate import Annotator
+from diffmask.text.gazetteer import read_gazetteer
+from diffmask.text.lexicon import DELIMITERS, read_lexicon
+from diffmask.text.reference import wordfreq_reference
+from diffmask.text.salient_rule import RuleSalient
+from diffmask.text.shape import ShapeClasses
+from diffmask.text.spacy_annotators import spacy_salient, spacy_tags
+from diffmask.text.span_file import FileClasses, FileSalient, index_span_file
+from diffmask.text.word_classes import FrequencyClasses, tf_icf_classes
 
 if TYPE_CHECKING:
-    from diffmask.text.anchors import AnchorSet
+    from diffmask.text.anchor_set import AnchorSet
 
 
-def build_annotators(config: MaskingConfig, anchors: "AnchorSet | None") -> tuple[Annotator, ...]:
-    """Return what annotates the text of a run: its units, where they are larger than words, and what policies read."""
-    units, features = units_of(config), features_of(config)
-    found: list[Annotator] = []
-    if units == "pmi":
-        found.append(_ngrams(config))
-    if units == "salient" or "salient" in features:
-        columns = tuple(
-            name for name, used in ((STARTS, units == "salient"), ("salient", "salient" in features)) if used
-        )
-        found.append(Selected(_salient(config), columns))
-    if "classes" in features:
-        found.append(_classes(config, anchors))
-    return tuple(found)
+class NamedAnnotator(Annotator, Protocol):
+    """An annotator whose first column holds rows of names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of classes, or labels of spans."""
+        ...
 
 
-def class_names(config: MaskingConfig, anchors: "AnchorSet | None") -> tuple[str, ...]:
-    """Return the names of the classes of words."""
-    return _classes(config, anchors).names
+def class_annotator(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    """Return what gives each unit its class, in the column `classes`.
+
+    Args:
+        spec: `frequency`, `frequency:LANGUAGE`, `shape`, `tf-icf`, `spacy:PIPELINE` or `file:PATH`.
+        anchors: Needed by `tf-icf`.
+
+    Raises:
+        InputError: If there are no such classes, or what they need is missing; files and pipelines are read for it.
+    """
+    return choose(CLASSES, spec.partition(":")[0], "classes")(spec, anchors)
 
 
-def _ngrams(config: MaskingConfig) -> Annotator:
-    from diffmask.text.ngram_groups import ngram_annotator
+def salient_annotator(spec: str) -> NamedAnnotator:
+    """Return what finds salient spans, in the columns `salient` (row of the label) and `starts`.
 
-    if config.ngrams is None:
+    Args:
+        spec: `rule`, `spacy:PIPELINE`, `gazetteer:PATH` or `file:PATH`.
+
+    Raises:
+        InputError: If there are no such spans, or what they need is missing; files and pipelines are read for it.
+    """
+    return choose(SPANS, spec.partition(":")[0], "spans")(spec)
+
+
+def _frequency(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    language = spec.partition(":")[2] or "en"
+    wordfreq_reference(language)  # says which languages there are
+    return FrequencyClasses(language)
+
+
+def _shape(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    _refuse_argument(spec)
+    return ShapeClasses()
+
+
+def _tf_icf(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    _refuse_argument(spec)
+    if anchors is None:
         raise InputError(
-            "the units `pmi` need n-grams; make them with `diffmask pmi DATA -o pmi/` and set masking.ngrams=pmi/"
+            "the classes `tf-icf` need anchors; make them with `diffmask anchors DATA --model MODEL -o anchors/` and "
+            "set masking.anchors=anchors/, or use the classes `frequency`, which need nothing"
         )
-    return ngram_annotator(config.ngrams)
+    return tf_icf_classes(anchors)
 
 
-def _salient(config: MaskingConfig) -> Annotator:
-    from diffmask.text.salient import salient_annotator
+def _class_file(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    path = _argument(spec, "a file: words and classes in a .tsv or .csv, or annotated texts in a .jsonl")
+    return read_lexicon(path) if Path(path).suffix.lower() in DELIMITERS else FileClasses(index_span_file(path))
 
-    return salient_annotator(config.spans or "rule")
+
+def _tags(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    return spacy_tags(_argument(spec, _PIPELINE))
 
 
-def _classes(config: MaskingConfig, anchors: "AnchorSet | None"):
-    from diffmask.text.classes import class_annotator
+def _rule(spec: str) -> NamedAnnotator:
+    _refuse_argument(spec)
+    return RuleSalient()
 
-    return class_annotator(config.classes or "frequency", anchors)
+
+def _entities(spec: str) -> NamedAnnotator:
+    return spacy_salient(_argument(spec, _PIPELINE))
+
+
+def _gazetteer(spec: str) -> NamedAnnotator:
+    return read_gazetteer(_argument(spec, "a file with a phrase in each line"))
+
+
+def _span_file(spec: str) -> NamedAnnotator:
+    return FileSalient(index_span_file(_argument(spec, "a file of annotated texts, a .jsonl")))
+
+
+CLASSES: dict[str, Callable[[str, "AnchorSet | None"], NamedAnnotator]] = {
+    "frequency": _frequency,
+    "shape": _shape,
+    "tf-icf": _tf_icf,
+    "spacy": _tags,
+    "file": _class_file,
+}
+
+SPANS: dict[str, Callable[[str], NamedAnnotator]] = {
+    "rule": _rule,
+    "spacy": _entities,
+    "gazetteer": _gazetteer,
+    "file": _span_file,
+}
+
+_PIPELINE = "the name or folder of a pipeline, such as en_core_web_sm"
+
+
+def _argument(spec: str, what: str) -> str:
+    name, _, argument = spec.partition(":")
+    if not argument:
+        raise InputError(f"{spec!r} does not name {what}; write it behind a colon, as in {name}:NAME")
+    return argument
+
+
+def _refuse_argument(spec: str) -> None:
+    name, colon, _ = spec.partition(":")
+    if colon:
+        raise InputError(f"{spec!r} names something behind the colon, but {name!r} takes nothing; write {name}")

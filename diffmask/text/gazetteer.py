@@ -1,0 +1,140 @@
+"""A gazetteer: phrases that are salient wherever they stand, such as the names of a domain's substances.
+
+A phrase is found by its words, whatever their case. Between two words stands what stands there in the phrase, but one
+or more spaces, a line's end and a hyphen are the same: "acetyl CoA" is found in "Acetyl-CoA", not in "acetyl, CoA".
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from diffmask.core.errors import InputError
+from diffmask.text.annotate import STARTS
+from diffmask.text.group import at_or_after
+from diffmask.text.lexicon import decoded_lines, read_text_file
+from diffmask.text.segment import Segments
+from diffmask.text.span_labels import SALIENT, longest_first, salient_units
+from diffmask.text.words import LETTER, UNSPACED, char_classes, split_words, unit_starts
+
+DEFAULT_LABEL = "phrase"
+"""Of phrases without a tab and a label."""
+_HYPHENS = "-\u00ad\u2010\u2011\u2012\u2013\u2212"
+
+
+class _Phrases(NamedTuple):
+    labels: dict[tuple[str, ...], str]
+    """Label of each phrase: its words and what is between them."""
+    lengths: dict[str, list[int]]
+    """How many words the phrases have that begin with a word."""
+
+
+@dataclass(frozen=True)
+class GazetteerSalient:
+    """Phrases of a file are salient.
+
+    Attributes:
+        path: The file.
+        key: Hash of its content.
+        names: Its labels, sorted.
+    """
+
+    path: str
+    key: str
+    names: tuple[str, ...]
+    columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
+
+    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
+        """Return the label of each unit's phrase, and where phrases begin."""
+        phrases = _phrases(self.path, self.key)
+        row_of = {name: row for row, name in enumerate(self.names)}
+        text = segments.text
+        words = split_words(text)
+        starts, stops = _word_spans(segments.classes)
+        rows = np.searchsorted(segments.text_starts, starts, side="right").tolist()
+        starts, stops = starts.tolist(), stops.tolist()
+        assert len(words) == len(starts)
+        found = []
+        for first in [place for place, word in enumerate(words) if word in phrases.lengths]:
+            for length in phrases.lengths[words[first]]:
+                last = first + length - 1
+                if last >= len(words) or rows[last] != rows[first]:
+                    continue
+                gaps = [text[stops[place] : starts[place + 1]] for place in range(first, last)]
+                label = phrases.labels.get(_signature(words[first : last + 1], gaps))
+                if label is not None:
+                    found.append((starts[first], stops[last], row_of[label]))
+        return salient_units(segments, longest_first(found))
+
+
+def read_gazetteer(path: str | Path) -> GazetteerSalient:
+    """Read a gazetteer and check every line of it: a phrase, or a phrase, a tab and its label.
+
+    Raises:
+        InputError: If it is not such a file, a line holds no word, or a phrase has two labels.
+    """
+    path = Path(path).absolute()
+    if not path.is_file():
+        raise InputError(f"the gazetteer {path} does not exist; check the path")
+    data = read_text_file(path)
+    labels = _parse(path, data)
+    if not labels:
+        raise InputError(f"the gazetteer {path} has no phrase in it; write one in each line")
+    return GazetteerSalient(
+        str(path), f"gazetteer {hashlib.sha256(data).hexdigest()}", tuple(sorted(set(labels.values())))
+    )
+
+
+def _parse(path: Path, data: bytes) -> dict[tuple[str, ...], str]:
+    labels: dict[tuple[str, ...], str] = {}
+    first_lines: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(decoded_lines(path, data), 1):
+        if not line.strip():
+            continue
+        phrase, *rest = [cell.strip() for cell in line.strip().split("\t")]
+        words = split_words(phrase)
+        if not words or len(rest) > 1:
+            reason = "more than one tab" if rest else "no word"
+            raise InputError(f"{path}: line {number} has {reason}; write a phrase, or a phrase, a tab and its label")
+        label = rest[0] if rest else DEFAULT_LABEL
+        starts, stops = (ends.tolist() for ends in _word_spans(char_classes(phrase)))
+        gaps = [phrase[stop:start] for stop, start in zip(stops, starts[1:], strict=False)]
+        signature = _signature(words, gaps)
+        if labels.setdefault(signature, label) != label:
+            raise InputError(
+                f"{path}: lines {first_lines[signature]} and {number} give {phrase!r} two labels, "
+                f"{labels[signature]!r} and {label!r}; keep one"
+            )
+        first_lines.setdefault(signature, number)
+    return labels
+
+
+@functools.lru_cache(maxsize=4)
+def _phrases(path: str, key: str) -> _Phrases:
+    """Return the phrases of a file; read once in each process."""
+    labels = _parse(Path(path), read_text_file(Path(path)))
+    lengths: dict[str, set[int]] = {}
+    for signature in labels:
+        lengths.setdefault(signature[0], set()).add(len(signature) // 2 + 1)
+    return _Phrases(labels, {word: sorted(numbers) for word, numbers in lengths.items()})
+
+
+def _signature(words: list[str], gaps: list[str]) -> tuple[str, ...]:
+    """Return words and what is between them, in turn."""
+    inner = [part for word, gap in zip(words, map(_plain_gap, gaps), strict=False) for part in (word, gap)]
+    return (*inner, words[-1])
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _plain_gap(gap: str) -> str:
+    return "".join(char for char in gap if not char.isspace() and char not in _HYPHENS) or (" " if gap else "")
+
+
+def _word_spans(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first and last character (exclusive) of each word of `split_words`."""
+    opens = unit_starts(classes)
+    starts = np.flatnonzero(opens & ((classes == LETTER) | (classes == UNSPACED)))
+    return starts, at_or_after(opens | (classes < UNSPACED), starts + 1)

@@ -1,0 +1,192 @@
+"""spaCy pipelines that the user has installed: which of their components are needed, and which texts they are given.
+
+spaCy is optional, and is imported when a pipeline is asked for. Loading a package runs its code, as importing it does;
+loading a folder runs none.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from diffmask.core.errors import InputError
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+TAGS, ENTITIES = "parts of speech", "entities"
+"""What is wanted of a pipeline."""
+MAX_CHARS = 100_000
+"""Longer texts are given to a pipeline in pieces: its memory grows with the text, and it refuses above a million."""
+INSTEAD = {
+    TAGS: "use classes=frequency, shape, tf-icf or file:PATH, which need no pipeline",
+    ENTITIES: "use spans=rule, gazetteer:PATH or file:PATH, which need no pipeline",
+}
+
+OTHER = "other"
+"""Label of entities that a component of the user's own finds."""
+
+_TAGGERS = ("tagger", "morphologizer", "attribute_ruler")
+_FINDERS = ("ner", "beam_ner", "entity_ruler", "span_ruler")
+_RULERS = ("entity_ruler", "span_ruler")
+_EMBEDDERS = ("tok2vec", "transformer", "curated_transformer")
+_NEVER_NEEDED = ("parser", "beam_parser", "senter", "sentencizer", "lemmatizer", "trainable_lemmatizer", "textcat")
+_NEVER_NEEDED += ("textcat_multilabel", "entity_linker", "spancat", "spancat_singlelabel", "span_finder")
+_KNOWN = {*_TAGGERS, *_FINDERS, *_EMBEDDERS, *_NEVER_NEEDED}
+
+
+class Pipeline(NamedTuple):
+    """A pipeline that is loaded, with the components that are not needed switched off."""
+
+    nlp: "Language"
+    key: str
+    """Versions, and hash of its files."""
+    labels: tuple[str, ...]
+    """Of its entities, sorted."""
+
+
+@functools.lru_cache(maxsize=2)
+def load_pipeline(name: str, wanted: str) -> Pipeline:
+    """Load a pipeline for `TAGS` or `ENTITIES`; once in each process.
+
+    The parser is among what is never needed: spaCy's English tags are a little better with it, at half the speed.
+
+    Args:
+        name: Name of an installed package, or a folder.
+        wanted: What it is to find.
+
+    Raises:
+        InputError: If spaCy or the pipeline is not installed, or does not find what is wanted.
+    """
+    if importlib.util.find_spec("spacy") is None:
+        raise InputError(
+            f"spacy:{name} needs spaCy, which is not installed; install it: pip install 'diffmask[spacy]', or "
+            f"{INSTEAD[wanted]}"
+        )
+    import spacy
+
+    source = _existing(name, wanted)
+    try:
+        nlp = spacy.load(source)
+    except (ValueError, ImportError, OSError) as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        remedy = f"install it again, or {INSTEAD[wanted]}"
+        raise InputError(f"the spaCy pipeline {name!r} cannot be loaded ({reason}); {remedy}") from error
+    labels = entity_labels(nlp)
+    if not (labels if wanted == ENTITIES else _gives_tags(nlp)):
+        kind = "ner or an entity_ruler" if wanted == ENTITIES else "a morphologizer or an attribute_ruler"
+        raise InputError(
+            f"the spaCy pipeline {name!r} finds no {wanted} (its components: {', '.join(nlp.pipe_names) or 'none'}); "
+            f"use one with {kind}, such as en_core_web_sm, or {INSTEAD[wanted]}"
+        )
+    nlp.select_pipes(disable=needless_components(nlp, wanted))
+    assert nlp.path is not None
+    meta, version = nlp.meta, importlib.metadata.version("spacy")
+    return Pipeline(nlp, f"spacy {version} {meta['name']} {meta['version']} {_hash_folder(Path(nlp.path))}", labels)
+
+
+def needless_components(nlp: "Language", wanted: str) -> list[str]:
+    """Return the components that cannot change what is wanted.
+
+    Where a component is not one of spaCy's own, all are run: it may need any of them. Rules for entities may ask for
+    parts of speech or lemmas, so with such all are run, too.
+    """
+    from spacy.pipeline import Tok2Vec
+
+    factories = _factories(nlp)
+    if not _KNOWN.issuperset(factories.values()):
+        return []
+    if wanted == ENTITIES and not set(_RULERS).isdisjoint(factories.values()):
+        return []
+    unwanted = {*_NEVER_NEEDED, *(_FINDERS if wanted == TAGS else _TAGGERS)}
+    needless = {name for name, factory in factories.items() if factory in unwanted}
+    shared = {name: nlp.get_pipe(name) for name, factory in factories.items() if factory == "tok2vec"}
+    for name, component in shared.items():
+        if isinstance(component, Tok2Vec) and needless.issuperset(component.listening_components):
+            needless.add(name)
+    return [name for name in factories if name in needless]
+
+
+def entity_labels(nlp: "Language") -> tuple[str, ...]:
+    """Return the labels of the entities that a pipeline can find; `OTHER` stands for those of unknown components."""
+    labels: set[str] = set()
+    is_open = False
+    for name, factory in _factories(nlp).items():
+        if factory in _FINDERS or "doc.ents" in nlp.get_pipe_meta(name).assigns:
+            labels.update(nlp.pipe_labels.get(name, []))
+        is_open |= factory not in _KNOWN
+    return (*sorted(labels - {OTHER}), *([OTHER] if is_open or OTHER in labels else []))
+
+
+def pipe_texts(nlp: "Language", texts: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, "Doc"]]:
+    """Run texts through a pipeline in batches; return the first character of each document, and the document.
+
+    Args:
+        nlp: The pipeline.
+        texts: Texts of any length; longer ones become several documents.
+        starts: First character of each text.
+    """
+    pieces = [
+        (text[begin:end], start + begin)
+        for text, start in zip(texts, starts, strict=True)
+        for begin, end in _pieces(text)
+    ]
+    for doc, start in nlp.pipe(pieces, as_tuples=True):
+        yield start, doc
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Cut a long text at the last line's end, sentence's end or space before `MAX_CHARS`."""
+    begin = 0
+    while len(text) - begin > MAX_CHARS:
+        window = text[begin : begin + MAX_CHARS]
+        cut = max(window.rfind("\n"), window.rfind(". ")) + 1
+        cut = cut if cut > MAX_CHARS // 2 else window.rfind(" ") + 1
+        end = begin + (cut or MAX_CHARS)
+        yield begin, end
+        begin = end
+    if begin < len(text):
+        yield begin, len(text)
+
+
+def _existing(name: str, wanted: str) -> str | Path:
+    import spacy
+
+    path = Path(name)
+    if spacy.util.is_package(name):
+        return name
+    if (path / "config.cfg").is_file():
+        return path
+    if path.exists():
+        raise InputError(
+            f"{name} is not a spaCy pipeline, it has no config.cfg; give the folder that nlp.to_disk wrote, the name "
+            f"of an installed pipeline, or {INSTEAD[wanted]}"
+        )
+    remedy = f"install it: python -m spacy download {name}" if re.fullmatch(r"\w+", name) else "check the path"
+    raise InputError(f"the spaCy pipeline {name!r} is not installed; {remedy}, or {INSTEAD[wanted]}")
+
+
+def _factories(nlp: "Language") -> dict[str, str]:
+    return {name: nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
+
+
+def _gives_tags(nlp: "Language") -> bool:
+    factories = _factories(nlp)
+    return any(
+        factory in ("morphologizer", "attribute_ruler") or "token.pos" in nlp.get_pipe_meta(name).assigns
+        for name, factory in factories.items()
+    )
+
+
+def _hash_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        digest.update(str(file.relative_to(folder)).encode())
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
