@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.build.annotators import class_names
 from diffmask.build.policies import COMPOSED, Ingredients
 from diffmask.build.resolve import DIRECTIONS, GRANULARITIES, features_of, recipes_of, units_of
 from diffmask.build.schedules import RATIO_FLOOR, build_schedule
+from diffmask.build.values import class_names
 from diffmask.build.weightings import build_weighting
 from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig
 from diffmask.core.errors import InputError
@@ -32,10 +32,9 @@ def build_masker(config: MaskingConfig, anchors: "AnchorSet | None") -> Masker:
         InputError: If a setting cannot be used.
     """
     recipe, *_ = recipes_of(config)
-    names = class_names(config, anchors) if "classes" in features_of(config) else ()
     weighting = build_weighting(config, recipe.weighting)
     return Masker(
-        policy=recipe.make(Ingredients(config, anchors, names)),
+        policy=recipe.make(Ingredients(config, anchors, class_names(config, anchors))),
         ratio=build_schedule(config.ratio, "masking.ratio", RATIO_FLOOR),
         strength=build_schedule(config.strength, "masking.strength", 0.0),
         # what is made of others gives logarithms of weights

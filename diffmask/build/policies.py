@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from diffmask.text.anchors import AnchorSet
 
 
+UNIT_SETTINGS = {"pmi": ("ngrams",), "salient": ("spans",)}
+"""Settings that units read."""
+
+
 @dataclass(frozen=True)
 class Ingredients:
     """What policies are made of.
@@ -68,6 +72,11 @@ class Recipe:
     settings: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     has_fixed_units: bool = False
+
+    @property
+    def all_settings(self) -> tuple[str, ...]:
+        """The settings that it reads, with those of its units."""
+        return tuple(dict.fromkeys([*self.settings, *UNIT_SETTINGS.get(self.units, ())]))
 
     @property
     def is_random(self) -> bool:

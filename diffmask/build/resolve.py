@@ -1,34 +1,45 @@
 """What the names in a masking's settings come to, and whether they fit together."""
 
 from diffmask.build.choose import choose
-from diffmask.build.policies import COMPOSED, POLICIES, Recipe, base_of, components_of
+from diffmask.build.policies import COMPOSED, POLICIES, UNIT_SETTINGS, Recipe, base_of, components_of
 from diffmask.config import MaskingConfig
 from diffmask.core.errors import InputError
 
 GRANULARITIES = {"word": "word", "token": "token", "span": "span", "pmi": "group", "salient": "group"}
 """What `masking.units` may be, and what the adapter calls it."""
 
-UNIT_SETTINGS = {"pmi": ("ngrams",), "salient": ("spans",)}
-"""Settings that units read."""
-
 DIRECTIONS = {"hide": True, "show": False}
+
+
+READERS = {
+    "classes": "loss-weighted",
+    "base": "loss-weighted",
+    "spans": "salient-span",
+    "ngrams": "pmi",
+    "teacher": "attention",
+    "attention": "attention",
+    "scorer": "selective",
+    "mixture": "mixture",
+    "mixture_share": "mixture",
+}
+"""Settings that only some policies read, each with one that does. (Anchors tell all which words are the domain's.)"""
 
 
 def recipes_of(config: MaskingConfig) -> list[Recipe]:
     """Return the policy that a config names, and those that it is made of.
 
     Raises:
-        InputError: If a name is unknown, or a setting is given that none of them reads.
+        InputError: If a name is unknown, or a setting is given that cannot take effect.
     """
-    names = [config.policy]
-    choose(POLICIES, config.policy, "policy")
-    if config.policy == "loss-weighted":
-        names.append(base_of(config))
-    if config.policy == "mixture":
-        names += components_of(config)
-    recipes = [POLICIES[name] for name in names]
+    recipes = _named(config)
     _check_settings(config, recipes)
     return recipes
+
+
+def _named(config: MaskingConfig) -> list[Recipe]:
+    recipe = choose(POLICIES, config.policy, "policy")
+    inner = {"loss-weighted": lambda: [base_of(config)], "mixture": lambda: [*components_of(config)]}
+    return [recipe, *(POLICIES[name] for name in inner.get(config.policy, list)())]
 
 
 def units_of(config: MaskingConfig) -> str:
@@ -57,17 +68,20 @@ def features_of(config: MaskingConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(feature for recipe in recipes_of(config) for feature in recipe.features))
 
 
+def unread_settings(config: MaskingConfig) -> list[str]:
+    """Return the settings that are given, and that neither the policy nor its units read."""
+    read = {name for recipe in _named(config) for name in recipe.settings}
+    read |= set(UNIT_SETTINGS.get(units_of(config), ()))
+    return [name for name in READERS if name not in read and getattr(config, name)]
+
+
 def _check_settings(config: MaskingConfig, recipes: list[Recipe]) -> None:
     """Refuse a setting that cannot take effect."""
-    read = {name for recipe in recipes for name in recipe.settings} | set(UNIT_SETTINGS.get(units_of(config), ()))
-    optional = {name: recipe for recipe in POLICIES.values() for name in recipe.settings} | {"ngrams": POLICIES["pmi"]}
-    for name in optional.keys() - read - {"anchors"}:
-        if getattr(config, name):
-            users = [policy for policy, recipe in POLICIES.items() if recipe is optional[name]]
-            raise InputError(
-                f"masking.{name} is given, and the policy {config.policy} does not read it; leave it out, or use "
-                f"masking.policy={users[0]}"
-            )
+    for name in unread_settings(config):
+        raise InputError(
+            f"masking.{name} is given, and the policy {config.policy} does not read it; leave it out, or use "
+            f"masking.policy={READERS[name]}"
+        )
     if config.direction not in DIRECTIONS:
         raise InputError(f"unknown direction {config.direction!r}; choose from: {', '.join(DIRECTIONS)}")
     if not 0.0 <= config.hint_share < 1.0:

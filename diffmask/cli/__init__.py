@@ -12,7 +12,7 @@ import diffmask
 from diffmask.config import ConfigError
 from diffmask.core.errors import InputError
 
-COMMANDS = ("anchors", "count", "pmi", "preview", "schedule", "pretrain", "quickstart", "bench")
+COMMANDS = ("anchors", "count", "policies", "pmi", "preview", "schedule", "pretrain", "curves", "quickstart", "bench")
 
 DESCRIPTION = """\
 Continue the pretraining of a masked language model on your own domain, and choose what to mask by how much it makes

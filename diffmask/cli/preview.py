@@ -6,19 +6,24 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Show what training would mask in your text: a heat map of the probability of each word, with one drawn mask, in the
-terminal and as one HTML page that needs no network. Random masking (`uniform`) is always shown beside the policies that
-you ask for, at the same ratio.
+terminal and as one HTML page that needs no network. Random masking is always shown beside the policies that you ask
+for (`diffmask policies` lists them), at the same ratio.
 
 The page also has the numbers that matter: the mask ratio that is reached, and which share of the masked tokens are
 words of the domain, function words, and words of each band of the general frequency.
 
-DATA are files, folders or globs as for `diffmask anchors`; a sample of it is read, the same each time."""
+DATA are files, folders or globs as for `diffmask anchors`; a sample of it is read, the same each time. With a
+checkpoint of a run, its policy is shown as it was then: its ratio and strength, and what it had learned."""
 
 EPILOG = """\
 examples:
   diffmask preview papers/ --anchors anchors/
   diffmask preview papers/ --anchors anchors/ -o preview.html
-  diffmask preview papers/ --anchors anchors/ --ratio 0.3 --strength 0.5 --weighting rank -o preview.html"""
+  diffmask preview papers/ --anchors anchors/ --ratio 0.3 --strength 0.5 --weighting rank -o preview.html
+  diffmask preview papers/ --anchors anchors/ --policy difference --policy salient-span --policy random-span
+  diffmask preview papers/ --model minilm --policy pmi --policy attention --set ngrams=pmi/ --set teacher=minilm
+  diffmask preview papers/ --config chemistry.yaml --progress 0.5
+  diffmask preview papers/ --checkpoint runs/chemistry/checkpoint-500"""
 
 
 def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
@@ -27,22 +32,26 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         "preview", formatter_class=formatter, description=DESCRIPTION, epilog=EPILOG, help="see what would be masked"
     )
     parser.add_argument("data", nargs="+", metavar="DATA", help="files, folders or globs of text")
-    parser.add_argument("--anchors", required=True, metavar="FOLDER", help="folder made by `diffmask anchors`")
+    parser.add_argument("--anchors", metavar="FOLDER", help="folder made by `diffmask anchors`")
     parser.add_argument(
         "--policy", action="append", metavar="NAME", help="policy to show; may be repeated (default: difference)"
     )
-    parser.add_argument("--ratio", type=float, default=0.15, help="share of the tokens to mask (default: 0.15)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="take model and masking from a run's config")
+    parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="show a run's policy as it was then")
     parser.add_argument(
-        "--strength", type=float, default=1.0, help="0 = at random, 1 = the policy's full preference (default: 1)"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of `masking`; may be repeated"
     )
+    parser.add_argument("--ratio", type=float, help="share of the tokens to mask (default: 0.15)")
+    parser.add_argument("--strength", type=float, help="0 = at random, 1 = the policy's full preference (default: 1)")
+    parser.add_argument("--weighting", metavar="NAME", help="softmax, rank or linear (default: the policy's own)")
+    parser.add_argument("--units", metavar="NAME", help="word, token, span, pmi, salient (default: the policy's own)")
     parser.add_argument(
-        "--weighting", default="softmax", metavar="NAME", help="softmax, rank or linear (default: softmax)"
+        "--progress", type=float, metavar="SHARE", help="hold the schedules at this share of training, such as 0.5"
     )
-    parser.add_argument("--units", default="word", metavar="NAME", help="word (whole words) or token (default: word)")
     parser.add_argument("--num-sentences", type=int, default=8, metavar="N", help="excerpts to show (default: 8)")
     parser.add_argument("--model", help="model whose tokenizer is used (default: the one the anchors were made for)")
     parser.add_argument("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the masks (default: 0)")
+    parser.add_argument("--seed", type=int, help="seed of the masks (default: 0)")
     parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="HTML page to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
     parser.set_defaults(run=run)
@@ -63,40 +72,95 @@ def run(args: argparse.Namespace) -> None:
     if args.output is not None:
         check_output(args.output, overwrite=args.overwrite)
     documents = read_documents(args.data, args.column)
-    anchors = load_anchors(args.anchors)
-    model = args.model or anchors.metadata["model"]["name"]
+    masking, model, progress, learned = _settings(args)
+    anchors = None if masking.anchors is None else load_anchors(masking.anchors)
+    model = model or (anchors.metadata["model"]["name"] if anchors is not None else None)
+    if model is None:
+        raise InputError("neither --model nor --anchors nor --config says which tokenizer to use; add --model MODEL")
 
-    from diffmask.build import build_masker
-    from diffmask.config import MaskingConfig, ScheduleConfig
+    import transformers
+
+    from diffmask.build import build_look
     from diffmask.report.heatmap import preview_page
     from diffmask.report.preview import PreviewSettings, make_preview
     from diffmask.report.terminal import print_preview
-    from diffmask.text.adapter import text_adapter
     from diffmask.text.load import load_tokenizer
 
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     tokenizer = load_tokenizer(model)
-    anchors.check_model(model, tokenizer)
-    masking = MaskingConfig(
-        ratio=ScheduleConfig(start=args.ratio),
-        strength=ScheduleConfig(start=args.strength),
-        weighting=args.weighting,
-        seed=args.seed,
-    )
-    names = dict.fromkeys(["uniform", *(args.policy or ["difference"])])
-    maskers = {name: build_masker(replace(masking, policy=name), anchors) for name in names}
+    if anchors is not None:
+        anchors.check_model(model, tokenizer)
+    configs = _configs(args, masking)
+    looks = {name: build_look(each, tokenizer, anchors, progress=progress) for name, each in configs.items()}
+    if learned:
+        looks[masking.policy].masker.policy.load_state_dict(learned)
     settings = PreviewSettings(num_sentences=args.num_sentences, domain_threshold=masking.domain_threshold)
-    preview = make_preview(documents, maskers, anchors, tokenizer, text_adapter(tokenizer, args.units), settings)
+    preview = make_preview(documents, looks, anchors, tokenizer, settings)
     print_preview(preview, Console())
     if args.output is not None:
-        facts = [
-            ("text", ", ".join(args.data)),
-            ("anchors", args.anchors),
-            ("model", model),
-            ("mask ratio", f"{args.ratio:g}"),
-            ("strength", f"{args.strength:g}"),
-            ("weighting", args.weighting),
-            ("units", args.units),
-            ("seed", str(args.seed)),
-        ]
-        write_page(preview_page(preview, anchors, settings.domain_threshold, facts), args.output)
+        page = preview_page(preview, anchors, settings.domain_threshold, _facts(args, masking, model, progress))
+        write_page(page, args.output)
         print(f"\nwrote {args.output}")
+
+
+def _settings(args: argparse.Namespace):
+    """Return the masking, the model, the progress and what the policy has learned, as far as they are given."""
+    from diffmask.build import read_checkpoint
+    from diffmask.config import MaskingConfig, ScheduleConfig, read_config, with_overrides
+    from diffmask.core.errors import InputError
+
+    if args.checkpoint is not None and (args.config is not None or args.policy):
+        raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")
+    masking, model, progress, learned = MaskingConfig(), args.model, args.progress, {}
+    if args.checkpoint is not None:
+        config, at, learned = read_checkpoint(args.checkpoint)
+        masking, model, progress = config.masking, model or config.model, at if progress is None else progress
+    elif args.config is not None:
+        config = read_config(args.config)
+        masking, model = config.masking, model or config.model
+    given = {
+        "anchors": args.anchors,
+        "ratio": None if args.ratio is None else ScheduleConfig(start=args.ratio),
+        "strength": None if args.strength is None else ScheduleConfig(start=args.strength),
+        "weighting": args.weighting,
+        "units": args.units,
+        "seed": args.seed,
+    }
+    masking = replace(masking, **{name: value for name, value in given.items() if value is not None})
+    return with_overrides(masking, args.set, "masking."), model, progress, learned
+
+
+def _configs(args: argparse.Namespace, masking) -> dict:
+    """Return the config of each policy that is shown, random masking first."""
+    from diffmask.build import POLICIES, choose, for_policy, unread_settings
+    from diffmask.core.errors import InputError
+
+    names = args.policy or [masking.policy]
+    configs = {}
+    for name in dict.fromkeys(["random-token" if masking.units == "token" else "whole-word", *names]):
+        recipe = choose(POLICIES, name, "policy")
+        # units that are asked for are those of policies that leave the choice
+        own = replace(masking, units=None) if recipe.has_fixed_units else masking
+        configs[name] = for_policy(own, name)
+    unread = [set(unread_settings(replace(masking, policy=name, units=None))) for name in names]
+    for setting in sorted(set.intersection(*unread)):
+        raise InputError(f"masking.{setting} is given, and none of {', '.join(names)} reads it; leave it out")
+    return configs
+
+
+def _facts(args: argparse.Namespace, masking, model: str, progress: float | None) -> list[tuple[str, str]]:
+    facts = {
+        "text": ", ".join(args.data),
+        "anchors": masking.anchors,
+        "model": model,
+        "mask ratio": f"{masking.ratio.start:g}" if masking.ratio.schedule == "constant" else masking.ratio.schedule,
+        "strength": f"{masking.strength.start:g}"
+        if masking.strength.schedule == "constant"
+        else masking.strength.schedule,
+        "progress": None if progress is None else f"{progress:.0%}",
+        "weighting": masking.weighting,
+        "units": masking.units,
+        "seed": str(masking.seed),
+    }
+    return [(name, value) for name, value in facts.items() if value is not None]

@@ -1,6 +1,6 @@
 """Settings of a run, as small frozen dataclasses; imports nothing of ours."""
 
-from diffmask.config.read import ConfigError, from_mapping, read_config
+from diffmask.config.read import ConfigError, from_mapping, read_config, with_overrides
 from diffmask.config.schedule import ScheduleConfig
 from diffmask.config.settings import (
     DataConfig,
@@ -24,4 +24,5 @@ __all__ = [
     "from_mapping",
     "read_config",
     "to_mapping",
+    "with_overrides",
 ]

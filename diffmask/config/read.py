@@ -4,7 +4,7 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,19 @@ def from_mapping(kind: type, given: Mapping[str, Any], where: str = "") -> Any:
         )
     hints = typing.get_type_hints(kind)
     return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in given.items()})
+
+
+def with_overrides(config: Any, overrides: Sequence[str], where: str = "") -> Any:
+    """Return a config in which `key=value` overrides replace settings; those of groups are given whole.
+
+    Raises:
+        ConfigError: As `read_config`.
+    """
+    given: dict[str, Any] = {}
+    for override in overrides:
+        _override(given, override)
+    made = from_mapping(type(config), given, where)
+    return replace(config, **{key: getattr(made, key) for key in given})
 
 
 def _override(given: dict, override: str) -> None:

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import Tensor
 
 from diffmask.core.noise import SELECT, keys, row_uniforms, uniforms
 from diffmask.core.types import Budgets, UnitMask, Weights
@@ -10,6 +11,9 @@ from diffmask.core.units import Units
 
 LEAST_WEIGHT = 1e-37
 """What weight zero counts as: so little that it comes last, and still a normal number in float32."""
+
+LEAST_DRAWN = 16
+"""Units that are put in order at least: where the first is longer than the budget, one of them fits."""
 
 
 def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int, uniform: bool = False) -> UnitMask:
@@ -19,7 +23,8 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
     `log(u) / weight` (Efraimidis and Spirakis 2006; the same as Gumbel top-k). The unit on the border of the budget is
     taken with the probability of the part that still fits, so the expected number of masked positions is exactly
     `ratio` times the eligible ones. Units of weight zero come last. At least one unit is masked in every row that has
-    an eligible one.
+    an eligible one; where the first is longer than the whole budget, it or the next one that fits is masked, with the
+    probability that keeps the expected number.
 
     Args:
         weights: Relative preference of each unit; need not sum to one.
@@ -40,7 +45,7 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
         return torch.zeros_like(units.eligible)
     budgets = _uniform_budgets(units, ratio) if uniform else ratio * units.lengths.sum(1)  # (B,)
     # every unit holds a position, so no more units than positions can be needed; the bound is known without a sync
-    most = min(num_units, max(1, math.ceil(ratio * units.num_positions)))
+    most = min(num_units, max(LEAST_DRAWN, math.ceil(ratio * units.num_positions)))
 
     sample_keys = keys(seed, step, units.sample_ids[:, None], stream=SELECT)
     noise = uniforms(sample_keys, torch.arange(num_units, device=weights.device)[None])
@@ -52,7 +57,29 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
     room = budgets[:, None] - (lengths.cumsum(1) - lengths)
     taken = (room > row_uniforms(sample_keys) * lengths) & (lengths > 0)
     taken[:, 0] |= lengths[:, 0] > 0
+    if units.unit_ids is not None:
+        taken = _or_one_that_fits(taken, lengths, budgets[:, None], row_uniforms(sample_keys))
     return torch.zeros_like(units.eligible).scatter_(1, order, taken)
+
+
+def _or_one_that_fits(taken: UnitMask, lengths: Tensor, budgets: Tensor, chance: Tensor) -> UnitMask:
+    """Replace a first unit that is longer than the budget, now and then, by the next one that fits.
+
+    With a first unit of length l, the next fitting one of length k < b <= l and the budget b, the first is kept with
+    probability (b - k) / (l - k), so that b positions are expected. Where no unit fits, the first stays.
+
+    Args:
+        taken: Which of the drawn units are masked, the first drawn first, bool (B, N).
+        lengths: Their positions, float (B, N); 0 = not eligible.
+        budgets: Positions to mask, float (B, 1).
+        chance: A uniform for each row, (B, 1).
+    """
+    fitting = (lengths > 0) & (lengths <= budgets)
+    other = fitting.int().argmax(1, keepdim=True)
+    first, second = lengths[:, :1], lengths.gather(1, other)
+    swapped = fitting.any(1, keepdim=True) & (first > budgets) & (chance * (first - second) >= budgets - second)
+    taken[:, :1] &= ~swapped
+    return taken.scatter_(1, other, taken.gather(1, other) | swapped)
 
 
 def mask_count(num_positions: int, ratio: float) -> int:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.build import build_annotators
+from diffmask.build import build_annotators, build_scorers
 from diffmask.config import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.text.anchors import AnchorSet
 from diffmask.text.dataset import TokeniseSettings, tokenise
+from diffmask.text.scored import add_scores
 from diffmask.text.stream import stream
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SHUFFLE_BUFFER = 10_000
 
 
 def read_rows(
-    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None, *, progress: bool = False
 ) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"]:
     """Return the rows of training and of evaluation."""
     data = config.data
@@ -38,8 +39,14 @@ def read_rows(
     annotated = replace(settings, annotators=build_annotators(config.masking, anchors))
     types = None if anchors is None else anchors.types
     cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
+    scorers = build_scorers(config.masking, tokenizer)
     held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
     if data.streaming:
+        if scorers:
+            raise InputError(
+                f"masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
+                "data.streaming=true leaves no time for; leave streaming out"
+            )
         if config.training.steps is None:
             raise InputError(
                 "data.streaming=true has no known end; give training.steps in the place of training.epochs"
@@ -48,6 +55,8 @@ def read_rows(
         rows = stream(data.train, tokenizer, annotated, types)
         return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
     rows = tokenise(data.train, tokenizer, annotated, types, cache)
+    for scorer in scorers:
+        rows = add_scores(rows, scorer, cache, progress=progress)
     if held_out is not None:
         return rows, held_out
     if data.overlap > 0 and data.eval_share > 0:

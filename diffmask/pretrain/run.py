@@ -85,7 +85,7 @@ def pretrain(
             "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
         )
     with arguments.main_process_first(local=False):
-        training, evaluation = read_rows(config, loaded.tokenizer, anchors)
+        training, evaluation = read_rows(config, loaded.tokenizer, anchors, progress=progress)
         inputs = _record(config, anchors) | {"world_size": arguments.world_size}
         if resume and folder.exists():
             check_inputs(folder, inputs)

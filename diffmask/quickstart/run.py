@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 import diffmask
-from diffmask.build import build_masker
+from diffmask.build import build_look
 from diffmask.config import to_mapping
 from diffmask.core.errors import InputError
 from diffmask.pretrain import HEAD_FILE, pretrain
@@ -22,7 +22,6 @@ from diffmask.report.page import write_page
 from diffmask.report.preview import PreviewSettings, make_preview
 from diffmask.report.results import read_results, result_table
 from diffmask.report.terminal import print_preview
-from diffmask.text.adapter import text_adapter
 from diffmask.text.anchors import build_anchors
 from diffmask.text.corpus import read_documents
 from diffmask.text.docstrings import Documented, is_held_out, read_docstrings, write_documents
@@ -58,9 +57,9 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
         console.print(", ".join(anchors.anchors), style="bold")
     with _step(console, "3/5", "Preview: what each policy would hide", commands["preview"]):
         settings = PreviewSettings(num_sentences=6)
-        maskers = {label: build_masker(plan.config(name).masking, anchors) for name, label in RUNS.items()}
+        looks = {label: build_look(plan.config(name).masking, tokenizer, anchors) for name, label in RUNS.items()}
         text = read_documents(plan.config("whole-word").data.train)
-        preview = make_preview(text, maskers, anchors, tokenizer, text_adapter(tokenizer), settings)
+        preview = make_preview(text, looks, anchors, tokenizer, settings)
         print_preview(preview, console, 3)
     logs = _pretrain_all(plan, console, progress=progress)
     if len(logs) < len(RUNS):

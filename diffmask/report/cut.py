@@ -1,19 +1,21 @@
 """Texts as a masker meets them: cut into units, with the text of each unit and where it stands."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import Types
-from diffmask.core.units import Units
-from diffmask.text.adapter import TextAdapter
+from diffmask.report.look import Look
 from diffmask.text.blocks import Block
 from diffmask.text.dataset import TokeniseSettings, row_maker
-from diffmask.text.segment import segmenter_for
+from diffmask.text.scored import unit_scores
+from diffmask.text.segment import Segments, segmenter_for
+from diffmask.text.windows import special_tokens_of
 
 
 class Span(NamedTuple):
@@ -29,73 +31,79 @@ class Cut:
     """A batch of texts cut into units.
 
     Attributes:
-        units: What a masker is handed; its types are rows of the anchors' table.
+        batch: What an adapter makes units of; its types are rows of the anchors' table.
         surfaces: Every type that occurs.
-        surface_rows: Row of each unit in `surfaces`, int (B, U); -1 = padding or a special token.
-        spans: For each row the units in the order of the text; empty where a row is not one whole text.
+        surface_rows: Row in `surfaces` of each of the smallest units, int (B, U); -1 = padding or a special token.
+        spans: For each row the smallest units in the order of the text; empty where a row is not one whole text.
     """
 
-    units: Units
+    batch: dict[str, Tensor]
     surfaces: list[str]
     surface_rows: Types
     spans: list[list[Span]]
 
 
-def cut_texts(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, adapter: TextAdapter, types: Sequence[str]
-) -> Cut:
+def cut_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str]) -> Cut:
     """Cut short texts, each a row of its own.
 
     Args:
         texts: Sentences.
         tokenizer: Any fast tokenizer.
-        adapter: Says what a unit is.
-        types: The anchors' table of types.
+        look: Says what a unit is, and what is known of it.
+        types: The anchors' table of types; may be empty.
     """
-    segments = segmenter_for(tokenizer)(texts)
+    segmenter = segmenter_for(tokenizer)
+    segments = segmenter(texts)
     surfaces, surface_of = _index(segments.word_surfaces)
+    annotated = {name: values for annotator in look.annotators for name, values in annotator(segments).items()}
+    special = special_tokens_of(segmenter.backend)
     rows, spans = [], []
-    for number, (text, start) in enumerate(zip(texts, segments.text_starts.tolist(), strict=False)):
+    for number, text in enumerate(texts):
         tokens = np.flatnonzero(segments.token_rows == number)
         units = segments.units[tokens]
         first, stop = _range(units[units >= 0])
+        edges = (np.full(len(special.before), -1), np.full(len(special.after), -1))
         row = {
-            "input_ids": segments.input_ids[tokens],
-            "unit_ids": np.where(units < 0, -1, units - first),
+            "input_ids": np.concatenate([special.before, segments.input_ids[tokens], special.after]).astype(np.int64),
+            "unit_ids": np.concatenate([edges[0], np.where(units < 0, -1, units - first), edges[1]]).astype(np.int64),
             "types": [surface_of[surface] for surface in segments.word_surfaces[first:stop]],
             "sample_id": number,
         }
-        rows.append(row)
-        if adapter.granularity == "word":
-            places = [(a, b, unit) for unit, (a, b) in enumerate((segments.spans[first:stop] - start).tolist())]
-        else:
-            ends = (segments.token_spans[tokens] - start).tolist()
-            places = [(a, b, position) for position, (a, b) in enumerate(ends) if units[position] >= 0]
+        rows.append(row | {name: values[first:stop].tolist() for name, values in annotated.items()})
+        places = _places(segments, number, tokens, (first, stop), None if not look.shows_tokens else len(edges[0]))
         spans.append(_tidy(text, places))
-    return _cut(rows, adapter, surfaces, types, spans)
+    return _cut(rows, look, surfaces, types, spans)
+
+
+def _places(
+    segments: Segments, number: int, tokens: np.ndarray, words: tuple[int, int], offset: int | None
+) -> list[tuple[int, int, int]]:
+    """Return the places of a text's words, or of its tokens, which stand `offset` positions into the row."""
+    start = int(segments.text_starts[number])
+    if offset is None:
+        ends = (segments.spans[words[0] : words[1]] - start).tolist()
+        return [(first, stop, unit) for unit, (first, stop) in enumerate(ends)]
+    ends, units = (segments.token_spans[tokens] - start).tolist(), segments.units[tokens]
+    return [(first, stop, offset + place) for place, (first, stop) in enumerate(ends) if units[place] >= 0]
 
 
 def cut_documents(
-    texts: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    adapter: TextAdapter,
-    types: Sequence[str],
-    max_length: int,
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str], max_length: int
 ) -> Cut:
     """Cut documents into the rows that training makes of them.
 
     Args:
         texts: Documents of any length.
         tokenizer: Any fast tokenizer.
-        adapter: Says what a unit is.
-        types: The anchors' table of types.
+        look: Says what a unit is, and what is known of it.
+        types: The anchors' table of types; may be empty.
         max_length: Most tokens of a row.
     """
     surfaces, _ = _index(segmenter_for(tokenizer)(texts).word_surfaces)
-    make_rows = row_maker(tokenizer, TokeniseSettings(max_length, units=adapter.granularity), surfaces)
-    made = make_rows(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
+    settings = TokeniseSettings(max_length, annotators=look.annotators)
+    made = row_maker(tokenizer, settings, surfaces)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
     rows = [row | {"sample_id": number} for number, row in enumerate(made)]
-    return _cut(rows, adapter, surfaces, types, [[] for _ in rows])
+    return _cut(rows, look, surfaces, types, [[] for _ in rows])
 
 
 def _index(surfaces: Sequence[str]) -> tuple[list[str], dict[str, int]]:
@@ -108,19 +116,18 @@ def _range(units: np.ndarray) -> tuple[int, int]:
 
 
 def _cut(
-    rows: list[Mapping[str, Any]],
-    adapter: TextAdapter,
-    surfaces: list[str],
-    types: Sequence[str],
-    spans: list[list[Span]],
+    rows: list[Mapping[str, Any]], look: Look, surfaces: list[str], types: Sequence[str], spans: list[list[Span]]
 ) -> Cut:
     """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
-    units = adapter.units(adapter.pad(rows))
-    assert units.types is not None
-    own = units.types.where(units.eligible, -1)
+    batch = look.adapter.pad(rows)
+    for scorer in look.scorers:
+        batch[scorer.column] = unit_scores(scorer, batch).cpu()
+    smallest = look.adapter.units(batch, 0).smallest
+    assert smallest.types is not None
+    own = smallest.types.where(smallest.eligible, -1)
     row_of = {word: row for row, word in enumerate(types)}
     lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
-    return Cut(replace(units, types=lookup[own]), surfaces, own, spans)
+    return Cut(batch | {"types": lookup[batch["types"]]}, surfaces, own, spans)
 
 
 def _tidy(text: str, places: Sequence[tuple[int, int, int]]) -> list[Span]:

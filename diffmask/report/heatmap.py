@@ -4,23 +4,26 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from diffmask.report.page import escape, header, page, paragraph, section, table
 from diffmask.report.palette import NUM_LEVELS, level
-from diffmask.report.preview import Figures, Listing, Preview, Reading
+from diffmask.report.preview import Figures, Listing, Preview
 from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUM_FUNCTION_WORDS, NUMBERS, PUNCTUATION
 from diffmask.text.anchor_set import AnchorSet
 
 
-def preview_page(preview: Preview, anchors: AnchorSet, threshold: float, facts: Sequence[tuple[str, str]]) -> str:
+def preview_page(
+    preview: Preview, anchors: AnchorSet | None, threshold: float, facts: Sequence[tuple[str, str]]
+) -> str:
     """Return a preview as a whole page.
 
     Args:
         preview: What to show.
-        anchors: The domain's anchors.
+        anchors: The domain's anchors, if they are known.
         threshold: Least TF-ICF of the domain's own words.
         facts: What the preview was made from, as pairs of name and value.
     """
     title = "What training will hide"
     head = header(title, "Masks of several policies on the same text, before a single step of training.", facts)
-    return page(title, [head, anchor_section(anchors), heat_section(preview), number_section(preview, threshold)])
+    known = [] if anchors is None else [anchor_section(anchors)]
+    return page(title, [head, *known, heat_section(preview), number_section(preview, threshold)])
 
 
 def anchor_section(anchors: AnchorSet) -> str:
@@ -60,16 +63,17 @@ def _scale(highest: float) -> str:
 def _card(preview: Preview, index: int) -> str:
     excerpt = preview.excerpts[index]
     columns = "".join(
-        f'<div><p class="policy">{escape(name)}</p><p class="text">{_heat(preview, index, readings[index])}</p></div>'
-        for name, readings in preview.readings.items()
+        f'<div><p class="policy">{escape(name)}</p><p class="text">{_heat(preview, name, index)}</p></div>'
+        for name in preview.readings
     )
     source = f"{excerpt.source}, document {excerpt.number:,}"
     return f'<div class="card"><div class="grid">{columns}</div><p class="source">{escape(source)}</p></div>'
 
 
-def _heat(preview: Preview, index: int, reading: Reading) -> str:
+def _heat(preview: Preview, name: str, index: int) -> str:
+    spans, reading = preview.spans[name][index], preview.readings[name][index]
     text, done, parts = preview.excerpts[index].text, 0, []
-    for span, probability, masked in zip(preview.spans[index], reading.probabilities, reading.masked, strict=True):
+    for span, probability, masked in zip(spans, reading.probabilities, reading.masked, strict=True):
         kind = f"h{level(probability, preview.highest)}" + (" masked" if masked else "")
         word = escape(text[span.start : span.stop])
         title = f"{probability:.2f}{', hidden in the drawn mask' if masked else ''}"

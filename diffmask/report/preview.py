@@ -9,12 +9,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
-from diffmask.core.masker import Masker
-from diffmask.core.units import Units
 from diffmask.report.cut import Cut, Span, cut_documents, cut_texts
+from diffmask.report.look import Look, draw
 from diffmask.report.sample import Excerpt, choose_excerpts, sample_documents
 from diffmask.report.traits import Traits, shares
-from diffmask.text.adapter import TextAdapter
 from diffmask.text.anchor_set import AnchorSet
 from diffmask.text.corpus import Document
 
@@ -75,7 +73,7 @@ class Preview:
 
     Attributes:
         excerpts: Texts, with where they come from.
-        spans: For each excerpt its units.
+        spans: For each policy and excerpt the words, or tokens, that are shown.
         readings: For each policy and excerpt, what is masked.
         figures: For each policy, what it does to the sample.
         text_shares: Share of all positions of the sample, by trait: what random masking gives.
@@ -84,7 +82,7 @@ class Preview:
     """
 
     excerpts: list[Excerpt]
-    spans: list[list[Span]]
+    spans: dict[str, list[list[Span]]]
     readings: dict[str, list[Reading]]
     figures: dict[str, Figures]
     text_shares: dict[str, float]
@@ -100,20 +98,18 @@ class Preview:
 
 def make_preview(
     documents: Iterable[Document],
-    maskers: Mapping[str, Masker],
-    anchors: AnchorSet,
+    looks: Mapping[str, Look],
+    anchors: AnchorSet | None,
     tokenizer: PreTrainedTokenizerBase,
-    adapter: TextAdapter,
     settings: PreviewSettings,
 ) -> Preview:
-    """Look at what maskers do to a corpus.
+    """Look at what policies do to a corpus.
 
     Args:
         documents: The corpus; a sample of it is used.
-        maskers: What is compared, by name.
-        anchors: The domain's types.
+        looks: What is compared, by name.
+        anchors: The domain's types, if they are known.
         tokenizer: Tokenizer of the model.
-        adapter: Says what a unit is.
         settings: How much to look at.
 
     Raises:
@@ -122,48 +118,38 @@ def make_preview(
     sample = sample_documents(documents, settings.num_documents)
     traits = Traits(anchors, settings.domain_threshold)
     excerpts = choose_excerpts(sample, traits, settings.num_sentences)
-    shown = cut_texts([excerpt.text for excerpt in excerpts], tokenizer, adapter, anchors.types)
-    texts = [document.text for document in sample]
-    rows = cut_documents(texts, tokenizer, adapter, anchors.types, settings.max_length)
-    if not rows.units.eligible.any():
-        raise InputError("the corpus holds no token that can be masked; give other text or a tokenizer of its language")
-    table = traits.of(rows.surfaces)
-    return Preview(
-        excerpts,
-        shown.spans,
-        {name: read(masker, shown) for name, masker in maskers.items()},
-        {name: measure(masker, rows, table) for name, masker in maskers.items()},
-        shares(rows.units.lengths, rows.surface_rows, table),
-        int(rows.units.lengths.sum()),
-        len(sample),
-    )
+    texts, types = [document.text for document in sample], [] if anchors is None else anchors.types
+    spans, readings, figures, shares_of_text, num_positions = {}, {}, {}, {}, 0
+    for name, look in looks.items():
+        shown = cut_texts([excerpt.text for excerpt in excerpts], tokenizer, look, types)
+        rows = cut_documents(texts, tokenizer, look, types, settings.max_length)
+        if not (rows.surface_rows >= 0).any():
+            raise InputError(
+                "the corpus holds no token that can be masked; give other text or a tokenizer of its language"
+            )
+        table = traits.of(rows.surfaces)
+        spans[name], readings[name] = shown.spans, read(look, shown)
+        figures[name], lengths = measure(look, rows, table)
+        shares_of_text, num_positions = shares(lengths, rows.surface_rows, table), int(lengths.sum())
+    return Preview(excerpts, spans, readings, figures, shares_of_text, num_positions, len(sample))
 
 
-def inclusion(masker: Masker, units: Units, num_draws: int) -> Tensor:
-    """Return how often each unit is masked, float64 (B, U): the mean of masks at steps spread over a training."""
-    total = torch.zeros(units.eligible.shape, dtype=torch.float64)
-    for step in range(num_draws):
-        total += masker(units, step, num_draws)
-    return total / num_draws
-
-
-def read(masker: Masker, cut: Cut) -> list[Reading]:
+def read(look: Look, cut: Cut) -> list[Reading]:
     """Return the probabilities and the first mask of each text."""
-    probabilities = inclusion(masker, cut.units, NUM_DRAWS).tolist()
-    masked = masker(cut.units, 0, NUM_DRAWS).tolist()
+    drawn = draw(look, cut.batch, NUM_DRAWS)
     return [
-        Reading([row[span.unit] for span in spans], [drawn[span.unit] for span in spans])
-        for row, drawn, spans in zip(probabilities, masked, cut.spans, strict=True)
+        Reading([row[span.unit] for span in spans], [hidden[span.unit] for span in spans])
+        for row, hidden, spans in zip(drawn.probabilities.tolist(), drawn.first.tolist(), cut.spans, strict=True)
     ]
 
 
-def measure(masker: Masker, rows: Cut, traits: Tensor) -> Figures:
-    """Return what a masker does to the rows of a sample."""
-    probabilities = inclusion(masker, rows.units, NUM_DRAWS_FIGURES)
-    masked = probabilities * rows.units.lengths
-    ratio = float(masked.sum() / rows.units.lengths.sum())
-    most, least = _extremes(probabilities, rows, ratio)
-    return Figures(ratio, shares(masked, rows.surface_rows, traits), most, least)
+def measure(look: Look, rows: Cut, traits: Tensor) -> tuple[Figures, Tensor]:
+    """Return what a policy does to the rows of a sample, and the positions of each of their smallest units."""
+    drawn = draw(look, rows.batch, NUM_DRAWS_FIGURES)
+    masked = drawn.probabilities * drawn.lengths
+    ratio = float(masked.sum() / drawn.lengths.sum())
+    most, least = _extremes(drawn.probabilities, rows, ratio)
+    return Figures(ratio, shares(masked, rows.surface_rows, traits), most, least), drawn.lengths
 
 
 def _extremes(probabilities: Tensor, rows: Cut, ratio: float) -> tuple[Listing, Listing]:

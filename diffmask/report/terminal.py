@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diffmask.report.palette import DARK, DARK_INK, NUM_LEVELS, level
-from diffmask.report.preview import Preview, Reading
+from diffmask.report.preview import Preview
 from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION
 
 NUM_NAMED = 4
@@ -47,17 +47,18 @@ def _excerpt(preview: Preview, index: int, coloured: bool) -> Table:
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(ratio=1)
-    for name, readings in preview.readings.items():
-        text = _text(preview, index, readings[index], coloured)
+    for name in preview.readings:
+        text = _text(preview, name, index, coloured)
         if not coloured:
-            text.append(f"\n({_most_probable(preview, index, readings[index])})")
+            text.append(f"\n({_most_probable(preview, name, index)})")
         grid.add_row(Text(name), text)
     return grid
 
 
-def _text(preview: Preview, index: int, reading: Reading, coloured: bool) -> Text:
+def _text(preview: Preview, name: str, index: int, coloured: bool) -> Text:
+    spans, reading = preview.spans[name][index], preview.readings[name][index]
     text, done, shown = preview.excerpts[index].text, 0, Text()
-    for span, probability, masked in zip(preview.spans[index], reading.probabilities, reading.masked, strict=True):
+    for span, probability, masked in zip(spans, reading.probabilities, reading.masked, strict=True):
         shown.append(_plain(text[done : span.start]))
         word = _plain(text[span.start : span.stop])
         if coloured:
@@ -69,11 +70,12 @@ def _text(preview: Preview, index: int, reading: Reading, coloured: bool) -> Tex
     return shown.append(_plain(text[done:]))
 
 
-def _most_probable(preview: Preview, index: int, reading: Reading) -> str:
+def _most_probable(preview: Preview, name: str, index: int) -> str:
     """Return the words that stand out; under a policy without preference none does."""
+    spans, reading = preview.spans[name][index], preview.readings[name][index]
     text = preview.excerpts[index].text
     words: dict[str, float] = {}
-    for span, probability in zip(preview.spans[index], reading.probabilities, strict=True):
+    for span, probability in zip(spans, reading.probabilities, strict=True):
         words.setdefault(_plain(text[span.start : span.stop]), probability)
     least = STANDS_OUT * sum(reading.probabilities) / max(len(reading.probabilities), 1)
     ranked = sorted(((p, word) for word, p in words.items() if p >= least), key=lambda entry: -entry[0])

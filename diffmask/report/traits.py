@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from wordfreq import top_n_list
 
 from diffmask.core.types import UnitMask
 from diffmask.text.anchor_set import AnchorSet
+from diffmask.text.reference import wordfreq_reference
 from diffmask.text.vocabulary import NUM_COMMON, common_types
 
 DOMAIN, FUNCTION = "domain words", "function words"
@@ -25,15 +27,28 @@ NUM_FUNCTION_WORDS = NUM_COMMON
 """The most frequent words of the reference stand for the function words."""
 
 
+class _InGeneral(dict):
+    """The frequency of each English word, looked up when it is asked for."""
+
+    def get(self, word: str, default: float) -> float:
+        if word not in self:
+            self[word] = wordfreq_reference("en").frequencies([word]).item()
+        return self[word]
+
+
 class Traits:
     """Tell the traits of words from a domain's anchors.
 
     Args:
-        anchors: The domain's types, with TF-ICF and general frequency.
+        anchors: The domain's types, with TF-ICF and general frequency. Without them no word is of the domain, and the
+            general frequency is that of English.
         threshold: A word is the domain's own if its TF-ICF is at least this.
     """
 
-    def __init__(self, anchors: AnchorSet, threshold: float):
+    def __init__(self, anchors: AnchorSet | None, threshold: float):
+        if anchors is None:
+            self._domain, self._frequency, self._function = {}, _InGeneral(), set(top_n_list("en", NUM_FUNCTION_WORDS))
+            return
         frequencies = anchors.reference_frequencies()
         self._domain = dict(zip(anchors.types, (anchors.tf_icf >= threshold).tolist(), strict=True))
         self._frequency = dict(zip(anchors.types, frequencies.tolist(), strict=True))

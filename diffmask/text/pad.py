@@ -29,6 +29,7 @@ class Pad:
         Every further column holds one number for each unit, and becomes a tensor (B, U): int64 filled up with -1, or
         float32 filled up with 0.
         """
+        features = set().union(*(row.keys() for row in rows[:1])) - OWN_COLUMNS
         tokens = _pad([row["input_ids"] for row in rows], self.pad_id, self.multiple)
         return {
             "input_ids": tokens,
@@ -37,7 +38,7 @@ class Pad:
             "types": _pad([row["types"] for row in rows], -1, 1),
             "num_units": torch.tensor([len(row["types"]) for row in rows]),
             "sample_ids": torch.tensor([row["sample_id"] for row in rows]),
-            **{name: _feature([row[name] for row in rows]) for name in rows[0].keys() - OWN_COLUMNS},
+            **{name: _feature([row[name] for row in rows]) for name in features},
         }
 
 

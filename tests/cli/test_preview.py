@@ -35,7 +35,7 @@ def preview(world, *more):
 def test_random_masking_is_always_shown_beside(world, capsys):
     assert preview(world) == 0
     out = capsys.readouterr().out
-    assert "\nuniform     " in out and "\ndifference  " in out
+    assert "\nwhole-word  " in out and "\ndifference  " in out
     assert "mask ratio reached" in out and "\x1b" not in out
 
 
@@ -44,7 +44,7 @@ def test_a_page_is_written(world, tmp_path, capsys):
     assert preview(world, "-o", page, "--num-sentences", 2, "--units", "token", "--weighting", "rank") == 0
     assert f"wrote {page}" in capsys.readouterr().out
     checker = check(page.read_text())
-    assert "difference" in checker.text and "uniform" in checker.text
+    assert "difference" in checker.text and "random-token" in checker.text
     assert "rank" in checker.text and "token" in checker.text
     assert len([name for name in tmp_path.iterdir()]) == 1
 
@@ -52,7 +52,7 @@ def test_a_page_is_written(world, tmp_path, capsys):
 def test_the_same_command_writes_the_same_page(world, tmp_path):
     pages = [tmp_path / "one.html", tmp_path / "two.html"]
     for page in pages:
-        assert preview(world, "-o", page, "--policy", "difference", "--policy", "uniform", "--seed", 3) == 0
+        assert preview(world, "-o", page, "--policy", "difference", "--policy", "random-span", "--seed", 3) == 0
     assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
@@ -65,11 +65,11 @@ def test_strength_zero_is_random_masking(world, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--policy", "diference"], "unknown policy 'diference'; choose from: difference, uniform"),
+        (["--policy", "diference"], "unknown policy 'diference'; choose from: attention, difference, domain-frequency"),
         (["--ratio", "1.5"], "`masking.ratio` has the value 1.5, which is outside [0, 1]; 0.15 means 15 %"),
         (["--strength", "-1"], "`masking.strength` has the value -1, which is outside [0, 1]; 0.15 means 15 %"),
         (["--weighting", "soft"], "unknown weighting 'soft'; choose from: linear, rank, softmax"),
-        (["--units", "sentence"], "unknown units 'sentence'; choose from: word, token"),
+        (["--units", "sentence"], "unknown units 'sentence'; choose from: pmi, salient, span, token, word"),
         (["--num-sentences", "0"], "--num-sentences 0 is below 1; give at least one"),
         (["--column", "body"], "column 'body' was given, but plain text has no columns"),
     ],

@@ -55,6 +55,12 @@ def slow_select(weights, units, ratio, seed, step):
         eligible.sort(key=lambda unit: -math.log(noise[unit]) / max(float(weights[row, unit]), LEAST_WEIGHT))
         lengths = [(units.unit_ids[row] == unit).sum().item() for unit in eligible]
         room = ratio * sum(lengths)
+        fitting = [place for place, length in enumerate(lengths) if length <= room]
+        if lengths and lengths[0] > room and fitting:
+            # one unit in any case: the first, or the next that fits, so that `room` positions are expected
+            other = lengths[fitting[0]]
+            masked[row, eligible[0 if border < (room - other) / (lengths[0] - other) else fitting[0]]] = True
+            continue
         for place, (unit, length) in enumerate(zip(eligible, lengths, strict=True)):
             masked[row, unit] = room > border * length or place == 0
             room -= length
@@ -97,9 +103,23 @@ def test_realised_ratio_is_unbiased(make, ratio):
     assert abs(units.to_positions(masked).double().mean() - ratio) < 1e-3
 
 
-@pytest.mark.parametrize("ratio", [0.0, 0.02, 0.15, 0.5, 1.0])
-def test_equals_the_slow_reference(ratio):
-    units = word_units(12, 40)
+@pytest.mark.parametrize("ratio", [0.15, 0.3])
+def test_units_longer_than_the_budget_leave_the_ratio_as_it_is(ratio):
+    sizes = torch.tensor([1, 6, 2, 5, 1, 4, 1])  # budgets of 3 and 6 of 20 positions
+    ids = torch.repeat_interleave(torch.arange(7), sizes).expand(40_000, 20)
+    units = Units(ids, torch.ones(40_000, 7, dtype=torch.bool), torch.arange(40_000))
+    preference = torch.tensor([[1.0, 5.0, 1.0, 5.0, 1.0, 3.0, 1.0]]).expand(40_000, 7)
+    masked = select(preference, units, ratio, seed=3, step=4)
+    per_row = units.to_positions(masked).double().sum(1)
+    assert float(per_row.mean()) == pytest.approx(20 * ratio, abs=4.5 * float(per_row.std()) / 200)
+    assert masked.any(1).all()
+    # what is preferred still is, counted in positions
+    assert 6 * masked[:, 1].double().mean() > 1.5 * 2 * masked[:, 2].double().mean()
+
+
+@pytest.mark.parametrize(("length", "ratio"), [*((40, ratio) for ratio in (0.0, 0.02, 0.15, 0.5, 1.0)), (12, 0.2)])
+def test_equals_the_slow_reference(length, ratio):
+    units = word_units(60, length)
     weights = torch.rand(units.eligible.shape, generator=torch.Generator().manual_seed(1)) ** 3
     weights[:, ::5] = 0
     got = select(weights, units, ratio, seed=5, step=6)

@@ -11,6 +11,7 @@ from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.heatmap import preview_page
+from diffmask.report.look import Look
 from diffmask.report.page import check_output, escape, page, write_page
 from diffmask.report.palette import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
 from diffmask.report.preview import PreviewSettings, make_preview
@@ -26,9 +27,10 @@ def rendered():
     tokenizer = tiny_tokenizer()
     texts = [f'{EVIL} & "{SENTENCES[0]}"', *SENTENCES, " ".join(SENTENCES * 3)]
     maskers = {EVIL: Masker(Uniform()), "difference": Masker(Difference(anchors.scores, anchors.unknown_score))}
+    looks = {name: Look(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
     settings = PreviewSettings(num_sentences=4, max_length=32)
     corpus = [document._replace(source=EVIL) for document in documents(texts)]
-    preview = make_preview(corpus, maskers, anchors, tokenizer, text_adapter(tokenizer), settings)
+    preview = make_preview(corpus, looks, anchors, tokenizer, settings)
     return preview, preview_page(preview, anchors, 10.0, [("model", EVIL), (EVIL, "0.15")])
 
 

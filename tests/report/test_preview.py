@@ -13,7 +13,8 @@ from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.cut import cut_documents, cut_texts
-from diffmask.report.preview import NUM_DRAWS, PreviewSettings, inclusion, make_preview, measure, read
+from diffmask.report.look import Look, draw
+from diffmask.report.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
 from diffmask.report.traits import DOMAIN, FUNCTION, TRAITS, Traits
 from diffmask.text.adapter import text_adapter
 
@@ -28,11 +29,27 @@ def maskers():
     return {"uniform": Masker(Uniform()), "difference": Masker(Difference(anchors.scores, anchors.unknown_score))}
 
 
+def looks(tokenizer, units="word"):
+    return {name: Look(masker, text_adapter(tokenizer, units)) for name, masker in maskers().items()}
+
+
 def look(tokenizer, units="word", texts=None, **settings):
     settings = PreviewSettings(max_length=32, **settings)
-    return make_preview(
-        documents(texts), maskers(), domain_anchors(), tokenizer, text_adapter(tokenizer, units), settings
-    )
+    return make_preview(documents(texts), looks(tokenizer, units), domain_anchors(), tokenizer, settings)
+
+
+def plain(tokenizer, units="word"):
+    return looks(tokenizer, units)["uniform"]
+
+
+def inclusion(masker, units, num_draws):
+    class Given:
+        granularity = "word"
+
+        def units(self, batch, step):
+            return units
+
+    return draw(Look(masker, Given()), {}, num_draws).probabilities
 
 
 def units_of_one_position(num_units):
@@ -65,21 +82,21 @@ def test_the_masks_are_those_of_training():
 
 def test_words_stand_where_they_are_in_the_text(tokenizer):
     texts = ["The KINASES, of  a rat!", "phosphorylation was (found)."]
-    cut = cut_texts(texts, tokenizer, text_adapter(tokenizer), domain_anchors().types)
+    cut = cut_texts(texts, tokenizer, plain(tokenizer), domain_anchors().types)
     shown = [[text[span.start : span.stop] for span in spans] for text, spans in zip(texts, cut.spans, strict=True)]
     assert shown == [["The", "KINASES", ",", "of", "a", "rat"], ["phosphorylation", "was", "found", "."]]
     for row, spans in enumerate(cut.spans):
         surfaces = [cut.surfaces[cut.surface_rows[row, span.unit]] for span in spans]
         assert surfaces == [word.lower() for word in shown[row]]
     types = domain_anchors().types
-    assert [cut.units.types[0, span.unit].item() for span in cut.spans[0]] == [
+    assert [cut.batch["types"][0, span.unit].item() for span in cut.spans[0]] == [
         types.index("the"), -1, -1, types.index("of"), types.index("a"), types.index("rat")
     ]  # fmt: skip
 
 
 def test_tokens_stand_where_they_are_in_the_text(tokenizer):
     texts = ["The kinases [SEP] phosphorylation."]
-    cut = cut_texts(texts, tokenizer, text_adapter(tokenizer, "token"), domain_anchors().types)
+    cut = cut_texts(texts, tokenizer, plain(tokenizer, "token"), domain_anchors().types)
     shown = [texts[0][span.start : span.stop] for span in cut.spans[0]]
     assert shown == ["The", "kinase", "s", "phos", "pho", "ryl", "ation", "."]
     surfaces = [cut.surfaces[cut.surface_rows[0, span.unit]] for span in cut.spans[0]]
@@ -88,30 +105,32 @@ def test_tokens_stand_where_they_are_in_the_text(tokenizer):
 
 @pytest.mark.parametrize("units", ["word", "token"])
 def test_documents_are_cut_into_the_rows_of_training(tokenizer, units):
-    adapter = text_adapter(tokenizer, units)
+    given = plain(tokenizer, units)
     text = "the kinase was found in the phosphorylation of kinases , we found ." * 4
-    cut = cut_documents([text, "a rat"], tokenizer, adapter, domain_anchors().types, max_length=16)
-    assert len(cut.units.eligible) > 3 and cut.units.to_positions(cut.units.eligible).shape[1] == 16
-    assert cut.units.lengths.sum() == len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 2
+    cut = cut_documents([text, "a rat"], tokenizer, given, domain_anchors().types, max_length=16)
+    cut_units = given.adapter.units(cut.batch, 0)
+    assert len(cut_units.eligible) > 3 and cut_units.to_positions(cut_units.eligible).shape[1] == 16
+    assert cut_units.lengths.sum() == len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 2
     held = cut.surface_rows >= 0
-    assert torch.equal(held, cut.units.eligible)
+    assert torch.equal(held, cut_units.eligible)
     named = [cut.surfaces[row] for row in cut.surface_rows[held].tolist()]
     rows = {word: row for row, word in enumerate(domain_anchors().types)}
-    assert cut.units.types[held].tolist() == [rows.get(name, -1) for name in named]
+    assert cut_units.types[held].tolist() == [rows.get(name, -1) for name in named]
 
 
 def test_figures_against_a_slow_loop(tokenizer):
-    adapter, types = text_adapter(tokenizer), domain_anchors().types
-    rows = cut_documents(SENTENCES * 3, tokenizer, adapter, types, max_length=16)
+    given, types = looks(tokenizer)["difference"], domain_anchors().types
+    rows = cut_documents(SENTENCES * 3, tokenizer, given, types, max_length=16)
     traits = Traits(domain_anchors(), 10.0)
-    masker = maskers()["difference"]
-    figures = measure(masker, rows, traits.of(rows.surfaces))
+    figures, lengths = measure(given, rows, traits.of(rows.surfaces))
+    units = given.adapter.units(rows.batch, 0)
+    assert torch.equal(lengths, units.lengths)
     masked_positions, positions, domain, function = 0, 0, 0, 0
     for step in range(40):
-        masked = masker(rows.units, step, 40)
+        masked = given.masker(units, step, 40)
         for row in range(len(masked)):
-            for unit in rows.units.unit_ids[row].tolist():
-                if unit < 0 or not rows.units.eligible[row, unit]:
+            for unit in units.unit_ids[row].tolist():
+                if unit < 0 or not units.eligible[row, unit]:
                     continue
                 positions += 1
                 if masked[row, unit]:
@@ -140,9 +159,10 @@ def test_difference_masking_hides_the_domain_and_random_masking_hides_the_text(t
 
 
 def test_a_reading_belongs_to_its_spans(tokenizer):
-    cut = cut_texts(SENTENCES, tokenizer, text_adapter(tokenizer), domain_anchors().types)
-    readings = read(maskers()["difference"], cut)
-    masked = maskers()["difference"](cut.units, 0, NUM_DRAWS)
+    given = looks(tokenizer)["difference"]
+    cut = cut_texts(SENTENCES, tokenizer, given, domain_anchors().types)
+    readings = read(given, cut)
+    masked = given.masker(given.adapter.units(cut.batch, 0), 0, NUM_DRAWS)
     for row, (reading, spans) in enumerate(zip(readings, cut.spans, strict=True)):
         assert len(reading.probabilities) == len(spans) == len(reading.masked)
         assert reading.masked == [bool(masked[row, span.unit]) for span in spans]
@@ -159,3 +179,21 @@ def test_the_same_corpus_gives_the_same_preview(tokenizer, monkeypatch):
 def test_a_corpus_that_the_tokenizer_does_not_know_is_refused(tokenizer):
     with pytest.raises(InputError, match=r"the corpus holds no token that can be masked; give other text or a tokeniz"):
         look(tokenizer, texts=["\u6f22\u5b57 \u6f22"])
+
+
+def test_spans_are_shown_by_the_words_that_they_are_made_of(tokenizer):
+    given = {name: Look(masker, text_adapter(tokenizer, "span")) for name, masker in maskers().items()}
+    preview = make_preview(documents(), given, domain_anchors(), tokenizer, PreviewSettings(max_length=32))
+    plain_preview = look(tokenizer)
+    assert preview.spans == plain_preview.spans
+    assert preview.figures["uniform"].ratio == pytest.approx(0.15, abs=0.02)
+    assert preview.figures["difference"].shares[DOMAIN] > preview.text_shares[DOMAIN]
+
+
+def test_without_anchors_no_word_is_of_the_domain_and_bands_are_those_of_english(tokenizer):
+    given = {"uniform": plain(tokenizer)}
+    preview = make_preview(documents(), given, None, tokenizer, PreviewSettings(max_length=32))
+    assert preview.text_shares[DOMAIN] == 0
+    assert preview.text_shares[FUNCTION] > 0.3
+    bands = preview.text_shares.keys() - {DOMAIN, FUNCTION}
+    assert sum(preview.text_shares[band] for band in bands) == pytest.approx(1)

@@ -9,6 +9,7 @@ from tiny import tiny_tokenizer
 from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
+from diffmask.report.look import Look
 from diffmask.report.preview import PreviewSettings, make_preview
 from diffmask.report.terminal import print_preview
 from diffmask.text.adapter import text_adapter
@@ -19,9 +20,8 @@ def preview():
     anchors, tokenizer = domain_anchors(), tiny_tokenizer()
     texts = [SENTENCES[0] + " \x1b[31mred\x07 [bold]kinase[/bold]", SENTENCES[1]]
     maskers = {"uniform": Masker(Uniform()), "difference": Masker(Difference(anchors.scores, anchors.unknown_score))}
-    return make_preview(
-        documents(texts), maskers, anchors, tokenizer, text_adapter(tokenizer), PreviewSettings(max_length=32)
-    )
+    looks = {name: Look(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
+    return make_preview(documents(texts), looks, anchors, tokenizer, PreviewSettings(max_length=32))
 
 
 def printed(preview, **settings):
@@ -37,7 +37,7 @@ def test_without_colour_the_mask_stands_in_brackets(preview):
     for index, excerpt in enumerate(preview.excerpts):
         for name, readings in preview.readings.items():
             expected, done = "", 0
-            for span, masked in zip(preview.spans[index], readings[index].masked, strict=True):
+            for span, masked in zip(preview.spans[name][index], readings[index].masked, strict=True):
                 word = excerpt.text[span.start : span.stop]
                 expected += excerpt.text[done : span.start] + (f"[{word}]" if masked else word)
                 done = span.stop

@@ -1,0 +1,73 @@
+"""What a policy needs to look at a text, before training or in the middle of it."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerBase
+
+from diffmask.build.masking import build_adapter, build_masker
+from diffmask.build.resolve import unread_settings
+from diffmask.build.values import build_annotators, build_scorers
+from diffmask.config import MaskingConfig, PretrainConfig, from_mapping
+from diffmask.core.errors import InputError
+from diffmask.core.schedule import Constant
+from diffmask.report.look import Look
+from diffmask.train.trainer import POLICY_FILE
+
+if TYPE_CHECKING:
+    from diffmask.text.anchors import AnchorSet
+
+
+def build_look(
+    config: MaskingConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    anchors: "AnchorSet | None",
+    *,
+    progress: float | None = None,
+) -> Look:
+    """Return how a policy looks at a text.
+
+    Args:
+        config: The masking.
+        tokenizer: Tokenizer of the model.
+        anchors: The domain's words, if they are known.
+        progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
+
+    Raises:
+        InputError: If a setting cannot be used.
+    """
+    masker = build_masker(config, anchors)
+    if progress is not None:
+        if not 0.0 <= progress <= 1.0:
+            raise InputError(f"the progress {progress:g} is outside [0, 1]; 0.5 is the middle of the training")
+        ratio, strength = Constant(masker.ratio(progress)), Constant(masker.strength(progress))
+        masker = replace(masker, ratio=ratio, strength=strength)
+    scorers = build_scorers(config, tokenizer)
+    return Look(masker, build_adapter(config, tokenizer), build_annotators(config, anchors), scorers)
+
+
+def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
+    """Return a config with another policy, without the settings that this one does not read."""
+    config = replace(config, policy=policy)
+    defaults = {each.name: each.default for each in fields(MaskingConfig)}
+    return replace(config, **{name: defaults[name] for name in unread_settings(config)})
+
+
+def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
+    """Return the settings of a run, how far it was at a checkpoint, and what its policy had learned by then.
+
+    Raises:
+        InputError: If the folder is no checkpoint of a run.
+    """
+    state, settings = folder / "trainer_state.json", folder.parent / "config.yaml"
+    if not (state.exists() and settings.exists()):
+        raise InputError(f"{folder} is no checkpoint of a run; give a folder such as runs/chemistry/checkpoint-500")
+    trained = json.loads(state.read_text(encoding="utf-8"))
+    learned = folder / POLICY_FILE
+    config = from_mapping(PretrainConfig, yaml.safe_load(settings.read_text(encoding="utf-8")))
+    progress = trained["global_step"] / max(trained["max_steps"], 1)
+    return config, progress, load_file(learned) if learned.exists() else {}

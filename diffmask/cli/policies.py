@@ -1,0 +1,50 @@
+"""The command `diffmask policies`."""
+
+import argparse
+
+DESCRIPTION = """\
+List the policies that `masking.policy` may name: what each masks, where it comes from, what it costs and needs, and
+which of its own settings a config may give. A config that names another policy differs in that one line; what the
+policy masks whole (`masking.units`) and how its scores become weights (`masking.weighting`) follow from it."""
+
+EPILOG = """\
+examples:
+  diffmask policies
+  diffmask preview papers/ --anchors anchors/ --policy salient-span --policy pmi --set ngrams=pmi/
+  diffmask pretrain chemistry.yaml masking.policy=random-span output=runs/random-span"""
+
+
+def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "policies",
+        help="list what may decide what is masked",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=formatter,
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from diffmask.build import POLICIES
+
+    console = Console()
+    table = Table("policy", "masks", "paper", "cost", "needs", "settings", show_lines=True)
+    rows = {
+        name: (recipe.line, recipe.paper, recipe.cost, recipe.needs, ", ".join(recipe.all_settings))
+        for name, recipe in POLICIES.items()
+    }
+    if console.width < 100:
+        for name, (line, paper, cost, needs, settings) in rows.items():
+            console.print(Text(name, "bold"), Text(f"  {line}\n  {paper}\n  cost: {cost}\n  needs: {needs}"), sep="\n")
+            console.print(Text(f"  settings: {settings or 'none of its own'}\n"))
+        return
+    for name, cells in rows.items():
+        table.add_row(Text(name, "bold"), *map(Text, cells))
+    console.print(table)
