@@ -58,13 +58,15 @@ def print_presets(presets: Sequence[Listed], console: Console) -> None:
 def draw_presets(presets: Sequence[Listed], path: Path) -> None:
     """Write a figure with one small panel for each preset, all on the same axes."""
     num_rows = -(-len(presets) // _NUM_COLUMNS)
-    figure = new_figure(2.3 * _NUM_COLUMNS, 0.5 + 2.0 * num_rows)
+    figure = new_figure(2.3 * _NUM_COLUMNS, 0.5 + 2.1 * num_rows)
     panels = figure.subplots(num_rows, _NUM_COLUMNS, sharex=True, sharey=True, squeeze=False).ravel().tolist()
     top = max(each.schedule(place / 100) for each in presets for place in range(101))
     for axes, each in zip(panels, presets, strict=False):
         draw_course(axes, course(each.name, each.schedule, None), title=each.name, top=top)
         axes.set_xticks([0.0, 0.5, 1.0], ["0", "T/2", "T"])
-        axes.set_title(f"mean {100 * mean(each.schedule):.1f} %", loc="right", fontsize=8.5, color=SOFT)
+        axes.set_title(each.name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=17)
+        text = f"mean {100 * mean(each.schedule):.1f} %"
+        axes.text(0.0, 1.04, text, transform=axes.transAxes, fontsize=8.5, color=SOFT)
     for axes in panels[len(presets) :]:
         axes.set_visible(False)
     figure.suptitle("Presets of the mask ratio, before the floor", x=0.01, ha="left", fontsize=12, color=INK)

@@ -1,0 +1,41 @@
+"""Training under the presets that decay to nothing: with the usual floor the loss is defined to the last step."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training import make_trainer, steps
+
+from diffmask.build.schedules import RATIO_FLOOR, build_schedule
+from diffmask.config import ScheduleConfig
+
+NUM_STEPS = 24
+
+
+def trained(folder, preset, **settings):
+    trainer = make_trainer(folder, max_steps=NUM_STEPS, num_rows=48)
+    ratio = build_schedule(ScheduleConfig(preset, **settings), "masking.ratio", RATIO_FLOOR)
+    trainer.masking = replace(trainer.masking, masker=replace(trainer.masking.masker, ratio=ratio))
+    trainer.train()
+    return trainer, ratio
+
+
+@pytest.mark.parametrize("preset", ["mrd-linear", "mrd-square-below", "mrd-tent", "mrd-warmup-decay"])
+def test_the_loss_is_finite_from_the_first_step_to_the_last(tmp_path, preset):
+    trainer, ratio = trained(tmp_path, preset)
+    losses = steps(trainer, "loss")
+    assert len(losses) == NUM_STEPS
+    assert torch.isfinite(torch.tensor(losses)).all()
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
+    assert ratio((NUM_STEPS - 1) / NUM_STEPS) < 0.03
+
+
+def test_the_ratio_that_is_reached_follows_the_schedule(tmp_path):
+    trainer, ratio = trained(tmp_path, "mrd-cosine", normalise="mean", mean=0.3)
+    reached = steps(trainer, "mask_ratio")
+    planned = [ratio(step / NUM_STEPS) for step in range(NUM_STEPS)]
+    assert sum(reached) / NUM_STEPS == pytest.approx(sum(planned) / NUM_STEPS, abs=0.03)
+    # at least one unit a row is masked, which lifts the smallest ratios of short rows
+    early = sum(reached[:6]) / 6
+    assert early == pytest.approx(sum(planned[:6]) / 6, abs=0.06)
+    assert early > 3 * sum(reached[-6:]) / 6
