@@ -45,13 +45,13 @@ def _measure(name: str, paths: Sources, column: str | None, num_repeats: int) ->
     in_memory = name != OURS_WITH_READING
     texts = [document.text for document in read_documents(paths, column)] if in_memory else []
     count = _contestant(name, paths, column)
-    before = _memory("VmRSS")
+    before = memory("VmRSS")
     times = []
     for _ in range(num_repeats):
         start = time.process_time()
         count(texts)
         times.append(time.process_time() - start)
-    peak = _memory("VmHWM")
+    peak = memory("VmHWM")
     return min(times), None if before is None or peak is None else peak - before
 
 
@@ -71,7 +71,7 @@ def _contestant(name: str, paths: Sources, column: str | None) -> Callable[[list
     return count_words if name == OURS else lambda _: count_corpus(paths, column)
 
 
-def _memory(field: str) -> float | None:
+def memory(field: str) -> float | None:
     """Return a line of /proc/self/status in megabytes: memory now (VmRSS), or at its peak (VmHWM)."""
     status = Path("/proc/self/status")
     found = re.search(rf"{field}:\s+(\d+)", status.read_text()) if status.exists() else None

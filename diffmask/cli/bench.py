@@ -1,4 +1,4 @@
-"""The command `diffmask bench [select|text|count]`."""
+"""The command `diffmask bench [select|text|count|ngrams]`."""
 
 import argparse
 import json
@@ -10,8 +10,9 @@ Measure speed against what people use today, both in one run, and print a table 
   select   the masking call alone, against DataCollatorForLanguageModeling
   text     training steps, against Trainer + DataCollatorForLanguageModeling
   count    counting words, against scikit-learn's CountVectorizer
+  ngrams   counting n-grams of 1 to 5 words, against CountVectorizer, and finding them in texts
 
-Without DATA, `text` and `count` use the documentation strings of installed libraries."""
+Without DATA, all but `select` use the documentation strings of installed libraries."""
 
 EPILOG = """\
 examples:
@@ -29,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         epilog=EPILOG,
         formatter_class=formatter,
     )
-    parser.add_argument("what", choices=("select", "text", "count"), help="what is measured")
+    parser.add_argument("what", choices=("select", "text", "count", "ngrams"), help="what is measured")
     parser.add_argument("data", nargs="*", metavar="DATA", help="text files (not for select)")
     parser.add_argument("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
     parser.add_argument("--column", help="column of the text, where a table has several")
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json and args.json.exists():
         raise InputError(f"{args.json} exists; name another file for --json, or delete it")
     with tempfile.TemporaryDirectory() as scratch:
-        rows = {"select": _select, "text": _text, "count": _count}[args.what](args, Path(scratch))
+        rows = {"select": _select, "text": _text, "count": _count, "ngrams": _ngrams}[args.what](args, Path(scratch))
     _print(rows)
     if args.json:
         draft = args.json.with_name(args.json.name + ".tmp")
@@ -81,6 +82,12 @@ def _text(args: argparse.Namespace, scratch: Path) -> list[dict]:
 
 def _count(args: argparse.Namespace, scratch: Path) -> list[dict]:
     from diffmask.bench.count import run as bench
+
+    return bench(args.data or _documentation(scratch), args.column)
+
+
+def _ngrams(args: argparse.Namespace, scratch: Path) -> list[dict]:
+    from diffmask.bench.ngrams import run as bench
 
     return bench(args.data or _documentation(scratch), args.column)
 

@@ -1,6 +1,7 @@
 """The folder of a vocabulary of n-grams: a table to read and edit by hand, and how it was made."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
-from diffmask.text.anchor_files import hash_file, replace_folder
 from diffmask.text.ngrams import MAX_N
 from diffmask.text.words import split_words
 
@@ -28,6 +28,8 @@ _MAKE = "make one with: diffmask pmi DATA -o FOLDER"
 
 def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, Any]) -> None:
     """Write a folder that `check_folder` allowed, all at once; an older one goes away."""
+    from diffmask.text.anchor_files import replace_folder  # imports torch, which workers that only read need not
+
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         draft.mkdir()
@@ -110,7 +112,7 @@ def _read_ngram(row: dict[str, str], where: str) -> str:
     words = split_words(row["ngram"])
     if not 2 <= len(words) <= MAX_N:
         allowed = f"write two to {MAX_N} words there or drop the line"
-        raise InputError(f"{where} has {len(words)} words in the column `ngram` ({row['ngram']!r}); {allowed}")
+        raise InputError(f"{where} has {row['ngram']!r} in the column `ngram`; {allowed}")
     n = row.get("n", "").strip()
     if n and n != str(len(words)):
         raise InputError(f"{where} says n = {n}, but {row['ngram']!r} has {len(words)} words; correct or drop the line")
@@ -119,4 +121,4 @@ def _read_ngram(row: dict[str, str], where: str) -> str:
 
 def vocabulary_key(folder: str | Path) -> str:
     """Return what identifies the n-grams of a folder."""
-    return f"{_FORMAT} {hash_file(Path(folder) / TABLE)}"
+    return f"{_FORMAT} {hashlib.sha256((Path(folder) / TABLE).read_bytes()).hexdigest()}"
