@@ -5,13 +5,16 @@ from tiny import tiny_model, tiny_rows, tiny_tokenizer
 from transformers import TrainingArguments
 
 from diffmask.core.masker import Masker
+from diffmask.core.policy import softmax_weights
 from diffmask.core.schedule import Constant, Linear
 from diffmask.policies.difference import Difference
+from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
 from diffmask.train.masking import Masking
 from diffmask.train.trainer import MaskedTrainer
 
+CLASSES = ("rare", "common", "other")
 TYPE_SCORES = torch.tensor([0.0, 0.3, -1.0, 2.0, 0.1, -0.5])
 
 
@@ -34,7 +37,13 @@ class Recorder:
         return inputs
 
 
+def loss_weighted():
+    """Return loss-weighted masking over difference masking, with a momentum that shows in a few steps."""
+    return LossWeighted(CLASSES, Difference(TYPE_SCORES), softmax_weights, momentum=0.5)
+
+
 def make_trainer(folder, *, model=None, rows=None, units="word", policy=None, bucketed=True, num_rows=24, **settings):
+    """Return a trainer; the policy is an object, or the name "loss-weighted"."""
     defaults = {
         "per_device_train_batch_size": 8,
         "max_steps": 6,
@@ -51,7 +60,10 @@ def make_trainer(folder, *, model=None, rows=None, units="word", policy=None, bu
     }
     args = TrainingArguments(output_dir=str(folder), **(defaults | settings))
     rows = tiny_rows(num_rows) if rows is None else rows
-    adapter = Recorder(text_adapter(tiny_tokenizer(), units, seed=5))
+    for row in rows:
+        row["classes"] = [(kind + place) % 4 - 1 for place, kind in enumerate(row["types"])]
+    adapter = Recorder(text_adapter(tiny_tokenizer(), units, seed=5, features=("classes",)))
+    policy = loss_weighted() if policy == "loss-weighted" else policy
     masking = Masking(
         adapter,
         Masker(policy or Difference(TYPE_SCORES), ratio=Linear(0.4, 0.2), strength=Constant(0.8), seed=5),

@@ -37,6 +37,7 @@ def main(folder, settings):
     rank = trainer.args.process_index
     evaluation = trainer.evaluate()
     record = {"seen": seen, "grad_norm": steps(trainer, "grad_norm"), "eval_loss": evaluation["eval_loss"]}
+    record["learned"] = trainer.masking.masker.policy.report()
     (folder / f"rank{rank}.json").write_text(json.dumps(record))
     if rank == 0:
         torch.save(trainer.model.state_dict(), folder / "weights.pt")

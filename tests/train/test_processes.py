@@ -19,25 +19,29 @@ def launch(folder, settings, *launcher):
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_two_ranks_equal_one(tmp_path):
+@pytest.mark.parametrize("policy", [None, "loss-weighted"])
+def test_two_ranks_equal_one(tmp_path, policy):
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    done = launch(tmp_path / "two", {"per_device_train_batch_size": 4, "ddp_backend": "gloo"}, *torchrun)
+    done = launch(
+        tmp_path / "two", {"per_device_train_batch_size": 4, "ddp_backend": "gloo", "policy": policy}, *torchrun
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
-    one = make_trainer(tmp_path / "one")
+    one = make_trainer(tmp_path / "one", policy=policy)
     one.train()
     expected = {f"{step},{sample}": list(value) for (step, sample), value in one.masking.adapter.seen.items()}
     assert not ranks[0]["seen"].keys() & ranks[1]["seen"].keys()
     assert ranks[0]["seen"] | ranks[1]["seen"] == expected
     for rank in ranks:
         assert rank["grad_norm"] == pytest.approx(steps(one, "grad_norm"), rel=1e-5)
+        assert rank["learned"] == pytest.approx(one.masking.masker.policy.report(), rel=1e-5)
     # ten rows do not divide over two ranks and batches of eight: none may be counted twice
     assert ranks[0]["eval_loss"] == pytest.approx(one.evaluate()["eval_loss"], rel=1e-5)
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
-    settings = {"max_steps": 8, "save_strategy": "steps", "save_steps": 2}
+    settings = {"max_steps": 8, "save_strategy": "steps", "save_steps": 2, "policy": "loss-weighted"}
     killed = launch(tmp_path / "cut", settings | {"dies_at": 5})
     assert killed.returncode == -signal.SIGKILL
     # a checkpoint that was cut off while it was written is passed over
@@ -52,4 +56,6 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     for name, parameter in whole.model.state_dict().items():
         assert torch.equal(parameter, weights[name]), name
     late = {f"{s},{i}": list(seen) for (s, i), seen in whole.masking.adapter.seen.items() if s >= 4}
-    assert json.loads((tmp_path / "cut" / "rank0.json").read_text())["seen"] == late
+    record = json.loads((tmp_path / "cut" / "rank0.json").read_text())
+    assert record["seen"] == late
+    assert record["learned"] == whole.masking.masker.policy.report()

@@ -7,7 +7,6 @@ from tiny import tiny_model
 from training import TYPE_SCORES, make_trainer, steps
 
 from diffmask.core.errors import InputError
-from diffmask.core.policy import Policy
 from diffmask.policies.uniform import Uniform
 
 
@@ -131,36 +130,50 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path):
     assert again.masking.adapter.seen == late
 
 
-class Learning(Policy):
-    """A policy that prefers the units whose loss was high, to see that feedback arrives and is kept."""
-
-    def __init__(self):
-        self.mean = torch.zeros(7)
-
-    def score(self, units):
-        return self.mean[units.types]
-
-    def observe(self, units, masked, loss):
-        for kind in units.types[masked].unique():
-            self.mean[kind] += 0.1 * loss[masked & (units.types == kind)].mean()
-
-    def state_dict(self):
-        return {"mean": self.mean}
-
-    def load_state_dict(self, state):
-        self.mean = state["mean"]
-
-
 def test_feedback_reaches_the_policy_and_is_kept_in_checkpoints(tmp_path):
-    whole = make_trainer(tmp_path / "whole", policy=Learning())
+    whole = make_trainer(tmp_path / "whole", policy="loss-weighted")
     whole.train()
-    learned = whole.masking.masker.policy.mean
+    learned = whole.masking.masker.policy.losses
     assert (learned > 0).all()
+    assert steps(whole, "class_loss/rare")[-1] == pytest.approx(float(learned[0]))
     settings = {"save_strategy": "steps", "save_steps": 4}
-    make_trainer(tmp_path / "cut", policy=Learning(), **settings).train()
-    again = make_trainer(tmp_path / "cut", policy=Learning(), **settings)
+    make_trainer(tmp_path / "cut", policy="loss-weighted", **settings).train()
+    again = make_trainer(tmp_path / "cut", policy="loss-weighted", **settings)
     again.train(resume_from_checkpoint=str(tmp_path / "cut" / "checkpoint-4"))
-    assert torch.equal(again.masking.masker.policy.mean, learned)
+    assert torch.equal(again.masking.masker.policy.losses, learned)
+    for name, parameter in whole.model.state_dict().items():
+        assert torch.equal(parameter, again.model.state_dict()[name]), name
+
+
+def test_what_is_learned_is_the_same_in_micro_batches(tmp_path):
+    whole = make_trainer(tmp_path / "a", policy="loss-weighted")
+    parts = make_trainer(
+        tmp_path / "b", policy="loss-weighted", per_device_train_batch_size=2, gradient_accumulation_steps=4
+    )
+    for trainer in (whole, parts):
+        trainer.train()
+    learned = [trainer.masking.masker.policy.losses for trainer in (whole, parts)]
+    assert torch.allclose(*learned, rtol=1e-5)
+
+
+def test_spans_are_evaluated_and_observed_by_their_words(tmp_path):
+    rows = [row(60, sample_id) for sample_id in range(16)]
+    trainer = make_trainer(tmp_path, policy="loss-weighted", units="span", rows=rows)
+    trainer.train()
+    assert (trainer.masking.masker.policy.losses > 0).all()
+    assert steps(trainer, "mask_ratio") == pytest.approx([0.4 - 0.2 * step / 6 for step in range(6)], abs=0.05)
+
+
+def row(length, sample_id):
+    types = [(place + sample_id) % 6 for place in range(length)]
+    return {"input_ids": [5] * length, "unit_ids": list(range(length)), "types": types, "sample_id": sample_id}
+
+
+def test_the_state_of_another_policy_is_refused(tmp_path):
+    settings = {"save_strategy": "steps", "save_steps": 4}
+    make_trainer(tmp_path, policy="loss-weighted", **settings).train()
+    with pytest.raises(InputError, match="the checkpoint holds the state of another policy .loss_weighted.losses."):
+        make_trainer(tmp_path, **settings).train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
