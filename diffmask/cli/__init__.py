@@ -12,7 +12,19 @@ import diffmask
 from diffmask.config import ConfigError
 from diffmask.core.errors import InputError
 
-COMMANDS = ("anchors", "count", "policies", "pmi", "preview", "schedule", "pretrain", "curves", "quickstart", "bench")
+COMMANDS = (
+    "anchors",
+    "count",
+    "policies",
+    "pmi",
+    "selective",
+    "preview",
+    "schedule",
+    "pretrain",
+    "curves",
+    "quickstart",
+    "bench",
+)
 
 DESCRIPTION = """\
 Continue the pretraining of a masked language model on your own domain, and choose what to mask by how much it makes

@@ -66,14 +66,15 @@ def decode_lines(block: Block) -> list[str]:
 def _first_column(block: Block, wanted: str | None) -> str | None:
     for number, line in enumerate(decode_lines(block), block.first):
         if line.strip():
-            row = _json_object(block, number, line)
+            row = json_object(block, number, line)
             # null may stand for a text that is missing
             text_names = [name for name in row if row[name] is None or isinstance(row[name], str)]
             return choose_column(block.path, list(row), text_names, wanted)
     return None
 
 
-def _json_object(block: Block, number: int, line: str) -> dict:
+def json_object(block: Block, number: int, line: str) -> dict:
+    """Return the object that a line of a block holds."""
     where = f"{block.path}: line {number}"
     if line.lstrip().startswith("["):
         remedy = f"for example: jq -c '.[]' {block.path} > NEW.jsonl"
@@ -89,7 +90,7 @@ def _json_object(block: Block, number: int, line: str) -> dict:
 
 
 def _json_text(block: Block, number: int, line: str) -> str:
-    row = _json_object(block, number, line)
+    row = json_object(block, number, line)
     where = f"{block.path}: line {number}"
     if block.column not in row:
         raise InputError(f"{where} has no column {block.column!r}; its columns: {listed(row)}")

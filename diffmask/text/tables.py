@@ -29,7 +29,7 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
     csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
     source = lines()
     start = list(_until_written(source))
-    rows = csv.reader(itertools.chain(start, source), delimiter=_delimiter(path, "".join(start)), strict=True)
+    rows = csv.reader(itertools.chain(start, source), delimiter=delimiter(path, "".join(start)), strict=True)
     try:
         header = next(filter(_is_written, rows), [])
         if header:
@@ -40,7 +40,8 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
         raise InputError(f"{path}: line {rows.line_num} is not a row of values ({error}); check its quotes") from error
 
 
-def _delimiter(path: Path, header: str) -> str:
+def delimiter(path: Path, header: str) -> str:
+    """Return what separates the values of a file, as its name or its header tells."""
     if split_suffix(path)[0] == ".tsv":
         return "\t"
     return next((char for char in ",;\t" if char in header), ",")
