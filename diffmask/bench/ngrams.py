@@ -3,8 +3,8 @@
     run(["corpus.txt.gz"]) -> rows with name, words/s, ratio to CountVectorizer, seconds, peak memory
 
 A contestant runs alone in a fresh process. CountVectorizer gets the texts ready in memory and keeps all n-grams there;
-`count_ngrams` must read, decompress and parse the files as well, and works on disk. The last row is the other end: texts
-that are segmented already are cut into the n-grams that were found.
+`count_ngrams` must read, decompress and parse the files as well, and works on disk. The last row is the other end:
+texts in memory are cut into the n-grams that were found.
 """
 
 import multiprocessing

@@ -3,8 +3,6 @@
 import csv
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,12 +116,3 @@ def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
     if any(folder.iterdir()) and not overwrite:
         raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
     return folder
-
-
-def replace_folder(draft: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another, which goes away last."""
-    old = draft.with_name(draft.name + ".old")
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(draft, folder)
-    shutil.rmtree(old, ignore_errors=True)

@@ -15,6 +15,7 @@ from diffmask.core.difference import reference_frequencies
 from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
 from diffmask.text import anchor_files
+from diffmask.text.folders import replace_folder
 from diffmask.text.vocabulary import common_types
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class AnchorSet:
             parquet.write_table(pyarrow.table({"type": self.types, **arrays}), draft / anchor_files.TYPES)
             (draft / anchor_files.EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
             anchor_files.write_record(draft / anchor_files.RECORD, self.metadata | {"anchors": self.anchors})
-            anchor_files.replace_folder(draft, folder)
+            replace_folder(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 

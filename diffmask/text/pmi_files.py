@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
+from diffmask.text.folders import replace_folder
 from diffmask.text.ngrams import MAX_N
 from diffmask.text.words import split_words
 
@@ -28,8 +29,6 @@ _MAKE = "make one with: diffmask pmi DATA -o FOLDER"
 
 def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, Any]) -> None:
     """Write a folder that `check_folder` allowed, all at once; an older one goes away."""
-    from diffmask.text.anchor_files import replace_folder  # imports torch, which workers that only read need not
-
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         draft.mkdir()
