@@ -2,6 +2,11 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffmask.pretrain.budget import Budget
+    from diffmask.report.courses import Course
 
 DESCRIPTION = """\
 Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
@@ -78,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     }
     budget = run_budget(config, read_data=not args.no_data)
     courses = [course(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
-    notes = _notes(budget, courses[0].mean)
+    notes = _notes(budget, courses[0])
     console = Console(highlight=False)
     for each in courses:
         print_course(each, console)
@@ -90,21 +95,29 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"wrote {args.output}")
 
 
-def _notes(budget, mean_ratio: float) -> list[str]:
+def _notes(budget: "Budget", ratio: "Course") -> list[str]:
     """Return the size of the run in words."""
-    rows, tokens = budget.rows_per_step, budget.tokens_per_row
+    rows, masked = budget.rows_per_step, budget.masked_per_step(ratio.values)
+    tokens = budget.tokens_per_step / rows
     per_step = f"{rows:,} rows a step, " + (
         f"at most {tokens:,.0f} tokens each (data.max_length)" if budget.is_bound else f"{tokens:,.1f} tokens each"
     )
-    masked = budget.num_masked(mean_ratio)
-    if masked is None:
+    if budget.num_steps is None:
         return [
             per_step,
-            f"masked: at most {rows * tokens * mean_ratio:,.0f} tokens a step on average; how many steps "
-            "training.epochs comes to is known only from the text",
+            f"masked: at most {masked:,.0f} tokens a step on average; how many steps training.epochs comes to is known "
+            "only from the text",
         ]
     steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
-    return [steps, f"masked over the run: {'at most' if budget.is_bound else 'about'} {masked:,.0f} tokens"]
+    bound = "at most" if budget.is_bound else "about"
+    notes = [steps, f"masked over the run: {bound} {budget.num_steps * masked:,.0f} tokens"]
+    reached = masked / budget.tokens_per_step
+    if reached > ratio.mean + 0.001:
+        notes.append(
+            f"at least one word of every row is masked, and many rows are short: the mean ratio will be about "
+            f"{100 * reached:.1f} %"
+        )
+    return notes
 
 
 def _list(output: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,20 +25,28 @@ class Budget:
     Attributes:
         num_steps: Optimiser steps; None where they follow from data that was not read.
         rows_per_step: Rows of one step, over all micro-batches and ranks.
-        tokens_per_row: Mean number of tokens of a row that may be masked, or the most there can be.
-        is_bound: Whether `tokens_per_row` is only the most there can be.
+        lengths: Tokens that may be masked in each row, or the most there can be.
+        is_bound: Whether `lengths` is only the most there can be.
     """
 
     num_steps: int | None
     rows_per_step: int
-    tokens_per_row: float
+    lengths: np.ndarray
     is_bound: bool
 
-    def num_masked(self, mean_ratio: float) -> float | None:
-        """Return the number of masked tokens over the run at a mean ratio, or None where the steps are not known."""
-        return (
-            None if self.num_steps is None else self.num_steps * self.rows_per_step * self.tokens_per_row * mean_ratio
-        )
+    @property
+    def tokens_per_step(self) -> float:
+        """Mean number of tokens of a step that may be masked."""
+        return self.rows_per_step * float(self.lengths.mean())
+
+    def masked_per_step(self, ratios: Sequence[float]) -> float:
+        """Return the mean number of masked tokens of a step, over steps of these ratios.
+
+        A row masks its ratio of tokens, and at least one, which counts where rows are short and the ratio is small.
+        """
+        lengths, counts = np.unique(self.lengths, return_counts=True)
+        masked = np.maximum(np.outer(ratios, lengths), lengths > 0)
+        return self.rows_per_step * float((masked @ counts).mean()) / len(self.lengths)
 
 
 def run_budget(config: PretrainConfig, *, read_data: bool) -> Budget:
@@ -55,7 +64,7 @@ def run_budget(config: PretrainConfig, *, read_data: bool) -> Budget:
     check_training(training)
     rows_per_step = training.batch_size * training.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
     if not read_data or config.data.streaming:
-        return Budget(training.steps, rows_per_step, config.data.max_length, True)
+        return Budget(training.steps, rows_per_step, np.array([config.data.max_length]), True)
     rows = _training_rows(config)
     # rows that do not fill a step are left out of an epoch, unless there are no more
     rows_per_step = min(rows_per_step, len(rows))
@@ -63,7 +72,7 @@ def run_budget(config: PretrainConfig, *, read_data: bool) -> Budget:
     if num_steps is None:
         assert training.epochs is not None
         num_steps = math.ceil(training.epochs * (len(rows) // rows_per_step))
-    return Budget(num_steps, rows_per_step, _tokens_per_row(rows), False)
+    return Budget(num_steps, rows_per_step, _lengths(rows), False)
 
 
 def _training_rows(config: PretrainConfig) -> "datasets.Dataset":
@@ -76,7 +85,7 @@ def _training_rows(config: PretrainConfig) -> "datasets.Dataset":
     return read_rows(config, tokenizer, anchors)[0]  # type: ignore[return-value]
 
 
-def _tokens_per_row(rows: "datasets.Dataset") -> float:
-    """Return the mean number of tokens of a row that stand in a unit; special tokens stand in none."""
-    total = sum(int((np.asarray(units) >= 0).sum()) for units in rows.with_format("numpy")["unit_ids"])
-    return total / len(rows)
+def _lengths(rows: "datasets.Dataset") -> np.ndarray:
+    """Return the number of tokens of each row that stand in a unit; special tokens stand in none."""
+    units = rows.with_format("numpy")["unit_ids"]
+    return np.fromiter(((np.asarray(each) >= 0).sum() for each in units), dtype=np.int64, count=len(rows))

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
 from diffmask.report.palette import LIGHT, LIGHT_INK
@@ -33,7 +33,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 """Where there are more lines than colours, the next ones are dashed, then dotted."""
 
 
-def line_style(place: int) -> dict:
+def line_style(place: int) -> dict[str, Any]:
     """Return colour and dashes of the line at a place."""
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
 
@@ -58,16 +58,15 @@ def new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure of so many inches, without the global state of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAGE)
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
+    figure = Figure(figsize=(width, height), layout=layout, facecolor=PAGE)
     FigureCanvasAgg(figure)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(w_pad=0.1, h_pad=0.08)
     return figure
 
 
-def percent(share: float, _place: int | None = None) -> str:
+def percent(share: float, _place: float = 0.0) -> str:
     """Return a share as a tick of an axis says it."""
     return f"{100 * share:.4g} %"
 

@@ -114,13 +114,13 @@ def _draw(axes: "Axes", runs: Sequence[RunLog], key: str, title: str) -> None:
     dress(axes, title, "optimiser step")
     for place, run in enumerate(runs):
         # thinner ones on top, so that equal lines are both seen
-        style = line_style(place) | {"lw": max(1.2, 2.6 - 1.4 * place / max(len(runs) - 1, 1))}
+        style, width = line_style(place), max(1.2, 2.6 - 1.4 * place / max(len(runs) - 1, 1))
         steps, values = run.points(key)
         if key == "loss":
             axes.plot(steps, values, color=style["color"], lw=0.7, alpha=0.2 if len(runs) > 3 else 0.45)
             values = smooth(values, int(len(values) * SMOOTHED_OVER) | 1)
         marker = "o" if len(steps) <= 12 else ""
-        axes.plot(steps, values, marker=marker, ms=3.5, gid="key", **style)
+        axes.plot(steps, values, marker=marker, ms=3.5, lw=width, gid="key", **style)
         if key == "mask_ratio":
             progress = np.linspace(0.0, 1.0, 401)
             planned = [run.ratio(float(each)) for each in progress]
@@ -132,11 +132,14 @@ def _draw(axes: "Axes", runs: Sequence[RunLog], key: str, title: str) -> None:
 
 
 def _draw_classes(axes: "Axes", run: RunLog) -> None:
-    """Draw the loss of each class of a run over time, each with its name at its end."""
-    dress(axes, f"loss of each class: {run.name}", "optimiser step")
+    """Draw the loss of each class of a run over time, each with its name at its end; classes never met stay at 0."""
+    points = {name: run.points(CLASS_LOSS + name) for name in run.classes}
+    met = {name: (steps, values) for name, (steps, values) in points.items() if values.any()}
+    unmet = len(points) - len(met)
+    title = f"loss of each class: {run.name}" + (f" ({unmet} never met)" if unmet else "")
+    dress(axes, title, "optimiser step")
     ends = []
-    for place, name in enumerate(run.classes):
-        steps, values = run.points(CLASS_LOSS + name)
+    for place, (name, (steps, values)) in enumerate(met.items()):
         axes.plot(steps, values, lw=1.5, **line_style(place))
         ends.append((name, float(steps[-1]), float(values[-1]), COLOURS[place % len(COLOURS)]))
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -42,6 +42,12 @@ def test_labels_are_spread_but_stay_in_order():
         assert all(b - a >= gap - 1e-9 for a, b in zip(sorted_places, sorted_places[1:], strict=False))
         # moved by no more than needed: the whole stays where it was
         assert sum(places) == pytest.approx(sum(wanted))
+        bounded = spread(wanted, gap, 0.0, 1.0)
+        if gap * (len(wanted) - 1) <= 1.0:
+            assert all(-1e-9 <= place <= 1 + 1e-9 for place in bounded)
+            in_order = sorted(bounded)
+            assert [bounded[index] for index in order] == in_order
+            assert all(b - a >= gap - 1e-9 for a, b in zip(in_order, in_order[1:], strict=False))
     assert spread([0.0, 1.0], 0.1) == [0.0, 1.0]
 
 
@@ -81,6 +87,13 @@ def test_every_value_that_any_run_logged_has_a_panel(monkeypatch, tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "c"]
     classes = next(axes for axes in figure.axes if axes.get_title(loc="left").endswith("c"))
     assert {text.get_text() for text in classes.texts} == {"NOUN", "VERB"}
+
+
+def test_a_class_that_was_never_met_is_counted_and_not_drawn(monkeypatch, tmp_path):
+    entries = [{"step": step, "class_loss/a": 0.1 * step, "class_loss/b": 0.0} for step in (1, 2)]
+    (axes,) = (axes for axes in drawn(monkeypatch, [run_of("r", entries=entries)], tmp_path).axes if axes.get_visible())
+    assert axes.get_title(loc="left") == "loss of each class: r (1 never met)"
+    assert [text.get_text() for text in axes.texts] == ["a"]
 
 
 def test_one_run_has_no_legend_and_its_planned_ratio_is_drawn(monkeypatch, tmp_path):
