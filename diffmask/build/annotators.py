@@ -122,7 +122,7 @@ _PIPELINE = "the name or folder of a pipeline, such as en_core_web_sm"
 def _argument(spec: str, what: str) -> str:
     name, _, argument = spec.partition(":")
     if not argument:
-        raise InputError(f"{spec!r} does not name {what}; write it behind a colon, as in {name}:NAME")
+        raise InputError(f"{spec!r} lacks {what}; write it behind a colon, as in {name}:NAME")
     return argument
 
 

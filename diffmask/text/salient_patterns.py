@@ -105,7 +105,7 @@ def name_patterns() -> NamePatterns:
     opener = "|".join(word.capitalize() for word in OPENERS)
     element = rf"{title}(?:(?:[{upper}]\.[ ]?)+(?!(?:{opener})\b))?{word}"
     sequence = rf"""(?<![\w\u00b0])(?:
-          (?P<heading>[{upper}]{{2,}}+(?:[ ,:/&-]++[{upper}]{{2,}}+){{3,}}(?!\w)
+          (?P<heading>[{upper}]{{2,}}+(?:[ &]++(?:[AI][ ])?[{upper}]{{2,}}+){{3,}}(?!\w)
             |(?:[{upper}]{{2,}}+[ ]){{0,3}}[{upper}]{{5,}}+(?=:))
         | {element}(?:(?:{_LINK}|[ ]){element})* | [{upper}]\.(?:[{upper}]\.)+)"""
     return NamePatterns(

@@ -1,0 +1,117 @@
+"""Classes of words by frequency, TF-ICF and shape."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import torch
+import wordfreq
+from families import FAMILIES, tokenizer_of
+
+from diffmask.text.count import Counts
+from diffmask.text.reference import counts_reference
+from diffmask.text.segment import segmenter_for
+from diffmask.text.shape import SHAPES, ShapeClasses, shape_of
+from diffmask.text.vocabulary import compare
+from diffmask.text.word_classes import FrequencyClasses, tf_icf_classes
+
+TEXT = "The kinase, 3.5 inhibits gefitinib Xqzvkj 😀 细胞"
+
+
+def named(annotator, text, family="ModernBERT", units="word"):
+    segments = segmenter_for(tokenizer_of(family), units)([text])
+    classes = annotator(segments)["classes"]
+    assert classes.dtype == "int32"
+    names = [annotator.names[row] if row >= 0 else None for row in classes.tolist()]
+    return list(zip(segments.surfaces, names, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_frequency_bands_are_those_of_wordfreq(family):
+    found = dict(named(FrequencyClasses(), "the cell kinase phosphorylation gefitinib, 37", family))
+    for word in ("the", "cell", "kinase", "phosphorylation"):
+        zipf = wordfreq.zipf_frequency(word, "en")
+        low, high = ("-inf", "2") if zipf < 2 else ("7", "inf") if zipf >= 7 else (int(zipf), int(zipf) + 1)
+        expected = {("-inf", "2"): "zipf < 2", ("7", "inf"): "zipf >= 7"}.get((low, high), f"zipf {low}-{high}")
+        assert found[word] == expected, (word, zipf)
+    assert found[","] == "punctuation"
+    assert found["37"] == "number"
+
+
+def test_what_is_no_known_word_has_a_class_of_its_own():
+    found = named(FrequencyClasses(), TEXT)
+    assert dict(found)["xqzvkj"] == "unknown"
+    assert [word for word, name in found if name == "number"] == ["3", "5"]
+    assert [word for word, name in found if name == "punctuation"] == [",", ".", "😀"]
+
+
+def test_frequency_knows_other_languages_and_its_key_tells_them_apart():
+    assert dict(named(FrequencyClasses("de"), "und der Zellkern"))["und"] == "zipf >= 7"
+    assert dict(named(FrequencyClasses("en"), "und der Zellkern"))["und"] != "zipf >= 7"
+    assert dict(named(FrequencyClasses("zh"), "的"))["的"].startswith("zipf")
+    assert FrequencyClasses("de").key != FrequencyClasses("en").key
+
+
+def test_a_token_of_several_chinese_words_has_the_class_of_the_first():
+    from diffmask.text.word_classes import _frequency_class
+
+    assert _frequency_class("zh", "的细") == _frequency_class("zh", "的") != _frequency_class("zh", "细")
+
+
+def vocabulary(counts):
+    counted = Counts(Counter(counts), 1)
+    return compare(counted, counts_reference(Counts(Counter(the=500, cell=10, dog=490), 1), "small"))
+
+
+def test_tf_icf_bands_are_those_of_the_anchors():
+    found = vocabulary({"the": 50, "cell": 20, "kinase": 25, "37": 5})
+    anchors = SimpleNamespace(types=found.types, tf_icf=found.tf_icf)
+    assert found.tf_icf[found.types.index("cell")].item() == pytest.approx(20.0, rel=1e-3)
+    classes = tf_icf_classes(anchors)
+    got = dict(named(classes, "The cell kinase 37 42, dog 😀"))
+    assert got["the"] == "tf-icf < 1"
+    assert got["cell"] == "tf-icf 10-30"
+    assert got["kinase"] == "tf-icf >= 100"
+    assert got["dog"] == "unknown"
+    assert got["37"] == got["42"] == "number"
+    assert got[","] == got["😀"] == "punctuation"
+
+
+def test_the_key_of_tf_icf_follows_the_table():
+    found = vocabulary({"the": 50, "cell": 20})
+    one = tf_icf_classes(SimpleNamespace(types=found.types, tf_icf=found.tf_icf))
+    same = tf_icf_classes(SimpleNamespace(types=found.types, tf_icf=found.tf_icf + 1e-9))
+    other = tf_icf_classes(SimpleNamespace(types=found.types, tf_icf=found.tf_icf * 100))
+    assert one.key == same.key != other.key
+    assert torch.is_tensor(found.tf_icf)
+
+
+WORDS = {
+    "lower case": "kinase naïve ﬁnal α ß ñ",
+    "Capitalised": "Smith A Élan Москва ǅ",
+    "UPPER CASE": "DNA ΔΨ",
+    "mIxed case": "mRNA McDonald IgG",
+    "with digits": "p53 BRCA1 x²",
+    "number": "37 ½ Ⅳ ٣",
+    "punctuation": ". ( % — ،",
+    "symbol": "+ 😀 € °",
+    "without spaces": "胞 ภ ひ 〇",
+    "other script": "في हिन्दी 한국어 שלום",
+}
+
+
+@pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in WORDS.items() for word in words.split()])
+def test_shapes(name, word):
+    assert shape_of(word) == name
+
+
+def test_shapes_are_all_tested():
+    assert tuple(WORDS) == SHAPES
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shape_is_read_from_the_text_even_where_the_tokenizer_lowers_it(family):
+    found = dict(named(ShapeClasses(), "The mRNA of DNA, kinase 37", family))
+    expected = {"the": "Capitalised", "mrna": "mIxed case", "dna": "UPPER CASE", "kinase": "lower case", "37": "number"}
+    assert expected.items() <= found.items()
+    assert found[","] == "punctuation"
