@@ -95,7 +95,11 @@ def run(args: argparse.Namespace) -> None:
     looks = {name: build_look(each, tokenizer, anchors, progress=progress) for name, each in configs.items()}
     if learned:
         looks[masking.policy].masker.policy.load_state_dict(learned)
-    settings = PreviewSettings(num_sentences=args.num_sentences, domain_threshold=masking.domain_threshold)
+    settings = PreviewSettings(
+        num_sentences=args.num_sentences,
+        max_length=min(PreviewSettings.max_length, tokenizer.model_max_length),
+        domain_threshold=masking.domain_threshold,
+    )
     preview = make_preview(documents, looks, anchors, tokenizer, settings)
     print_preview(preview, Console())
     if args.output is not None:
