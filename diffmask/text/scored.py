@@ -5,6 +5,7 @@ rows = add_scores(rows, load_attention("bert-base-uncased", tokenizer), cache)
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MEAN, LOG_MEAN_EXP = "mean", "log-mean-exp"
 FORMAT = 1
 """Part of the key of the cache; to be raised when the scores of the same rows change."""
+_NOT_OF_THE_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "problem_type")
+"""Parts of a config that change when a model is saved, moved or loaded again, and that no score depends on."""
 SORTED_BATCHES = 32
 """Rows are sorted by length among so many batches: little padding, and memory that does not grow with the corpus."""
 
@@ -139,7 +142,8 @@ def hash_model(model: "PreTrainedModel", *settings: Any, without: Sequence[str] 
         without: Names of parameters that do not matter: those that start at random and are not used.
     """
     digest = hashlib.sha256(repr(settings).encode())
-    digest.update(model.config.to_json_string(use_diff=False).encode())
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_OF_THE_MODEL}
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weights in sorted(model.state_dict().items()):
         if name in without:
             continue

@@ -4,6 +4,7 @@
 these words from the others, so that texts without labels can be masked.
 """
 
+import importlib.metadata
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,13 +16,16 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedTokenizerBase
 
+import diffmask
 from diffmask.core.errors import InputError
+from diffmask.text.anchor_set import hash_tokenizer
 from diffmask.text.corpus import describe_sources
 from diffmask.text.finetune import FineTuning, fine_tune
 from diffmask.text.gain import DELTA, Gain, classifier, encode_texts, task_gain
 from diffmask.text.labelled import LEFT_OUT, Task, read_task
 from diffmask.text.load import load_tokenizer
 from diffmask.text.needed import Needed, find_needed, list_words, quality, rows_of, score_units
+from diffmask.text.scored import hash_model
 from diffmask.text.scorer import GainScorer, check_scorer_folder, save_scorer
 from diffmask.text.segment import segmenter_for
 from diffmask.text.windows import special_tokens_of
@@ -125,7 +129,10 @@ def build_scorer(
     model = fine_tune(AutoModelForTokenClassification, settings.model, needed[0].rows, 2, tuning, progress=progress)
     scores = [score_units(GainScorer(model, tokenizer, {}, ""), part) for part in needed]
     record = {
+        "version": diffmask.__version__,
+        "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers")},
         "settings": asdict(settings),
+        "hashes": {"tokenizer": hash_tokenizer(tokenizer), "scorer": hash_model(model)},
         "files": [{"path": str(path), "use": use} for path, use in task.files],
         "data": describe_sources([path for path, use in task.files if use != LEFT_OUT]),
         "labels": task.names,

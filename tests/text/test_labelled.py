@@ -43,7 +43,7 @@ def test_every_format_is_the_same_task(tmp_path, suffix):
     texts = {row["text"]: row["label"] for row in ROWS}
     for part in (task.training, task.held_out):
         assert [task.names[label] for label in part.labels] == [texts[words] for words in part.texts]
-    assert len(task.training.texts), len(task.held_out.texts) == (36, 4)
+    assert (len(task.training.texts), len(task.held_out.texts)) == (36, 4)
     assert task.training.texts == read_task(write_task(tmp_path / "other.jsonl", ROWS)).training.texts
 
 

@@ -3,7 +3,7 @@
 import datasets
 import pytest
 import torch
-from tiny import tiny_rows, tiny_tokenizer
+from tiny import tiny_model, tiny_rows, tiny_tokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.text import scored
@@ -127,10 +127,10 @@ def test_a_score_that_is_no_number_is_found(tmp_path):
     assert not list(tmp_path.glob("*.arrow"))
 
 
-def test_the_hash_of_a_model_tells_weights_and_settings():
-    from tiny import tiny_model
-
+def test_the_hash_of_a_model_tells_weights_and_settings(tmp_path):
     model = tiny_model()
+    model.save_pretrained(tmp_path)
+    assert hash_model(type(model).from_pretrained(tmp_path)) == hash_model(model)
     key = hash_model(model, "cls", 1)
     assert key == hash_model(tiny_model(), "cls", 1)
     assert key != hash_model(model, "received", 1)

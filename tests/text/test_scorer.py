@@ -12,6 +12,7 @@ from tiny import tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModelForTokenClassification
 
 from diffmask.core.errors import InputError
+from diffmask.text.anchor_set import hash_tokenizer
 from diffmask.text.gain import Gain, encode_texts
 from diffmask.text.needed import find_needed, list_words, quality, score_units
 from diffmask.text.pad import Pad
@@ -48,8 +49,10 @@ def test_a_folder_holds_model_tokenizer_and_record(world):
         path.name for path in (folder / "scorer").iterdir()
     }
     assert not list(folder.glob(".scorer*"))
-    assert record["num_texts"], record["num_held_out"] == (54, 6)
+    assert (record["num_texts"], record["num_held_out"]) == (54, 6)
     assert len(record["data"][0]["sha256"]) == 64
+    assert record["hashes"]["scorer"] == load_gain(folder / "scorer").key
+    assert record["hashes"]["tokenizer"] == hash_tokenizer(tiny_tokenizer())
     assert told[0] == "classifier: 54 texts of 2 labels, 6 held out"
 
 
