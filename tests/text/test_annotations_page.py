@@ -34,7 +34,7 @@ def page():
         "frequency": "nothing; `frequency:de` for another language",
         "tf-icf": "anchors",
         "shape": "nothing",
-        "spacy:PIPELINE": "`pip install 'diffmask[spacy]'` and a pipeline, as in `python -m spacy download en_core_web_sm`",
+        "spacy:PIPELINE": "`pip install 'diffmask[spacy]'`, and a pipeline: `python -m spacy download en_core_web_sm`",
         "file:PATH": "a file, see below",
     }
     return "\n".join(
@@ -47,7 +47,7 @@ def page():
             "|---|---|---|",
             *(f"| `{name}` | {names[name]} | {needs[name]} |" for name in names),
             "",
-            "A word that spans or tokens cut otherwise than we do has the class of its first character.",
+            "Where spans or a pipeline's tokens are cut otherwise than words, the first character of a word decides.",
             "",
             "## Annotated texts",
             "",
@@ -63,7 +63,7 @@ def page():
             "",
             "## Words and classes",
             "",
-            "A `.tsv` or `.csv` with a word and its class in each line, whatever the word's case; other words have none.",
+            "A `.tsv` or `.csv` with a word, in whatever case, and its class in each line; other words have none.",
             "",
             "```",
             LEXICON + "```",

@@ -54,14 +54,14 @@ that overlap the longest is taken. `masking.spans` says where they come from:
 |---|---|---|
 | `rule` | names, acronyms, dates, numbers: see below | nothing |
 | `gazetteer:PATH` | phrases of a text file, one a line; behind a tab a label, if you like | the file |
-| `spacy:PIPELINE` | the entities that a spaCy pipeline finds, in any language | `pip install 'diffmask[spacy]'`, a pipeline |
+| `spacy:PIPELINE` | the entities that a spaCy pipeline finds | `pip install 'diffmask[spacy]'`, a pipeline |
 | `file:PATH` | spans that you or another tool marked: [file formats](annotations.md) | the file |
 
 ## What the rule finds
 
-No span reaches over a line's end, and a capitalised word that merely opens a sentence is no name. The words that the rule
-knows are English. In German, where every noun is capitalised, in scripts without case, and wherever it matters what
-kind of name it is, use one of the others.
+No span reaches over a line's end, and a capitalised word that merely opens a sentence is no name. The words that the
+rule knows are English. In German, where every noun is capitalised, in scripts without case, and wherever it matters
+what kind of name it is, use one of the others.
 
 | text | found |
 |---|---|
