@@ -2,9 +2,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from domain import domain_anchors
 from tiny import tiny_tokenizer
 
-from diffmask.build import build_arguments, build_masker, build_masking, build_schedule
+from diffmask.build import (
+    POLICIES,
+    build_adapter,
+    build_annotators,
+    build_arguments,
+    build_look,
+    build_masker,
+    build_masking,
+    build_schedule,
+    for_policy,
+)
 from diffmask.config import DataConfig, MaskingConfig, PretrainConfig, ScheduleConfig, TrainingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.policy import rank_weights
@@ -72,7 +83,10 @@ def test_a_schedule_that_cannot_be_followed_is_refused(schedule, message):
 @pytest.mark.parametrize(
     ("masking", "message"),
     [
-        (MaskingConfig(policy="diference"), "unknown policy 'diference'; choose from: attention, difference, domain-frequency"),
+        (
+            MaskingConfig(policy="diference"),
+            "unknown policy 'diference'; choose from: attention, difference, domain-frequency",
+        ),
         (MaskingConfig(weighting="max"), "unknown weighting 'max'; choose from: linear, rank, softmax"),
         (MaskingConfig(temperature=0.0), "masking.temperature=0 is not above 0"),
         (MaskingConfig(), "the policy `difference` needs anchors; make them with `diffmask anchors"),
@@ -81,6 +95,75 @@ def test_a_schedule_that_cannot_be_followed_is_refused(schedule, message):
 def test_masking_that_cannot_be_built_is_refused(masking, message):
     with pytest.raises(InputError, match=message):
         build_masker(masking, None if masking == MaskingConfig() else ANCHORS)
+
+
+@pytest.mark.parametrize(
+    ("masking", "message"),
+    [
+        (MaskingConfig(policy="pmi"), "the units `pmi` need n-grams; make them with `diffmask pmi DATA"),
+        (MaskingConfig(policy="whole-word", units="token"), r"masks units of its own \(word\).*or choose random-token"),
+        (MaskingConfig(policy="difference", units="line"), "unknown units 'line'; choose from: pmi, salient, span"),
+        (
+            MaskingConfig(policy="whole-word", classes="shape"),
+            "masking.classes is given, and the policy whole-word does",
+        ),
+        (MaskingConfig(spans="rule"), "masking.spans is given, .* use masking.policy=salient-span"),
+        (MaskingConfig(policy="whole-word", hint_share=0.1), "go by scores, and whole-word scores all units alike"),
+        (MaskingConfig(policy="random-span", direction="show"), "go by scores, and random-span scores all units alike"),
+        (MaskingConfig(direction="up"), "unknown direction 'up'; choose from: hide, show"),
+        (MaskingConfig(hint_share=1.0), r"masking.hint_share=1 is outside \[0, 1\)"),
+        (MaskingConfig(policy="salient-span", direction="show"), "which linear weights clip; use softmax or rank"),
+        (MaskingConfig(weighting="rank", temperature=0.5), "says nothing where the weighting is rank"),
+        (MaskingConfig(policy="loss-weighted", base="mixture"), "`masking.base` names mixture, which is made of other"),
+        (MaskingConfig(policy="loss-weighted", base="diff"), "unknown policy in `masking.base` 'diff'; choose from"),
+        (MaskingConfig(policy="loss-weighted", classes="size"), "unknown classes 'size'; choose from: file, frequency"),
+        (MaskingConfig(policy="mixture"), "masking.mixture names none; name two policies"),
+        (MaskingConfig(policy="mixture", mixture=("a", "b", "c")), "masking.mixture names a, b, c; name two"),
+        (
+            MaskingConfig(policy="mixture", mixture=("difference", "whole-word"), mixture_share=1.0),
+            r"share 1 is outside \(0, 1\)",
+        ),
+        (MaskingConfig(policy="attention"), "the policy `attention` needs a teacher; name one with masking.teacher"),
+        (MaskingConfig(policy="selective"), "needs a scorer"),
+        (MaskingConfig(policy="domain-frequency"), "the policy `domain-frequency` needs anchors; make them with"),
+        (MaskingConfig(policy="loss-weighted", classes="tf-icf"), "the classes `tf-icf` need anchors"),
+    ],
+)
+def test_masking_that_cannot_be_is_one_sentence(masking, message):
+    anchors = None if "anchors" in message else domain_anchors()
+    with pytest.raises(InputError, match=message):
+        build_look(masking, tiny_tokenizer(), anchors)
+
+
+def test_units_follow_from_the_policy_and_can_be_others():
+    adapters = {
+        name: build_adapter(MaskingConfig(policy=name), tiny_tokenizer()) for name in POLICIES if name != "mixture"
+    }
+    found = {name: adapter.granularity for name, adapter in adapters.items()}
+    special = {"random-token": "token", "random-span": "span", "pmi": "group", "salient-span": "group"}
+    assert found == {name: special.get(name, "word") for name in found}
+    spans = MaskingConfig(policy="loss-weighted", base="random-span")
+    assert build_adapter(spans, tiny_tokenizer()).granularity == "span"
+    mixed = MaskingConfig(policy="mixture", mixture=("salient-span", "attention"), teacher="t")
+    assert build_adapter(mixed, tiny_tokenizer()).granularity == "group"
+    assert build_adapter(mixed, tiny_tokenizer()).features == ("salient", "attention")
+
+
+def test_an_annotator_gives_only_the_columns_that_are_read():
+    def columns(**settings):
+        return [annotator.columns for annotator in build_annotators(MaskingConfig(**settings), domain_anchors())]
+
+    assert columns(policy="salient-span") == [("starts", "salient")]
+    assert columns(policy="difference", units="salient") == [("starts",)]
+    assert columns(policy="mixture", mixture=("difference", "salient-span")) == [("salient",)]
+    assert columns(policy="loss-weighted", classes="shape") == [("classes",)]
+    assert columns() == []
+
+
+def test_what_a_policy_does_not_read_is_left_out():
+    config = MaskingConfig(ngrams="pmi/", spans="rule", temperature=2.0)
+    assert for_policy(config, "pmi") == MaskingConfig(policy="pmi", ngrams="pmi/", temperature=2.0)
+    assert for_policy(config, "difference") == MaskingConfig(temperature=2.0)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,16 @@
 """Every file in configs/ is read and built."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
+from domain import domain_anchors
 from tiny import tiny_tokenizer
 
-from diffmask.build import build_arguments, build_masking
+from diffmask.build import POLICIES, build_arguments, build_masking
 from diffmask.config import read_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
-ANCHORS = SimpleNamespace(scores=torch.randn(5), tf_icf=torch.ones(5), unknown_score=0.0)
+ANCHORS = domain_anchors()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -25,5 +24,7 @@ def test_config_builds(path, tmp_path):
     assert path.read_text().count(f"diffmask pretrain configs/{path.name}") == 1
 
 
-def test_there_are_configs():
-    assert {"difference", "random", "published", "masking-ratio-decay"} <= {path.stem for path in CONFIGS}
+def test_every_policy_has_a_config_that_names_it():
+    named = {path.stem: read_config(path).masking.policy for path in CONFIGS}
+    assert {name: named[name] for name in POLICIES} == {name: name for name in POLICIES}
+    assert {"published", "masking-ratio-decay"} <= named.keys()
