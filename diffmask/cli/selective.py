@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> None:
     record = build_scorer(settings, args.output, overwrite=args.overwrite, tell=_tell, progress=shown)
     print(summary(record))
     print(f"wrote {args.output} in {record['seconds']:.1f} s\n")
-    print(f"next:\n  diffmask pretrain configs/selective.yaml masking.scorer={shlex.quote(args.output)}")
+    given = shlex.join([f"model={args.model}", f"masking.scorer={args.output}"])
+    print(f"next:\n  diffmask pretrain configs/selective.yaml {given} data.train=TEXT")
 
 
 def _tell(line: str) -> None:

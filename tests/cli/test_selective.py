@@ -52,7 +52,8 @@ def test_a_scorer_is_made_and_described(world):
     assert f"held out: {world}/task/dev.jsonl" in lines
     head = lines.index(next(line for line in lines if line.startswith("word")))
     assert {line.split()[0] for line in lines[head + 1 : head + 3]} == set(TOLD_BY)
-    assert lines[-1] == f"  diffmask pretrain configs/selective.yaml masking.scorer={world}/out"
+    given = f"model={world}/model masking.scorer={world}/out"
+    assert lines[-1] == f"  diffmask pretrain configs/selective.yaml {given} data.train=TEXT"
     record = load_gain(world / "out").record
     assert [Path(file["path"]).name for file in record["data"]] == ["dev.jsonl", "train.jsonl"]
     assert record["settings"]["max_texts"] == 1000
