@@ -69,7 +69,7 @@ def test_every_pin_has_a_hash():
     assert not [name for name, branches in pins.items() for _, num_hashes in branches if not num_hashes]
 
 
-@pytest.mark.parametrize("requirement", declared("runtime", "demo", "test", "build"), ids=str)
+@pytest.mark.parametrize("requirement", declared("runtime", "demo", "spacy", "test", "build"), ids=str)
 def test_every_declared_dependency_is_pinned_as_declared(requirement):
     versions = [version for version, _ in read_pins()[canonicalize_name(requirement.name)]]
     assert all(requirement.specifier.contains(version) for version in versions)
@@ -87,12 +87,17 @@ def test_changelog_has_the_current_version():
 
 
 def test_imports_of_the_package_are_declared():
-    runtime, demo = names_of("runtime"), names_of("demo")
+    # an extra may be imported only where the name of the file says so
+    extras = {"quickstart": names_of("demo"), "spacy": names_of("spacy")}
+
+    def allowed(path):
+        return names_of("runtime").union(*(names for word, names in extras.items() if word in path.name))
+
     undeclared = {
         (str(path.relative_to(REPO)), *names)
         for path in (REPO / "diffmask").rglob("*.py")
         for names in imported_distributions(path)
-        if not names & (runtime | demo if "quickstart" in path.name else runtime)
+        if not names & allowed(path)
     }
     assert not undeclared, "pyproject.toml does not declare these imports"
 
