@@ -101,8 +101,9 @@ def _number_rows(preview: Preview) -> Iterator[str]:
     cells = "".join(f'<td class="number">{text}</td>' for text in shown)
     yield f'<tr><th scope="row">mask ratio reached (of all tokens)</th>{cells}</tr>'
     columns = [preview.text_shares, *(figures.shares for figures in preview.figures.values())]
-    for traits in ([DOMAIN, FUNCTION], [*BANDS, NUMBERS, PUNCTUATION]):
-        if traits[0] != DOMAIN:
+    own = [DOMAIN, FUNCTION] if preview.text_shares[DOMAIN] else [FUNCTION]
+    for traits in (own, [*BANDS, NUMBERS, PUNCTUATION]):
+        if traits is not own:
             yield f'<tr class="group"><th colspan="{len(columns) + 1}">by general frequency</th></tr>'
         for trait in traits:
             cells = "".join(

@@ -14,6 +14,8 @@ NUM_NAMED = 4
 """Without colour the most probable words of an excerpt are named with their probabilities ..."""
 STANDS_OUT = 1.5
 """... if these are so many times the mean."""
+GAP, LEAST_WIDTH = 2, 7
+"""Between the columns of the table of numbers, and of a column."""
 
 
 def print_preview(preview: Preview, console: Console, num_excerpts: int | None = None) -> None:
@@ -29,8 +31,9 @@ def print_preview(preview: Preview, console: Console, num_excerpts: int | None =
     for index in range(len(preview.excerpts[:num_excerpts])):
         console.print()
         console.print(_excerpt(preview, index, coloured))
-    console.print()
-    console.print(_numbers(preview))
+    for table in _numbers(preview, console.width):
+        console.print()
+        console.print(table)
 
 
 def _legend(highest: float) -> Text:
@@ -83,20 +86,34 @@ def _most_probable(preview: Preview, name: str, index: int) -> str:
     return f"most likely hidden: {named}" if named else "no word stands out"
 
 
-def _numbers(preview: Preview) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("share of the hidden tokens")
-    for name in ("in the text", *preview.figures):
-        table.add_column(Text(name), justify="right")
-    for cells in _number_rows(preview):
-        table.add_row(*cells)
-    return table
+def _numbers(preview: Preview, width: int) -> Iterator[Table]:
+    """Yield the table of what each policy hides, in as many parts as the terminal's width asks for."""
+    rows = list(_number_rows(preview))
+    lead = max(len(row[0]) for row in rows) + len("in the text") + 2 * GAP
+    parts: list[list[int]] = [[]]
+    room = width - lead
+    for place, name in enumerate(preview.figures):
+        needed = max(len(name), LEAST_WIDTH) + GAP
+        if parts[-1] and needed > room:
+            parts.append([])
+            room = width - lead
+        parts[-1].append(place)
+        room -= needed
+    names = list(preview.figures)
+    for part in parts:
+        table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+        table.add_column("share of the hidden tokens", no_wrap=True)
+        for name in ("in the text", *(names[place] for place in part)):
+            table.add_column(Text(name), justify="right", no_wrap=True)
+        for label, of_text, *cells in rows:
+            table.add_row(label, of_text, *(cells[place] for place in part))
+        yield table
 
 
 def _number_rows(preview: Preview) -> Iterator[list[str]]:
     yield ["mask ratio reached", "", *(f"{100 * figures.ratio:.2f} %" for figures in preview.figures.values())]
     columns = [preview.text_shares, *(figures.shares for figures in preview.figures.values())]
-    for trait in (DOMAIN, FUNCTION, *BANDS, NUMBERS, PUNCTUATION):
+    for trait in (*((DOMAIN,) if preview.text_shares[DOMAIN] else ()), FUNCTION, *BANDS, NUMBERS, PUNCTUATION):
         indent = "" if trait in (DOMAIN, FUNCTION) else "  "
         yield [indent + trait, *(f"{100 * column[trait]:.1f} %" for column in columns)]
 

@@ -1,6 +1,11 @@
+import re
+
 import pytest
+import torch
+import yaml
 from domain import SENTENCES
 from html_checks import check
+from safetensors.torch import load_file, save_file
 from tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import main
@@ -62,6 +67,93 @@ def test_strength_zero_is_random_masking(world, tmp_path, capsys):
     assert rows and rows[0][-2] == rows[0][-4]
 
 
+def rows_of(out, label):
+    """The cells of a row of the numbers; the table may be printed in several parts."""
+    lines = [line for line in out.splitlines() if line.strip().startswith(label)]
+    assert lines
+    return [float(cell) for line in lines for cell in re.findall(r"([\d.]+) %", line)]
+
+
+def test_policies_of_every_kind_stand_side_by_side(world, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    names = [
+        "difference",
+        "salient-span",
+        "random-span",
+        "attention",
+        "loss-weighted",
+        "domain-frequency",
+        "random-token",
+    ]
+    asked = [argument for name in names for argument in ("--policy", name)]
+    assert preview(world, "-o", page, *asked, "--set", f"teacher={world / 'model'}", "--set", "classes=shape") == 0
+    out, text = capsys.readouterr().out, check(page.read_text()).text
+    assert all(name in out and name in text for name in ["whole-word", *names])
+    assert rows_of(out, "mask ratio reached") == pytest.approx([15.0] * 8, abs=3.0)
+
+
+def test_without_anchors_a_model_is_enough(world, capsys):
+    command = ["preview", str(world / "papers.txt"), "--policy", "salient-span"]
+    assert main([*command, "--model", str(world / "model")]) == 0
+    assert "salient-span" in capsys.readouterr().out
+    assert main(command) == 2
+    assert "says which tokenizer to use; add --model MODEL" in capsys.readouterr().err
+
+
+def test_schedules_are_held_at_the_progress_that_is_asked_for(world, capsys):
+    schedule = ("--set", "ratio={schedule: linear, start: 0.6, end: 0.2}")
+    found = []
+    for progress in ("0", "0.5", "1"):
+        assert preview(world, *schedule, "--progress", progress) == 0
+        found.append(rows_of(capsys.readouterr().out, "mask ratio reached")[0])
+    assert found == pytest.approx([60, 40, 20], abs=3)
+    assert preview(world, "--progress", "1.5") == 2
+    assert "the progress 1.5 is outside [0, 1]" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def checkpoint(world):
+    settings = {
+        "model": str(world / "model"),
+        "output": str(world / "run"),
+        "data": {"train": [str(world / "papers.txt")], "eval_share": 0.0, "cache": str(world / "cache")},
+        "masking": {
+            "policy": "loss-weighted",
+            "classes": "shape",
+            "ratio": {"schedule": "linear", "start": 0.5, "end": 0.1},
+        },
+        "training": {"steps": 4, "batch_size": 8, "save_every": 2, "device": "cpu", "eval_every": 0},
+    }
+    path = world / "run.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    assert main(["pretrain", str(path)]) == 0
+    return world / "run" / "checkpoint-2"
+
+
+def test_a_checkpoint_shows_what_its_run_masked_then(world, checkpoint, capsys):
+    learned = load_file(checkpoint / "policy.safetensors")
+    losses = torch.linspace(0, 1, len(learned["loss_weighted.losses"]), dtype=torch.float64)
+    save_file({"loss_weighted.losses": losses}, checkpoint / "policy.safetensors")
+    command = ["preview", str(world / "papers.txt"), "--checkpoint", str(checkpoint)]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "loss-weighted" in out
+    assert rows_of(out, "mask ratio reached") == pytest.approx([30, 30], abs=3)
+    assert rows_of(out, "punctuation")[1] != rows_of(out, "punctuation")[2]  # it has learned something
+    assert main([*command, "--policy", "whole-word"]) == 2
+    assert "--checkpoint has the config and the policy of its run" in capsys.readouterr().err
+    assert main(["preview", str(world / "papers.txt"), "--checkpoint", str(world)]) == 2
+    assert "is no checkpoint of a run" in capsys.readouterr().err
+
+
+def test_a_config_says_what_is_masked(world, checkpoint, capsys):
+    command = ["preview", str(world / "papers.txt"), "--config", str(world / "run.yaml"), "--progress", "1"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "loss-weighted" in out
+    assert rows_of(out, "mask ratio reached") == pytest.approx([10, 10], abs=3)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -70,6 +162,10 @@ def test_strength_zero_is_random_masking(world, tmp_path, capsys):
         (["--strength", "-1"], "`masking.strength` has the value -1, which is outside [0, 1]; 0.15 means 15 %"),
         (["--weighting", "soft"], "unknown weighting 'soft'; choose from: linear, rank, softmax"),
         (["--units", "sentence"], "unknown units 'sentence'; choose from: pmi, salient, span, token, word"),
+        (["--set", "spans=rule"], "masking.spans is given, and none of difference reads it; leave it out"),
+        (["--set", "span=rule"], "unknown setting `masking.span`; did you mean `masking.spans`?"),
+        (["--set", "spans"], "'spans' is not an override; write key=value"),
+        (["--policy", "attention"], "the policy `attention` needs a teacher"),
         (["--num-sentences", "0"], "--num-sentences 0 is below 1; give at least one"),
         (["--column", "body"], "column 'body' was given, but plain text has no columns"),
     ],
