@@ -20,7 +20,7 @@ OPENERS = frozenset(
     since so some still subsequently such surprisingly taken than that the their them then there thereafter therefore
     these they third this those though three through thus to together two under unlike until up upon us using was we
     were what when where whereas whether which while who whose why with within without would yet you your
-    dr eq eqs fig figs figure figures ref refs section table tables""".split()
+    eq eqs fig figs figure figures ref refs section table tables""".split()
 )
 """Words that no name begins with, whatever their case."""
 ABBREVIATIONS = frozenset(

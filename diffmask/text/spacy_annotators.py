@@ -6,7 +6,7 @@ import numpy as np
 
 from diffmask.text.annotate import STARTS
 from diffmask.text.segment import Segments
-from diffmask.text.spacy_pipeline import ENTITIES, OTHER, TAGS, load_pipeline, pipe_texts
+from diffmask.text.spacy_pipeline import ENTITIES, OTHER, TAGS, load_pipeline, pipe_texts, pipeline_key
 from diffmask.text.span_labels import (
     CLASSES,
     SALIENT,
@@ -32,7 +32,7 @@ class SpacyTags:
 
     Attributes:
         pipeline: Name of an installed pipeline, or its folder.
-        key: See `spacy_pipeline.Pipeline`.
+        key: See `spacy_pipeline.pipeline_key`.
     """
 
     pipeline: str
@@ -44,7 +44,7 @@ class SpacyTags:
         """Return the tag of each unit; -1 where the pipeline gave none."""
         from spacy.parts_of_speech import IDS
 
-        nlp = load_pipeline(self.pipeline, TAGS).nlp
+        nlp = load_pipeline(self.pipeline, TAGS, self.key).nlp
         rows = np.full(max(IDS.values()) + 1, -1, dtype=np.int32)
         for name, number in IDS.items():
             name = _OLD_NAMES.get(name, name)
@@ -63,7 +63,7 @@ class SpacySalient:
 
     Attributes:
         pipeline: Name of an installed pipeline, or its folder.
-        key: See `spacy_pipeline.Pipeline`.
+        key: See `spacy_pipeline.pipeline_key`.
         names: Labels of the entities.
     """
 
@@ -76,7 +76,7 @@ class SpacySalient:
         """Return the label of each unit's entity, and where entities begin."""
         row_of = {name: row for row, name in enumerate(self.names)}
         found = []
-        nlp = load_pipeline(self.pipeline, ENTITIES).nlp
+        nlp = load_pipeline(self.pipeline, ENTITIES, self.key).nlp
         for start, doc in pipe_texts(nlp, texts_of(segments), segments.text_starts[:-1].tolist()):
             for entity in doc.ents:
                 label = entity.label_ if entity.label_ in row_of else OTHER
@@ -88,16 +88,18 @@ def spacy_tags(pipeline: str) -> SpacyTags:
     """Return the tags of a pipeline, which is loaded to see that it has some.
 
     Raises:
-        InputError: See `spacy_pipeline.load_pipeline`.
+        InputError: See `spacy_pipeline.pipeline_key` and `load_pipeline`.
     """
-    return SpacyTags(pipeline, load_pipeline(pipeline, TAGS).key)
+    key = pipeline_key(pipeline, TAGS)
+    load_pipeline(pipeline, TAGS, key)
+    return SpacyTags(pipeline, key)
 
 
 def spacy_salient(pipeline: str) -> SpacySalient:
     """Return the entities of a pipeline, which is loaded to see that it finds some.
 
     Raises:
-        InputError: See `spacy_pipeline.load_pipeline`.
+        InputError: See `spacy_pipeline.pipeline_key` and `load_pipeline`.
     """
-    loaded = load_pipeline(pipeline, ENTITIES)
-    return SpacySalient(pipeline, loaded.key, loaded.labels)
+    key = pipeline_key(pipeline, ENTITIES)
+    return SpacySalient(pipeline, key, load_pipeline(pipeline, ENTITIES, key).labels)

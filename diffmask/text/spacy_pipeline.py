@@ -44,35 +44,47 @@ class Pipeline(NamedTuple):
     """A pipeline that is loaded, with the components that are not needed switched off."""
 
     nlp: "Language"
-    key: str
-    """Versions, and hash of its files."""
     labels: tuple[str, ...]
     """Of its entities, sorted."""
 
 
-@functools.lru_cache(maxsize=2)
-def load_pipeline(name: str, wanted: str) -> Pipeline:
-    """Load a pipeline for `TAGS` or `ENTITIES`; once in each process.
-
-    The parser is among what is never needed: spaCy's English tags are a little better with it, at half the speed.
+def pipeline_key(name: str, wanted: str) -> str:
+    """Return the version of spaCy and a hash of a pipeline's files.
 
     Args:
         name: Name of an installed package, or a folder.
-        wanted: What it is to find.
+        wanted: What it is to find, `TAGS` or `ENTITIES`.
 
     Raises:
-        InputError: If spaCy or the pipeline is not installed, or does not find what is wanted.
+        InputError: If spaCy or the pipeline is not installed.
     """
     if importlib.util.find_spec("spacy") is None:
         raise InputError(
             f"spacy:{name} needs spaCy, which is not installed; install it: pip install 'diffmask[spacy]', or "
             f"{INSTEAD[wanted]}"
         )
+    digest = hashlib.sha256()
+    folder = _folder(name, wanted)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        digest.update(str(file.relative_to(folder)).encode())
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return f"spacy {importlib.metadata.version('spacy')} {digest.hexdigest()}"
+
+
+@functools.lru_cache(maxsize=2)
+def load_pipeline(name: str, wanted: str, key: str) -> Pipeline:
+    """Load a pipeline for `TAGS` or `ENTITIES`; once in each process, as long as its key is the same.
+
+    The parser is among what is never needed: spaCy's English tags are a little better with it, at half the speed.
+
+    Raises:
+        InputError: If it cannot be loaded, or does not find what is wanted.
+    """
     import spacy
 
-    source = _existing(name, wanted)
     try:
-        nlp = spacy.load(source)
+        nlp = spacy.load(name if spacy.util.is_package(name) else Path(name))
     except (ValueError, ImportError, OSError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         remedy = f"install it again, or {INSTEAD[wanted]}"
@@ -85,9 +97,7 @@ def load_pipeline(name: str, wanted: str) -> Pipeline:
             f"use one with {kind}, such as en_core_web_sm, or {INSTEAD[wanted]}"
         )
     nlp.select_pipes(disable=needless_components(nlp, wanted))
-    assert nlp.path is not None
-    meta, version = nlp.meta, importlib.metadata.version("spacy")
-    return Pipeline(nlp, f"spacy {version} {meta['name']} {meta['version']} {_hash_folder(Path(nlp.path))}", labels)
+    return Pipeline(nlp, labels)
 
 
 def needless_components(nlp: "Language", wanted: str) -> list[str]:
@@ -154,12 +164,12 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
         yield begin, len(text)
 
 
-def _existing(name: str, wanted: str) -> str | Path:
+def _folder(name: str, wanted: str) -> Path:
     import spacy
 
     path = Path(name)
     if spacy.util.is_package(name):
-        return name
+        return spacy.util.get_package_path(name)
     if (path / "config.cfg").is_file():
         return path
     if path.exists():
@@ -181,12 +191,3 @@ def _gives_tags(nlp: "Language") -> bool:
         factory in ("morphologizer", "attribute_ruler") or "token.pos" in nlp.get_pipe_meta(name).assigns
         for name, factory in factories.items()
     )
-
-
-def _hash_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
-        digest.update(str(file.relative_to(folder)).encode())
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()

@@ -28,7 +28,7 @@ TEXTS = [
     "New\n\nYork [SEP] </s> \u0e5a",
     " \t",
 ]
-SPECS = ["frequency", "frequency:de", "shape", "tf-icf", "file:words.tsv", "file:spans.jsonl", "spacy:pipeline"]
+SPECS = ["frequency", "shape", "tf-icf", "file:words.tsv", "file:spans.jsonl", "spacy:pipeline"]
 SALIENT_SPECS = ["rule", "gazetteer:phrases.txt", "file:spans.jsonl", "spacy:pipeline"]
 CASES = [("classes", spec) for spec in SPECS] + [("salient", spec) for spec in SALIENT_SPECS]
 

@@ -86,6 +86,7 @@ EXPECTED = [
     ("Barack Obama spoke.", [("Barack Obama", "name")]),
     ('"The Beatles" sang (In Paris).', [("Beatles", "name"), ("Paris", "name")]),
     ("He met John F. Kennedy, J.R.R. Tolkien.", [("John F. Kennedy", "name"), ("J.R.R. Tolkien", "name")]),
+    ("Dr. J. R. Smith and Dr Wu", [("Dr. J. R. Smith", "name"), ("Dr Wu", "name")]),
     ("In group A. The IgG rose.", [("IgG", "acronym")]),
     ("CONCLUSIONS: MATERIALS AND METHODS: ok", []),
     ("A TITLE IN CAPITALS ONLY", []),

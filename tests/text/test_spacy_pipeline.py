@@ -122,7 +122,12 @@ def test_annotators_are_small_and_their_key_follows_the_pipeline(pipeline, tmp_p
     assert tags.key == entities.key
     same = save_pipeline(tmp_path / "same")
     assert spacy_tags(same).key == tags.key
-    assert spacy_tags(save_pipeline(tmp_path / "other", tags={"rats": "VERB"})).key != tags.key
+    # the same folder with other content, in the same process
+    segments = segmenter_for(tokenizer_of("BERT"))(["rats"])
+    assert spacy_tags(same)(segments)["classes"].tolist() == [UPOS.index("NOUN")]
+    other = spacy_tags(save_pipeline(tmp_path / "same", tags={"rats": "VERB"}))
+    assert other.key != tags.key
+    assert other(segments)["classes"].tolist() == [UPOS.index("VERB")]
 
 
 def test_only_components_that_are_needed_are_run(tmp_path):
@@ -130,9 +135,9 @@ def test_only_components_that_are_needed_are_run(tmp_path):
     from pipelines import save_pipeline
 
     folder = save_pipeline(tmp_path / "both", sents="sentencizer")
-    assert load_pipeline(folder, TAGS).nlp.pipe_names == ["attribute_ruler"]
+    assert load_pipeline(folder, TAGS, "").nlp.pipe_names == ["attribute_ruler"]
     # rules for entities may read tags
-    assert load_pipeline(folder, ENTITIES).nlp.pipe_names == ["sents", "attribute_ruler", "entity_ruler"]
+    assert load_pipeline(folder, ENTITIES, "").nlp.pipe_names == ["sents", "attribute_ruler", "entity_ruler"]
 
 
 def test_a_shared_embedding_is_run_for_those_that_read_it():
