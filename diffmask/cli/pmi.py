@@ -13,7 +13,7 @@ ngrams.csv, a table that you may edit (only its column `ngram` is read), and pmi
 
 DATA are files, folders or globs of .txt (a line is a document), .jsonl, .json, .csv, .tsv and .parquet, each also
 compressed (.gz, .zst), and datasets written by `save_to_disk` of Hugging Face datasets. Counting works on disk, beside
-the output: it needs room for about ten times the text there, and the memory does not grow with the text.
+the output: it needs room for about seven times the text there, and the memory does not grow with the text.
 
 An n-gram is in one text, and only white space, or one hyphen, apostrophe or slash, stands between its words."""
 

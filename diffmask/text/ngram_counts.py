@@ -105,7 +105,7 @@ def count_ngrams(
         counts_files: Files that were written with `save_to`.
         save_to: Parquet file for the counts of all n-grams.
         overwrite: Whether that file may exist.
-        scratch: Folder for temporary files, which need about ten times the room of the text; None takes the folder of
+        scratch: Folder for temporary files, which need about seven times the room of the text; None takes the folder of
             `save_to`, or the system's.
 
     Raises:
