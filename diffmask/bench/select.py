@@ -32,7 +32,7 @@ def run(tokenizer: PreTrainedTokenizerBase, device: str = "cpu", rounds: int = 1
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        batch = _batch(len(tokenizer))
+        batch = make_batch(len(tokenizer))
         times = fastest(_theirs(tokenizer, batch) | _ours(tokenizer, batch, device), rounds)
     finally:
         torch.set_num_threads(threads)
@@ -47,20 +47,20 @@ def run(tokenizer: PreTrainedTokenizerBase, device: str = "cpu", rounds: int = 1
     ]
 
 
-def _batch(vocabulary: int) -> dict[str, torch.Tensor]:
+def make_batch(vocabulary: int, rows: int = ROWS, length: int = LENGTH) -> dict[str, torch.Tensor]:
     """Return a full batch with words of realistic lengths."""
     generator = torch.Generator().manual_seed(0)
-    sizes = 1 + torch.multinomial(torch.tensor(WORD_LENGTHS), ROWS * LENGTH, replacement=True, generator=generator)
-    ends = sizes.view(ROWS, LENGTH).cumsum(1)
-    words = torch.searchsorted(ends, torch.arange(LENGTH).expand(ROWS, LENGTH).contiguous(), right=True)
+    sizes = 1 + torch.multinomial(torch.tensor(WORD_LENGTHS), rows * length, replacement=True, generator=generator)
+    ends = sizes.view(rows, length).cumsum(1)
+    words = torch.searchsorted(ends, torch.arange(length).expand(rows, length).contiguous(), right=True)
     num_units = words[:, -1] + 1
     return {
-        "input_ids": torch.randint(1000, vocabulary, (ROWS, LENGTH), generator=generator),
-        "attention_mask": torch.ones(ROWS, LENGTH, dtype=torch.long),
+        "input_ids": torch.randint(1000, vocabulary, (rows, length), generator=generator),
+        "attention_mask": torch.ones(rows, length, dtype=torch.long),
         "unit_ids": words,
-        "types": torch.randint(0, TYPES, (ROWS, int(num_units.max())), generator=generator),
+        "types": torch.randint(0, TYPES, (rows, int(num_units.max())), generator=generator),
         "num_units": num_units,
-        "sample_ids": torch.arange(ROWS),
+        "sample_ids": torch.arange(rows),
     }
 
 

@@ -1,4 +1,4 @@
-"""The command `diffmask bench [select|text|count|ngrams]`."""
+"""The command `diffmask bench [select|policies|text|count|ngrams]`."""
 
 import argparse
 import json
@@ -8,11 +8,12 @@ DESCRIPTION = """\
 Measure speed against what people use today, both in one run, and print a table of ratios.
 
   select   the masking call alone, against DataCollatorForLanguageModeling
+  policies the masking call of each policy, against that of random whole words; feedback, against a training step
   text     training steps, against Trainer + DataCollatorForLanguageModeling
   count    counting words, against scikit-learn's CountVectorizer
   ngrams   counting n-grams of 1 to 5 words, against CountVectorizer, and finding them in texts
 
-Without DATA, all but `select` use the documentation strings of installed libraries."""
+`select` and `policies` need no text; without DATA the others use the documentation strings of installed libraries."""
 
 EPILOG = """\
 examples:
@@ -30,8 +31,8 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         epilog=EPILOG,
         formatter_class=formatter,
     )
-    parser.add_argument("what", choices=("select", "text", "count", "ngrams"), help="what is measured")
-    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (not for select)")
+    parser.add_argument("what", choices=("select", "policies", "text", "count", "ngrams"), help="what is measured")
+    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (not for select and policies)")
     parser.add_argument("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
     parser.add_argument("--column", help="column of the text, where a table has several")
     parser.add_argument("--device", default="cpu", help="where `select` draws its masks (default: cpu)")
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json and args.json.exists():
         raise InputError(f"{args.json} exists; name another file for --json, or delete it")
     with tempfile.TemporaryDirectory() as scratch:
-        rows = {"select": _select, "text": _text, "count": _count, "ngrams": _ngrams}[args.what](args, Path(scratch))
+        contenders = {"select": _select, "policies": _policies, "text": _text, "count": _count, "ngrams": _ngrams}
+        rows = contenders[args.what](args, Path(scratch))
     _print(rows)
     if args.json:
         draft = args.json.with_name(args.json.name + ".tmp")
@@ -64,6 +66,17 @@ def _select(args: argparse.Namespace, scratch: Path) -> list[dict]:
     from diffmask.text.load import load_tokenizer
 
     return bench(load_tokenizer(args.model), args.device)
+
+
+def _policies(args: argparse.Namespace, scratch: Path) -> list[dict]:
+    import transformers
+
+    from diffmask.bench.policies import run as bench
+    from diffmask.text.load import load_masked_lm
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return bench(load_masked_lm(args.model))
 
 
 def _text(args: argparse.Namespace, scratch: Path) -> list[dict]:
