@@ -8,6 +8,7 @@ PMI of different lengths cannot be compared, so each length has its ranking and 
 """
 
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class VocabularySettings:
     """Which n-grams are kept.
 
     Attributes:
-        size: At most so many, of all lengths together.
+        size: At most so many, of all lengths together; the share of each is rounded up.
         min_pmi: Least PMI, in nats: 2.0 is 7.4 times as often as chance.
         rank_by: One of `RANKINGS`.
 
@@ -68,20 +69,13 @@ def measure(counts: NGramCounts) -> "pyarrow.Table":
     words = levels[0][0].to_pylist()
     numbers = [_numbers(ngrams, n, levels[0][0]) for n, (ngrams, _) in enumerate(levels, 1)]
     trie = build_trie(words, numbers[1:])
-    log_p: list[np.ndarray] = []
-    best: list[np.ndarray] = []  # log-probability of the likeliest segmentation, or of the n-gram itself
+    log_p = [np.log(count / max(total, 1)) for (_, count), total in zip(levels, counts.totals, strict=True)]
+    best = log_p[:1]  # log-probability of an n-gram, or of its likeliest segmentation if that is larger; by row
     tables = []
-    for n, (ngrams, count) in enumerate(levels, 1):
-        rows = trie.rows(numbers[n - 1])
-        own = np.log(count / max(counts.totals[n - 1], 1))
-        log_p.append(own)
-        if n == 1:
-            best.append(own)
-            continue
-        cut = _likeliest_cut(trie, numbers[n - 1], best)
-        level = np.empty(len(rows))
-        level[rows] = np.maximum(own, cut)
-        best.append(level)
+    for n, (ngrams, count) in enumerate(levels[1:], 2):
+        own, cut = log_p[n - 1], _likeliest_cut(trie, numbers[n - 1], best)
+        best.append(np.empty(len(own)))
+        best[-1][trie.rows(numbers[n - 1])] = np.maximum(own, cut)
         columns = {"ngram": ngrams, "n": np.full(len(count), n), "count": count, "pmi": own - cut, "log_p": own}
         tables.append(pyarrow.table(columns))
     return pyarrow.concat_tables(tables)
@@ -113,7 +107,7 @@ def choose(counts: NGramCounts, settings: VocabularySettings | None = None) -> "
     chosen = []
     for n, share in enumerate(shares, 2):
         level = ranked.filter(pyarrow.array(ranked["n"].to_numpy() == n))
-        chosen.append(level.slice(0, round(settings.size * share / sum(shares))))
+        chosen.append(level.slice(0, ceil(settings.size * share / sum(shares))))
     return pyarrow.concat_tables(chosen).select(["ngram", "n", "count", "pmi"])
 
 

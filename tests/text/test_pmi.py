@@ -109,6 +109,7 @@ def test_each_length_has_its_share_of_the_best(corpus):
     pairs = choose(counts_in(corpus, max_n=3), VocabularySettings(size=12, min_pmi=0.0)).to_pylist()
     assert Counter(row["n"] for row in pairs) == {2: 8, 3: 4}, "shares of what is left: 0.5 and 0.25"
     assert sum(SHARES) == 1
+    assert len(choose(counts_in(corpus), VocabularySettings(size=1))) == 4, "never none at all"
 
 
 def test_the_least_pmi_holds_and_the_weighted_ranking_favours_frequent_ngrams(corpus):
