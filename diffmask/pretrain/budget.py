@@ -2,9 +2,9 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from diffmask.text.load import load_tokenizer
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow
+
+_ROWS_AT_A_TIME = 10_000
 
 
 @dataclass(frozen=True)
@@ -87,5 +90,13 @@ def _training_rows(config: PretrainConfig) -> "datasets.Dataset":
 
 def _lengths(rows: "datasets.Dataset") -> np.ndarray:
     """Return the number of tokens of each row that stand in a unit; special tokens stand in none."""
-    units = rows.with_format("numpy")["unit_ids"]
-    return np.fromiter(((np.asarray(each) >= 0).sum() for each in units), dtype=np.int64, count=len(rows))
+    tables: Iterable[Any] = rows.with_format("arrow").iter(_ROWS_AT_A_TIME)
+    return np.concatenate([_count_in_units(table["unit_ids"]) for table in tables])
+
+
+def _count_in_units(units: "pyarrow.ChunkedArray") -> np.ndarray:
+    lists = units.combine_chunks()
+    # of lists that are a part of a longer array, the ends count from its beginning
+    ends = lists.offsets.to_numpy() - lists.offsets[0].as_py()
+    sums = np.concatenate([[0], np.cumsum(lists.flatten().to_numpy() >= 0)])
+    return sums[ends[1:]] - sums[ends[:-1]]
