@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def _training_rows(config: PretrainConfig) -> "datasets.Dataset":
 
 def _lengths(rows: "datasets.Dataset") -> np.ndarray:
     """Return the number of tokens of each row that stand in a unit; special tokens stand in none."""
-    tables: Iterable[Any] = rows.with_format("arrow").iter(_ROWS_AT_A_TIME)
+    tables = cast("Iterable[Any]", rows.with_format("arrow").iter(_ROWS_AT_A_TIME))
     return np.concatenate([_count_in_units(table["unit_ids"]) for table in tables])
 
 
