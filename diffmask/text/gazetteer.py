@@ -8,7 +8,6 @@ import functools
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,11 +24,12 @@ DEFAULT_LABEL = "phrase"
 _HYPHENS = "-\u00ad\u2010\u2011\u2012\u2013\u2212"
 
 
-class _Phrases(NamedTuple):
-    labels: dict[tuple[str, ...], str]
-    """Label of each phrase: its words and what is between them."""
-    lengths: dict[str, list[int]]
-    """How many words the phrases have that begin with a word."""
+@dataclass(slots=True)
+class _Node:
+    """Where phrases that begin alike part: the next words, each behind what stands before it."""
+
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GazetteerSalient:
 
     def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
         """Return the label of each unit's phrase, and where phrases begin."""
-        phrases = _phrases(self.path, self.key)
+        root = _phrases(self.path, self.key)
         row_of = {name: row for row, name in enumerate(self.names)}
         text = segments.text
         words = split_words(text)
@@ -58,15 +58,15 @@ class GazetteerSalient:
         starts, stops = starts.tolist(), stops.tolist()
         assert len(words) == len(starts)
         found = []
-        for first in [place for place, word in enumerate(words) if word in phrases.lengths]:
-            for length in phrases.lengths[words[first]]:
-                last = first + length - 1
-                if last >= len(words) or rows[last] != rows[first]:
-                    continue
-                gaps = [text[stops[place] : starts[place + 1]] for place in range(first, last)]
-                label = phrases.labels.get(_signature(words[first : last + 1], gaps))
-                if label is not None:
-                    found.append((starts[first], stops[last], row_of[label]))
+        for first in [place for place, word in enumerate(words) if word in root.children]:
+            node, last = root.children[words[first]], first
+            while node is not None:
+                if node.label is not None:
+                    found.append((starts[first], stops[last], row_of[node.label]))
+                last += 1
+                if not node.children or last == len(words) or rows[last] != rows[first]:
+                    break
+                node = node.children.get(_plain_gap(text[stops[last - 1] : starts[last]]) + words[last])
         return salient_units(segments, longest_first(found))
 
 
@@ -89,6 +89,7 @@ def read_gazetteer(path: str | Path) -> GazetteerSalient:
 
 
 def _parse(path: Path, data: bytes) -> dict[tuple[str, ...], str]:
+    """Return the label of each phrase: of its words, each behind what stands before it."""
     labels: dict[tuple[str, ...], str] = {}
     first_lines: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(decoded_lines(path, data), 1):
@@ -101,31 +102,27 @@ def _parse(path: Path, data: bytes) -> dict[tuple[str, ...], str]:
             raise InputError(f"{path}: line {number} has {reason}; write a phrase, or a phrase, a tab and its label")
         label = rest[0] if rest else DEFAULT_LABEL
         starts, stops = (ends.tolist() for ends in _word_spans(char_classes(phrase)))
-        gaps = [phrase[stop:start] for stop, start in zip(stops, starts[1:], strict=False)]
-        signature = _signature(words, gaps)
-        if labels.setdefault(signature, label) != label:
+        gaps = ["", *(_plain_gap(phrase[stop:start]) for stop, start in zip(stops, starts[1:], strict=False))]
+        steps = tuple(gap + word for gap, word in zip(gaps, words, strict=True))
+        if labels.setdefault(steps, label) != label:
             raise InputError(
-                f"{path}: lines {first_lines[signature]} and {number} give {phrase!r} two labels, "
-                f"{labels[signature]!r} and {label!r}; keep one"
+                f"{path}: lines {first_lines[steps]} and {number} give {phrase!r} two labels, "
+                f"{labels[steps]!r} and {label!r}; keep one"
             )
-        first_lines.setdefault(signature, number)
+        first_lines.setdefault(steps, number)
     return labels
 
 
 @functools.lru_cache(maxsize=4)
-def _phrases(path: str, key: str) -> _Phrases:
-    """Return the phrases of a file; read once in each process."""
-    labels = _parse(Path(path), read_text_file(Path(path)))
-    lengths: dict[str, set[int]] = {}
-    for signature in labels:
-        lengths.setdefault(signature[0], set()).add(len(signature) // 2 + 1)
-    return _Phrases(labels, {word: sorted(numbers) for word, numbers in lengths.items()})
-
-
-def _signature(words: list[str], gaps: list[str]) -> tuple[str, ...]:
-    """Return words and what is between them, in turn."""
-    inner = [part for word, gap in zip(words, map(_plain_gap, gaps), strict=False) for part in (word, gap)]
-    return (*inner, words[-1])
+def _phrases(path: str, key: str) -> _Node:
+    """Return the phrases of a file as a tree; read once in each process."""
+    root = _Node()
+    for steps, label in _parse(Path(path), read_text_file(Path(path))).items():
+        node = root
+        for step in steps:
+            node = node.children.setdefault(step, _Node())
+        node.label = label
+    return root
 
 
 @functools.lru_cache(maxsize=1 << 12)
