@@ -68,7 +68,6 @@ def make_trainer(folder, *, model=None, rows=None, units="word", policy=None, bu
         adapter,
         Masker(policy or Difference(TYPE_SCORES), ratio=Linear(0.4, 0.2), strength=Constant(0.8), seed=5),
         Masker(Uniform(), ratio=Constant(0.2), seed=11),
-        adapter,
         torch.tensor([True, False, False, True, False, False]),
     )
     lengths = [len(row["input_ids"]) for row in rows] if bucketed else None

@@ -65,7 +65,7 @@ def run(
     ours_args = copy.deepcopy(args)
     ours_args.remove_unused_columns = False
     adapter = text_adapter(loaded.tokenizer)
-    masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()), adapter)
+    masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()))
 
     collator = DataCollatorForLanguageModeling(loaded.tokenizer, mlm_probability=RATIO)
     stock = Trainer(

@@ -1,9 +1,10 @@
 """The rows of a run: for training, and held out."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -73,9 +74,16 @@ def read_rows(
     return training, rows.select(np.flatnonzero(held)) if held.any() else None
 
 
-def _held_out(rows: Any, share: float) -> np.ndarray:
+def _held_out(rows: "datasets.Dataset", share: float) -> np.ndarray:
     """Choose rows by their content, so that no text stands on both sides, however often it is repeated."""
-    tokens = (np.asarray(row, dtype=np.int32).tobytes() for row in rows.with_format("numpy")["input_ids"])
     # checksums such as crc32 of similar texts lie close together; those of a cryptographic hash do not
-    hashes = (int.from_bytes(hashlib.blake2b(text, digest_size=4).digest()) for text in tokens)
-    return np.fromiter(hashes, dtype=np.uint32, count=len(rows)) < share * 2**32
+    hashes = [int.from_bytes(hashlib.blake2b(tokens, digest_size=4).digest()) for tokens in _tokens(rows)]
+    return np.array(hashes, dtype=np.uint32) < share * 2**32
+
+
+def _tokens(rows: "datasets.Dataset") -> Iterator[memoryview]:
+    """Yield the bytes of each row's tokens, column by column: row by row takes thirty times as long."""
+    for table in cast(Iterator[Any], rows.select_columns(["input_ids"]).with_format("arrow").iter(10_000)):
+        lists = table["input_ids"].combine_chunks()
+        values, ends = lists.values.to_numpy(), lists.offsets.to_numpy()
+        yield from (values[start:stop].data for start, stop in zip(ends, ends[1:], strict=False))

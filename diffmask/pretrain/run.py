@@ -170,8 +170,8 @@ def _prepare_head(
             eval_every=0,
             save_every=0,
         )
-        plain = masking.evaluation_adapter
-        random = Masking(plain, Masker(Uniform(), seed=config.masking.seed), masking.evaluation, plain)
+        plain = masking.evaluation_adapter or masking.adapter
+        random = Masking(plain, Masker(Uniform(), seed=config.masking.seed), masking.evaluation)
         stage = folder / "head"
         arguments = build_arguments(settings, str(stage), evaluates=False, progress=progress)
         _trainer(config, loaded, arguments, random, (rows, None), _loggers(stage, arguments)).train()

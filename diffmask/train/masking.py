@@ -42,18 +42,19 @@ class Masking:
         adapter: The modality.
         masker: Masks of training.
         evaluation: Masks of evaluation: one fixed draw, the same for every policy that is compared.
-        evaluation_adapter: Cuts what is evaluated into units, the same for every policy that is compared.
         domain_types: Which types of the type table are the domain's own, bool (V,); evaluation reports their loss
             separately.
         layer_decay: Factor of the learning rate from each layer to the one below it; 1 trains all layers alike.
+        evaluation_adapter: Cuts what is evaluated into units, the same for every policy that is compared; None is
+            `adapter`.
     """
 
     adapter: Adapter
     masker: Masker
     evaluation: Masker
-    evaluation_adapter: Adapter
     domain_types: Tensor | None = None
     layer_decay: float = 1.0
+    evaluation_adapter: Adapter | None = None
 
 
 def by_unit(losses: Tensor, units: Units, masked: UnitMask) -> Tensor:

@@ -232,7 +232,7 @@ class MaskedTrainer(Trainer):
 
     def _evaluate_rows(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         """Return loss and number of masked positions per row, of all words and of the domain's, float64 (B, 4)."""
-        adapter = self.masking.evaluation_adapter
+        adapter = self.masking.evaluation_adapter or self.masking.adapter
         units = adapter.units(batch, 0)
         masked = self.masking.evaluation(units, 0, 1)
         inputs = adapter.corrupt(batch, units, masked, 0)
