@@ -4,6 +4,7 @@ TAGS = {"the": "DET", "cells": "NOUN", "rats": "NOUN", "slept": "VERB", "smith":
 TAGS |= {"in": "ADP", "1998": "NUM", ".": "PUNCT", ",": "PUNCT", "-": "PUNCT", "well": "ADV", "and": "CONJ"}
 ENTITIES = [
     {"label": "PERSON", "pattern": "Dr. Smith"},
+    {"label": "PERSON", "pattern": "Malcolm X"},
     {"label": "GPE", "pattern": [{"LOWER": "new"}, {"LOWER": "york"}]},
     {"label": "DATE", "pattern": [{"TEXT": {"REGEX": r"^(1[89]|20)\d\d$"}}]},
 ]

@@ -77,13 +77,17 @@ def test_tf_icf_bands_are_those_of_the_anchors():
     assert got[","] == got["😀"] == "punctuation"
 
 
+def test_a_bound_belongs_to_the_band_above_it():
+    classes = tf_icf_classes(SimpleNamespace(types=["cell", "dog"], tf_icf=torch.tensor([10.0, 9.999])))
+    assert dict(named(classes, "cell dog")) == {"cell": "tf-icf 10-30", "dog": "tf-icf 3-10"}
+
+
 def test_the_key_of_tf_icf_follows_the_table():
     found = vocabulary({"the": 50, "cell": 20})
     one = tf_icf_classes(SimpleNamespace(types=found.types, tf_icf=found.tf_icf))
     same = tf_icf_classes(SimpleNamespace(types=found.types, tf_icf=found.tf_icf + 1e-9))
     other = tf_icf_classes(SimpleNamespace(types=found.types, tf_icf=found.tf_icf * 100))
     assert one.key == same.key != other.key
-    assert torch.is_tensor(found.tf_icf)
 
 
 WORDS = {
