@@ -19,7 +19,7 @@ TEXTS = [
     "The rats don't sleep, Dr. Smith slept in New York well.",
     "",
     "😀 ﬁnal the-cells 细胞 and New   York1998",
-    "In 1998 the naïve 👍🏽 rats slept, Malcolm X.",
+    "In 1998 the naïve 👍🏽 rats and Malcolm X slept.",
 ]
 
 
