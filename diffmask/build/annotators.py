@@ -13,7 +13,7 @@ from diffmask.text.reference import wordfreq_reference
 from diffmask.text.salient_rule import RuleSalient
 from diffmask.text.shape import ShapeClasses
 from diffmask.text.spacy_annotators import spacy_salient, spacy_tags
-from diffmask.text.span_file import FileClasses, FileSalient, index_span_file
+from diffmask.text.span_file import FORMATS, FileClasses, FileSalient, index_span_file
 from diffmask.text.word_classes import FrequencyClasses, tf_icf_classes
 
 if TYPE_CHECKING:
@@ -77,7 +77,15 @@ def _tf_icf(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
 
 def _class_file(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
     path = _argument(spec, "a file: words and classes in a .tsv or .csv, or annotated texts in a .jsonl")
-    return read_lexicon(path) if Path(path).suffix.lower() in DELIMITERS else FileClasses(index_span_file(path))
+    suffix = Path(path).suffix.lower()
+    if suffix in DELIMITERS:
+        return read_lexicon(path)
+    if suffix not in FORMATS:
+        raise InputError(
+            f"the class file {path} is neither a .tsv or .csv, with a word and its class in each line, nor a .jsonl, "
+            "with an annotated text in each; name it for what it is"
+        )
+    return FileClasses(index_span_file(path))
 
 
 def _tags(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:

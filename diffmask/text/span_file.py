@@ -31,7 +31,7 @@ from diffmask.text.span_labels import (
 from diffmask.text.span_lines import Annotated, parse_line
 from diffmask.text.streams import open_seekable
 
-_FORMATS = (".jsonl", ".json")
+FORMATS = (".jsonl", ".json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def index_span_file(path: str | Path) -> SpanIndex:
     path = Path(path).absolute()
     if not path.is_file():
         raise InputError(f"the span file {path} does not exist; check the path")
-    if path.suffix.lower() not in _FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise InputError(
             f"the span file {path} is not named .jsonl; give JSON lines, not compressed, with one document in each"
         )

@@ -161,7 +161,9 @@ REFUSED_CLASSES = {
     "file:": "'file:' lacks a file: words and classes in a .tsv or .csv, or annotated texts in a .jsonl; write "
     "it behind a colon, as in file:NAME",
     "file:absent.csv": "the class file ",
-    "file:absent.txt": "the span file ",
+    "file:absent.jsonl": "the span file ",
+    "file:absent.txt": "the class file absent.txt is neither a .tsv or .csv, with a word and its class in each line, nor "
+    "a .jsonl, with an annotated text in each; name it for what it is",
 }
 REFUSED_SPANS = {
     "entities": "unknown spans 'entities'; choose from: file, gazetteer, rule, spacy",
