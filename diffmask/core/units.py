@@ -33,7 +33,7 @@ class Units:
     eligible: UnitMask
     sample_ids: SampleIds
     types: Types | None = None
-    features: Mapping[str, Tensor] = field(default_factory=dict)
+    features: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     parts: "Units | None" = None
     part_units: UnitIds | None = None
 

@@ -7,7 +7,7 @@ writes it.
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,7 +20,7 @@ from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
-from diffmask.pretrain.rows import read_rows
+from diffmask.pretrain.rows import read_rows, row_lengths
 from diffmask.text.anchors import AnchorSet, load_anchors
 from diffmask.text.corpus import describe_sources
 from diffmask.text.load import LoadedModel, load_masked_lm
@@ -199,9 +199,9 @@ def _trainer(
     training, evaluation = rows
     lengths = None
     if not config.data.streaming:
-        bucketed = config.training.bucketed
+        known = cast("datasets.Dataset", training)
         # rows of one length keep the order of the shuffle
-        lengths = [len(row) if bucketed else 0 for row in training.with_format("numpy")["input_ids"]]
+        lengths = row_lengths(known) if config.training.bucketed else [0] * len(known)
     trainer = MaskedTrainer(loaded.model, arguments, masking, training, evaluation, lengths, callbacks)
     for shown in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(shown)

@@ -162,8 +162,8 @@ REFUSED_CLASSES = {
     "it behind a colon, as in file:NAME",
     "file:absent.csv": "the class file ",
     "file:absent.jsonl": "the span file ",
-    "file:absent.txt": "the class file absent.txt is neither a .tsv or .csv, with a word and its class in each line, nor "
-    "a .jsonl, with an annotated text in each; name it for what it is",
+    "file:absent.txt": "the class file absent.txt is neither a .tsv or .csv, with a word and its class in each line, "
+    "nor a .jsonl, with an annotated text in each; name it for what it is",
 }
 REFUSED_SPANS = {
     "entities": "unknown spans 'entities'; choose from: file, gazetteer, rule, spacy",
