@@ -9,6 +9,7 @@ from typing import Any
 
 from diffmask.core.anchors import check_anchors
 from diffmask.core.errors import InputError
+from diffmask.text import folders
 from diffmask.text.words import split_words
 
 ANCHORS, TYPES, EMBEDDINGS, RECORD = "anchors.csv", "types.parquet", "anchors.safetensors", "anchors.json"
@@ -98,21 +99,5 @@ def hash_file(path: str | Path) -> str:
 
 
 def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if anchors may be written there.
-
-    Raises:
-        InputError: If the folder around it is missing, it exists and `overwrite` is not given, or it holds other files.
-    """
-    folder = Path(folder)
-    if not folder.absolute().parent.is_dir():
-        raise InputError(f"folder {folder.absolute().parent} does not exist; create it first")
-    if not folder.exists():
-        return folder
-    if not folder.is_dir():
-        raise InputError(f"{folder} is a file; choose another name for the folder of the anchors")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in NAMES)
-    if others:
-        raise InputError(f"folder {folder} holds other files ({others[0]}); choose another name for the anchors")
-    if any(folder.iterdir()) and not overwrite:
-        raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
-    return folder
+    """Return the folder if anchors may be written there; see `folders.check_folder`."""
+    return folders.check_folder(folder, "anchors", NAMES, overwrite=overwrite)

@@ -2,7 +2,39 @@
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
+
+from diffmask.core.errors import InputError
+
+
+def check_folder(folder: str | Path, what: str, names: Collection[str], *, overwrite: bool) -> Path:
+    """Return the absolute path of a folder if it may be written.
+
+    Args:
+        folder: What the user named.
+        what: What it will hold, for messages.
+        names: Names of the files that such a folder holds; one with others is not deleted.
+        overwrite: Whether a folder of this kind may be replaced.
+
+    Raises:
+        InputError: If the folder around it is missing, it exists and may not be replaced, or it holds other files.
+    """
+    # a relative path stays what it was, wherever the process goes meanwhile
+    folder = Path(os.path.abspath(folder))
+    if not folder.parent.is_dir():
+        raise InputError(f"folder {folder.parent} does not exist; create it first")
+    if not folder.exists():
+        return folder
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file; choose another name for the folder of the {what}")
+    held = sorted(path.name for path in folder.iterdir())
+    others = [name for name in held if name not in names]
+    if others:
+        raise InputError(f"folder {folder} holds other files ({others[0]}); choose another name for the {what}")
+    if held and not overwrite:
+        raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
+    return folder
 
 
 def replace_folder(draft: Path, folder: Path) -> None:

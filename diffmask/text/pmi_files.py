@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
+from diffmask.text import folders
 from diffmask.text.folders import replace_folder
 from diffmask.text.ngrams import MAX_N
 from diffmask.text.words import split_words
@@ -45,24 +46,8 @@ def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, 
 
 
 def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if a vocabulary may be written there.
-
-    Raises:
-        InputError: The folder around it is missing, it exists and `overwrite` is not given, or it holds other files.
-    """
-    folder = Path(os.path.abspath(folder))
-    if not folder.parent.is_dir():
-        raise InputError(f"folder {folder.parent} does not exist; create it first")
-    if not folder.exists():
-        return folder
-    if not folder.is_dir():
-        raise InputError(f"{folder} is a file; choose another name for the folder of the n-grams")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in (TABLE, RECORD))
-    if others:
-        raise InputError(f"folder {folder} holds other files ({others[0]}); choose another name for the n-grams")
-    if any(folder.iterdir()) and not overwrite:
-        raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
-    return folder
+    """Return the folder if a vocabulary may be written there; see `folders.check_folder`."""
+    return folders.check_folder(folder, "n-grams", (TABLE, RECORD), overwrite=overwrite)
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:

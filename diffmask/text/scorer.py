@@ -18,7 +18,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTr
 
 from diffmask.core.errors import InputError
 from diffmask.text.encoder import resolve_device
-from diffmask.text.folders import replace_folder
+from diffmask.text.folders import check_folder, replace_folder
 from diffmask.text.load import load_tokenizer, load_weights
 from diffmask.text.scored import MEAN, check_vocabulary, hash_model
 
@@ -98,24 +98,10 @@ def load_gain(
 
 
 def check_scorer_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if a scorer may be written there.
-
-    Raises:
-        InputError: If the folder around it is missing, it exists and `overwrite` is not given, or it is something else.
-    """
-    folder = Path(folder)
-    if not folder.absolute().parent.is_dir():
-        raise InputError(f"folder {folder.absolute().parent} does not exist; create it first")
-    if not folder.exists():
-        return folder
-    if not folder.is_dir():
-        raise InputError(f"{folder} is a file; choose another name for the folder of the scorer")
-    if any(folder.iterdir()):
-        if not (folder / RECORD).is_file():
-            raise InputError(f"folder {folder} holds something else than a scorer; choose another name")
-        if not overwrite:
-            raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
-    return folder
+    """Return the folder if a scorer may be written there; see `folders.check_folder`."""
+    # what a tokenizer consists of differs from family to family; the record tells a scorer
+    names = os.listdir(folder) if (Path(folder) / RECORD).is_file() else ()
+    return check_folder(folder, "scorer", names, overwrite=overwrite)
 
 
 def save_scorer(

@@ -197,7 +197,7 @@ def test_a_folder_is_not_overwritten_unasked(world, tmp_path):
     )
     assert check_scorer_folder(folder / "scorer", overwrite=True) == folder / "scorer"
     assert said(folder / "model", overwrite=True) == (
-        f"folder {folder}/model holds something else than a scorer; choose another name"
+        f"folder {folder}/model holds other files (config.json); choose another name for the scorer"
     )
     assert said(folder / "task.jsonl") == (
         f"{folder}/task.jsonl is a file; choose another name for the folder of the scorer"
