@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
     looks = {name: build_look(each, tokenizer, anchors, progress=progress) for name, each in configs.items()}
     if learned:
         looks[masking.policy].masker.policy.load_state_dict(learned)
+    fresh = [name for name, look in looks.items() if look.masker.policy.state_dict() and not learned]
     settings = PreviewSettings(
         num_sentences=args.num_sentences,
         max_length=min(PreviewSettings.max_length, tokenizer.model_max_length),
@@ -102,8 +103,10 @@ def run(args: argparse.Namespace) -> None:
     )
     preview = make_preview(documents, looks, anchors, tokenizer, settings)
     print_preview(preview, Console())
+    if fresh:
+        print(f"\n{', '.join(fresh)}: shown as before training, when nothing is learned (--checkpoint shows it later)")
     if args.output is not None:
-        page = preview_page(preview, anchors, settings.domain_threshold, _facts(args, masking, model, progress))
+        page = preview_page(preview, anchors, settings.domain_threshold, _facts(args, masking, model, progress, fresh))
         write_page(page, args.output)
         print(f"\nwrote {args.output}")
 
@@ -153,7 +156,9 @@ def _configs(args: argparse.Namespace, masking) -> dict:
     return configs
 
 
-def _facts(args: argparse.Namespace, masking, model: str, progress: float | None) -> list[tuple[str, str]]:
+def _facts(
+    args: argparse.Namespace, masking, model: str, progress: float | None, fresh: list[str]
+) -> list[tuple[str, str]]:
     facts = {
         "text": ", ".join(args.data),
         "anchors": masking.anchors,
@@ -166,5 +171,6 @@ def _facts(args: argparse.Namespace, masking, model: str, progress: float | None
         "weighting": masking.weighting,
         "units": masking.units,
         "seed": str(masking.seed),
+        "shown as before training": ", ".join(fresh) or None,
     }
     return [(name, value) for name, value in facts.items() if value is not None]

@@ -8,6 +8,9 @@ from diffmask.report.preview import Figures, Listing, Preview
 from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUM_FUNCTION_WORDS, NUMBERS, PUNCTUATION
 from diffmask.text.anchor_set import AnchorSet
 
+MOST_COLUMNS = 4
+"""Of policies in the table of numbers; more of them have a row each."""
+
 
 def preview_page(
     preview: Preview, anchors: AnchorSet | None, threshold: float, facts: Sequence[tuple[str, str]]
@@ -91,8 +94,30 @@ def number_section(preview: Preview, threshold: float) -> str:
         f"the {NUM_FUNCTION_WORDS} words most frequent in general stand for the function words. Bands are of the "
         "general frequency."
     )
-    rows = table(head, _number_rows(preview))
+    few = len(preview.figures) <= MOST_COLUMNS
+    rows = table(head, _number_rows(preview)) if few else table(["policy", *_wide_head(preview)], _wide_rows(preview))
     return section("The numbers", paragraph(lead), rows, *_listings(preview.figures))
+
+
+def _traits(preview: Preview) -> list[str]:
+    return [*([DOMAIN] if preview.text_shares[DOMAIN] else []), FUNCTION, *BANDS, NUMBERS, PUNCTUATION]
+
+
+def _wide_head(preview: Preview) -> list[str]:
+    return ["mask ratio reached", *_traits(preview)]
+
+
+def _wide_rows(preview: Preview) -> Iterator[str]:
+    """Yield the same numbers with a row for each policy: what many policies need."""
+    rows = {"in the text": ("", preview.text_shares)}
+    rows |= {name: (f"{100 * each.ratio:.2f} %", each.shares) for name, each in preview.figures.items()}
+    for name, (ratio, column) in rows.items():
+        cells = "".join(_cell(column[trait]) for trait in _traits(preview))
+        yield f'<tr><th scope="row">{escape(name)}</th><td class="number">{ratio}</td>{cells}</tr>'
+
+
+def _cell(share: float) -> str:
+    return f'<td class="number bar" style="--share:{share:.3f}">{100 * share:.1f} %</td>'
 
 
 def _number_rows(preview: Preview) -> Iterator[str]:
@@ -106,10 +131,7 @@ def _number_rows(preview: Preview) -> Iterator[str]:
         if traits is not own:
             yield f'<tr class="group"><th colspan="{len(columns) + 1}">by general frequency</th></tr>'
         for trait in traits:
-            cells = "".join(
-                f'<td class="number bar" style="--share:{column[trait]:.3f}">{100 * column[trait]:.1f} %</td>'
-                for column in columns
-            )
+            cells = "".join(_cell(column[trait]) for column in columns)
             yield f'<tr><th scope="row">{escape(trait)}</th>{cells}</tr>'
 
 

@@ -137,7 +137,7 @@ def test_a_checkpoint_shows_what_its_run_masked_then(world, checkpoint, capsys):
     command = ["preview", str(world / "papers.txt"), "--checkpoint", str(checkpoint)]
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert "loss-weighted" in out
+    assert "loss-weighted" in out and "as before training" not in out
     assert rows_of(out, "mask ratio reached") == pytest.approx([30, 30], abs=3)
     assert rows_of(out, "punctuation")[1] != rows_of(out, "punctuation")[2]  # it has learned something
     assert main([*command, "--policy", "whole-word"]) == 2
@@ -150,7 +150,7 @@ def test_a_config_says_what_is_masked(world, checkpoint, capsys):
     command = ["preview", str(world / "papers.txt"), "--config", str(world / "run.yaml"), "--progress", "1"]
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert "loss-weighted" in out
+    assert "\nloss-weighted: shown as before training" in out
     assert rows_of(out, "mask ratio reached") == pytest.approx([10, 10], abs=3)
 
 

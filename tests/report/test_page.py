@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -126,3 +127,17 @@ def test_an_output_is_checked_before_the_work(tmp_path):
 def test_half_a_character_does_not_stop_a_page(tmp_path):
     write_page(page("title", [f"<p>{escape(chr(0xD800))}</p>"]), tmp_path / "page.html")
     assert "&#55296;" in (tmp_path / "page.html").read_text()
+
+
+def test_many_policies_have_a_row_each(rendered):
+    preview, _ = rendered
+    many = {f"policy {number}": figures for number in range(3) for figures in preview.figures.values()}
+    many |= {f"other {number}": figures for number, figures in enumerate(preview.figures.values())}
+    wide = preview_page(replace(preview, figures=many), domain_anchors(), 10.0, [])
+    for name, figures in many.items():
+        row = re.search(rf'<tr><th scope="row">{name}</th>(.*?)</tr>', wide)[1]
+        assert re.findall(r">([\d.]+) %<", row) == [
+            f"{100 * figures.ratio:.2f}",
+            *(f"{100 * share:.1f}" for share in figures.shares.values()),
+        ]
+    assert check(wide)
