@@ -114,6 +114,8 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
         (MaskingConfig(hint_share=1.0), r"masking.hint_share=1 is outside \[0, 1\)"),
         (MaskingConfig(policy="salient-span", direction="show"), "which linear weights clip; use softmax or rank"),
         (MaskingConfig(weighting="rank", temperature=0.5), "says nothing where the weighting is rank"),
+        (MaskingConfig(policy="loss-weighted", momentum=1.5), r"the momentum 1.5 is outside \[0, 1\)"),
+        (MaskingConfig(policy="whole-word", momentum=0.0), "masking.momentum is given, and the policy whole-word does"),
         (MaskingConfig(policy="loss-weighted", base="mixture"), "`masking.base` names mixture, which is made of other"),
         (MaskingConfig(policy="loss-weighted", base="diff"), "unknown policy in `masking.base` 'diff'; choose from"),
         (MaskingConfig(policy="loss-weighted", classes="size"), "unknown classes 'size'; choose from: file, frequency"),

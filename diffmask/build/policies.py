@@ -17,7 +17,7 @@ from diffmask.core.policy import Policy
 from diffmask.core.similarity import standardise
 from diffmask.policies.difference import Difference
 from diffmask.policies.feature import Feature, Salient
-from diffmask.policies.loss_weighted import LossWeighted
+from diffmask.policies.loss_weighted import MOMENTUM, LossWeighted
 from diffmask.policies.mixture import Component, Mixture
 from diffmask.policies.uniform import Uniform
 from diffmask.text.vocabulary import common_types
@@ -110,8 +110,8 @@ def _domain_frequency(given: Ingredients) -> Policy:
 
 
 def _loss_weighted(given: Ingredients) -> Policy:
-    inner = component(base_of(given.config), given)
-    return LossWeighted(given.class_names, inner.policy, inner.weighting)
+    inner, momentum = component(base_of(given.config), given), given.config.momentum
+    return LossWeighted(given.class_names, *inner, MOMENTUM if momentum is None else momentum)
 
 
 def _mixture(given: Ingredients) -> Policy:
@@ -217,7 +217,7 @@ POLICIES: dict[str, Recipe] = {
         "Yang et al. 2023 (POS-tagging weighted masking)",
         cost="sums per class each step",
         needs="nothing (frequency bands, shape); or spaCy, anchors, a file of classes",
-        settings=("classes", "base"),
+        settings=("classes", "base", "momentum"),
         features=("classes",),
     ),
     "domain-frequency": Recipe(

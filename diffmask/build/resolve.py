@@ -14,6 +14,7 @@ DIRECTIONS = {"hide": True, "show": False}
 READERS = {
     "classes": "loss-weighted",
     "base": "loss-weighted",
+    "momentum": "loss-weighted",
     "spans": "salient-span",
     "ngrams": "pmi",
     "teacher": "attention",
@@ -72,7 +73,7 @@ def unread_settings(config: MaskingConfig) -> list[str]:
     """Return the settings that are given, and that neither the policy nor its units read."""
     read = {name for recipe in _named(config) for name in recipe.settings}
     read |= set(UNIT_SETTINGS.get(units_of(config), ()))
-    return [name for name in READERS if name not in read and getattr(config, name)]
+    return [name for name in READERS if name not in read and getattr(config, name) not in (None, ())]
 
 
 def _check_settings(config: MaskingConfig, recipes: list[Recipe]) -> None:

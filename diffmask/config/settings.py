@@ -60,6 +60,8 @@ class MaskingConfig:
     """For loss-weighted: frequency (default), shape, tf-icf, spacy:PIPELINE (universal POS) or file:PATH."""
     base: str | None = None
     """For loss-weighted: the policy whose weights the classes multiply (default: whole-word)."""
+    momentum: float | None = None
+    """For loss-weighted: of a class's running loss (default: 0.999, the paper's; 0.99 suits a thousand steps)."""
     spans: str | None = None
     """For salient-span: rule (default), spacy:PIPELINE, gazetteer:PATH or file:PATH."""
     ngrams: str | None = None

@@ -97,4 +97,6 @@ def text_adapter(
         features: Columns that policies read.
     """
     corruption = corruption_for(tokenizer, mask_share=mask_share, random_share=random_share, seed=seed)
-    return TextAdapter(Pad(special_id(tokenizer.pad_token_id) or 0), corruption, units, features, seed)
+    columns = (*features, STARTS) if units == "group" else features
+    pad = Pad(special_id(tokenizer.pad_token_id) or 0, features=columns)
+    return TextAdapter(pad, corruption, units, features, seed)

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-OWN_COLUMNS = {"input_ids", "unit_ids", "types", "num_units", "sample_id"}
-
 
 @dataclass(frozen=True)
 class Pad:
@@ -18,18 +16,16 @@ class Pad:
     Attributes:
         pad_id: Token that fills short rows.
         multiple: Round the length of a batch up to a multiple of this (8 suits tensor cores).
+        features: Columns with one number for each unit, which become tensors (B, U): int64 filled up with -1, or
+            float32 filled up with 0. Rows that are only evaluated need not have them.
     """
 
     pad_id: int
     multiple: int = 8
+    features: tuple[str, ...] = ()
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Return input_ids, attention_mask and unit_ids (B, L), types (B, U), num_units and sample_ids (B,).
-
-        Every further column holds one number for each unit, and becomes a tensor (B, U): int64 filled up with -1, or
-        float32 filled up with 0.
-        """
-        features = set().union(*(row.keys() for row in rows[:1])) - OWN_COLUMNS
+        """Return input_ids, attention_mask, unit_ids (B, L), types (B, U), num_units, sample_ids (B,), and features."""
         tokens = _pad([row["input_ids"] for row in rows], self.pad_id, self.multiple)
         return {
             "input_ids": tokens,
@@ -38,7 +34,7 @@ class Pad:
             "types": _pad([row["types"] for row in rows], -1, 1),
             "num_units": torch.tensor([len(row["types"]) for row in rows]),
             "sample_ids": torch.tensor([row["sample_id"] for row in rows]),
-            **{name: _feature([row[name] for row in rows]) for name in features},
+            **{name: _feature([row[name] for row in rows]) for name in self.features if rows and name in rows[0]},
         }
 
 
