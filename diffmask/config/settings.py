@@ -49,7 +49,7 @@ class MaskingConfig:
     strength: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(start=1.0))
     """How far to follow the policy: 0 = at random, 1 = its full distribution."""
     weighting: str | None = None
-    """How scores become weights: softmax, rank (the published Difference-Masking) or linear; by default the policy's."""
+    """How scores become weights: softmax, rank (published Difference-Masking) or linear; by default the policy's."""
     temperature: float = 1.0
     """Of the softmax: higher = closer to random."""
     direction: str = "hide"

@@ -84,5 +84,6 @@ def test_full_strength_leaves_the_weights_as_they_are():
 def test_a_policy_without_state_refuses_that_of_another():
     policy: Policy = Uniform()
     assert policy.state_dict() == {}
-    with pytest.raises(ValueError, match=r"state of another policy \(mean\), and Uniform needs none; resume with the policy"):
+    message = r"state of another policy \(mean\), and Uniform needs none; resume with the policy"
+    with pytest.raises(ValueError, match=message):
         policy.load_state_dict({"mean": torch.tensor(math.pi)})

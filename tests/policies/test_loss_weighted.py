@@ -61,7 +61,8 @@ def test_losses_and_weights_over_200_steps_equal_a_slow_reference(momentum):
     losses, weights = slow_reference(200, momentum)
     assert found.losses.tolist() == pytest.approx(losses, abs=1e-9)
     assert found.class_weights().tolist() == pytest.approx(weights, abs=1e-9)
-    assert found.report() == pytest.approx({f"class_loss/{name}": loss for name, loss in zip(NAMES, losses, strict=True)})
+    named = {f"class_loss/{name}": loss for name, loss in zip(NAMES, losses, strict=True)}
+    assert found.report() == pytest.approx(named)
 
 
 def test_before_anything_is_learned_the_inner_policy_decides_alone():

@@ -223,7 +223,8 @@ def test_one_genome_in_a_corpus_is_no_collapse_but_a_corpus_of_them_is(tmp_path)
     path.write_text(f"The cells grow.\n{genome}\nThe cells grow.\n", encoding="utf-8")
     assert len(rows_of(path, "RoBERTa", None, tmp_path / "cache")) > 3
     path.write_text(f"{genome}\n{genome[::-1]}\nThe cells grow.\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"the tokens of 2 of 3 documents do not fall into words; use masking.units=token"):
+    message = r"the tokens of 2 of 3 documents do not fall into words; use masking.units=token"
+    with pytest.raises(InputError, match=message):
         rows_of(path, "RoBERTa", None, tmp_path / "cache")
 
 
