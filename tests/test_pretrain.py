@@ -1,6 +1,7 @@
 """A run from files to a model, with a tiny BERT saved to disk: the real path, in seconds."""
 
 import json
+import math
 import signal
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from diffmask.config import (
     HeadConfig,
     MaskingConfig,
     PretrainConfig,
+    ScheduleConfig,
     TrainingConfig,
     from_mapping,
     to_mapping,
@@ -85,13 +87,37 @@ def test_the_card_and_the_logs_say_how_it_was_made(world, tmp_path):
     assert from_mapping(PretrainConfig, yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
 
 
-def test_policies_are_compared_on_the_same_masks(world, tmp_path):
-    a = pretrain(config_for(world, tmp_path / "a"), progress=False)
-    random = MaskingConfig(policy="whole-word", anchors=str(world / "anchors"))
-    b = pretrain(config_for(world, tmp_path / "b", masking=random), progress=False)
-    first, other = (logged(run.folder)[0] for run in (a, b))
-    assert first["eval_loss"] == other["eval_loss"]
-    assert first["eval_masked_domain"] == other["eval_masked_domain"]
+@pytest.fixture(scope="module")
+def first_evaluation(world, tmp_path_factory):
+    """What the evaluation says of the model before the first step of a run under difference masking."""
+    run = pretrain(config_for(world, tmp_path_factory.mktemp("runs") / "difference"), progress=False)
+    return logged(run.folder)[0]
+
+
+@pytest.mark.parametrize(
+    "policy", ["whole-word", "random-token", "random-span", "salient-span", "attention", "loss-weighted", "mixture"]
+)
+def test_policies_are_compared_on_the_same_masks(world, first_evaluation, tmp_path, policy):
+    settings = {
+        "attention": {"teacher": str(world / "model"), "attention": "received"},
+        "loss-weighted": {"classes": "shape", "base": "difference", "ratio": ScheduleConfig("mrd-linear")},
+        "mixture": {"mixture": ("salient-span", "difference")},
+    }
+    masking = MaskingConfig(policy=policy, anchors=str(world / "anchors"), **settings.get(policy, {}))
+    run = pretrain(config_for(world, tmp_path / "run", masking=masking), progress=False)
+    lines = logged(run.folder)
+    assert lines[0]["eval_loss"] == first_evaluation["eval_loss"]
+    assert lines[0]["eval_masked_domain"] == first_evaluation["eval_masked_domain"]
+    assert all(math.isfinite(line["loss"]) for line in lines if "loss" in line)
+    assert ("class_loss/lower case" in lines[1]) == (policy == "loss-weighted")
+
+
+def test_a_model_that_scores_rows_and_a_stream_exclude_each_other(world, tmp_path):
+    masking = MaskingConfig(policy="attention", teacher=str(world / "model"))
+    config = config_for(world, tmp_path / "run", masking=masking)
+    config = replace(config, data=replace(config.data, streaming=True, eval=config.data.train))
+    with pytest.raises(InputError, match="scores the rows with a model beforehand, which data.streaming=true leaves"):
+        pretrain(config, progress=False)
 
 
 class InterruptAt(TrainerCallback):

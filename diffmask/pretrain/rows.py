@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.build import build_annotators, build_scorers
+from diffmask.build import build_annotators, build_scorers, units_of
 from diffmask.config import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.text.anchors import AnchorSet
@@ -33,7 +33,7 @@ def read_rows(
     settings = TokeniseSettings(
         max_length=data.max_length,
         overlap=data.overlap,
-        units="token" if {config.masking.units, config.masking.eval_units} == {"token"} else "word",
+        units="token" if units_of(config.masking) == config.masking.eval_units == "token" else "word",
         column=data.column,
         num_processes=data.num_processes,
     )

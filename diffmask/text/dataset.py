@@ -146,7 +146,7 @@ def check_report(report: Report, units: str) -> None:
         raise InputError(
             f"units=word finds {report.num_units:,} units in {report.num_tokens:,} tokens, because the tokens of "
             f"{report.num_collapsed_documents:,} of {report.num_documents:,} documents do not fall into words; "
-            "use masking.units=token with masking.eval_units=token"
+            "use masking.policy=random-token, or another with masking.units=token, and masking.eval_units=token"
         )
     if report.num_rows == 0:
         raise InputError(

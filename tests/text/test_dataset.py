@@ -212,7 +212,7 @@ def test_a_collapsed_grouping_is_refused_with_what_to_do(corpus, tmp_path):
         tokenise(corpus, tokenizer, TokeniseSettings(max_length=32), None, tmp_path / "cache")
     assert str(error.value) == (
         "units=word finds 80 units in 640 tokens, because the tokens of 60 of 80 documents do not fall into words; "
-        "use masking.units=token"
+        "use masking.policy=random-token, or another with masking.units=token, and masking.eval_units=token"
     )
     tokenise(corpus, tokenizer, TokeniseSettings(max_length=32, units="token"), None, tmp_path / "cache")
 
@@ -223,7 +223,7 @@ def test_one_genome_in_a_corpus_is_no_collapse_but_a_corpus_of_them_is(tmp_path)
     path.write_text(f"The cells grow.\n{genome}\nThe cells grow.\n", encoding="utf-8")
     assert len(rows_of(path, "RoBERTa", None, tmp_path / "cache")) > 3
     path.write_text(f"{genome}\n{genome[::-1]}\nThe cells grow.\n", encoding="utf-8")
-    message = r"the tokens of 2 of 3 documents do not fall into words; use masking.units=token"
+    message = r"the tokens of 2 of 3 documents do not fall into words; use masking.policy=random-token"
     with pytest.raises(InputError, match=message):
         rows_of(path, "RoBERTa", None, tmp_path / "cache")
 

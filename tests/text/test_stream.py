@@ -67,7 +67,7 @@ def test_identities_are_spread_over_63_bits():
 def test_a_collapsed_grouping_is_refused_while_reading(files, monkeypatch):
     monkeypatch.setattr(module, "MIN_EVIDENCE", 10)
     rows = stream(files, broken_tokenizer(), SETTINGS, None)
-    with pytest.raises(InputError, match=r"do not fall into words; use masking.units=token"):
+    with pytest.raises(InputError, match=r"do not fall into words; use masking.policy=random-token"):
         list(rows)
 
 
