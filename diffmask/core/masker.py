@@ -23,7 +23,8 @@ class Masker:
         weighting: How scores become weights: `softmax_weights`, `rank_weights` or `linear_weights`.
         seed: Seed of the masks; masks are a function of it, the step, the sample and the unit, and of nothing else.
         uniform: Mask exactly the same number of positions in every row.
-        hint_share: Share of each row's units that stay visible: those with the best scores.
+        hint_share: Share of each row's units that the policy leaves visible, as far as the budget allows: those with the
+            best scores.
         hide: Prefer the units with high scores; False prefers those with low ones.
     """
 
@@ -58,7 +59,7 @@ class Masker:
         strength = self.strength(progress)
         if not 0.0 <= strength <= 1.0:
             raise ValueError(f"strength={strength} is outside [0, 1]; 0 masks at random, 1 follows the policy")
-        scores = units.pool(self.policy.score(units.smallest))
+        scores = self.policy.score_whole(units)
         # the sum of all is finite where each is, and only where it is not need we ask which are eligible
         if not (scores.sum().isfinite() or scores[units.eligible].isfinite().all()):
             raise ValueError(
@@ -66,11 +67,11 @@ class Masker:
                 "exclude units with `eligible`, and check the features or the model that the scores come from"
             )
         scores = scores if self.hide else -scores
-        weights = mix(self.weighting(scores, units.eligible), units.eligible, strength)
+        weights = self.weighting(scores, units.eligible)
         if self.hint_share > 0:
-            # weight zero comes last: the budget is kept, and a hint is hidden only where nothing else is left
+            # weight zero comes last, so the budget is kept
             weights = weights.masked_fill(hints(scores, units.eligible, self.hint_share), 0.0)
-        return weights
+        return mix(weights, units.eligible, strength)
 
 
 def entropy(weights: Weights, eligible: UnitMask) -> Tensor:

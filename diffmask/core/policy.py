@@ -23,6 +23,10 @@ class Policy(ABC):
     def score(self, units: Units) -> Scores:
         """Return one score per unit on the units' device; finite where eligible, higher = masked more often."""
 
+    def score_whole(self, units: Units) -> Scores:
+        """Return the scores of units that may be made of parts: by default the mean over the scores of the parts."""
+        return units.pool(self.score(units.smallest))
+
     def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:  # noqa: B027 (optional, not abstract)
         """Take in a micro-batch: the loss of each masked unit, float (B, U); most policies have nothing to learn.
 
@@ -85,7 +89,7 @@ def linear_weights(scores: Scores, eligible: UnitMask) -> Weights:
 
 def log_weights(policy: Policy, weighting: Weighting, units: Units) -> Scores:
     """Return the logarithm of a policy's weights, for policies that multiply or mix those of others."""
-    return weighting(policy.score(units), units.eligible).log().clamp_min(LEAST_LOG_WEIGHT)
+    return weighting(policy.score_whole(units), units.eligible).log().clamp_min(LEAST_LOG_WEIGHT)
 
 
 def hints(scores: Scores, eligible: UnitMask, share: float) -> UnitMask:

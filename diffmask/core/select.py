@@ -12,9 +12,6 @@ from diffmask.core.units import Units
 LEAST_WEIGHT = 1e-37
 """What weight zero counts as: so little that it comes last, and still a normal number in float32."""
 
-LEAST_DRAWN = 16
-"""Units that are put in order at least: where the first is longer than the budget, one of them fits."""
-
 
 def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int, uniform: bool = False) -> UnitMask:
     """Draw units without replacement, in proportion to their weights, until the budget of positions is spent.
@@ -24,7 +21,7 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
     taken with the probability of the part that still fits, so the expected number of masked positions is exactly
     `ratio` times the eligible ones. Units of weight zero come last. At least one unit is masked in every row that has
     an eligible one; where the first is longer than the whole budget, it or the next one that fits is masked, with the
-    probability that keeps the expected number.
+    probability that keeps the expected number. Only a row in which no unit fits has more masked than is expected.
 
     Args:
         weights: Relative preference of each unit; need not sum to one.
@@ -45,7 +42,7 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
         return torch.zeros_like(units.eligible)
     budgets = _uniform_budgets(units, ratio) if uniform else ratio * units.lengths.sum(1)  # (B,)
     # every unit holds a position, so no more units than positions can be needed; the bound is known without a sync
-    most = min(num_units, max(LEAST_DRAWN, math.ceil(ratio * units.num_positions)))
+    most = min(num_units, max(1, math.ceil(ratio * units.num_positions)))
 
     sample_keys = keys(seed, step, units.sample_ids[:, None], stream=SELECT)
     noise = uniforms(sample_keys, torch.arange(num_units, device=weights.device)[None])
@@ -55,31 +52,37 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
 
     lengths = units.lengths.gather(1, order)
     room = budgets[:, None] - (lengths.cumsum(1) - lengths)
-    taken = (room > row_uniforms(sample_keys) * lengths) & (lengths > 0)
+    chance = row_uniforms(sample_keys)
+    taken = (room > chance * lengths) & (lengths > 0)
     taken[:, 0] |= lengths[:, 0] > 0
+    masked = torch.zeros_like(units.eligible).scatter_(1, order, taken)
     if units.unit_ids is not None:
-        taken = _or_one_that_fits(taken, lengths, budgets[:, None], row_uniforms(sample_keys))
-    return torch.zeros_like(units.eligible).scatter_(1, order, taken)
+        masked = _or_one_that_fits(masked, ordered, order[:, :1], units, budgets[:, None], chance)
+    return masked
 
 
-def _or_one_that_fits(taken: UnitMask, lengths: Tensor, budgets: Tensor, chance: Tensor) -> UnitMask:
+def _or_one_that_fits(
+    masked: UnitMask, ordered: Tensor, first: Tensor, units: Units, budgets: Tensor, chance: Tensor
+) -> UnitMask:
     """Replace a first unit that is longer than the budget, now and then, by the next one that fits.
 
-    With a first unit of length l, the next fitting one of length k < b <= l and the budget b, the first is kept with
+    With a first unit of length l, the next fitting one of length k <= b < l and the budget b, the first is kept with
     probability (b - k) / (l - k), so that b positions are expected. Where no unit fits, the first stays.
 
     Args:
-        taken: Which of the drawn units are masked, the first drawn first, bool (B, N).
-        lengths: Their positions, float (B, N); 0 = not eligible.
+        masked: Which units are masked, bool (B, U).
+        ordered: Keys that units are drawn by, the highest first, -inf where not eligible; float (B, U).
+        first: The first unit drawn, int (B, 1).
+        units: All units.
         budgets: Positions to mask, float (B, 1).
         chance: A uniform for each row, (B, 1).
     """
-    fitting = (lengths > 0) & (lengths <= budgets)
-    other = fitting.int().argmax(1, keepdim=True)
-    first, second = lengths[:, :1], lengths.gather(1, other)
-    swapped = fitting.any(1, keepdim=True) & (first > budgets) & (chance * (first - second) >= budgets - second)
-    taken[:, :1] &= ~swapped
-    return taken.scatter_(1, other, taken.gather(1, other) | swapped)
+    keys_of_fitting = ordered.masked_fill(units.lengths > budgets, -math.inf)
+    best, other = keys_of_fitting.max(1, keepdim=True)
+    length, shorter = units.lengths.gather(1, first), units.lengths.gather(1, other)
+    swapped = (best > -math.inf) & (length > budgets) & (chance * (length - shorter) >= budgets - shorter)
+    masked = masked.scatter(1, first, masked.gather(1, first) & ~swapped)
+    return masked.scatter(1, other, masked.gather(1, other) | swapped)
 
 
 def mask_count(num_positions: int, ratio: float) -> int:

@@ -1,6 +1,7 @@
 """Loss-weighted content: mask more of the classes of units that the model still finds hard (Yang et al. 2023, PTW)."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -63,10 +64,14 @@ class LossWeighted(Policy):
 
     def score(self, units: Units) -> Scores:
         """Return the logarithm of the policy's weight times that of the unit's class."""
-        classes = self._classes(units)
+        return self.score_whole(units)
+
+    def score_whole(self, units: Units) -> Scores:
+        """Return the same for units that may be made of parts: the classes' weights are averaged over the parts."""
+        classes = self._classes(units.smallest)
         table = torch.cat([self.class_weights(), torch.full((1,), 0.5, dtype=torch.float64, device=classes.device)])
         scores = log_weights(self._policy, self._weighting, units)
-        return scores + table.log().to(scores.dtype)[classes]
+        return scores + units.pool(table.log().to(scores.dtype)[classes])
 
     def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:
         """Sum up losses and positions by class."""
@@ -91,18 +96,19 @@ class LossWeighted(Policy):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the losses of the classes, and what the inner policy has learned."""
-        return self._policy.state_dict() | {"loss_weighted.losses": self._losses.clone()}
+        own = {"loss_weighted.losses": self._losses.clone(), "loss_weighted.names": _hash(self.names)}
+        return self._policy.state_dict() | own
 
-    def load_state_dict(self, state: "dict[str, Tensor]") -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` returned.
 
         Raises:
             InputError: If it is the state of another policy, or of other classes.
         """
         state = dict(state)
-        losses = state.pop("loss_weighted.losses", None)
-        if losses is None or losses.shape != self._losses.shape:
-            given = "no losses of classes" if losses is None else f"the losses of {losses.numel()} classes"
+        losses, names = state.pop("loss_weighted.losses", None), state.pop("loss_weighted.names", None)
+        if losses is None or names is None or not torch.equal(names.cpu(), _hash(self.names)):
+            given = "no losses of classes" if losses is None else f"the losses of {losses.numel()} other classes"
             raise InputError(
                 f"the checkpoint holds {given}, and this run weighs {len(self.names)} ({', '.join(self.names)}); "
                 "resume with the policy and the classes that the run was started with"
@@ -117,3 +123,9 @@ class LossWeighted(Policy):
         if self._losses.device != classes.device:
             self._losses, self._seen = self._losses.to(classes.device), self._seen.to(classes.device)
         return classes
+
+
+def _hash(names: Sequence[str]) -> Tensor:
+    """Return 63 bits that tell these classes from others, int64 (1,)."""
+    digest = hashlib.blake2b("\n".join(names).encode(), digest_size=8).digest()
+    return torch.tensor([int.from_bytes(digest, "big") >> 1])

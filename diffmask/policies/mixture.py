@@ -41,8 +41,12 @@ class Mixture(Policy):
 
     def score(self, units: Units) -> Scores:
         """Return the logarithm of the mixed weights."""
+        return self.score_whole(units)
+
+    def score_whole(self, units: Units) -> Scores:
+        """Return the same for units that may be made of parts: what is mixed are the weights of whole units."""
         first, second = (
-            distribution(weighting(policy.score(units), units.eligible), units.eligible)
+            distribution(weighting(policy.score_whole(units), units.eligible), units.eligible)
             for policy, weighting in self._components
         )
         return torch.lerp(first, second, self._share).log().clamp_min(LEAST_LOG_WEIGHT)

@@ -133,7 +133,7 @@ def checkpoint(world):
 def test_a_checkpoint_shows_what_its_run_masked_then(world, checkpoint, capsys):
     learned = load_file(checkpoint / "policy.safetensors")
     losses = torch.linspace(0, 1, len(learned["loss_weighted.losses"]), dtype=torch.float64)
-    save_file({"loss_weighted.losses": losses}, checkpoint / "policy.safetensors")
+    save_file(learned | {"loss_weighted.losses": losses}, checkpoint / "policy.safetensors")
     command = ["preview", str(world / "papers.txt"), "--checkpoint", str(checkpoint)]
     assert main(command) == 0
     out = capsys.readouterr().out

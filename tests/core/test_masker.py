@@ -65,3 +65,19 @@ def test_a_strength_outside_its_range_is_refused():
 def test_entropy_is_one_without_preference_and_zero_without_choice():
     weights = torch.tensor([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
     assert entropy(weights, torch.ones(3, 4, dtype=torch.bool)).tolist() == pytest.approx([1.0, 0.0, 0.5])
+
+
+def test_hints_stay_visible_and_set_in_with_the_strength():
+    given = units(200, 8)
+    visible = Masker(Difference(TABLE), hint_share=0.25, ratio=Constant(0.5))
+    assert not visible(given, 0, 1)[:, 3::4].any()  # the two best of eight
+    assert visible(given, 0, 1).double().mean() == pytest.approx(0.5)
+    weights = Masker(Difference(TABLE), hint_share=0.25, strength=Constant(0.0)).weights(given, 0.0)
+    assert torch.allclose(weights, torch.tensor(1 / 8))
+    half = Masker(Difference(TABLE), hint_share=0.25, strength=Constant(0.5)).weights(given, 0.0)
+    assert torch.allclose(half[:, 3::4], torch.tensor(0.5 / 8))
+
+
+def test_the_direction_turns_the_preference_round():
+    shown = share(Masker(Difference(TABLE), hide=False)(units(), 0, 1))
+    assert shown.tolist() == sorted(shown.tolist(), reverse=True)

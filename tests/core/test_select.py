@@ -117,6 +117,15 @@ def test_units_longer_than_the_budget_leave_the_ratio_as_it_is(ratio):
     assert 6 * masked[:, 1].double().mean() > 1.5 * 2 * masked[:, 2].double().mean()
 
 
+def test_one_that_fits_is_found_wherever_it_is_drawn():
+    sizes = torch.tensor([8, 2, *[30] * 20])  # a budget of 12.2 positions, and twenty units that do not fit
+    ids = torch.repeat_interleave(torch.arange(22), sizes).expand(20_000, 610)
+    units = Units(ids, torch.ones(20_000, 22, dtype=torch.bool), torch.arange(20_000))
+    masked = select(even(units), units, 0.02, seed=3, step=4)
+    per_row = units.to_positions(masked).double().sum(1)
+    assert float(per_row.mean()) == pytest.approx(12.2, abs=4.5 * float(per_row.std()) / 20_000**0.5)
+
+
 @pytest.mark.parametrize(("length", "ratio"), [*((40, ratio) for ratio in (0.0, 0.02, 0.15, 0.5, 1.0)), (12, 0.2)])
 def test_equals_the_slow_reference(length, ratio):
     units = word_units(60, length)

@@ -20,6 +20,11 @@ def policy(inner=None, **settings):
     return LossWeighted(NAMES, inner or Uniform(), softmax_weights, **settings)
 
 
+def learned(policy, losses):
+    """Give a policy the losses of its classes."""
+    policy.load_state_dict(policy.state_dict() | {"loss_weighted.losses": torch.tensor(losses, dtype=torch.float64)})
+
+
 def batch(step, rows=6, words=20):
     """Return units of one to three positions with classes, a mask and losses that depend on the class."""
     generator = torch.Generator().manual_seed(step)
@@ -79,7 +84,7 @@ def test_the_weights_multiply_those_of_the_inner_policy():
     units = Units(units.unit_ids, units.eligible, units.sample_ids, torch.arange(20).expand(6, 20) % 3, units.features)
     table = torch.tensor([0.0, 1.0, 2.0])
     found = policy(Difference(table))
-    found.load_state_dict({"loss_weighted.losses": torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=torch.float64)})
+    learned(found, [1.0, 2.0, 3.0, 0.5])
     of_class = torch.cat([found.class_weights(), torch.tensor([0.5])]).float()
     expected = table.exp()[units.types] * of_class[units.features["classes"]]
     weights = Masker(found).weights(units, 0.0)
@@ -89,7 +94,7 @@ def test_the_weights_multiply_those_of_the_inner_policy():
 def test_hard_classes_are_masked_more_often():
     units, *_ = batch(0, rows=300)
     found = policy()
-    found.load_state_dict({"loss_weighted.losses": torch.tensor([1.0, 3.0, 1.0, 1.0], dtype=torch.float64)})
+    learned(found, [1.0, 3.0, 1.0, 1.0])
     masked = Masker(found, ratio=Constant(0.15))(units, 0, 1)
     verbs = units.features["classes"] == 1
     assert masked[verbs].double().mean() > 1.5 * masked[units.features["classes"] == 0].double().mean()
@@ -113,13 +118,21 @@ def test_ranks_that_share_their_sums_learn_what_one_learns_alone():
         assert torch.allclose(rank.losses, alone.losses, atol=1e-12)
 
 
+def of(*names):
+    return LossWeighted(names, Uniform(), softmax_weights).state_dict()
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [
         ({}, "the checkpoint holds no losses of classes, and this run weighs 4"),
-        ({"loss_weighted.losses": torch.zeros(17)}, "holds the losses of 17 classes, and this run weighs 4"),
+        (of("a", "b"), "holds the losses of 2 other classes, and this run weighs 4"),
         (
-            {"loss_weighted.losses": torch.zeros(4), "first.mean": torch.zeros(1)},
+            of("verb", "noun", "adverb", "punctuation"),
+            r"the losses of 4 other classes, .* \(noun, verb, adverb, punctuation\)",
+        ),
+        (
+            of(*NAMES) | {"first.mean": torch.zeros(1)},
             r"state of another policy \(first.mean\), and Uniform needs none",
         ),
     ],

@@ -10,6 +10,7 @@ from diffmask.policies.feature import Feature, Salient
 from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.mixture import Component, Mixture
 from diffmask.policies.uniform import Uniform
+from diffmask.text.spans import grouped
 
 TABLE = torch.tensor([0.0, 1.0, 2.0])
 SALIENT = torch.tensor([[-1, 0, 4, -1], [-1, -1, -1, -1]])
@@ -30,6 +31,20 @@ def test_weights_are_the_mixed_distributions(share):
     assert torch.allclose(weights, (1 - share) * first + share * second, atol=1e-6)
 
 
+def test_over_spans_the_share_is_of_whole_spans():
+    salient = torch.tensor([[-1] * 10 + [0] * 5 + [-1] * 5])
+    words = Units(
+        torch.arange(20)[None], torch.ones(1, 20, dtype=torch.bool), torch.arange(1), None, {"salient": salient}
+    )
+    starts = torch.ones(1, 20, dtype=torch.bool)
+    starts[0, 11:15] = False
+    spans = grouped(words, starts)  # sixteen units, the eleventh of five words
+    for share in (0.25, 0.5, 0.75):
+        mixed = Mixture(Component(Uniform(), softmax_weights), Component(Salient(), linear_weights), share)
+        weights = Masker(mixed).weights(spans, 0.0)
+        assert weights[0, 10].item() == pytest.approx((1 - share) / 16 + share, abs=1e-5)
+
+
 def test_both_learn_and_their_states_are_kept_apart():
     def mixture():
         learner = LossWeighted(("a", "b"), Uniform(), softmax_weights)
@@ -41,7 +56,8 @@ def test_both_learn_and_their_states_are_kept_apart():
     policy, copy = mixture(), mixture()
     policy.observe(given, given.eligible, torch.rand(2, 4))
     policy.learn(lambda value: value)
-    assert policy.state_dict().keys() == {"first.loss_weighted.losses", "second.loss_weighted.losses"}
+    kept = ("loss_weighted.losses", "loss_weighted.names")
+    assert policy.state_dict().keys() == {f"{place}.{name}" for place in ("first", "second") for name in kept}
     copy.load_state_dict(policy.state_dict())
     assert torch.equal(copy.score(given), policy.score(given))
     with pytest.raises(InputError, match="holds no losses of classes"):
