@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from domain import domain_anchors
-from tiny import tiny_tokenizer
+from tiny import tiny_rows, tiny_tokenizer
 
 from diffmask.build import (
     POLICIES,
@@ -114,6 +114,16 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
         (MaskingConfig(hint_share=1.0), r"masking.hint_share=1 is outside \[0, 1\)"),
         (MaskingConfig(policy="salient-span", direction="show"), "which linear weights clip; use softmax or rank"),
         (MaskingConfig(weighting="rank", temperature=0.5), "says nothing where the weighting is rank"),
+        (
+            MaskingConfig(policy="loss-weighted", base="whole-word", units="token"),
+            "masking.base names whole-word, which masks units of its own .*choose random-token in masking.base",
+        ),
+        (
+            MaskingConfig(policy="mixture", mixture=("pmi", "salient-span")),
+            r"masking.mixture names pmi, which masks units of its own \(pmi\), and salient-span, which masks others",
+        ),
+        (MaskingConfig(policy="mixture", mixture=("difference", "pmi")), "the units `pmi` need n-grams"),
+        (MaskingConfig(policy="mixture", mixture=("whole-word", "whole-word")), "which both mask at random; name one"),
         (MaskingConfig(policy="loss-weighted", momentum=1.5), r"the momentum 1.5 is outside \[0, 1\)"),
         (MaskingConfig(policy="whole-word", momentum=0.0), "masking.momentum is given, and the policy whole-word does"),
         (MaskingConfig(policy="loss-weighted", base="mixture"), "`masking.base` names mixture, which is made of other"),
@@ -146,9 +156,12 @@ def test_units_follow_from_the_policy_and_can_be_others():
     assert found == {name: special.get(name, "word") for name in found}
     spans = MaskingConfig(policy="loss-weighted", base="random-span")
     assert build_adapter(spans, tiny_tokenizer()).granularity == "span"
-    mixed = MaskingConfig(policy="mixture", mixture=("salient-span", "attention"), teacher="t")
-    assert build_adapter(mixed, tiny_tokenizer()).granularity == "group"
-    assert build_adapter(mixed, tiny_tokenizer()).features == ("salient", "attention")
+    for components in (("salient-span", "attention"), ("attention", "salient-span")):
+        mixed = MaskingConfig(policy="mixture", mixture=components, teacher="t")
+        assert build_adapter(mixed, tiny_tokenizer()).granularity == "group"
+        assert set(build_adapter(mixed, tiny_tokenizer()).features) == {"salient", "attention"}
+    classes = MaskingConfig(policy="loss-weighted", units="token")
+    assert build_adapter(classes, tiny_tokenizer()).granularity == "token"
 
 
 def test_an_annotator_gives_only_the_columns_that_are_read():
@@ -157,12 +170,35 @@ def test_an_annotator_gives_only_the_columns_that_are_read():
 
     assert columns(policy="salient-span") == [("starts", "salient")]
     assert columns(policy="difference", units="salient") == [("starts",)]
-    assert columns(policy="mixture", mixture=("difference", "salient-span")) == [("salient",)]
+    assert columns(policy="mixture", mixture=("difference", "salient-span")) == [("starts", "salient")]
     assert columns(policy="loss-weighted", classes="shape") == [("classes",)]
     assert columns() == []
 
 
+def test_a_temperature_is_for_those_that_have_one():
+    mixed = MaskingConfig(policy="mixture", mixture=("difference", "salient-span"), temperature=2.0)
+    assert build_masker(mixed, domain_anchors()).weighting.keywords == {"temperature": 1.0}
+    with pytest.raises(InputError, match="says nothing where the weighting is linear"):
+        build_masker(MaskingConfig(policy="salient-span", temperature=2.0), None)
+
+
+def test_evaluation_is_the_same_whatever_the_masking():
+    first = build_masking(config(), tiny_tokenizer(), ANCHORS)
+    masking = MaskingConfig(seed=9, mask_share=1.0, random_share=0.0, policy="random-span")
+    other = build_masking(config(masking=masking), tiny_tokenizer(), ANCHORS)
+    batch = first.evaluation_adapter.pad(tiny_rows())
+    inputs = []
+    for each in (first, other):
+        units = each.evaluation_adapter.units(batch, 0)
+        inputs.append(each.evaluation_adapter.corrupt(batch, units, each.evaluation(units, 0, 1), 0))
+    assert all(torch.equal(inputs[0][name], inputs[1][name]) for name in ("input_ids", "labels"))
+
+
 def test_what_a_policy_does_not_read_is_left_out():
+    assert for_policy(MaskingConfig(hint_share=0.1, direction="show"), "whole-word") == MaskingConfig(
+        policy="whole-word"
+    )
+    assert for_policy(MaskingConfig(temperature=2.0), "salient-span") == MaskingConfig(policy="salient-span")
     config = MaskingConfig(ngrams="pmi/", spans="rule", temperature=2.0)
     assert for_policy(config, "pmi") == MaskingConfig(policy="pmi", ngrams="pmi/", temperature=2.0)
     assert for_policy(config, "difference") == MaskingConfig(temperature=2.0)

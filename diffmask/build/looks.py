@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.build.masking import build_adapter, build_masker
-from diffmask.build.resolve import unread_settings
+from diffmask.build.policies import COMPOSED, POLICIES
+from diffmask.build.resolve import is_random, unread_settings
 from diffmask.build.values import build_annotators, build_scorers
 from diffmask.config import MaskingConfig, PretrainConfig, from_mapping
 from diffmask.core.errors import InputError
@@ -51,10 +53,15 @@ def build_look(
 
 
 def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
-    """Return a config with another policy, without the settings that this one does not read."""
+    """Return a config with another policy, without the settings that say nothing to it."""
     config = replace(config, policy=policy)
+    silent = unread_settings(config)
+    if is_random(config):
+        silent += ["direction", "hint_share"]
+    if (config.weighting or POLICIES[policy].weighting) != "softmax" and policy not in COMPOSED:
+        silent.append("temperature")
     defaults = {each.name: each.default for each in fields(MaskingConfig)}
-    return replace(config, **{name: defaults[name] for name in unread_settings(config)})
+    return replace(config, **{name: defaults[name] for name in silent})
 
 
 def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
@@ -66,8 +73,12 @@ def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
     state, settings = folder / "trainer_state.json", folder.parent / "config.yaml"
     if not (state.exists() and settings.exists()):
         raise InputError(f"{folder} is no checkpoint of a run; give a folder such as runs/chemistry/checkpoint-500")
-    trained = json.loads(state.read_text(encoding="utf-8"))
     learned = folder / POLICY_FILE
+    try:
+        trained = json.loads(state.read_text(encoding="utf-8"))
+        tensors = load_file(learned) if learned.exists() else {}
+    except (json.JSONDecodeError, SafetensorError) as error:
+        raise InputError(f"a file of {folder} is damaged ({error}); give another checkpoint of the run") from error
     config = from_mapping(PretrainConfig, yaml.safe_load(settings.read_text(encoding="utf-8")))
     progress = trained["global_step"] / max(trained["max_steps"], 1)
-    return config, progress, load_file(learned) if learned.exists() else {}
+    return config, progress, tensors

@@ -32,13 +32,14 @@ def build_masker(config: MaskingConfig, anchors: "AnchorSet | None") -> Masker:
         InputError: If a setting cannot be used.
     """
     recipe, *_ = recipes_of(config)
-    weighting = build_weighting(config, recipe.weighting)
+    is_composed = config.policy in COMPOSED
+    weighting = build_weighting(config, recipe.weighting, is_inner=is_composed)
     return Masker(
         policy=recipe.make(Ingredients(config, anchors, class_names(config, anchors))),
         ratio=build_schedule(config.ratio, "masking.ratio", RATIO_FLOOR),
         strength=build_schedule(config.strength, "masking.strength", 0.0),
         # what is made of others gives logarithms of weights
-        weighting=partial(softmax_weights, temperature=1.0) if config.policy in COMPOSED else weighting,
+        weighting=partial(softmax_weights, temperature=1.0) if is_composed else weighting,
         seed=config.seed,
         hint_share=config.hint_share,
         hide=DIRECTIONS[config.direction],
@@ -69,9 +70,7 @@ def build_masking(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, an
         )
     plain = MaskingConfig(
         policy="random-token" if masking.eval_units == "token" else "whole-word",
-        seed=masking.seed,
-        mask_share=masking.mask_share,
-        random_share=masking.random_share,
+        seed=EVAL_SEED,
     )
     return Masking(
         adapter=build_adapter(masking, tokenizer),

@@ -122,8 +122,8 @@ def _mixture(given: Ingredients) -> Policy:
 
 def component(name: str, given: Ingredients) -> Component:
     """Return a policy with its weighting, for a policy made of others."""
-    recipe = choose(POLICIES, name, "policy")
-    return Component(recipe.make(given), build_weighting(given.config, recipe.weighting))
+    recipe = POLICIES[name]
+    return Component(recipe.make(given), build_weighting(given.config, recipe.weighting, is_inner=True))
 
 
 def base_of(config: MaskingConfig) -> str:
@@ -238,7 +238,7 @@ POLICIES: dict[str, Recipe] = {
     ),
     "mixture": Recipe(
         _mixture,
-        "two policies, each with its share of the draws",
+        "two simple policies, each with its share of the draws",
         "a mixture of distributions",
         cost="that of both",
         needs="what both need",

@@ -12,18 +12,15 @@ DIRECTIONS = {"hide": True, "show": False}
 
 
 READERS = {
-    "classes": "loss-weighted",
-    "base": "loss-weighted",
-    "momentum": "loss-weighted",
-    "spans": "salient-span",
-    "ngrams": "pmi",
-    "teacher": "attention",
-    "attention": "attention",
-    "scorer": "selective",
-    "mixture": "mixture",
-    "mixture_share": "mixture",
+    setting: name
+    for name, recipe in reversed(POLICIES.items())
+    for setting in recipe.all_settings
+    if setting != "anchors"  # which tell all policies the words of the domain
 }
-"""Settings that only some policies read, each with one that does. (Anchors tell all which words are the domain's.)"""
+"""Settings that only some policies read, each with one that does.
+
+Weighting, temperature and strength say nothing to random masking, and are accepted: runs differ in one line.
+"""
 
 
 def recipes_of(config: MaskingConfig) -> list[Recipe]:
@@ -39,29 +36,57 @@ def recipes_of(config: MaskingConfig) -> list[Recipe]:
 
 def _named(config: MaskingConfig) -> list[Recipe]:
     recipe = choose(POLICIES, config.policy, "policy")
-    inner = {"loss-weighted": lambda: [base_of(config)], "mixture": lambda: [*components_of(config)]}
-    return [recipe, *(POLICIES[name] for name in inner.get(config.policy, list)())]
+    return [recipe, *(POLICIES[name] for name in _inner_names(config))]
+
+
+def _inner_names(config: MaskingConfig) -> tuple[str, ...]:
+    """Return the policies that the policy is made of."""
+    if config.policy == "loss-weighted":
+        return (base_of(config),)
+    return components_of(config) if config.policy == "mixture" else ()
 
 
 def units_of(config: MaskingConfig) -> str:
     """Return what is masked whole, a key of `GRANULARITIES`.
 
     Raises:
-        InputError: If the units are unknown, or not those of a policy that is made by them.
+        InputError: If a name is unknown, or the units are not those of a policy that is made by them.
     """
-    recipe = POLICIES[config.policy]
-    if config.policy in COMPOSED:
-        recipe = POLICIES[base_of(config) if config.policy == "loss-weighted" else components_of(config)[0]]
-    if config.units is None:
-        return recipe.units
-    choose(GRANULARITIES, config.units, "units")
-    if recipe.has_fixed_units and config.units != recipe.units:
-        fitting = [name for name, each in POLICIES.items() if each.has_fixed_units and each.units == config.units]
+    recipe = choose(POLICIES, config.policy, "policy")
+    if config.units is not None:
+        choose(GRANULARITIES, config.units, "units")
+    # the default base is random masking of whatever the units are
+    names = (config.policy,) if config.policy not in COMPOSED else _inner_names(config) if _is_explicit(config) else ()
+    fixed = {POLICIES[name].units: name for name in names if POLICIES[name].has_fixed_units}
+    if len(fixed) > 1:
+        (units, name), (others, other) = list(fixed.items())[:2]
         raise InputError(
-            f"masking.policy={config.policy} masks units of its own ({recipe.units}), and masking.units is "
-            f"{config.units}; leave units out, or choose {' or '.join(fitting)}"
+            f"masking.mixture names {name}, which masks units of its own ({units}), and {other}, which masks others "
+            f"({others}); mix policies that leave the units open, such as difference, or two of the same units"
         )
-    return config.units
+    own = next(iter(fixed), None)
+    if config.units is not None and own is not None and config.units != own:
+        raise InputError(_misfit(config, own, fixed[own]))
+    return config.units or own or (POLICIES[names[0]] if names else recipe).units
+
+
+def _is_explicit(config: MaskingConfig) -> bool:
+    return config.policy == "mixture" or config.base is not None
+
+
+def _misfit(config: MaskingConfig, own: str, name: str) -> str:
+    """Return the sentence for units that are not those of a policy."""
+    where = {"loss-weighted": "masking.base", "mixture": "masking.mixture"}.get(config.policy, "masking.policy")
+    fitting = [each for each, recipe in POLICIES.items() if recipe.has_fixed_units and recipe.units == config.units]
+    return (
+        f"{where} names {name}, which masks units of its own ({own}), and masking.units is {config.units}; leave "
+        f"units out, or choose {' or '.join(fitting)} in {where}"
+    )
+
+
+def is_random(config: MaskingConfig) -> bool:
+    """Return whether all units of a row score the same."""
+    return all(recipe.is_random for recipe in _named(config))
 
 
 def features_of(config: MaskingConfig) -> tuple[str, ...]:
@@ -83,6 +108,10 @@ def _check_settings(config: MaskingConfig, recipes: list[Recipe]) -> None:
             f"masking.{name} is given, and the policy {config.policy} does not read it; leave it out, or use "
             f"masking.policy={READERS[name]}"
         )
+    if config.policy == "mixture" and all(recipe.is_random for recipe in recipes[1:]):
+        raise InputError(
+            f"masking.mixture names {' and '.join(config.mixture)}, which both mask at random; name one that scores"
+        )
     if config.direction not in DIRECTIONS:
         raise InputError(f"unknown direction {config.direction!r}; choose from: {', '.join(DIRECTIONS)}")
     if not 0.0 <= config.hint_share < 1.0:
@@ -90,7 +119,7 @@ def _check_settings(config: MaskingConfig, recipes: list[Recipe]) -> None:
             f"masking.hint_share={config.hint_share:g} is outside [0, 1); 0.1 keeps the best tenth visible"
         )
     turned = config.direction != "hide" or config.hint_share > 0
-    if turned and all(recipe.is_random for recipe in recipes):
+    if turned and is_random(config):
         raise InputError(
             f"masking.direction and hint_share go by scores, and {config.policy} scores all units alike; leave them "
             "out, or choose another policy"

@@ -1,6 +1,6 @@
 """What gives the units of a run their values: annotators while its text is tokenised, scorers after it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from diffmask.build.annotators import class_annotator, salient_annotator
 from diffmask.build.resolve import features_of, units_of
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from diffmask.text.anchors import AnchorSet
+
+
+class Values(NamedTuple):
+    """What gives units their values.
+
+    Attributes:
+        annotators: While the text is tokenised.
+        scorers: Once it is.
+    """
+
+    annotators: tuple[Annotator, ...] = ()
+    scorers: tuple[PositionScorer, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """What the values depend on."""
+        return [each.key for each in (*self.annotators, *self.scorers)]
 
 
 def build_annotators(config: MaskingConfig, anchors: "AnchorSet | None") -> tuple[Annotator, ...]:
@@ -48,8 +65,15 @@ def class_names(config: MaskingConfig, anchors: "AnchorSet | None") -> tuple[str
     return class_annotator(config.classes or "frequency", anchors).names
 
 
-def build_scorers(config: MaskingConfig, tokenizer: "PreTrainedTokenizerBase") -> tuple[PositionScorer, ...]:
+def build_scorers(
+    config: MaskingConfig, tokenizer: "PreTrainedTokenizerBase", device: str = "auto"
+) -> tuple[PositionScorer, ...]:
     """Return what scores the tokens of a run's text once they are there: models, loaded here.
+
+    Args:
+        config: The masking's settings.
+        tokenizer: Tokenizer of the model that is trained.
+        device: Where the models run.
 
     Raises:
         InputError: If a model cannot be used.
@@ -57,7 +81,7 @@ def build_scorers(config: MaskingConfig, tokenizer: "PreTrainedTokenizerBase") -
     features = features_of(config)
     scorers: list[PositionScorer] = []
     if "attention" in features:
-        scorers.append(load_attention(config.teacher, tokenizer, config.attention or "cls"))
+        scorers.append(load_attention(config.teacher, tokenizer, config.attention or "cls", device=device))
     if "gain" in features:
-        scorers.append(load_gain(config.scorer, tokenizer))
+        scorers.append(load_gain(config.scorer, tokenizer, device=device))
     return tuple(scorers)

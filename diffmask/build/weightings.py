@@ -15,8 +15,13 @@ WEIGHTINGS: dict[str, Callable[[float], Weighting]] = {
 }
 
 
-def build_weighting(config: MaskingConfig, default: str) -> Weighting:
+def build_weighting(config: MaskingConfig, default: str, *, is_inner: bool = False) -> Weighting:
     """Return how scores become weights, `default` where the config does not say.
+
+    Args:
+        config: The masking's settings.
+        default: That of the policy.
+        is_inner: Whether the policy is a part of another, of which the temperature may be meant for another part.
 
     Raises:
         InputError: If the weighting is unknown, or the temperature cannot be used.
@@ -24,7 +29,7 @@ def build_weighting(config: MaskingConfig, default: str) -> Weighting:
     name = config.weighting or default
     if not config.temperature > 0:
         raise InputError(f"masking.temperature={config.temperature:g} is not above 0; 1 follows the scores as they are")
-    if config.temperature != 1.0 and name != "softmax":
+    if config.temperature != 1.0 and name != "softmax" and not is_inner:
         raise InputError(
             f"masking.temperature={config.temperature:g} says nothing where the weighting is {name}; "
             "use masking.weighting=softmax, or leave the temperature out"

@@ -23,8 +23,8 @@ class Masker:
         weighting: How scores become weights: `softmax_weights`, `rank_weights` or `linear_weights`.
         seed: Seed of the masks; masks are a function of it, the step, the sample and the unit, and of nothing else.
         uniform: Mask exactly the same number of positions in every row.
-        hint_share: Share of each row's units that the policy leaves visible, as far as the budget allows: those with the
-            best scores.
+        hint_share: Share of each row's units that the policy leaves visible, as far as the budget allows: those with
+            the best scores.
         hide: Prefer the units with high scores; False prefers those with low ones.
     """
 

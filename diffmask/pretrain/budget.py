@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from diffmask.build import Values, build_annotators
 from diffmask.build.training import check_training
 from diffmask.config import PretrainConfig
 from diffmask.pretrain.rows import read_rows
@@ -85,7 +86,8 @@ def _training_rows(config: PretrainConfig) -> "datasets.Dataset":
     if config.masking.anchors is not None:
         anchors = load_anchors(config.masking.anchors)
         anchors.check_model(config.model, tokenizer)
-    return read_rows(config, tokenizer, anchors)[0]  # type: ignore[return-value]
+    values = Values(build_annotators(config.masking, anchors))
+    return read_rows(config, tokenizer, anchors, values)[0]  # type: ignore[return-value]
 
 
 def _lengths(rows: "datasets.Dataset") -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.build import build_annotators, build_scorers, units_of
+from diffmask.build import Values, units_of
 from diffmask.config import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.text.anchors import AnchorSet
@@ -26,9 +26,25 @@ SHUFFLE_BUFFER = 10_000
 
 
 def read_rows(
-    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None, *, progress: bool = False
+    config: PretrainConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    anchors: AnchorSet | None,
+    values: Values,
+    *,
+    progress: bool = False,
 ) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"]:
-    """Return the rows of training and of evaluation."""
+    """Return the rows of training and of evaluation.
+
+    Args:
+        config: The run.
+        tokenizer: Tokenizer of the model.
+        anchors: The domain's words, if they are known.
+        values: What gives the units of the training's rows their values.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: If something that the config names cannot be used.
+    """
     data = config.data
     settings = TokeniseSettings(
         max_length=data.max_length,
@@ -37,13 +53,12 @@ def read_rows(
         column=data.column,
         num_processes=data.num_processes,
     )
-    annotated = replace(settings, annotators=build_annotators(config.masking, anchors))
+    annotated = replace(settings, annotators=values.annotators)
     types = None if anchors is None else anchors.types
     cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
-    scorers = build_scorers(config.masking, tokenizer)
     held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
     if data.streaming:
-        if scorers:
+        if values.scorers:
             raise InputError(
                 f"masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
                 "data.streaming=true leaves no time for; leave streaming out"
@@ -56,7 +71,7 @@ def read_rows(
         rows = stream(data.train, tokenizer, annotated, types)
         return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
     rows = tokenise(data.train, tokenizer, annotated, types, cache)
-    for scorer in scorers:
+    for scorer in values.scorers:
         rows = add_scores(rows, scorer, cache, progress=progress)
     if held_out is not None:
         return rows, held_out

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from diffmask.build import build_arguments, build_masking
+from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers
 from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
@@ -84,9 +84,11 @@ def pretrain(
         raise InputError(
             "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
         )
+    scorers = build_scorers(config.masking, loaded.tokenizer, config.training.device or "auto")
+    values = Values(build_annotators(config.masking, anchors), scorers)
     with arguments.main_process_first(local=False):
-        training, evaluation = read_rows(config, loaded.tokenizer, anchors, progress=progress)
-        inputs = _record(config, anchors) | {"world_size": arguments.world_size}
+        training, evaluation = read_rows(config, loaded.tokenizer, anchors, values, progress=progress)
+        inputs = _record(config, anchors, values) | {"world_size": arguments.world_size}
         if resume and folder.exists():
             check_inputs(folder, inputs)
         if arguments.process_index == 0:
@@ -128,11 +130,13 @@ def _anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> Anch
     return anchors
 
 
-def _record(config: PretrainConfig, anchors: AnchorSet | None) -> dict[str, Any]:
+def _record(config: PretrainConfig, anchors: AnchorSet | None, values: Values) -> dict[str, Any]:
     """Return what the model card says of the files that were read."""
     record: dict[str, Any] = {"data": describe_sources(config.data.train)}
     if config.data.eval:
         record["held_out"] = describe_sources(config.data.eval)
+    if values.keys:
+        record["values of units"] = values.keys
     if anchors is not None:
         record["anchors"] = anchors.metadata | {"anchors": anchors.anchors}
     return record

@@ -43,19 +43,22 @@ class Cut:
     spans: list[list[Span]]
 
 
-def cut_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str]) -> Cut:
+def cut_texts(
+    excerpts: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str]
+) -> Cut:
     """Cut short texts, each a row of its own.
 
     Args:
-        texts: Sentences.
+        excerpts: Sentences, each with the document that it stands in, which is what annotators read.
         tokenizer: Any fast tokenizer.
         look: Says what a unit is, and what is known of it.
         types: The anchors' table of types; may be empty.
     """
     segmenter = segmenter_for(tokenizer)
+    texts = [text for text, _ in excerpts]
     segments = segmenter(texts)
     surfaces, surface_of = _index(segments.word_surfaces)
-    annotated = {name: values for annotator in look.annotators for name, values in annotator(segments).items()}
+    annotated = _annotate(look, segments, segmenter([document for _, document in excerpts]))
     special = special_tokens_of(segmenter.backend)
     rows, spans = [], []
     for number, text in enumerate(texts):
@@ -73,6 +76,33 @@ def cut_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: Lo
         places = _places(segments, number, tokens, (first, stop), None if not look.shows_tokens else len(edges[0]))
         spans.append(_tidy(text, places))
     return _cut(rows, look, surfaces, types, spans)
+
+
+def _annotate(look: Look, texts: Segments, documents: Segments) -> dict[str, np.ndarray]:
+    """Return the values of the words of texts, from the documents that they stand in."""
+    if not look.annotators:
+        return {}
+    words = np.concatenate([_within(texts, documents, number) for number in range(len(texts.text_starts) - 1)])
+    found = {name: values for annotator in look.annotators for name, values in annotator(documents).items()}
+    return {name: values[words] for name, values in found.items()}
+
+
+def _within(texts: Segments, documents: Segments, number: int) -> np.ndarray:
+    """Return the words of a document that a text consists of, int64; white space aside the text is a part of it."""
+    part, whole = (_words(segments, number) for segments in (texts, documents))
+    wanted = texts.word_surfaces[part.start : part.stop]
+    surfaces = documents.word_surfaces[whole.start : whole.stop]
+    # the last word of a text may be cut off
+    last = len(wanted) - 1
+    for start in range(len(surfaces) - last):
+        if surfaces[start : start + last] == wanted[:last] and surfaces[start + last].startswith(wanted[last]):
+            return np.arange(whole.start + start, whole.start + start + len(wanted))
+    raise AssertionError("an excerpt is a part of its document")
+
+
+def _words(segments: Segments, number: int) -> range:
+    bounds = np.searchsorted(segments.spans[:, 0], segments.text_starts[number : number + 2])
+    return range(int(bounds[0]), int(bounds[1]))
 
 
 def _places(

@@ -121,7 +121,7 @@ def make_preview(
     texts, types = [document.text for document in sample], [] if anchors is None else anchors.types
     spans, readings, figures, shares_of_text, num_positions = {}, {}, {}, {}, 0
     for name, look in looks.items():
-        shown = cut_texts([excerpt.text for excerpt in excerpts], tokenizer, look, types)
+        shown = cut_texts([(each.text, each.document) for each in excerpts], tokenizer, look, types)
         rows = cut_documents(texts, tokenizer, look, types, settings.max_length)
         if not (rows.surface_rows >= 0).any():
             raise InputError(

@@ -19,11 +19,12 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")
 
 
 class Excerpt(NamedTuple):
-    """A sentence or two of a document."""
+    """A sentence or two of a document, with white space made single."""
 
     text: str
     source: str
     number: int
+    document: str
 
 
 def sample_documents(documents: Iterable[Document], num_documents: int) -> list[Document]:
@@ -66,7 +67,7 @@ def choose_excerpts(documents: list[Document], traits: Traits, num_excerpts: int
 
 def _excerpt(document: Document, traits: Traits) -> Excerpt | None:
     """Return the first telling excerpt of readable length, or else the first of readable length."""
-    found = [Excerpt(text, document.source, document.number) for text in _readable(document.text)]
+    found = [Excerpt(text, document.source, document.number, document.text) for text in _readable(document.text)]
     return next((each for each in found if _is_telling(each.text, traits)), found[0] if found else None)
 
 
@@ -90,7 +91,7 @@ def _is_readable(num_words: int) -> bool:
 
 def _start(document: Document) -> Excerpt:
     words = document.text.split()[:MOST_WORDS]
-    return Excerpt(" ".join(words)[: 8 * MOST_WORDS], document.source, document.number)
+    return Excerpt(" ".join(words)[: 8 * MOST_WORDS], document.source, document.number, document.text)
 
 
 def _is_telling(text: str, traits: Traits) -> bool:

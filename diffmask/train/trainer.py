@@ -175,10 +175,12 @@ class MaskedTrainer(Trainer):
         if learned and self.is_world_process_zero():
             save_file(learned, Path(output_dir) / POLICY_FILE)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        learned = Path(resume_from_checkpoint) / POLICY_FILE
-        self.masking.masker.policy.load_state_dict(load_file(learned) if learned.exists() else {})
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load with them what the policy had learned; this is called on every rank and under DeepSpeed too."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            learned = Path(checkpoint) / POLICY_FILE
+            self.masking.masker.policy.load_state_dict(load_file(learned) if learned.exists() else {})
 
     def compute_loss(
         self,

@@ -90,6 +90,11 @@ CASES = {
         [*PRETRAIN, "model={w}/other", "masking.policy=difference", "masking.anchors={w}/anchors", "output={o}"],
         ["anchors were made for", "architecture", "diffmask anchors"],
     ),
+    "misspelt policy": ([*PRETRAIN, "masking.policy=diference", "output={o}"], ["unknown policy 'diference'"]),
+    "misspelt mixture": (
+        [*PRETRAIN, "masking.policy=mixture", "masking.mixture=[difference, pim]", "output={o}"],
+        ["unknown policy in `masking.mixture` 'pim'"],
+    ),
     "no anchors": ([*PRETRAIN, "masking.policy=difference", "output={o}"], ["needs anchors", "diffmask anchors"]),
     "anchors that are none": ([*PRETRAIN, "masking.anchors={w}/model", "output={o}"], ["model"]),
     "config that is missing": (["pretrain", "{w}/no.yaml"], ["No such file", "no.yaml"]),

@@ -1,5 +1,6 @@
 from itertools import permutations
 
+import numpy as np
 import pytest
 import torch
 from domain import SENTENCES, documents, domain_anchors
@@ -82,7 +83,7 @@ def test_the_masks_are_those_of_training():
 
 def test_words_stand_where_they_are_in_the_text(tokenizer):
     texts = ["The KINASES, of  a rat!", "phosphorylation was (found)."]
-    cut = cut_texts(texts, tokenizer, plain(tokenizer), domain_anchors().types)
+    cut = cut_texts([(text, text) for text in texts], tokenizer, plain(tokenizer), domain_anchors().types)
     shown = [[text[span.start : span.stop] for span in spans] for text, spans in zip(texts, cut.spans, strict=True)]
     assert shown == [["The", "KINASES", ",", "of", "a", "rat"], ["phosphorylation", "was", "found", "."]]
     for row, spans in enumerate(cut.spans):
@@ -96,7 +97,7 @@ def test_words_stand_where_they_are_in_the_text(tokenizer):
 
 def test_tokens_stand_where_they_are_in_the_text(tokenizer):
     texts = ["The kinases [SEP] phosphorylation."]
-    cut = cut_texts(texts, tokenizer, plain(tokenizer, "token"), domain_anchors().types)
+    cut = cut_texts([(text, text) for text in texts], tokenizer, plain(tokenizer, "token"), domain_anchors().types)
     shown = [texts[0][span.start : span.stop] for span in cut.spans[0]]
     assert shown == ["The", "kinase", "s", "phos", "pho", "ryl", "ation", "."]
     surfaces = [cut.surfaces[cut.surface_rows[0, span.unit]] for span in cut.spans[0]]
@@ -160,7 +161,7 @@ def test_difference_masking_hides_the_domain_and_random_masking_hides_the_text(t
 
 def test_a_reading_belongs_to_its_spans(tokenizer):
     given = looks(tokenizer)["difference"]
-    cut = cut_texts(SENTENCES, tokenizer, given, domain_anchors().types)
+    cut = cut_texts([(text, text) for text in SENTENCES], tokenizer, given, domain_anchors().types)
     readings = read(given, cut)
     masked = given.masker(given.adapter.units(cut.batch, 0), 0, NUM_DRAWS)
     for row, (reading, spans) in enumerate(zip(readings, cut.spans, strict=True)):
@@ -197,3 +198,21 @@ def test_without_anchors_no_word_is_of_the_domain_and_bands_are_those_of_english
     assert preview.text_shares[FUNCTION] > 0.3
     bands = preview.text_shares.keys() - {DOMAIN, FUNCTION}
     assert sum(preview.text_shares[band] for band in bands) == pytest.approx(1)
+
+
+def test_annotators_read_the_document_that_an_excerpt_stands_in(tokenizer):
+    class Numbered:
+        columns, key = ("classes",), "numbered"
+
+        def __call__(self, segments):
+            assert segments.text == document
+            return {"classes": np.arange(len(segments.words), dtype=np.int32)}
+
+    document = "We  found a rat.\tThe rat was found in , the blood , of a cell.\nThe kinase binds."
+    excerpt = "The rat was found in , the blood , of a ce"
+    given = Look(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (Numbered(),))
+    cut = cut_texts([(excerpt, document)], tokenizer, given, [])
+    shown = [excerpt[span.start : span.stop] for span in cut.spans[0]]
+    words = [*"We found a rat . The rat was found in , the blood , of a cell . The kinase binds .".split()]
+    numbers = cut.batch["classes"][0].tolist()
+    assert [words[number] for number in numbers[: len(shown)]][:-1] == shown[:-1]
