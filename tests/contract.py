@@ -26,8 +26,15 @@ def configs():
     return plain | {"loss-weighted over difference": over}
 
 
-def make(config):
-    return POLICIES[config.policy].make(Ingredients(config, domain_anchors(), CLASSES))
+def make(config, *, trained=True):
+    """Return a policy; one that learns has seen that the first class is the hardest and the last the easiest."""
+    policy = POLICIES[config.policy].make(Ingredients(config, domain_anchors(), CLASSES))
+    units = make_units(6, 40)
+    for _ in range(5 if trained else 0):
+        loss = (len(CLASSES) - units.features["classes"]).float() * units.eligible
+        policy.observe(units, units.eligible, loss)
+        policy.learn(itself)
+    return policy
 
 
 def make_masker(config, **settings):
@@ -38,7 +45,7 @@ def make_masker(config, **settings):
 
 
 def make_units(rows, length):
-    """Return words of one position, with all that policies may read; the second row is empty."""
+    """Return words of one to three positions, with all that policies may read; the second row is empty."""
     generator = torch.Generator().manual_seed(rows)
     eligible = torch.rand(rows, length, generator=generator) < 0.8
     eligible[0] = True
@@ -51,21 +58,19 @@ def make_units(rows, length):
         "attention": torch.randn(shape, generator=generator),
         "gain": torch.randn(shape, generator=generator),
     }
+    # a policy that is new may read something else
+    named = {name for recipe in POLICIES.values() for name in recipe.features}
+    features |= {name: torch.randn(shape, generator=generator) for name in sorted(named - features.keys())}
     types = torch.randint(-1, len(COUNTS), shape, generator=generator)
-    return Units(torch.arange(length).expand(shape), eligible, torch.arange(rows), types, features)
+    sizes = torch.randint(1, 4, (length,), generator=generator)
+    ids = torch.repeat_interleave(torch.arange(length), sizes).expand(rows, -1)
+    return Units(ids, eligible, torch.arange(rows), types, features)
 
 
 def change(units, ids, turn):
     """Return the units with every tensor of the unit axis put through `turn`."""
     features = {name: turn(value) for name, value in units.features.items()}
     return Units(ids, turn(units.eligible), units.sample_ids, turn(units.types), features)
-
-
-def see(policy, units, generator, masked=None):
-    """Show a policy losses of the units that are masked."""
-    masked = units.eligible if masked is None else masked
-    loss = torch.rand(units.eligible.shape, generator=generator) * masked
-    policy.observe(units, masked, loss)
 
 
 def itself(value):
@@ -84,7 +89,7 @@ def finite_and_of_the_units_shape(config, shape):
 def equivariant(config, shape):
     units = make_units(*shape)
     order = torch.randperm(shape[1], generator=torch.Generator().manual_seed(1))
-    turned = change(units, units.unit_ids, lambda value: value[:, order])
+    turned = change(units, order.argsort()[units.unit_ids], lambda value: value[:, order])
     assert torch.allclose(make(config).score(units)[:, order], make(config).score(turned), atol=1e-6)
 
 
@@ -124,8 +129,9 @@ def honest_on_an_empty_row(config, shape):
 
 def exact_in_ratio(config, shape):
     units = make_units(400, 60)
-    ratios = [float(make_masker(config, ratio=Constant(0.15))(units, step, 8).sum()) for step in range(8)]
-    assert abs(sum(ratios) / 8 / float(units.eligible.sum()) - 0.15) < 2e-3
+    masker = make_masker(config, ratio=Constant(0.15))
+    found = [float((masker(units, step, 8) * units.lengths).sum()) for step in range(8)]
+    assert abs(sum(found) / 8 / float(units.lengths.sum()) - 0.15) < 2e-3
 
 
 def pooled_over_spans(config, shape):
@@ -135,21 +141,20 @@ def pooled_over_spans(config, shape):
     scores, pooled = make(config).score(words), spans.pool(make(config).score(words))
     for row in range(3):
         for span in range(int(spans.eligible[row].sum())):
-            expected = scores[row][spans.part_units[row] == span].mean()
+            inside = spans.part_units[row] == span
+            expected = (scores[row][inside] * words.lengths[row][inside]).sum() / words.lengths[row][inside].sum()
             assert torch.allclose(pooled[row, span], expected, atol=1e-5)
     masked = make_masker(config)(spans, 0, 1)
     assert torch.equal(spans.to_positions(masked), words.to_positions(spans.to_smallest(masked)))
 
 
 def state_comes_back(config, shape):
-    policy, other, units = make(config), make(config), make_units(6, 30)
-    for seed in range(3):
-        see(policy, units, torch.Generator().manual_seed(seed))
-        policy.learn(itself)
+    policy, units = make(config), make_units(6, 30)
+    other = make(config, trained=False)
+    if policy.state_dict():
+        assert not torch.equal(policy.score(units), other.score(units))
     other.load_state_dict(policy.state_dict())
     assert torch.equal(policy.score(units), other.score(units))
-    if policy.state_dict():
-        assert not torch.equal(policy.score(units), make(config).score(units))
 
 
 def the_same_in_micro_batches(config, shape):
@@ -165,6 +170,36 @@ def the_same_in_micro_batches(config, shape):
     assert torch.allclose(whole.score(units), parts.score(units), atol=1e-6)
 
 
+def the_same_on_several_ranks(config, shape):
+    """What two ranks saw counts as if one had seen it twice."""
+    alone, rank, units = make(config), make(config), make_units(6, 30)
+    loss = torch.rand(units.eligible.shape, generator=torch.Generator().manual_seed(4)) * units.eligible
+    for policy, times in ((alone, 2), (rank, 1)):
+        for _ in range(times):
+            policy.observe(units, units.eligible, loss)
+    alone.learn(itself)
+    totals = []
+    rank.learn(lambda value: totals.append(value) or 2 * value)
+    assert torch.allclose(alone.score(units), rank.score(units), atol=1e-6)
+    assert bool(totals) == bool(rank.state_dict())
+
+
+def followed_by_the_masks(config, shape):
+    """What scores higher in its row is masked more often; random masking prefers nothing."""
+    policy, units = make(config), make_units(60, 40)
+    masker = make_masker(config, ratio=Constant(0.15))
+    masked = sum(masker(units, step, 20).double() for step in range(20))
+    scores = policy.score(units).masked_fill(~units.eligible, torch.nan)
+    above = scores > scores.nanmedian(1, keepdim=True).values
+    below = units.eligible & (scores < scores.nanmedian(1, keepdim=True).values)
+    if POLICIES[config.policy].is_random:
+        assert not above.any() and not below.any()
+    elif below.any() and above.any():
+        assert masked[above].mean() > 1.2 * masked[below].mean()
+    else:
+        assert masked[above].mean() > 1.2 * masked[units.eligible & ~above].mean()
+
+
 PROPERTIES = (
     finite_and_of_the_units_shape,
     equivariant,
@@ -176,6 +211,8 @@ PROPERTIES = (
     pooled_over_spans,
     state_comes_back,
     the_same_in_micro_batches,
+    the_same_on_several_ranks,
+    followed_by_the_masks,
 )
 SHAPES = ((1, 1), (3, 7))
 

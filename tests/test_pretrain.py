@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny import WORDS, tiny_model, tiny_tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
+from diffmask.build import Values
 from diffmask.config import (
     DataConfig,
     HeadConfig,
@@ -120,6 +121,22 @@ def test_a_model_that_scores_rows_and_a_stream_exclude_each_other(world, tmp_pat
         pretrain(config, progress=False)
 
 
+def test_a_run_is_not_resumed_with_other_classes(world, tmp_path, monkeypatch):
+    classes = tmp_path / "classes.tsv"
+    classes.write_text("kinase\tnoun\nbinds\tverb\n")
+    masking = MaskingConfig(policy="loss-weighted", classes=f"file:{classes}")
+    config = config_for(world, tmp_path / "run", masking=masking)
+    with monkeypatch.context() as patched:
+        import diffmask.pretrain.run as module
+
+        loggers = module._loggers
+        patched.setattr(module, "_loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
+        assert pretrain(config, progress=False).interrupted
+    classes.write_text("kinase\tverb\nbinds\tnoun\n")
+    with pytest.raises(InputError, match="cannot be resumed, because its values of units changed since it was started"):
+        pretrain(config, resume=True, progress=False)
+
+
 class InterruptAt(TrainerCallback):
     def __init__(self, step):
         self._step = step
@@ -171,7 +188,7 @@ def test_held_out_rows_are_never_trained_on(world, tmp_path):
     import diffmask.pretrain.rows as module
 
     config = config_for(world, tmp_path / "run")
-    training, evaluation = module.read_rows(config, tiny_tokenizer(), None)
+    training, evaluation = module.read_rows(config, tiny_tokenizer(), None, Values())
     texts = {tuple(row["input_ids"]) for row in training}
     assert 0 < len(evaluation) < len(training)
     assert not texts & {tuple(row["input_ids"]) for row in evaluation}

@@ -140,17 +140,20 @@ def _settings(args: argparse.Namespace):
 
 def _configs(args: argparse.Namespace, masking) -> dict:
     """Return the config of each policy that is shown, random masking first."""
-    from diffmask.build import POLICIES, choose, for_policy, unread_settings
+    from diffmask.build import GRANULARITIES, POLICIES, choose, for_policy, unread_settings
     from diffmask.core.errors import InputError
 
+    if masking.units is not None:
+        choose(GRANULARITIES, masking.units, "units")
     names = args.policy or [masking.policy]
-    configs = {}
+    configs, unread = {}, []
     for name in dict.fromkeys(["random-token" if masking.units == "token" else "whole-word", *names]):
         recipe = choose(POLICIES, name, "policy")
         # units that are asked for are those of policies that leave the choice
         own = replace(masking, units=None) if recipe.has_fixed_units else masking
         configs[name] = for_policy(own, name)
-    unread = [set(unread_settings(replace(masking, policy=name, units=None))) for name in names]
+        if name in names:
+            unread.append(set(unread_settings(replace(own, policy=name))))
     for setting in sorted(set.intersection(*unread)):
         raise InputError(f"masking.{setting} is given, and none of {', '.join(names)} reads it; leave it out")
     return configs

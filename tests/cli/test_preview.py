@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import pytest
 import torch
@@ -90,6 +91,34 @@ def test_policies_of_every_kind_stand_side_by_side(world, tmp_path, capsys):
     out, text = capsys.readouterr().out, check(page.read_text()).text
     assert all(name in out and name in text for name in ["whole-word", *names])
     assert rows_of(out, "mask ratio reached") == pytest.approx([15.0] * 8, abs=3.0)
+
+
+def test_hints_and_the_direction_are_those_of_policies_that_score(world, capsys):
+    domain = []
+    for more in ([], ["--set", "direction=show"], ["--set", "hint_share=0.3"]):
+        assert preview(world, *more) == 0
+        out = capsys.readouterr().out
+        domain.append(rows_of(out, "domain words")[-1])
+        assert rows_of(out, "mask ratio reached") == pytest.approx([15, 15], abs=3)
+    assert domain[0] > domain[1] and domain[0] > domain[2]
+
+
+def test_units_may_be_others_than_the_policys_own(world, capsys):
+    assert preview(world, "--units", "salient", "--set", "spans=rule") == 0
+    assert "difference" in capsys.readouterr().out
+    assert preview(world, "--policy", "whole-word", "--units", "spam") == 2
+    assert "unknown units 'spam'; choose from" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_said(world, checkpoint, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(checkpoint.parent, run)
+    (run / "checkpoint-2" / "policy.safetensors").write_bytes(b"cut")
+    assert main(["preview", str(world / "papers.txt"), "--checkpoint", str(run / "checkpoint-2")]) == 2
+    assert "checkpoint-2 is damaged" in capsys.readouterr().err
+    (run / "checkpoint-2" / "trainer_state.json").write_text("")
+    assert main(["preview", str(world / "papers.txt"), "--checkpoint", str(run / "checkpoint-2")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_without_anchors_a_model_is_enough(world, capsys):
