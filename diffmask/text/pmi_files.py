@@ -67,7 +67,7 @@ def read_vocabulary(folder: str | Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    reader = csv.reader(lines)
+    reader = csv.reader(lines, strict=True)  # a quote that is never closed is an error
     try:
         first_line = _read_rows(path, reader)
     except csv.Error as error:

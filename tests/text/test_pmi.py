@@ -221,7 +221,7 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, folder):
         assert refusal(ngram_annotator, folder) == f"{table} {message}"
     table.write_text("ngram\nin vitro\nIn-vitro\n")
     assert refusal(ngram_annotator, folder) == f"{table}: lines 2 and 3 both hold 'in vitro'; drop one"
-    table.write_text('ngram\n"in vitro\n' + "x" * 200_000)
+    table.write_text('ngram\n"in vitro\nex vivo\n')
     assert refusal(ngram_annotator, folder).startswith(f"{table}: line 3 is not of comma-separated values (")
 
 
