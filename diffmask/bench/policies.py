@@ -86,7 +86,7 @@ def _call(
     masker = Masker(recipe.make(Ingredients(config, anchors, CLASS_NAMES)), weighting=weighting)
 
     def call() -> None:
-        units = adapter.units(batch, 3)
+        units = adapter.units(batch, 3, 0.15)
         adapter.corrupt(batch, units, masker(units, 3, 10), 3)
 
     return call

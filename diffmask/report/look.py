@@ -54,7 +54,7 @@ def draw(look: Look, batch: dict[str, Tensor], num_draws: int) -> Drawn:
     total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)
     first = torch.zeros_like(units.smallest.eligible)
     for step in range(num_draws):
-        units = look.adapter.units(batch, step)
+        units = look.adapter.units(batch, step, look.masker.ratio(step / num_draws))
         masked = units.to_smallest(look.masker(units, step, num_draws))
         total += masked
         first = masked if step == 0 else first

@@ -43,8 +43,14 @@ class TextAdapter:
         if self.granularity not in GRANULARITIES:
             raise InputError(f"unknown units {self.granularity!r}; choose from: {', '.join(GRANULARITIES)}")
 
-    def units(self, batch: Mapping[str, Tensor], step: int) -> Units:
-        """Return the units of a padded batch at a step; only random spans differ from step to step."""
+    def units(self, batch: Mapping[str, Tensor], step: int, ratio: float = 1.0) -> Units:
+        """Return the units of a padded batch.
+
+        Args:
+            batch: As `pad` makes it.
+            step: Optimiser step; random spans are others at each.
+            ratio: Share of the positions that will be masked; no random span is longer than that share of its row.
+        """
         ids, types = batch["unit_ids"], batch["types"]
         features = {name: batch[name] for name in self.features}
         if self.granularity == "token":
@@ -53,8 +59,9 @@ class TextAdapter:
         words = Units(ids, eligible, batch["sample_ids"], types, features)
         if self.granularity == "word":
             return words
-        random = self.granularity == "span"
-        return grouped(words, random_starts(words, seed=self.seed, step=step) if random else batch[STARTS] == 1)
+        if self.granularity == "span":
+            return grouped(words, random_starts(words, seed=self.seed, step=step, ratio=ratio))
+        return grouped(words, batch[STARTS] == 1)
 
     def corrupt(self, batch: Mapping[str, Tensor], units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
         """Return what a model's forward takes, and its labels."""

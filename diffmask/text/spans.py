@@ -34,22 +34,24 @@ def grouped(words: Units, starts: UnitMask) -> Units:
     )
 
 
-def random_starts(words: Units, *, seed: int, step: int) -> UnitMask:
+def random_starts(words: Units, *, seed: int, step: int, ratio: float) -> UnitMask:
     """Cut rows of words into spans of random lengths, anew at each step (Joshi et al. 2020, SpanBERT).
 
     The lengths are geometric with p = 0.2 up to 10, scaled to sum to one. SpanBERT throws spans of such lengths on the
-    text until the budget is full, and rejects those that overlap; here the whole row is cut, and spans are drawn from
-    it like any other unit.
+    text until the budget is full, rejects those that overlap, and cuts the last to what is left; here the whole row is
+    cut, spans are drawn from it like any other unit, and none is longer than the row's budget.
 
     Args:
         words: Words.
         seed: Seed of the run.
         step: Optimiser step.
+        ratio: Share of the row that will be masked.
     """
     rows, num_words = words.eligible.shape
     span_keys = keys(seed, step, words.sample_ids[:, None], stream=SEGMENT)
     noise = uniforms(span_keys, torch.arange(num_words, device=words.eligible.device)[None])
-    lengths = torch.bucketize(noise, _length_bounds(noise)) + 1
+    budgets = (ratio * words.eligible.sum(1, keepdim=True)).floor().long().clamp_min(1)
+    lengths = torch.minimum(torch.bucketize(noise, _length_bounds(noise)) + 1, budgets)
     places = lengths.cumsum(1) - lengths
     starts = torch.zeros(rows, num_words + 1, dtype=torch.bool, device=noise.device)
     return starts.scatter_(1, places.clamp_max(num_words), True)[:, :num_words]

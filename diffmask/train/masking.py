@@ -21,8 +21,8 @@ class Adapter(Protocol):
         """Make a batch of rows."""
         ...
 
-    def units(self, batch: Batch, step: int, /) -> Units:
-        """Cut a batch into units, at an optimiser step."""
+    def units(self, batch: Batch, step: int, ratio: float = 1.0, /) -> Units:
+        """Cut a batch into units, at an optimiser step that masks a share of the positions."""
         ...
 
     def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Any]:

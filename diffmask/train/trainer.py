@@ -125,7 +125,7 @@ class MaskedTrainer(Trainer):
         batch = self._on_device(rows)
         step, num_steps = self.state.global_step, self.state.max_steps
         adapter, masker = self.masking.adapter, self.masking.masker
-        units = adapter.units(batch, step)
+        units = adapter.units(batch, step, masker.ratio(step / num_steps))
         weights = masker.weights(units, step / num_steps)
         masked = masker.draw(weights, units, step, num_steps)
         self.meter.add(units, masked, weights, masker.strength(step / num_steps))

@@ -47,7 +47,7 @@ def inclusion(masker, units, num_draws):
     class Given:
         granularity = "word"
 
-        def units(self, batch, step):
+        def units(self, batch, step, ratio=1.0):
             return units
 
     return draw(Look(masker, Given()), {}, num_draws).probabilities

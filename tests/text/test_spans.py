@@ -45,7 +45,7 @@ def test_groups_equal_a_slow_reference():
 
 def test_lengths_of_random_spans_equal_a_slow_reference():
     given = words()
-    found = random_starts(given, seed=7, step=2)
+    found = random_starts(given, seed=7, step=2, ratio=0.3)
     weights = [GEOMETRIC_P * (1 - GEOMETRIC_P) ** (length - 1) for length in range(1, LONGEST_SPAN + 1)]
     bounds = np.cumsum(weights) / sum(weights)
     num_words = given.eligible.shape[1]
@@ -55,7 +55,7 @@ def test_lengths_of_random_spans_equal_a_slow_reference():
         for u in noise:
             if place < num_words:
                 expected[place] = True
-            place += 1 + sum(u > bound for bound in bounds[:-1])
+            place += min(1 + sum(u > bound for bound in bounds[:-1]), max(1, int(0.3 * int(given.eligible[row].sum()))))
         assert found[row].tolist() == expected
 
 
@@ -63,7 +63,7 @@ def test_masked_spans_have_the_lengths_of_spanbert():
     adapter, batch = text_adapter(tiny_tokenizer(), "span", seed=3), long_rows()
     lengths, shares = [], []
     for step in range(40):
-        units = adapter.units(batch, step)
+        units = adapter.units(batch, step, 0.15)
         masked = Masker(Uniform(), ratio=Constant(0.15))(units, step, 40)
         inner = masked.clone()
         inner.scatter_(1, (units.eligible.sum(1, keepdim=True) - 1), False)  # the last span is cut off by the row's end
@@ -102,3 +102,15 @@ def test_groups_of_the_column_starts_are_masked_whole():
         for group in range(-(-len(given["types"]) // 3)):
             inside = [place for place, word in enumerate(given["unit_ids"]) if word >= 0 and word // 3 == group]
             assert len({bool(masked[row, place]) for place in inside}) == 1
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.15, 0.3])
+def test_short_rows_keep_their_ratio(ratio):
+    adapter, batch = text_adapter(tiny_tokenizer(), "span", seed=3), long_rows(200, 24)
+    shares = []
+    for step in range(40):
+        units = adapter.units(batch, step, ratio)
+        assert int(units.lengths.max()) <= max(1, int(24 * ratio))
+        masked = units.to_positions(Masker(Uniform(), ratio=Constant(ratio))(units, step, 40))
+        shares.append(float(masked.double().mean()))
+    assert sum(shares) / 40 == pytest.approx(ratio, abs=3e-3)

@@ -21,9 +21,8 @@ def launch(folder, settings, *launcher):
 
 def test_two_ranks_equal_one(tmp_path):
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    done = launch(
-        tmp_path / "two", {"per_device_train_batch_size": 4, "ddp_backend": "gloo", "policy": "loss-weighted"}, *torchrun
-    )
+    settings = {"per_device_train_batch_size": 4, "ddp_backend": "gloo", "policy": "loss-weighted"}
+    done = launch(tmp_path / "two", settings, *torchrun)
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
