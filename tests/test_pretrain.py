@@ -13,6 +13,7 @@ from tiny import WORDS, tiny_model, tiny_tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
 from diffmask.build import Values
+from diffmask.cli import main
 from diffmask.config import (
     DataConfig,
     HeadConfig,
@@ -370,3 +371,17 @@ def test_a_disk_that_fills_up_for_real_is_one_sentence(world, tmp_path):
     assert "Traceback" not in done.stderr
     assert "could not be written" in done.stderr.strip().splitlines()[-1]
     assert "go on with --resume" in done.stderr.strip().splitlines()[-1]
+
+
+def test_overrides_may_stand_behind_options(world, tmp_path, capsys):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(to_mapping(config_for(world, tmp_path / "a"))))
+    assert main(["pretrain", str(path), "training.steps=2", "--overwrite", f"output={tmp_path / 'b'}"]) == 0
+    assert (tmp_path / "b" / "model").is_dir() and not (tmp_path / "a").exists()
+    for more in (["--resume", "--colour"], ["--resume", "word", "--colour"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(["pretrain", str(path), *more])
+        assert stopped.value.code == 2
+        assert "unrecognized arguments: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["policies", "word"])

@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; bad input is one sentence on stderr and exit status 2."""
     try:
-        args = build_parser().parse_args(argv)
+        args = _parse(argv)
         return args.run(args) or 0
     except (InputError, ConfigError) as error:
         return _refuse(str(error))
@@ -68,6 +68,17 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    """Parse a command line; overrides may stand behind options, where argparse does not look for them."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if "overrides" in args and not any(word.startswith("-") for word in rest):
+        args.overrides += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
 
 
 def _refuse(sentence: str) -> int:
