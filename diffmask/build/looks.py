@@ -1,7 +1,7 @@
 """What a policy needs to look at a text, before training or in the middle of it."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.build.masking import build_adapter, build_masker
 from diffmask.build.policies import COMPOSED, POLICIES
-from diffmask.build.resolve import is_random, unread_settings
+from diffmask.build.resolve import DEFAULTS, is_random, unread_settings
 from diffmask.build.values import build_annotators, build_scorers
 from diffmask.config import MaskingConfig, PretrainConfig, from_mapping
 from diffmask.core.errors import InputError
@@ -60,8 +60,7 @@ def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
         silent += ["direction", "hint_share"]
     if (config.weighting or POLICIES[policy].weighting) != "softmax" and policy not in COMPOSED:
         silent.append("temperature")
-    defaults = {each.name: each.default for each in fields(MaskingConfig)}
-    return replace(config, **{name: defaults[name] for name in silent})
+    return replace(config, **{name: DEFAULTS[name] for name in silent})
 
 
 def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:

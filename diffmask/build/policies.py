@@ -110,8 +110,10 @@ def _domain_frequency(given: Ingredients) -> Policy:
 
 
 def _loss_weighted(given: Ingredients) -> Policy:
-    inner, momentum = component(base_of(given.config), given), given.config.momentum
-    return LossWeighted(given.class_names, *inner, MOMENTUM if momentum is None else momentum)
+    config = given.config
+    inner = component(base_of(config), given)
+    momentum = MOMENTUM if config.momentum is None else config.momentum
+    return LossWeighted(given.class_names, *inner, momentum, corrected=config.corrected)
 
 
 def _mixture(given: Ingredients) -> Policy:
@@ -217,7 +219,7 @@ POLICIES: dict[str, Recipe] = {
         "Yang et al. 2023 (POS-tagging weighted masking)",
         cost="sums per class each step",
         needs="nothing (frequency bands, shape); or spaCy, anchors, a file of classes",
-        settings=("classes", "base", "momentum"),
+        settings=("classes", "base", "momentum", "corrected"),
         features=("classes",),
     ),
     "domain-frequency": Recipe(

@@ -1,5 +1,7 @@
 """What the names in a masking's settings come to, and whether they fit together."""
 
+from dataclasses import fields
+
 from diffmask.build.choose import choose
 from diffmask.build.policies import COMPOSED, POLICIES, UNIT_SETTINGS, Recipe, base_of, components_of
 from diffmask.config import MaskingConfig
@@ -7,6 +9,8 @@ from diffmask.core.errors import InputError
 
 GRANULARITIES = {"word": "word", "token": "token", "span": "span", "pmi": "group", "salient": "group"}
 """What `masking.units` may be, and what the adapter calls it."""
+
+DEFAULTS = {each.name: each.default for each in fields(MaskingConfig)}
 
 DIRECTIONS = {"hide": True, "show": False}
 
@@ -98,7 +102,7 @@ def unread_settings(config: MaskingConfig) -> list[str]:
     """Return the settings that are given, and that neither the policy nor its units read."""
     read = {name for recipe in _named(config) for name in recipe.settings}
     read |= set(UNIT_SETTINGS.get(units_of(config), ()))
-    return [name for name in READERS if name not in read and getattr(config, name) not in (None, ())]
+    return [name for name in READERS if name not in read and getattr(config, name) != DEFAULTS[name]]
 
 
 def _check_settings(config: MaskingConfig, recipes: list[Recipe]) -> None:

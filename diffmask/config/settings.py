@@ -62,6 +62,8 @@ class MaskingConfig:
     """For loss-weighted: the policy whose weights the classes multiply (default: whole-word)."""
     momentum: float | None = None
     """For loss-weighted: of a class's running loss (default: 0.999, the paper's; 0.99 suits a thousand steps)."""
+    corrected: bool = False
+    """For loss-weighted: correct the losses of classes that are rarely seen, which matters in short runs."""
     spans: str | None = None
     """For salient-span: rule (default), spacy:PIPELINE, gazetteer:PATH or file:PATH."""
     ngrams: str | None = None

@@ -29,6 +29,11 @@ class LossWeighted(Policy):
     is full. Here units are drawn in proportion to W_k, which is what such rounds without end come to, and never runs
     short.
 
+    In a run of some hundred steps a class that is rarely masked keeps a loss near 0, is taken for easy, and is masked
+    still less. `corrected` divides each loss by `1 - m^n`, n the steps in which the class was seen, as Adam does with
+    its averages (Kingma and Ba 2015), and gives a class that was never seen the mean of the others. It is not
+    published.
+
     Scores are logarithms of weights, to be turned back by `softmax_weights` at temperature 1.
 
     Args:
@@ -36,31 +41,46 @@ class LossWeighted(Policy):
         policy: What the weights multiply, `Uniform` as published.
         weighting: How the scores of that policy become weights.
         momentum: m, in [0, 1).
+        corrected: Whether losses are corrected for how often a class was seen.
 
     Raises:
         InputError: If there are fewer than two classes, or the momentum is outside its range.
     """
 
-    def __init__(self, names: Sequence[str], policy: Policy, weighting: Weighting, momentum: float = MOMENTUM):
+    def __init__(
+        self,
+        names: Sequence[str],
+        policy: Policy,
+        weighting: Weighting,
+        momentum: float = MOMENTUM,
+        *,
+        corrected: bool = False,
+    ):
         if len(names) < 2:
             raise InputError(f"loss-weighted masking was given {len(names)} classes; it needs at least two to compare")
         if not 0.0 <= momentum < 1.0:
             raise InputError(f"the momentum {momentum:g} is outside [0, 1); 0.999 is that of the paper")
         self.names = tuple(names)
-        self._policy, self._weighting, self._momentum = policy, weighting, momentum
+        self._policy, self._weighting, self._momentum, self._corrected = policy, weighting, momentum, corrected
         self._losses = torch.zeros(len(self.names), dtype=torch.float64)
+        self._times = torch.zeros(len(self.names), dtype=torch.float64)
         # sums of losses and of positions per class, in the optimiser step so far; the last column has no class
         self._seen = torch.zeros(2, len(self.names) + 1, dtype=torch.float64)
 
     @property
     def losses(self) -> Tensor:
         """The running loss of each class, float64 (K,)."""
-        return self._losses
+        if not self._corrected or not self._times.any():
+            return self._losses
+        seen = self._times > 0
+        corrected = self._losses / (1 - self._momentum**self._times).where(seen, 1)
+        return corrected.where(seen, corrected[seen].mean())
 
     def class_weights(self) -> Tensor:
         """Return the weight of each class, float64 (K,), in (0, 1)."""
-        spread = self._losses.std()
-        return torch.sigmoid(STEEPNESS * (self._losses - self._losses.mean()) / spread.where(spread > 0, torch.inf))
+        losses = self.losses
+        spread = losses.std()
+        return torch.sigmoid(STEEPNESS * (losses - losses.mean()) / spread.where(spread > 0, torch.inf))
 
     def score(self, units: Units) -> Scores:
         """Return the logarithm of the policy's weight times that of the unit's class."""
@@ -86,18 +106,18 @@ class LossWeighted(Policy):
         self._policy.learn(total)
         sums, counts = total(self._seen)[:, :-1]
         moved = self._momentum * self._losses + (1 - self._momentum) * sums / counts.clamp_min(1)
-        self._losses = moved.where(counts > 0, self._losses)
+        self._losses, self._times = moved.where(counts > 0, self._losses), self._times + (counts > 0)
         self._seen = torch.zeros_like(self._seen)
 
     def report(self) -> dict[str, float]:
         """Return the loss of each class."""
-        losses = {f"class_loss/{name}": value for name, value in zip(self.names, self._losses.tolist(), strict=True)}
+        losses = {f"class_loss/{name}": value for name, value in zip(self.names, self.losses.tolist(), strict=True)}
         return self._policy.report() | losses
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the losses of the classes, and what the inner policy has learned."""
-        own = {"loss_weighted.losses": self._losses.clone(), "loss_weighted.names": _hash(self.names)}
-        return self._policy.state_dict() | own
+        own = {"losses": self._losses.clone(), "times": self._times.clone(), "names": _hash(self.names)}
+        return self._policy.state_dict() | {f"loss_weighted.{name}": value for name, value in own.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` returned.
@@ -106,22 +126,23 @@ class LossWeighted(Policy):
             InputError: If it is the state of another policy, or of other classes.
         """
         state = dict(state)
-        losses, names = state.pop("loss_weighted.losses", None), state.pop("loss_weighted.names", None)
-        if losses is None or names is None or not torch.equal(names.cpu(), _hash(self.names)):
+        losses, times, names = (state.pop(f"loss_weighted.{name}", None) for name in ("losses", "times", "names"))
+        if losses is None or times is None or names is None or not torch.equal(names.cpu(), _hash(self.names)):
             given = "no losses of classes" if losses is None else f"the losses of {losses.numel()} other classes"
             raise InputError(
                 f"the checkpoint holds {given}, and this run weighs {len(self.names)} ({', '.join(self.names)}); "
                 "resume with the policy and the classes that the run was started with"
             )
         self._policy.load_state_dict(state)
-        self._losses = losses.to(self._losses)
+        self._losses, self._times = losses.to(self._losses), times.to(self._times)
 
     def _classes(self, units: Units) -> Tensor:
         if "classes" not in units.features:
             raise ValueError("loss-weighted masking needs units with the feature `classes`; annotate the text with it")
         classes = units.features["classes"]
         if self._losses.device != classes.device:
-            self._losses, self._seen = self._losses.to(classes.device), self._seen.to(classes.device)
+            kept = (self._losses, self._times, self._seen)
+            self._losses, self._times, self._seen = (tensor.to(classes.device) for tensor in kept)
         return classes
 
 

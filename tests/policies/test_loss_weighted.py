@@ -70,6 +70,30 @@ def test_losses_and_weights_over_200_steps_equal_a_slow_reference(momentum):
     assert found.report() == pytest.approx(named)
 
 
+def test_corrected_losses_are_means_of_what_was_seen():
+    found, momentum = policy(momentum=0.9, corrected=True), 0.9
+    seen = {name: [] for name in range(4)}
+    for step in (0, 2, 4, 6):  # the last class is in none of these
+        units, masked, loss = batch(step)
+        found.observe(units, masked, loss)
+        found.learn(lambda value: value)
+        for name in range(4):
+            inside = masked & (units.features["classes"] == name)
+            if inside.any():
+                lengths = units.lengths[inside].double()
+                seen[name].append(float((loss[inside].double() * lengths).sum() / lengths.sum()))
+    weights = {name: [momentum**age for age in reversed(range(len(values)))] for name, values in seen.items()}
+    expected = [
+        sum(w * v for w, v in zip(weights[name], seen[name], strict=True)) / sum(weights[name]) for name in range(3)
+    ]
+    assert not seen[3]
+    assert found.losses.tolist() == pytest.approx([*expected, sum(expected) / 3])
+    assert found.class_weights()[3] == pytest.approx(0.5)
+    again = policy(momentum=0.9, corrected=True)
+    again.load_state_dict(found.state_dict())
+    assert torch.equal(again.losses, found.losses)
+
+
 def test_before_anything_is_learned_the_inner_policy_decides_alone():
     units, *_ = batch(0)
     assert policy().class_weights().tolist() == [0.5] * 4

@@ -56,7 +56,7 @@ def test_both_learn_and_their_states_are_kept_apart():
     policy, copy = mixture(), mixture()
     policy.observe(given, given.eligible, torch.rand(2, 4))
     policy.learn(lambda value: value)
-    kept = ("loss_weighted.losses", "loss_weighted.names")
+    kept = ("loss_weighted.losses", "loss_weighted.times", "loss_weighted.names")
     assert policy.state_dict().keys() == {f"{place}.{name}" for place in ("first", "second") for name in kept}
     copy.load_state_dict(policy.state_dict())
     assert torch.equal(copy.score(given), policy.score(given))

@@ -172,7 +172,7 @@ def row(length, sample_id):
 def test_the_state_of_another_policy_is_refused(tmp_path):
     settings = {"save_strategy": "steps", "save_steps": 4}
     make_trainer(tmp_path, policy="loss-weighted", **settings).train()
-    message = "the checkpoint holds the state of another policy .loss_weighted.losses, loss_weighted.names."
+    message = "the checkpoint holds the state of another policy .loss_weighted.losses, loss_weighted.names, "
     with pytest.raises(InputError, match=message):
         make_trainer(tmp_path, **settings).train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
 
