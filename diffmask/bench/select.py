@@ -84,7 +84,7 @@ def _theirs(tokenizer: PreTrainedTokenizerBase, batch: Mapping[str, torch.Tensor
 def _ours(tokenizer: PreTrainedTokenizerBase, batch: Mapping[str, torch.Tensor], device: str) -> dict:
     batch = {name: value.to(device) for name, value in batch.items()}
     scores = torch.randn(TYPES, generator=torch.Generator().manual_seed(1))
-    policies: dict[str, Policy] = {"uniform": Uniform(), "difference": Difference(scores.to(device))}
+    policies: dict[str, Policy] = {"random": Uniform(), "difference": Difference(scores.to(device))}
     return {
         f"diffmask {name}, {granularity}": _call(text_adapter(tokenizer, granularity), Masker(policy), batch, device)
         for granularity in ("token", "word")
