@@ -222,7 +222,10 @@ def main():
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("policy", *(each.__name__.replace("_", " ") for each in PROPERTIES))
+    table = Table()
+    table.add_column("policy", no_wrap=True)
+    for promise in PROPERTIES:
+        table.add_column(promise.__name__.replace("_", " "))
     for name, config in configs().items():
         kept = []
         for promise in PROPERTIES:

@@ -11,10 +11,11 @@ from diffmask.core.errors import InputError
 from diffmask.core.types import UnitMask
 from diffmask.core.units import Units
 from diffmask.text.annotate import STARTS
-from diffmask.text.corrupt import Corruption, corruption_for, special_id
+from diffmask.text.corrupt import Corruption, corruption_for
 from diffmask.text.model import masked_losses
 from diffmask.text.pad import Pad
 from diffmask.text.spans import grouped, random_starts
+from diffmask.text.special import special_id
 
 GRANULARITIES = ("word", "token", "span", "group")
 

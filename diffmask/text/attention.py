@@ -19,10 +19,10 @@ from torch import Tensor
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
-from diffmask.text.corrupt import special_id
 from diffmask.text.encoder import resolve_device
 from diffmask.text.load import load_tokenizer, load_weights
 from diffmask.text.scored import LOG_MEAN_EXP, check_vocabulary, hash_model
+from diffmask.text.special import special_id
 
 KINDS = ("cls", "received")
 LEAST_SHARE = 1e-6

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from diffmask.core.types import Embeddings
 from diffmask.text.corpus import Sources, list_files, read_blocks
-from diffmask.text.corrupt import special_id
 from diffmask.text.encoder import BATCH_TOKENS, Encoder
 from diffmask.text.pad import Pad
 from diffmask.text.rows import RowMaker
 from diffmask.text.segment import segmenter_for
+from diffmask.text.special import special_id
 from diffmask.text.windows import special_tokens_of
 
 MAX_LENGTH = 256

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.core.errors import InputError
 from diffmask.core.noise import CORRUPT, keys, uniforms
 from diffmask.core.types import IGNORE_INDEX, PositionMask, SampleIds
+from diffmask.text.special import mask_token
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,7 @@ def corruption_for(
     Raises:
         InputError: If the tokenizer has no mask token.
     """
-    mask_id = special_id(tokenizer.mask_token_id)
-    if mask_id is None:
-        raise InputError(
-            f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no mask token; "
-            "use the tokenizer of a masked language model (BERT, RoBERTa, DeBERTa, ModernBERT, ...)"
-        )
+    mask_id = mask_token(tokenizer)
     special = set(tokenizer.all_special_ids) | {
         index for index, token in tokenizer.added_tokens_decoder.items() if token.special
     }
@@ -94,9 +90,3 @@ def corruption_for(
         random_share=random_share,
         seed=seed,
     )
-
-
-def special_id(value: object) -> int | None:
-    """Return the id of a special token as transformers gives it, or None; its declared type says much more."""
-    assert value is None or isinstance(value, int)
-    return value

@@ -21,6 +21,7 @@ from diffmask.text.corpus import Sources, check_column, hash_sources, list_files
 from diffmask.text.parallel import map_ordered
 from diffmask.text.rows import Report, RowMaker, row_schema
 from diffmask.text.segment import segmenter_for
+from diffmask.text.special import mask_token
 from diffmask.text.windows import special_tokens_of
 
 if TYPE_CHECKING:
@@ -106,11 +107,7 @@ def row_maker(
         InputError: The tokenizer or a setting cannot be used.
     """
     segmenter = segmenter_for(tokenizer, settings.units)
-    if tokenizer.mask_token_id is None:
-        raise InputError(
-            f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no mask token; "
-            "use the tokenizer of a masked language model (BERT, RoBERTa, DeBERTa, ModernBERT, ...)"
-        )
+    mask_token(tokenizer)  # is there, or refused
     special_tokens = special_tokens_of(segmenter.backend)
     most, least = tokenizer.model_max_length, len(special_tokens) + 1
     if settings.max_length > most:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.text.corrupt import special_id
 from diffmask.text.segment import segmenter_for
+from diffmask.text.special import special_id
 from diffmask.text.windows import SpecialTokens, special_tokens_of
 
 DELTA = 0.05

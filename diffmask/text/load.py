@@ -16,6 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
 from diffmask.core.errors import InputError
 from diffmask.text.embed import resolve_model
+from diffmask.text.special import mask_token
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
             f"the tokenizer of {name!r} is slow (written in Python), which tells no word boundaries; "
             "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
         )
-    if tokenizer.mask_token_id is None:
-        raise InputError(
-            f"the tokenizer of {name!r} has no mask token, so it is not that of a masked language model; "
-            "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
-        )
+    mask_token(tokenizer)  # is there, or refused
     return tokenizer
 
 
