@@ -113,7 +113,7 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
         (MaskingConfig(direction="up"), "unknown direction 'up'; choose from: hide, show"),
         (MaskingConfig(hint_share=1.0), r"masking.hint_share=1 is outside \[0, 1\)"),
         (MaskingConfig(policy="salient-span", direction="show"), "which linear weights clip; use softmax or rank"),
-        (MaskingConfig(weighting="rank", temperature=0.5), "says nothing where the weighting is rank"),
+        (MaskingConfig(weighting="rank", temperature=0.5), "is that of softmax, by which difference does not weigh"),
         (
             MaskingConfig(policy="loss-weighted", base="whole-word", units="token"),
             "masking.base names whole-word, which masks units of its own .*choose random-token in masking.base",
@@ -124,6 +124,10 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
         ),
         (MaskingConfig(policy="mixture", mixture=("difference", "pmi")), "the units `pmi` need n-grams"),
         (MaskingConfig(policy="mixture", mixture=("whole-word", "whole-word")), "which both mask at random; name one"),
+        (
+            MaskingConfig(policy="loss-weighted", base="salient-span", temperature=0.3),
+            "is that of softmax, by which loss-weighted does not weigh",
+        ),
         (MaskingConfig(policy="loss-weighted", momentum=1.5), r"the momentum 1.5 is outside \[0, 1\)"),
         (MaskingConfig(policy="whole-word", momentum=0.0), "masking.momentum is given, and the policy whole-word does"),
         (MaskingConfig(policy="loss-weighted", base="mixture"), "`masking.base` names mixture, which is made of other"),
@@ -178,7 +182,7 @@ def test_an_annotator_gives_only_the_columns_that_are_read():
 def test_a_temperature_is_for_those_that_have_one():
     mixed = MaskingConfig(policy="mixture", mixture=("difference", "salient-span"), temperature=2.0)
     assert build_masker(mixed, domain_anchors()).weighting.keywords == {"temperature": 1.0}
-    with pytest.raises(InputError, match="says nothing where the weighting is linear"):
+    with pytest.raises(InputError, match="is that of softmax, by which salient-span does not weigh"):
         build_masker(MaskingConfig(policy="salient-span", temperature=2.0), None)
 
 

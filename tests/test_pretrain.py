@@ -378,7 +378,7 @@ def test_overrides_may_stand_behind_options(world, tmp_path, capsys):
     path.write_text(yaml.safe_dump(to_mapping(config_for(world, tmp_path / "a"))))
     assert main(["pretrain", str(path), "training.steps=2", "--overwrite", f"output={tmp_path / 'b'}"]) == 0
     assert (tmp_path / "b" / "model").is_dir() and not (tmp_path / "a").exists()
-    for more in (["--resume", "--colour"], ["--resume", "word", "--colour"]):
+    for more in (["--resume", "--colour"], ["--resume", "word", "--colour"], ["--overwrit"]):
         with pytest.raises(SystemExit) as stopped:
             main(["pretrain", str(path), *more])
         assert stopped.value.code == 2

@@ -11,8 +11,8 @@ from diffmask.build.masking import build_masking as build_masking
 from diffmask.build.policies import POLICIES as POLICIES
 from diffmask.build.presets import PRESETS as PRESETS
 from diffmask.build.resolve import GRANULARITIES as GRANULARITIES
+from diffmask.build.resolve import silent_settings as silent_settings
 from diffmask.build.resolve import units_of as units_of
-from diffmask.build.resolve import unread_settings as unread_settings
 from diffmask.build.schedules import RATIO_FLOOR as RATIO_FLOOR
 from diffmask.build.schedules import SCHEDULES as SCHEDULES
 from diffmask.build.schedules import build_schedule as build_schedule

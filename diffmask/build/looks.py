@@ -5,20 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.build.masking import build_adapter, build_masker
-from diffmask.build.policies import COMPOSED, POLICIES
-from diffmask.build.resolve import DEFAULTS, is_random, unread_settings
+from diffmask.build.resolve import DEFAULTS, silent_settings
 from diffmask.build.values import build_annotators, build_scorers
-from diffmask.config import MaskingConfig, PretrainConfig, from_mapping
+from diffmask.config import MaskingConfig, PretrainConfig, read_config
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Constant
 from diffmask.report.look import Look
-from diffmask.train.trainer import POLICY_FILE
+from diffmask.train.checkpoints import read_policy
 
 if TYPE_CHECKING:
     from diffmask.text.anchors import AnchorSet
@@ -55,12 +51,7 @@ def build_look(
 def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
     """Return a config with another policy, without the settings that say nothing to it."""
     config = replace(config, policy=policy)
-    silent = unread_settings(config)
-    if is_random(config):
-        silent += ["direction", "hint_share"]
-    if (config.weighting or POLICIES[policy].weighting) != "softmax" and policy not in COMPOSED:
-        silent.append("temperature")
-    return replace(config, **{name: DEFAULTS[name] for name in silent})
+    return replace(config, **{name: DEFAULTS[name] for name in silent_settings(config)})
 
 
 def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
@@ -72,12 +63,9 @@ def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
     state, settings = folder / "trainer_state.json", folder.parent / "config.yaml"
     if not (state.exists() and settings.exists()):
         raise InputError(f"{folder} is no checkpoint of a run; give a folder such as runs/chemistry/checkpoint-500")
-    learned = folder / POLICY_FILE
     try:
         trained = json.loads(state.read_text(encoding="utf-8"))
-        tensors = load_file(learned) if learned.exists() else {}
-    except (json.JSONDecodeError, SafetensorError) as error:
-        raise InputError(f"a file of {folder} is damaged ({error}); give another checkpoint of the run") from error
-    config = from_mapping(PretrainConfig, yaml.safe_load(settings.read_text(encoding="utf-8")))
-    progress = trained["global_step"] / max(trained["max_steps"], 1)
-    return config, progress, tensors
+        progress = trained["global_step"] / max(trained["max_steps"], 1)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{state} is damaged ({error!r}); give another checkpoint of the run") from error
+    return read_config(settings), progress, read_policy(folder)

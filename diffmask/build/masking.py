@@ -33,7 +33,7 @@ def build_masker(config: MaskingConfig, anchors: "AnchorSet | None") -> Masker:
     """
     recipe, *_ = recipes_of(config)
     is_composed = config.policy in COMPOSED
-    weighting = build_weighting(config, recipe.weighting, is_inner=is_composed)
+    weighting = build_weighting(config, recipe.weighting)
     return Masker(
         policy=recipe.make(Ingredients(config, anchors, class_names(config, anchors))),
         ratio=build_schedule(config.ratio, "masking.ratio", RATIO_FLOOR),

@@ -125,7 +125,7 @@ def _mixture(given: Ingredients) -> Policy:
 def component(name: str, given: Ingredients) -> Component:
     """Return a policy with its weighting, for a policy made of others."""
     recipe = POLICIES[name]
-    return Component(recipe.make(given), build_weighting(given.config, recipe.weighting, is_inner=True))
+    return Component(recipe.make(given), build_weighting(given.config, recipe.weighting))
 
 
 def base_of(config: MaskingConfig) -> str:
@@ -169,7 +169,7 @@ POLICIES: dict[str, Recipe] = {
     ),
     "random-span": Recipe(
         _uniform,
-        "random spans of whole words, 3.8 on average, 10 at most",
+        "random spans of whole words, 10 at most, and 3.8 on average in rows with room for such",
         "Joshi et al. 2020 (SpanBERT)",
         units="span",
         has_fixed_units=True,

@@ -105,28 +105,51 @@ def unread_settings(config: MaskingConfig) -> list[str]:
     return [name for name in READERS if name not in read and getattr(config, name) != DEFAULTS[name]]
 
 
-def _check_settings(config: MaskingConfig, recipes: list[Recipe]) -> None:
-    """Refuse a setting that cannot take effect."""
-    for name in unread_settings(config):
-        raise InputError(
-            f"masking.{name} is given, and the policy {config.policy} does not read it; leave it out, or use "
-            f"masking.policy={READERS[name]}"
-        )
-    if config.policy == "mixture" and all(recipe.is_random for recipe in recipes[1:]):
-        raise InputError(
-            f"masking.mixture names {' and '.join(config.mixture)}, which both mask at random; name one that scores"
-        )
+def silent_settings(config: MaskingConfig) -> list[str]:
+    """Return the settings that are given and say nothing to the policy, those of its scores included.
+
+    Raises:
+        InputError: If a value is none that the setting can have.
+    """
     if config.direction not in DIRECTIONS:
         raise InputError(f"unknown direction {config.direction!r}; choose from: {', '.join(DIRECTIONS)}")
     if not 0.0 <= config.hint_share < 1.0:
         raise InputError(
             f"masking.hint_share={config.hint_share:g} is outside [0, 1); 0.1 keeps the best tenth visible"
         )
-    turned = config.direction != "hide" or config.hint_share > 0
-    if turned and is_random(config):
+    if not config.temperature > 0:
+        raise InputError(f"masking.temperature={config.temperature:g} is not above 0; 1 follows the scores as they are")
+    recipes = _named(config)
+    silent = unread_settings(config)
+    if is_random(config):
+        silent += ["direction", "hint_share"]
+    # random masking may be given a temperature, so that it differs from other runs in one line
+    inner = recipes[1:] or recipes
+    if not is_random(config) and all((config.weighting or each.weighting) != "softmax" for each in inner):
+        silent.append("temperature")
+    return [name for name in silent if getattr(config, name) != DEFAULTS[name]]
+
+
+def _check_settings(config: MaskingConfig, recipes: list[Recipe]) -> None:
+    """Refuse a setting that cannot take effect."""
+    for name in silent_settings(config):
+        if name in READERS:
+            raise InputError(
+                f"masking.{name} is given, and the policy {config.policy} does not read it; leave it out, or use "
+                f"masking.policy={READERS[name]}"
+            )
+        if name == "temperature":
+            raise InputError(
+                f"masking.temperature={config.temperature:g} is that of softmax, by which {config.policy} does not "
+                "weigh; use masking.weighting=softmax, or leave the temperature out"
+            )
         raise InputError(
             f"masking.direction and hint_share go by scores, and {config.policy} scores all units alike; leave them "
             "out, or choose another policy"
+        )
+    if config.policy == "mixture" and all(recipe.is_random for recipe in recipes[1:]):
+        raise InputError(
+            f"masking.mixture names {' and '.join(config.mixture)}, which both mask at random; name one that scores"
         )
     if config.direction == "show" and (config.weighting or recipes[0].weighting) == "linear":
         raise InputError(

@@ -7,6 +7,7 @@ import argparse
 import importlib
 import os
 import sys
+from typing import Any
 
 import diffmask
 from diffmask.config import ConfigError
@@ -41,9 +42,16 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
     """Help that keeps its paragraphs and examples as written."""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser, and those of its commands, for which `--overwrit` is a mistake and not a wish."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(allow_abbrev=False, **settings)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; no heavy import happens here."""
-    parser = argparse.ArgumentParser(prog="diffmask", description=DESCRIPTION, formatter_class=Formatter)
+    parser = Parser(prog="diffmask", description=DESCRIPTION, formatter_class=Formatter)
     parser.add_argument("--version", action="version", version=f"diffmask {diffmask.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
@@ -74,6 +82,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     """Parse a command line; overrides may stand behind options, where argparse does not look for them."""
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
+    rest = [word for word in rest if word != "--"]
     if "overrides" in args and not any(word.startswith("-") for word in rest):
         args.overrides += rest
     elif rest:

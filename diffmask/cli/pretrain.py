@@ -19,7 +19,7 @@ the shortest config:
   data:
     train: [papers.txt]
   masking:
-    policy: difference              # or uniform
+    policy: difference              # or whole-word, ...: see `diffmask policies`
     anchors: anchors/               # made by `diffmask anchors`
   training:
     steps: 2000

@@ -140,7 +140,7 @@ def _settings(args: argparse.Namespace):
 
 def _configs(args: argparse.Namespace, masking) -> dict:
     """Return the config of each policy that is shown, random masking first."""
-    from diffmask.build import GRANULARITIES, POLICIES, choose, for_policy, unread_settings
+    from diffmask.build import GRANULARITIES, POLICIES, choose, for_policy, silent_settings
     from diffmask.core.errors import InputError
 
     if masking.units is not None:
@@ -153,9 +153,9 @@ def _configs(args: argparse.Namespace, masking) -> dict:
         own = replace(masking, units=None) if recipe.has_fixed_units else masking
         configs[name] = for_policy(own, name)
         if name in names:
-            unread.append(set(unread_settings(replace(own, policy=name))))
+            unread.append(set(silent_settings(replace(own, policy=name))))
     for setting in sorted(set.intersection(*unread)):
-        raise InputError(f"masking.{setting} is given, and none of {', '.join(names)} reads it; leave it out")
+        raise InputError(f"masking.{setting} is given, and says nothing to {', '.join(names)}; leave it out")
     return configs
 
 

@@ -87,7 +87,7 @@ class LossWeighted(Policy):
         return self.score_whole(units)
 
     def score_whole(self, units: Units) -> Scores:
-        """Return the same for units that may be made of parts: the classes' weights are averaged over the parts."""
+        """Return the same for units that may be made of parts: of the classes' weights the geometric mean counts."""
         classes = self._classes(units.smallest)
         table = torch.cat([self.class_weights(), torch.full((1,), 0.5, dtype=torch.float64, device=classes.device)])
         scores = log_weights(self._policy, self._weighting, units)
@@ -128,7 +128,7 @@ class LossWeighted(Policy):
         state = dict(state)
         losses, times, names = (state.pop(f"loss_weighted.{name}", None) for name in ("losses", "times", "names"))
         if losses is None or times is None or names is None or not torch.equal(names.cpu(), _hash(self.names)):
-            given = "no losses of classes" if losses is None else f"the losses of {losses.numel()} other classes"
+            given = "no losses of classes" if losses is None else f"those of {losses.numel()} other classes"
             raise InputError(
                 f"the checkpoint holds {given}, and this run weighs {len(self.names)} ({', '.join(self.names)}); "
                 "resume with the policy and the classes that the run was started with"

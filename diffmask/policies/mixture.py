@@ -75,8 +75,8 @@ class Mixture(Policy):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""
-        if not state and not self.state_dict():
-            return
+        if state.keys() != self.state_dict().keys():
+            super().load_state_dict(state)
         for place, component in zip(("first", "second"), self._components, strict=True):
             prefix = f"{place}."
             own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

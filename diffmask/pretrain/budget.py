@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from diffmask.build import Values, build_annotators
+from diffmask.build.resolve import recipes_of
 from diffmask.build.training import check_training
 from diffmask.config import PretrainConfig
 from diffmask.pretrain.rows import read_rows
@@ -66,6 +67,7 @@ def run_budget(config: PretrainConfig, *, read_data: bool) -> Budget:
     """
     training = config.training
     check_training(training)
+    recipes_of(config.masking)  # says what cannot be
     rows_per_step = training.batch_size * training.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
     if not read_data or config.data.streaming:
         return Budget(training.steps, rows_per_step, np.array([config.data.max_length]), True)

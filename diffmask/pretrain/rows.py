@@ -60,7 +60,7 @@ def read_rows(
     if data.streaming:
         if values.scorers:
             raise InputError(
-                f"masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
+                f"a policy of masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
                 "data.streaming=true leaves no time for; leave streaming out"
             )
         if config.training.steps is None:

@@ -84,11 +84,9 @@ def pretrain(
         raise InputError(
             "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
         )
-    scorers = build_scorers(config.masking, loaded.tokenizer, config.training.device or "auto")
-    values = Values(build_annotators(config.masking, anchors), scorers)
     with arguments.main_process_first(local=False):
-        training, evaluation = read_rows(config, loaded.tokenizer, anchors, values, progress=progress)
-        inputs = _record(config, anchors, values) | {"world_size": arguments.world_size}
+        training, evaluation, keys = _rows(config, loaded.tokenizer, anchors, progress=progress)
+        inputs = _record(config, anchors, keys) | {"world_size": arguments.world_size}
         if resume and folder.exists():
             check_inputs(folder, inputs)
         if arguments.process_index == 0:
@@ -130,13 +128,22 @@ def _anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> Anch
     return anchors
 
 
-def _record(config: PretrainConfig, anchors: AnchorSet | None, values: Values) -> dict[str, Any]:
+def _rows(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None, *, progress: bool
+) -> "tuple[datasets.Dataset | datasets.IterableDataset, datasets.Dataset | None, list[str]]":
+    """Return the rows, and what the values of their units depend on; a model that scored them is let go."""
+    scorers = build_scorers(config.masking, tokenizer, config.training.device or "auto")
+    values = Values(build_annotators(config.masking, anchors), scorers)
+    return *read_rows(config, tokenizer, anchors, values, progress=progress), values.keys
+
+
+def _record(config: PretrainConfig, anchors: AnchorSet | None, keys: list[str]) -> dict[str, Any]:
     """Return what the model card says of the files that were read."""
     record: dict[str, Any] = {"data": describe_sources(config.data.train)}
     if config.data.eval:
         record["held_out"] = describe_sources(config.data.eval)
-    if values.keys:
-        record["values of units"] = values.keys
+    if keys:
+        record["values of units"] = keys
     if anchors is not None:
         record["anchors"] = anchors.metadata | {"anchors": anchors.anchors}
     return record

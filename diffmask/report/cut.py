@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import Types
 from diffmask.report.look import Look
+from diffmask.text.annotate import STARTS
 from diffmask.text.blocks import Block
 from diffmask.text.dataset import TokeniseSettings, row_maker
 from diffmask.text.scored import unit_scores
@@ -82,22 +83,38 @@ def _annotate(look: Look, texts: Segments, documents: Segments) -> dict[str, np.
     """Return the values of the words of texts, from the documents that they stand in."""
     if not look.annotators:
         return {}
-    words = np.concatenate([_within(texts, documents, number) for number in range(len(texts.text_starts) - 1)])
+    words = [_within(texts, documents, number) for number in range(len(texts.text_starts) - 1)]
+    held = np.concatenate([np.zeros(0, dtype=np.int64), *words])
     found = {name: values for annotator in look.annotators for name, values in annotator(documents).items()}
-    return {name: values[words] for name, values in found.items()}
+    # a word that the document does not have has no value, and is a unit of its own
+    return {
+        name: np.where(held < 0, 1 if name == STARTS else -1, np.append(values, 0)[held])
+        for name, values in found.items()
+    }
 
 
 def _within(texts: Segments, documents: Segments, number: int) -> np.ndarray:
-    """Return the words of a document that a text consists of, int64; white space aside the text is a part of it."""
+    """Return the word of its document that each word of a text stands in, int64; -1 = none.
+
+    White space aside the text is a part of the document; words need not be the same, because a tokenizer may cut
+    otherwise at the text's ends.
+    """
     part, whole = (_words(segments, number) for segments in (texts, documents))
-    wanted = texts.word_surfaces[part.start : part.stop]
-    surfaces = documents.word_surfaces[whole.start : whole.stop]
-    # the last word of a text may be cut off
-    last = len(wanted) - 1
-    for start in range(len(surfaces) - last):
-        if surfaces[start : start + last] == wanted[:last] and surfaces[start + last].startswith(wanted[last]):
-            return np.arange(whole.start + start, whole.start + start + len(wanted))
-    raise AssertionError("an excerpt is a part of its document")
+    (text, bounds), (document, others) = (
+        _packed(segments, words, number) for segments, words in ((texts, part), (documents, whole))
+    )
+    middles = document.index(text) + (bounds[:, 0] + bounds[:, 1] - 1) // 2
+    near = np.searchsorted(others[:, 0], middles, side="right") - 1
+    inside = (near >= 0) & (middles < np.append(others[:, 1], 0)[near])
+    return np.where(inside, whole.start + near, -1)
+
+
+def _packed(segments: Segments, words: range, number: int) -> tuple[str, np.ndarray]:
+    """Return a text without white space, and the first and last (exclusive) character of each word in it."""
+    start, stop = (int(place) for place in segments.text_starts[number : number + 2])
+    text = segments.text[start : stop - 1]
+    places = np.cumsum([0, *(not char.isspace() for char in text)])
+    return "".join(text.split()), places[segments.spans[words.start : words.stop] - start]
 
 
 def _words(segments: Segments, number: int) -> range:

@@ -50,7 +50,7 @@ class TextAdapter:
         Args:
             batch: As `pad` makes it.
             step: Optimiser step; random spans are others at each.
-            ratio: Share of the positions that will be masked; no random span is longer than that share of its row.
+            ratio: Share of the positions that will be masked; no random span has more of its row's words than that.
         """
         ids, types = batch["unit_ids"], batch["types"]
         features = {name: batch[name] for name in self.features}

@@ -39,7 +39,7 @@ def random_starts(words: Units, *, seed: int, step: int, ratio: float) -> UnitMa
 
     The lengths are geometric with p = 0.2 up to 10, scaled to sum to one. SpanBERT throws spans of such lengths on the
     text until the budget is full, rejects those that overlap, and cuts the last to what is left; here the whole row is
-    cut, spans are drawn from it like any other unit, and none is longer than the row's budget.
+    cut, spans are drawn from it like any other unit, and none has more than the ratio's share of the row's words.
 
     Args:
         words: Words.

@@ -6,9 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diffmask.core.errors import InputError
+
+POLICY_FILE = "policy.safetensors"
+"""What the policy has learned."""
 
 
 @contextmanager
@@ -47,3 +52,16 @@ def _is_whole(checkpoint: Path) -> bool:
     except ValueError:
         return False
     return True
+
+
+def read_policy(checkpoint: Path) -> dict[str, Tensor]:
+    """Return what the policy had learned at a checkpoint; nothing where it learns nothing.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    path = checkpoint / POLICY_FILE
+    try:
+        return load_file(path) if path.exists() else {}
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged ({error}); go on from another checkpoint") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
@@ -17,12 +17,10 @@ from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
 from diffmask.train.buckets import BucketSampler
 from diffmask.train.callbacks import EpochOrder, Feedback
-from diffmask.train.checkpoints import last_checkpoint, writing
+from diffmask.train.checkpoints import POLICY_FILE, last_checkpoint, read_policy, writing
 from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
 from diffmask.train.optimizer import parameter_groups
-
-POLICY_FILE = "policy.safetensors"
 
 
 class MaskedTrainer(Trainer):
@@ -179,8 +177,7 @@ class MaskedTrainer(Trainer):
         """Load with them what the policy had learned; this is called on every rank and under DeepSpeed too."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            learned = Path(checkpoint) / POLICY_FILE
-            self.masking.masker.policy.load_state_dict(load_file(learned) if learned.exists() else {})
+            self.masking.masker.policy.load_state_dict(read_policy(Path(checkpoint)))
 
     def compute_loss(
         self,

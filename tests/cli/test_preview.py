@@ -115,10 +115,12 @@ def test_a_damaged_checkpoint_is_said(world, checkpoint, tmp_path, capsys):
     shutil.copytree(checkpoint.parent, run)
     (run / "checkpoint-2" / "policy.safetensors").write_bytes(b"cut")
     assert main(["preview", str(world / "papers.txt"), "--checkpoint", str(run / "checkpoint-2")]) == 2
-    assert "checkpoint-2 is damaged" in capsys.readouterr().err
-    (run / "checkpoint-2" / "trainer_state.json").write_text("")
-    assert main(["preview", str(world / "papers.txt"), "--checkpoint", str(run / "checkpoint-2")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert "policy.safetensors is damaged" in capsys.readouterr().err
+    for broken in (b"", b"[]", b'{"global_step": 3}', b"\xff"):
+        (run / "checkpoint-2" / "trainer_state.json").write_bytes(broken)
+        assert main(["preview", str(world / "papers.txt"), "--checkpoint", str(run / "checkpoint-2")]) == 2
+        error = capsys.readouterr().err
+        assert "trainer_state.json is damaged" in error and error.count("\n") == 1
 
 
 def test_without_anchors_a_model_is_enough(world, capsys):
@@ -191,7 +193,13 @@ def test_a_config_says_what_is_masked(world, checkpoint, capsys):
         (["--strength", "-1"], "`masking.strength` has the value -1, which is outside [0, 1]; 0.15 means 15 %"),
         (["--weighting", "soft"], "unknown weighting 'soft'; choose from: linear, rank, softmax"),
         (["--units", "sentence"], "unknown units 'sentence'; choose from: pmi, salient, span, token, word"),
-        (["--set", "spans=rule"], "masking.spans is given, and none of difference reads it; leave it out"),
+        (["--set", "spans=rule"], "masking.spans is given, and says nothing to difference; leave it out"),
+        (["--policy", "whole-word", "--set", "hint_share=7"], "masking.hint_share=7 is outside [0, 1)"),
+        (
+            ["--policy", "whole-word", "--set", "hint_share=0.1"],
+            "masking.hint_share is given, and says nothing to whole",
+        ),
+        (["--policy", "salient-span", "--set", "temperature=0.5"], "masking.temperature is given, and says nothing to"),
         (["--set", "span=rule"], "unknown setting `masking.span`; did you mean `masking.spans`?"),
         (["--set", "spans"], "'spans' is not an override; write key=value"),
         (["--policy", "attention"], "the policy `attention` needs a teacher"),

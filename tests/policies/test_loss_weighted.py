@@ -150,10 +150,10 @@ def of(*names):
     ("state", "message"),
     [
         ({}, "the checkpoint holds no losses of classes, and this run weighs 4"),
-        (of("a", "b"), "holds the losses of 2 other classes, and this run weighs 4"),
+        (of("a", "b"), "holds those of 2 other classes, and this run weighs 4"),
         (
             of("verb", "noun", "adverb", "punctuation"),
-            r"the losses of 4 other classes, .* \(noun, verb, adverb, punctuation\)",
+            r"those of 4 other classes, .* \(noun, verb, adverb, punctuation\)",
         ),
         (
             of(*NAMES) | {"first.mean": torch.zeros(1)},

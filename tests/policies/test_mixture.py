@@ -60,7 +60,7 @@ def test_both_learn_and_their_states_are_kept_apart():
     assert policy.state_dict().keys() == {f"{place}.{name}" for place in ("first", "second") for name in kept}
     copy.load_state_dict(policy.state_dict())
     assert torch.equal(copy.score(given), policy.score(given))
-    with pytest.raises(InputError, match="holds no losses of classes"):
+    with pytest.raises(InputError, match="the checkpoint holds the state of another policy"):
         mixture().load_state_dict({"loss_weighted.losses": torch.zeros(2)})
 
 

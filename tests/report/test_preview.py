@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from domain import SENTENCES, documents, domain_anchors
+from families import FAMILIES, tokenizer_of
 from tiny import tiny_tokenizer
 
 from diffmask.core.errors import InputError
@@ -18,6 +19,8 @@ from diffmask.report.look import Look, draw
 from diffmask.report.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
 from diffmask.report.traits import DOMAIN, FUNCTION, TRAITS, Traits
 from diffmask.text.adapter import text_adapter
+from diffmask.text.salient_rule import RuleSalient
+from diffmask.text.shape import ShapeClasses
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +219,36 @@ def test_annotators_read_the_document_that_an_excerpt_stands_in(tokenizer):
     words = [*"We found a rat . The rat was found in , the blood , of a cell . The kinase binds .".split()]
     numbers = cut.batch["classes"][0].tolist()
     assert [words[number] for number in numbers[: len(shown)]][:-1] == shown[:-1]
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "document"),
+    [
+        ("", "the kinase"),
+        ("\U0001f600", "\U0001f600"),
+        ("the kinase", "of the \x1c kinase was"),
+        ("the kin", "the kinase inhibits"),
+        ("a " + "x" * 90, "a " + "x" * 150 + " of the rat"),
+        ("", ""),
+    ],
+)
+def test_an_excerpt_need_not_have_the_words_of_its_document(tokenizer, excerpt, document):
+    given = Look(Masker(Uniform()), text_adapter(tokenizer, "group", features=("salient",)), (RuleSalient(),))
+    cut = cut_texts([(excerpt, document), ("the rat", "we found the rat")], tokenizer, given, [])
+    units = given.adapter.units(cut.batch, 0)
+    assert units.eligible[1].sum() == 2
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"T5", "GPT-NeoX"}))
+def test_excerpts_of_every_kind_of_text_are_found_in_their_documents(family):
+    texts = [
+        "激酶在细胞中。我们发现了大鼠。 The kinase\u00a0inhibits\x1ethe protein。",
+        "a\u200bb \ufeff end\x1c of qStra\u00dfe. x",
+    ]
+    tokenizer = tokenizer_of(family)
+    given = Look(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (ShapeClasses(),))
+    for text in texts:
+        packed = " ".join(text.split())
+        pieces = [packed[start:stop] for start in range(0, len(packed), 3) for stop in (start + 5, start + 12)]
+        cut = cut_texts([(piece, text) for piece in pieces], tokenizer, given, [])
+        assert cut.batch["classes"].shape == cut.batch["types"].shape
