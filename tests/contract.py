@@ -6,11 +6,9 @@ PYTHONPATH=tests python tests/contract.py
 import torch
 from domain import COUNTS, domain_anchors
 
-from diffmask.build.policies import COMPOSED, POLICIES, Ingredients
-from diffmask.build.weightings import build_weighting
+from diffmask.build.policies import POLICIES, Ingredients, weighting_of
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
-from diffmask.core.policy import softmax_weights
 from diffmask.core.schedule import Constant
 from diffmask.core.units import Units
 from diffmask.text.spans import grouped
@@ -38,10 +36,7 @@ def make(config, *, trained=True):
 
 
 def make_masker(config, **settings):
-    weighting = softmax_weights
-    if config.policy not in COMPOSED:
-        weighting = build_weighting(config, POLICIES[config.policy].weighting)
-    return Masker(make(config), weighting=weighting, **settings)
+    return Masker(make(config), weighting=weighting_of(config), **settings)
 
 
 def make_units(rows, length):

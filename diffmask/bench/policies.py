@@ -14,8 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.bench.select import TYPES, make_batch
 from diffmask.bench.timing import fastest
 from diffmask.build.masking import GRANULARITIES
-from diffmask.build.policies import COMPOSED, POLICIES, Ingredients
-from diffmask.build.weightings import build_weighting
+from diffmask.build.policies import POLICIES, Ingredients, weighting_of
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.policy import softmax_weights
@@ -82,8 +81,7 @@ def _call(
     config = MaskingConfig(policy=name, mixture=("difference", "attention") if name == "mixture" else ())
     features = ("classes", "salient", "attention", "gain")
     adapter = text_adapter(tokenizer, GRANULARITIES[recipe.units], features=features)
-    weighting = softmax_weights if name in COMPOSED else build_weighting(config, recipe.weighting)
-    masker = Masker(recipe.make(Ingredients(config, anchors, CLASS_NAMES)), weighting=weighting)
+    masker = Masker(recipe.make(Ingredients(config, anchors, CLASS_NAMES)), weighting=weighting_of(config))
 
     def call() -> None:
         units = adapter.units(batch, 3, 0.15)

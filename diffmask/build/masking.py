@@ -1,19 +1,16 @@
 """The masking of a run: its policy, its units, its masker."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.build.policies import COMPOSED, Ingredients
+from diffmask.build.policies import Ingredients, weighting_of
 from diffmask.build.resolve import DIRECTIONS, GRANULARITIES, features_of, recipes_of, units_of
 from diffmask.build.schedules import RATIO_FLOOR, build_schedule
 from diffmask.build.values import class_names
-from diffmask.build.weightings import build_weighting
 from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
-from diffmask.core.policy import softmax_weights
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import TextAdapter, text_adapter
 from diffmask.train.masking import Masking
@@ -32,14 +29,11 @@ def build_masker(config: MaskingConfig, anchors: "AnchorSet | None") -> Masker:
         InputError: If a setting cannot be used.
     """
     recipe, *_ = recipes_of(config)
-    is_composed = config.policy in COMPOSED
-    weighting = build_weighting(config, recipe.weighting)
     return Masker(
         policy=recipe.make(Ingredients(config, anchors, class_names(config, anchors))),
         ratio=build_schedule(config.ratio, "masking.ratio", RATIO_FLOOR),
         strength=build_schedule(config.strength, "masking.strength", 0.0),
-        # what is made of others gives logarithms of weights
-        weighting=partial(softmax_weights, temperature=1.0) if is_composed else weighting,
+        weighting=weighting_of(config),
         seed=config.seed,
         hint_share=config.hint_share,
         hide=DIRECTIONS[config.direction],

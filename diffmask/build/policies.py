@@ -5,6 +5,7 @@ A new policy is a file in `diffmask/policies/` and a line in `POLICIES` (docs/ad
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,7 @@ from diffmask.build.choose import choose
 from diffmask.build.weightings import build_weighting
 from diffmask.config import MaskingConfig
 from diffmask.core.errors import InputError
-from diffmask.core.policy import Policy
+from diffmask.core.policy import Policy, Weighting, softmax_weights
 from diffmask.core.similarity import standardise
 from diffmask.policies.difference import Difference
 from diffmask.policies.feature import Feature, Salient
@@ -126,6 +127,13 @@ def component(name: str, given: Ingredients) -> Component:
     """Return a policy with its weighting, for a policy made of others."""
     recipe = POLICIES[name]
     return Component(recipe.make(given), build_weighting(given.config, recipe.weighting))
+
+
+def weighting_of(config: MaskingConfig) -> Weighting:
+    """Return how the scores of a config's policy become weights."""
+    if config.policy in COMPOSED:  # what is made of others gives logarithms of weights
+        return partial(softmax_weights, temperature=1.0)
+    return build_weighting(config, POLICIES[config.policy].weighting)
 
 
 def base_of(config: MaskingConfig) -> str:

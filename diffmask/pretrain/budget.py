@@ -12,8 +12,7 @@ from diffmask.build import Values, build_annotators
 from diffmask.build.resolve import recipes_of
 from diffmask.build.training import check_training
 from diffmask.config import PretrainConfig
-from diffmask.pretrain.rows import read_rows
-from diffmask.text.anchors import load_anchors
+from diffmask.pretrain.rows import read_anchors, read_rows
 from diffmask.text.load import load_tokenizer
 
 if TYPE_CHECKING:
@@ -84,10 +83,7 @@ def run_budget(config: PretrainConfig, *, read_data: bool) -> Budget:
 def _training_rows(config: PretrainConfig) -> "datasets.Dataset":
     """Return the rows that the run will train on, from the cache that it will use."""
     tokenizer = load_tokenizer(config.model)
-    anchors = None
-    if config.masking.anchors is not None:
-        anchors = load_anchors(config.masking.anchors)
-        anchors.check_model(config.model, tokenizer)
+    anchors = read_anchors(config, tokenizer)
     values = Values(build_annotators(config.masking, anchors))
     return read_rows(config, tokenizer, anchors, values)[0]  # type: ignore[return-value]
 

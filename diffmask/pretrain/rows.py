@@ -10,9 +10,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.build import Values, units_of
-from diffmask.config import PretrainConfig
+from diffmask.config import DataConfig, PretrainConfig
 from diffmask.core.errors import InputError
-from diffmask.text.anchors import AnchorSet
+from diffmask.text.anchors import AnchorSet, load_anchors
 from diffmask.text.dataset import TokeniseSettings, tokenise
 from diffmask.text.scored import add_scores
 from diffmask.text.stream import stream
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 CACHE = Path("~/.cache/diffmask")
 SHUFFLE_BUFFER = 10_000
 """Rows of a stream that are mixed."""
+
+
+def read_anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> AnchorSet | None:
+    """Return the domain's words, where the config names them.
+
+    Raises:
+        InputError: If they are none, or were made for another model.
+    """
+    if config.masking.anchors is None:
+        return None
+    anchors = load_anchors(config.masking.anchors)
+    anchors.check_model(config.model, tokenizer)
+    return anchors
 
 
 def read_rows(
@@ -58,23 +71,28 @@ def read_rows(
     cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
     held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
     if data.streaming:
-        if values.scorers:
-            raise InputError(
-                f"a policy of masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
-                "data.streaming=true leaves no time for; leave streaming out"
-            )
-        if config.training.steps is None:
-            raise InputError(
-                "data.streaming=true has no known end; give training.steps in the place of training.epochs"
-            )
+        _check_stream(config, values)
         # one pass without end: the Trainer counts steps, and a resumed run skips what it has read
         rows = stream(data.train, tokenizer, annotated, types)
         return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
     rows = tokenise(data.train, tokenizer, annotated, types, cache)
     for scorer in values.scorers:
         rows = add_scores(rows, scorer, cache, progress=progress)
-    if held_out is not None:
-        return rows, held_out
+    return _split(rows, data) if held_out is None else (rows, held_out)
+
+
+def _check_stream(config: PretrainConfig, values: Values) -> None:
+    if values.scorers:
+        raise InputError(
+            f"a policy of masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
+            "data.streaming=true leaves no time for; leave streaming out"
+        )
+    if config.training.steps is None:
+        raise InputError("data.streaming=true has no known end; give training.steps in the place of training.epochs")
+
+
+def _split(rows: "datasets.Dataset", data: DataConfig) -> "tuple[datasets.Dataset, datasets.Dataset | None]":
+    """Hold out a share of the rows."""
     if data.overlap > 0 and data.eval_share > 0:
         raise InputError(
             f"data.overlap={data.overlap} repeats text in neighbouring rows, so a share of them cannot be held out; "

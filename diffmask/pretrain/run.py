@@ -20,8 +20,8 @@ from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
-from diffmask.pretrain.rows import read_rows, row_lengths
-from diffmask.text.anchors import AnchorSet, load_anchors
+from diffmask.pretrain.rows import read_anchors, read_rows, row_lengths
+from diffmask.text.anchors import AnchorSet
 from diffmask.text.corpus import describe_sources
 from diffmask.text.load import LoadedModel, load_masked_lm
 from diffmask.train.callbacks import Bar, EvaluateAtEnd, JsonLog, StopOnInterrupt
@@ -75,7 +75,7 @@ def pretrain(
     settings = to_mapping(config)
     check_folder(folder, settings, resume=resume, overwrite=overwrite)
     loaded = _load(config)
-    anchors = _anchors(config, loaded.tokenizer)
+    anchors = read_anchors(config, loaded.tokenizer)
     masking = build_masking(config, loaded.tokenizer, anchors)
     arguments = build_arguments(
         config.training, str(folder), evaluates=bool(config.data.eval) or not config.data.streaming, progress=progress
@@ -118,14 +118,6 @@ def _load(config: PretrainConfig) -> LoadedModel:
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         return load_masked_lm(config.model)
-
-
-def _anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> AnchorSet | None:
-    if config.masking.anchors is None:
-        return None
-    anchors = load_anchors(config.masking.anchors)
-    anchors.check_model(config.model, tokenizer)
-    return anchors
 
 
 def _rows(

@@ -59,7 +59,8 @@ def cut_texts(
     texts = [text for text, _ in excerpts]
     segments = segmenter(texts)
     surfaces, surface_of = _index(segments.word_surfaces)
-    annotated = _annotate(look, segments, segmenter([document for _, document in excerpts]))
+    documents = segmenter([document for _, document in excerpts]) if look.annotators else segments
+    annotated = _annotate(look, segments, documents)
     special = special_tokens_of(segmenter.backend)
     rows, spans = [], []
     for number, text in enumerate(texts):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from diffmask.report.page import escape, header, page, paragraph, section, table
 from diffmask.report.palette import NUM_LEVELS, level
 from diffmask.report.preview import Figures, Listing, Preview
-from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUM_FUNCTION_WORDS, NUMBERS, PUNCTUATION
+from diffmask.report.traits import FUNCTION, NUM_FUNCTION_WORDS
 from diffmask.text.anchor_set import AnchorSet
 
 MOST_COLUMNS = 4
@@ -95,16 +95,12 @@ def number_section(preview: Preview, threshold: float) -> str:
         "general frequency."
     )
     few = len(preview.figures) <= MOST_COLUMNS
-    rows = table(head, _number_rows(preview)) if few else table(["policy", *_wide_head(preview)], _wide_rows(preview))
+    rows = (
+        table(head, _number_rows(preview))
+        if few
+        else table(["policy", "mask ratio reached", *preview.traits], _wide_rows(preview))
+    )
     return section("The numbers", paragraph(lead), rows, *_listings(preview.figures))
-
-
-def _traits(preview: Preview) -> list[str]:
-    return [*([DOMAIN] if preview.text_shares[DOMAIN] else []), FUNCTION, *BANDS, NUMBERS, PUNCTUATION]
-
-
-def _wide_head(preview: Preview) -> list[str]:
-    return ["mask ratio reached", *_traits(preview)]
 
 
 def _wide_rows(preview: Preview) -> Iterator[str]:
@@ -112,7 +108,7 @@ def _wide_rows(preview: Preview) -> Iterator[str]:
     rows = {"in the text": ("", preview.text_shares)}
     rows |= {name: (f"{100 * each.ratio:.2f} %", each.shares) for name, each in preview.figures.items()}
     for name, (ratio, column) in rows.items():
-        cells = "".join(_cell(column[trait]) for trait in _traits(preview))
+        cells = "".join(_cell(column[trait]) for trait in preview.traits)
         yield f'<tr><th scope="row">{escape(name)}</th><td class="number">{ratio}</td>{cells}</tr>'
 
 
@@ -126,13 +122,11 @@ def _number_rows(preview: Preview) -> Iterator[str]:
     cells = "".join(f'<td class="number">{text}</td>' for text in shown)
     yield f'<tr><th scope="row">mask ratio reached (of all tokens)</th>{cells}</tr>'
     columns = [preview.text_shares, *(figures.shares for figures in preview.figures.values())]
-    own = [DOMAIN, FUNCTION] if preview.text_shares[DOMAIN] else [FUNCTION]
-    for traits in (own, [*BANDS, NUMBERS, PUNCTUATION]):
-        if traits is not own:
+    for trait in preview.traits:
+        cells = "".join(_cell(column[trait]) for column in columns)
+        yield f'<tr><th scope="row">{escape(trait)}</th>{cells}</tr>'
+        if trait == FUNCTION:  # the bands follow
             yield f'<tr class="group"><th colspan="{len(columns) + 1}">by general frequency</th></tr>'
-        for trait in traits:
-            cells = "".join(_cell(column[trait]) for column in columns)
-            yield f'<tr><th scope="row">{escape(trait)}</th>{cells}</tr>'
 
 
 def _listings(figures: Mapping[str, Figures]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from diffmask.core.errors import InputError
 from diffmask.report.cut import Cut, Span, cut_documents, cut_texts
 from diffmask.report.look import Look, draw
 from diffmask.report.sample import Excerpt, choose_excerpts, sample_documents
-from diffmask.report.traits import Traits, shares
+from diffmask.report.traits import DOMAIN, TRAITS, Traits, shares
 from diffmask.text.anchor_set import AnchorSet
 from diffmask.text.corpus import Document
 
@@ -88,6 +88,11 @@ class Preview:
     text_shares: dict[str, float]
     num_positions: int
     num_documents: int
+
+    @property
+    def traits(self) -> list[str]:
+        """The traits that the text can show: without anchors no word is of the domain."""
+        return [trait for trait in TRAITS if trait != DOMAIN or self.text_shares[DOMAIN]]
 
     @property
     def highest(self) -> float:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from diffmask.report.palette import DARK, DARK_INK, NUM_LEVELS, level
 from diffmask.report.preview import Preview
-from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION
+from diffmask.report.traits import DOMAIN, FUNCTION
 
 NUM_NAMED = 4
 """Without colour the most probable words of an excerpt are named with their probabilities ..."""
@@ -113,7 +113,7 @@ def _numbers(preview: Preview, width: int) -> Iterator[Table]:
 def _number_rows(preview: Preview) -> Iterator[list[str]]:
     yield ["mask ratio reached", "", *(f"{100 * figures.ratio:.2f} %" for figures in preview.figures.values())]
     columns = [preview.text_shares, *(figures.shares for figures in preview.figures.values())]
-    for trait in (*((DOMAIN,) if preview.text_shares[DOMAIN] else ()), FUNCTION, *BANDS, NUMBERS, PUNCTUATION):
+    for trait in preview.traits:
         indent = "" if trait in (DOMAIN, FUNCTION) else "  "
         yield [indent + trait, *(f"{100 * column[trait]:.1f} %" for column in columns)]
 

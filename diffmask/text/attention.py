@@ -22,7 +22,7 @@ from diffmask.core.errors import InputError
 from diffmask.text.encoder import resolve_device
 from diffmask.text.load import load_tokenizer, load_weights
 from diffmask.text.scored import LOG_MEAN_EXP, check_vocabulary, hash_model
-from diffmask.text.special import special_id
+from diffmask.text.special import special_id, special_ids
 
 KINDS = ("cls", "received")
 LEAST_SHARE = 1e-6
@@ -135,10 +135,11 @@ def load_attention(
             f"the teacher {name!r} puts no [CLS] token before a text, whose attention could be read; "
             "use attention=received"
         )
-    added = {index for index, token in own.added_tokens_decoder.items() if token.special}
-    special_ids = torch.tensor(sorted(added | set(own.all_special_ids)))
-    key = hash_model(teacher, kind, layer % depth, special_ids.tolist(), without=fresh)
-    return Attention(teacher, kind, layer % depth, special_ids, special_id(own.cls_token_id), own.model_max_length, key)
+    special = special_ids(own)
+    key = hash_model(teacher, kind, layer % depth, special, without=fresh)
+    return Attention(
+        teacher, kind, layer % depth, torch.tensor(special), special_id(own.cls_token_id), own.model_max_length, key
+    )
 
 
 @torch.inference_mode()

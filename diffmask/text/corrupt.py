@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.core.errors import InputError
 from diffmask.core.noise import CORRUPT, keys, uniforms
 from diffmask.core.types import IGNORE_INDEX, PositionMask, SampleIds
-from diffmask.text.special import mask_token
+from diffmask.text.special import mask_token, special_ids
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ def corruption_for(
         InputError: If the tokenizer has no mask token.
     """
     mask_id = mask_token(tokenizer)
-    special = set(tokenizer.all_special_ids) | {
-        index for index, token in tokenizer.added_tokens_decoder.items() if token.special
-    }
+    special = set(special_ids(tokenizer))
     ordinary = [index for index in sorted(tokenizer.get_vocab().values()) if index not in special]
     return Corruption(
         mask_id,

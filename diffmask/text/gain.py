@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from diffmask.text.pad import pad_rows
 from diffmask.text.segment import segmenter_for
 from diffmask.text.special import special_id
 from diffmask.text.windows import SpecialTokens, special_tokens_of
@@ -93,8 +94,8 @@ def encode_texts(
     width = max((len(numbers) for _, numbers, _ in rows), default=0)
     lengths = torch.tensor([len(numbers) for _, numbers, _ in rows])
     return EncodedTexts(
-        _padded([ids for ids, _, _ in rows], width, 0),
-        _padded([numbers for _, numbers, _ in rows], width, -1),
+        pad_rows([ids for ids, _, _ in rows], 0),
+        pad_rows([numbers for _, numbers, _ in rows], -1),
         torch.arange(width)[None] < lengths[:, None],
         [types for _, _, types in rows],
     )
@@ -173,10 +174,3 @@ def _packed(input_ids: Tensor, kept: Tensor, special: SpecialTokens, pad_id: int
     for place, token in enumerate(special.after):
         packed[torch.arange(len(kept)), before + lengths + place] = token
     return packed, torch.arange(packed.shape[1])[None] < (lengths + before + after)[:, None]
-
-
-def _padded(rows: Sequence[np.ndarray], width: int, fill: int) -> Tensor:
-    padded = np.full((len(rows), width), fill, dtype=np.int64)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
-    return torch.from_numpy(padded)

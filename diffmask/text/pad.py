@@ -26,12 +26,12 @@ class Pad:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Return input_ids, attention_mask, unit_ids (B, L), types (B, U), num_units, sample_ids (B,), and features."""
-        tokens = _pad([row["input_ids"] for row in rows], self.pad_id, self.multiple)
+        tokens = pad_rows([row["input_ids"] for row in rows], self.pad_id, self.multiple)
         return {
             "input_ids": tokens,
             "attention_mask": _valid([len(row["input_ids"]) for row in rows], tokens.shape[1]),
-            "unit_ids": _pad([row["unit_ids"] for row in rows], -1, self.multiple),
-            "types": _pad([row["types"] for row in rows], -1, 1),
+            "unit_ids": pad_rows([row["unit_ids"] for row in rows], -1, self.multiple),
+            "types": pad_rows([row["types"] for row in rows], -1),
             "num_units": torch.tensor([len(row["types"]) for row in rows]),
             "sample_ids": torch.tensor([row["sample_id"] for row in rows]),
             **{name: _feature([row[name] for row in rows]) for name in self.features if rows and name in rows[0]},
@@ -40,10 +40,11 @@ class Pad:
 
 def _feature(rows: Sequence[Sequence[float]]) -> Tensor:
     kind = np.result_type(*(np.asarray(row).dtype for row in rows if len(row)), np.int8)
-    return _pad(rows, 0, 1, np.float32) if np.issubdtype(kind, np.floating) else _pad(rows, -1, 1)
+    return pad_rows(rows, 0, 1, np.float32) if np.issubdtype(kind, np.floating) else pad_rows(rows, -1)
 
 
-def _pad(rows: Sequence[Sequence[float]], fill: int, multiple: int, kind: type = np.int64) -> Tensor:
+def pad_rows(rows: Sequence[Any], fill: int, multiple: int = 1, kind: type = np.int64) -> Tensor:
+    """Return rows of numbers as one tensor, filled up to the longest, rounded up to a multiple."""
     longest = max((len(row) for row in rows), default=0)
     padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, dtype=kind)
     for target, row in zip(padded, rows, strict=True):

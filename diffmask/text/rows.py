@@ -151,11 +151,11 @@ class RowMaker:
         unit_ids[places] = np.where(units < 0, -1, units - np.repeat(first_units, stops - starts))
         types = segments.types(self.type_rows) if self.type_rows else np.full(len(segments.words), -1, dtype=np.int32)
         held = _ranges(first_units, first_units + num_units)
-        columns = [_lists(input_ids, lengths), _lists(unit_ids, lengths), _lists(types[held], num_units)]
+        columns = [lists_of(input_ids, lengths), lists_of(unit_ids, lengths), lists_of(types[held], num_units)]
         columns.append(pyarrow.array(num_units.astype(np.int32)))
         for annotator in self.annotators:
             values = annotator(segments)
-            columns += [_lists(values[name].astype(np.int32)[held], num_units) for name in annotator.columns]
+            columns += [lists_of(values[name].astype(np.int32)[held], num_units) for name in annotator.columns]
         return pyarrow.RecordBatch.from_arrays(columns, schema=row_schema(self.annotators))
 
 
@@ -206,7 +206,8 @@ def _ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
-def _lists(values: np.ndarray, lengths: np.ndarray) -> "pyarrow.ListArray":
+def lists_of(values: np.ndarray, lengths: np.ndarray) -> "pyarrow.ListArray":
+    """Return values as lists of the given lengths, one after the other."""
     import pyarrow
 
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)

@@ -17,10 +17,11 @@ from torch import Tensor
 from diffmask.core.errors import InputError
 from diffmask.core.types import Scores, UnitIds
 from diffmask.text.cache import Record, Write, load_or_make
+from diffmask.text.pad import pad_rows
+from diffmask.text.rows import lists_of
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MEAN, LOG_MEAN_EXP = "mean", "log-mean-exp"
@@ -126,7 +127,7 @@ def add_scores(
 
     def fill(write: Write) -> Record:
         for chunk, scored in _score_rows(rows, scorer, batch_size, progress=progress):
-            write(pyarrow.RecordBatch.from_arrays([_lists(scored, chunk["num_units"])], schema=schema))
+            write(pyarrow.RecordBatch.from_arrays([lists_of(scored, chunk["num_units"])], schema=schema))
         return {"scorer": scorer.key, "num_rows": len(rows)}
 
     made, _ = load_or_make(Path(cache_folder), name, schema, fill)
@@ -194,20 +195,13 @@ def _score_rows(
 
 
 def _score_batch(scorer: PositionScorer, rows: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    input_ids, unit_ids = _padded([ids for ids, _ in rows], 0), _padded([units for _, units in rows], -1)
+    input_ids, unit_ids = pad_rows([ids for ids, _ in rows], 0), pad_rows([units for _, units in rows], -1)
     lengths = torch.tensor([len(ids) for ids, _ in rows])
     valid = (torch.arange(input_ids.shape[1])[None] < lengths[:, None]).long()
     num_units = int(unit_ids.max()) + 1
     scores = scorer(input_ids, valid)
     assert scores[valid.bool().to(scores.device)].isfinite().all(), f"{scorer.column} gave a score that is not finite"
     return pool(scores, unit_ids.to(scores.device), num_units, scorer.pooling).cpu().numpy()
-
-
-def _padded(rows: list[np.ndarray], fill: int) -> Tensor:
-    padded = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
-    return torch.from_numpy(padded)
 
 
 def _hash_rows(rows: "datasets.Dataset") -> str:
@@ -221,10 +215,3 @@ def _hash_rows(rows: "datasets.Dataset") -> str:
             digest.update(np.ascontiguousarray(values.flatten().to_numpy(zero_copy_only=False)).data)
         digest.update(np.ascontiguousarray(table["num_units"].to_numpy()).data)
     return digest.hexdigest()
-
-
-def _lists(values: np.ndarray, lengths: np.ndarray) -> "pyarrow.ListArray":
-    import pyarrow
-
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    return pyarrow.ListArray.from_arrays(pyarrow.array(offsets), pyarrow.array(values, pyarrow.float32()))

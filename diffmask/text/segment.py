@@ -23,6 +23,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.text.group import at_or_after, end_before, group
+from diffmask.text.special import special_ids
 from diffmask.text.words import PUNCT, char_classes, split_words, unit_starts
 
 if TYPE_CHECKING:
@@ -188,11 +189,11 @@ def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> 
     backend = copy.deepcopy(cast("Tokenizer", tokenizer.backend_tokenizer))
     backend.no_padding()
     backend.no_truncation()
-    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    special_ids = sorted(added | set(tokenizer.all_special_ids))
     blanks = [backend.token_to_id("▁" * width) for width in range(1, 17)]
     blank_ids = [blank for blank in blanks if blank is not None]
-    return Segmenter(backend, np.array(special_ids, dtype=np.int64), np.array(blank_ids, dtype=np.int64), units)
+    return Segmenter(
+        backend, np.array(special_ids(tokenizer), dtype=np.int64), np.array(blank_ids, dtype=np.int64), units
+    )
 
 
 def _token_arrays(encodings: "Sequence[Encoding]", num_tokens: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,3 +27,9 @@ def special_id(value: object) -> int | None:
     """Return the id of a special token as transformers gives it, or None; its declared type says much more."""
     assert value is None or isinstance(value, int)
     return value
+
+
+def special_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Return the ids of all special tokens, in order: the named ones, and those that were added as special."""
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return sorted(added | set(tokenizer.all_special_ids))
