@@ -87,19 +87,16 @@ def _heat(preview: Preview, name: str, index: int) -> str:
 
 def number_section(preview: Preview, threshold: float) -> str:
     """Return the table of what each policy hides, and the words it hides most and least."""
-    head = ["share of the hidden tokens", "in the text", *preview.figures]
     lead = (
         f"Measured on {preview.num_positions:,} tokens in {preview.num_documents:,} documents, cut into rows as in "
         f"training. A word is the domain's own if it is at least {threshold:g} times as frequent here as in general; "
         f"the {NUM_FUNCTION_WORDS} words most frequent in general stand for the function words. Bands are of the "
         "general frequency."
     )
-    few = len(preview.figures) <= MOST_COLUMNS
-    rows = (
-        table(head, _number_rows(preview))
-        if few
-        else table(["policy", "mask ratio reached", *preview.traits], _wide_rows(preview))
-    )
+    if len(preview.figures) <= MOST_COLUMNS:
+        rows = table(["share of the hidden tokens", "in the text", *preview.figures], _number_rows(preview))
+    else:
+        rows = table(["policy", "mask ratio reached", *preview.traits], _wide_rows(preview))
     return section("The numbers", paragraph(lead), rows, *_listings(preview.figures))
 
 

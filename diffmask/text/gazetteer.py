@@ -77,9 +77,7 @@ def read_gazetteer(path: str | Path) -> GazetteerSalient:
         InputError: If it is not such a file, a line holds no word, or a phrase has two labels.
     """
     path = Path(path).absolute()
-    if not path.is_file():
-        raise InputError(f"the gazetteer {path} does not exist; check the path")
-    data = read_text_file(path)
+    data = read_text_file(path, "gazetteer")
     labels = _parse(path, data)
     if not labels:
         raise InputError(f"the gazetteer {path} has no phrase in it; write one in each line")
@@ -117,7 +115,7 @@ def _parse(path: Path, data: bytes) -> dict[tuple[str, ...], str]:
 def _phrases(path: str, key: str) -> _Node:
     """Return the phrases of a file as a tree; read once in each process."""
     root = _Node()
-    for steps, label in _parse(Path(path), read_text_file(Path(path))).items():
+    for steps, label in _parse(Path(path), read_text_file(Path(path), "gazetteer")).items():
         node = root
         for step in steps:
             node = node.children.setdefault(step, _Node())

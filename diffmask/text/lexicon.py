@@ -48,9 +48,7 @@ def read_lexicon(path: str | Path) -> LexiconClasses:
         InputError: If it is not such a file, an entry is no single word, or a word has two classes.
     """
     path = Path(path).absolute()
-    if not path.is_file():
-        raise InputError(f"the class file {path} does not exist; check the path")
-    data = read_text_file(path)
+    data = read_text_file(path, "class file")
     classes = _parse(path, data)
     if not classes:
         raise InputError(f"{path} has no word in it; write a word and its class in each line")
@@ -58,12 +56,18 @@ def read_lexicon(path: str | Path) -> LexiconClasses:
     return LexiconClasses(str(path), key, tuple(sorted(set(classes.values()))))
 
 
-def read_text_file(path: Path) -> bytes:
+def read_text_file(path: Path, what: str) -> bytes:
     """Return the content of a small text file, without a byte order mark.
 
+    Args:
+        path: The file.
+        what: What it is, for messages.
+
     Raises:
-        InputError: If it is empty, or not text.
+        InputError: If it does not exist, is empty, or not text.
     """
+    if not path.is_file():
+        raise InputError(f"the {what} {path} does not exist; check the path")
     with ByteStream(path) as stream:
         parts = [read_head(stream)]
         while chunk := stream.read(1 << 20):
@@ -122,4 +126,4 @@ def _checked_word(where: str, entry: str) -> str:
 def _rows(path: str, key: str, names: tuple[str, ...]) -> dict[str, int]:
     """Return the row of each word's class; read once in each process."""
     row_of = {name: row for row, name in enumerate(names)}
-    return {word: row_of[name] for word, name in _parse(Path(path), read_text_file(Path(path))).items()}
+    return {word: row_of[name] for word, name in _parse(Path(path), read_text_file(Path(path), "class file")).items()}
