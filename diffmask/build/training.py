@@ -1,6 +1,7 @@
 """Names of the training's settings."""
 
 import math
+from typing import Any
 
 import torch
 from transformers import SchedulerType, TrainingArguments
@@ -67,6 +68,16 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         label_names=["labels"],
         **choose(PRECISIONS, config.precision, "precision"),
     )
+
+
+def model_options(config: TrainingConfig) -> dict[str, Any]:
+    """Return what the loading of a model is told, so that it trains fast on its device.
+
+    On a CPU the backward pass of torch's fused attention in bfloat16 takes longer than the rest of the step; as plain
+    matrix products it is left to the processor's own bfloat16 units (a MiniLM step: 0.98 s against 0.55 s).
+    """
+    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    return {"attn_implementation": "eager"} if on_cpu and config.precision == "bf16" else {}
 
 
 def check_training(config: TrainingConfig) -> None:

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers
+from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers, model_options
 from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
@@ -117,7 +117,7 @@ def _load(config: PretrainConfig) -> LoadedModel:
     """Load the model; a head that starts at random starts the same for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        return load_masked_lm(config.model)
+        return load_masked_lm(config.model, **model_options(config.training))
 
 
 def _rows(

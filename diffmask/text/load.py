@@ -57,8 +57,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_masked_lm(name: str) -> LoadedModel:
+def load_masked_lm(name: str, **options: Any) -> LoadedModel:
     """Load a masked language model from a folder of safetensors, a hub name, or `minilm`.
+
+    Args:
+        name: The model.
+        options: What else `from_pretrained` is told.
 
     Raises:
         InputError: If there is no such model, it is of a kind without a masked language model's head, or its weights
@@ -71,7 +75,7 @@ def load_masked_lm(name: str) -> LoadedModel:
             f"{name!r} is a {config.model_type} model, which has no masked language model's head; "
             "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
         )
-    model, fresh = load_weights(AutoModelForMaskedLM, name)
+    model, fresh = load_weights(AutoModelForMaskedLM, name, **options)
     return LoadedModel(name, model, tokenizer, fresh)
 
 
