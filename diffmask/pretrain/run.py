@@ -1,7 +1,7 @@
 """One run of continued pretraining: claim the folder, read the text, train, keep what is needed to trust the result.
 
-A run's folder holds config.yaml, log.jsonl, tensorboard/, checkpoint-N/ and, at the end, model/, as save_pretrained
-writes it.
+A run's folder holds config.yaml, log.jsonl, run.json, tensorboard/, checkpoint-N/ and, at the end, model/, as
+save_pretrained writes it.
 """
 
 import os
@@ -29,6 +29,7 @@ from diffmask.train.card import write_card
 from diffmask.train.checkpoints import last_checkpoint, writing
 from diffmask.train.folder import check_folder, check_inputs, claim_folder
 from diffmask.train.masking import Masking
+from diffmask.train.record import RECORD_FILE, RunRecord
 from diffmask.train.trainer import MaskedTrainer
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def pretrain(
     settings = to_mapping(config)
     check_folder(folder, settings, resume=resume, overwrite=overwrite)
     loaded = _load(config)
+    check_head(config, loaded)
     anchors = read_anchors(config, loaded.tokenizer)
     masking = build_masking(config, loaded.tokenizer, anchors)
     arguments = build_arguments(
@@ -95,11 +97,11 @@ def pretrain(
     if evaluation is None:
         arguments.set_evaluate(strategy="no")
     arguments.eval_on_start &= evaluation is not None and checkpoint is None
-    _prepare_head(config, loaded, masking, training, folder, progress=progress)
+    prepare_head(config, loaded, masking, training, folder, progress=progress)
 
     stop = StopOnInterrupt()
-    callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *_loggers(folder, arguments)]
-    trainer = _trainer(config, loaded, arguments, masking, (training, evaluation), callbacks)
+    callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *loggers(folder, arguments)]
+    trainer = make_trainer(config, loaded.model, arguments, masking, (training, evaluation), callbacks)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.interrupted:
         return Outcome(folder, True, {})
@@ -134,90 +136,13 @@ def _record(config: PretrainConfig, anchors: AnchorSet | None, keys: list[str]) 
     record: dict[str, Any] = {"data": describe_sources(config.data.train)}
     if config.data.eval:
         record["held_out"] = describe_sources(config.data.eval)
+    if config.head.weights is not None:
+        record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
     if keys:
         record["values of units"] = keys
     if anchors is not None:
         record["anchors"] = anchors.metadata | {"anchors": anchors.anchors}
     return record
-
-
-def _prepare_head(
-    config: PretrainConfig,
-    loaded: LoadedModel,
-    masking: Masking,
-    rows: "datasets.Dataset | datasets.IterableDataset",
-    folder: Path,
-    *,
-    progress: bool,
-) -> None:
-    """Train a head that the checkpoint lacks, with the encoder frozen and random masks, the same for every policy."""
-    if not loaded.fresh or config.head.steps == 0:
-        return
-    trained = folder / HEAD_FILE
-    head = {name: parameter for name, parameter in loaded.model.named_parameters() if name in set(loaded.fresh)}
-    if not trained.exists():
-        for parameter in loaded.model.parameters():
-            parameter.requires_grad_(False)
-        for parameter in head.values():
-            parameter.requires_grad_(True)
-        settings = TrainingConfig(
-            steps=config.head.steps,
-            learning_rate=config.head.learning_rate,
-            batch_size=config.training.batch_size,
-            accumulation=config.training.accumulation,
-            precision=config.training.precision,
-            seed=config.training.seed,
-            device=config.training.device,
-            bucketed=config.training.bucketed,
-            log_every=config.training.log_every,
-            eval_every=0,
-            save_every=0,
-        )
-        plain = masking.evaluation_adapter or masking.adapter
-        random = Masking(plain, Masker(Uniform(), seed=config.masking.seed), masking.evaluation)
-        stage = folder / "head"
-        arguments = build_arguments(settings, str(stage), evaluates=False, progress=progress)
-        _trainer(config, loaded, arguments, random, (rows, None), _loggers(stage, arguments)).train()
-        for parameter in loaded.model.parameters():
-            parameter.requires_grad_(True)
-        if arguments.process_index == 0:
-            draft = trained.with_suffix(".tmp")
-            with writing(trained):
-                save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, draft)
-            os.replace(draft, trained)
-        return
-    with torch.no_grad():
-        for name, value in load_file(trained).items():
-            head[name].copy_(value)
-
-
-def _trainer(
-    config: PretrainConfig,
-    loaded: LoadedModel,
-    arguments: TrainingArguments,
-    masking: Masking,
-    rows: tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"],
-    callbacks: list[TrainerCallback],
-) -> MaskedTrainer:
-    training, evaluation = rows
-    lengths = None
-    if not config.data.streaming:
-        known = cast("datasets.Dataset", training)
-        # rows of one length keep the order of the shuffle
-        lengths = row_lengths(known) if config.training.bucketed else [0] * len(known)
-    trainer = MaskedTrainer(loaded.model, arguments, masking, training, evaluation, lengths, callbacks)
-    for shown in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(shown)
-    if not arguments.disable_tqdm:
-        trainer.add_callback(Bar)
-    return trainer
-
-
-def _loggers(folder: Path, arguments: TrainingArguments) -> list[TrainerCallback]:
-    if arguments.process_index != 0:
-        return []
-    folder.mkdir(parents=True, exist_ok=True)
-    return [JsonLog(folder / "log.jsonl"), TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))]
 
 
 def _save(

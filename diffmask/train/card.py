@@ -28,8 +28,6 @@ def write_card(path: Path, config: Mapping[str, Any], inputs: Mapping[str, Any],
         "base_model": config["model"],
         "tags": ["masked-language-modeling", "continued-pretraining", "difference-masking"],
     }
-    versions = {"diffmask": diffmask.__version__, "python": platform.python_version()}
-    versions |= {name: version(name) for name in PACKAGES}
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {config['model']}, continued",
@@ -41,9 +39,15 @@ def write_card(path: Path, config: Mapping[str, Any], inputs: Mapping[str, Any],
         "## Inputs",
         _code(inputs),
         "## Versions",
-        _code(versions),
+        _code(versions()),
     ]
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a run depends on."""
+    own = {"diffmask": diffmask.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 def _table(metrics: Mapping[str, float]) -> str:

@@ -1,0 +1,57 @@
+"""What a number was measured on: the hardware, and the state of the code."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+_CPU_FILE = Path("/proc/cpuinfo")
+
+
+def describe_hardware() -> str:
+    """Return processors, memory and accelerators in one line.
+
+    >>> describe_hardware()  # doctest: +SKIP
+    '2 x Intel Xeon Platinum 8370C, 8 GiB; no GPU'
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{_num_cores()} x {_processor()}, {memory:.0f} GiB; {_accelerators()}"
+
+
+def _num_cores() -> int:
+    """Return the cores that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    lines = _CPU_FILE.read_text(encoding="utf-8").splitlines() if _CPU_FILE.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def _accelerators() -> str:
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if not names:
+        return "no GPU"
+    return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
+
+
+def code_version(folder: Path) -> str | None:
+    """Return the commit of a checkout, with a plus where files differ from it; None where it is no checkout.
+
+    Args:
+        folder: Its root.
+    """
+    if not (folder / ".git").exists() or shutil.which("git") is None:
+        return None
+    commit, changed = (
+        subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    )
+    if commit.returncode or changed.returncode:  # a checkout of another user, which git does not trust
+        return None
+    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,0 +1,95 @@
+"""What a run took and what it ran on, in run.json: each start of it, the first and every resumption, is a session."""
+
+import json
+import os
+import time
+from collections.abc import Sized
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+import diffmask
+from diffmask.core.machine import code_version, describe_hardware
+from diffmask.train.card import versions
+
+RECORD_FILE = "run.json"
+FORMAT = 1
+
+
+class RunRecord(TrainerCallback):
+    """Write the record at the start, with every log line and at the end, so that a killed run has one too.
+
+    Args:
+        path: Where to write; the sessions of an earlier record there are kept.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._began = time.monotonic()
+        self._record: dict[str, Any] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin a session."""
+        before = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {"sessions": []}
+        session = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": 0.0,
+            "first_step": state.global_step,
+            "last_step": state.global_step,
+            "ended": False,
+            "num_processes": args.world_size,
+            "device": str(args.device),
+            "hardware": describe_hardware(),
+            "versions": versions(),
+            "commit": code_version(Path(diffmask.__file__).parents[1]),
+        }
+        self._record = {
+            "format": FORMAT,
+            "num_steps": state.max_steps,
+            "parameters": sum(parameter.numel() for parameter in kwargs["model"].parameters()),
+            "text": _describe(kwargs.get("train_dataloader")),
+            "rows": _num_rows(kwargs.get("train_dataloader")),
+            "rows_held_out": _num_rows(kwargs.get("eval_dataloader")),
+            "sessions": [*before["sessions"], session],
+        }
+        self._write(state)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Bring the session up to date."""
+        self._write(state)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the session; Ctrl-C ends one too."""
+        self._record["sessions"][-1]["ended"] = True
+        if args.device.type == "cuda":
+            self._record["sessions"][-1]["gpu_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        self._write(state)
+
+    def _write(self, state: TrainerState) -> None:
+        self._record["sessions"][-1] |= {
+            "seconds": round(time.monotonic() - self._began, 1),
+            "last_step": state.global_step,
+        }
+        draft = self._path.with_suffix(".tmp")
+        draft.write_text(json.dumps(self._record, indent=2) + "\n", encoding="utf-8")
+        os.replace(draft, self._path)
+
+
+def _num_rows(loader: DataLoader | None) -> int | None:
+    """Return the rows of a data set; None for a stream, or where there is none."""
+    return len(loader.dataset) if loader is not None and isinstance(loader.dataset, Sized) else None
+
+
+def _describe(loader: DataLoader | None) -> str | None:
+    """Return what is known of the corpus that the rows were made of."""
+    rows = None if loader is None else loader.dataset
+    return rows.info.description or None if isinstance(rows, datasets.Dataset) else None
