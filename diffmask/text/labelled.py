@@ -1,27 +1,20 @@
 """A labelled task: texts of one label each, for training and held out; its test set is left alone."""
 
-import csv
 import hashlib
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from diffmask.core.errors import InputError
 from diffmask.text.blocks import choose_column, listed, shown
 from diffmask.text.corpus import Sources, list_files
-from diffmask.text.lines import decode_lines, json_object, read_plain
-from diffmask.text.streams import open_seekable, split_suffix
-from diffmask.text.tables import delimiter
+from diffmask.text.records import read_records
 
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "relation", "intent")
 """Names that a column of labels is known by, first choice first."""
 HELD_OUT_NAMES, TEST_NAMES = ("dev", "val", "eval"), ("test",)
 HELD_OUT_SHARE = 0.1
 TRAINING, HELD_OUT, LEFT_OUT = "training", "held out", "left out"
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ def _roles(files: list[Path]) -> list[tuple[Path, str]]:
 def _read_file(path: Path, text: str | None, label: str | None) -> Iterator[tuple[str, str]]:
     """Yield texts and labels; rows without a text are skipped."""
     columns: tuple[str, str] | None = None
-    for number, row in (_read_dataset if path.is_dir() else _reader(path))(path):
+    for number, row in read_records(path):
         if columns is None:
             text_names = [name for name in row if row[name] is None or isinstance(row[name], str)]
             label = _label_column(path, list(row), label)
@@ -139,62 +132,3 @@ def _label_column(path: Path, names: list[str], wanted: str | None) -> str:
     if known is None:
         raise InputError(f"{path} has no column of labels; name it with --label, one of: {listed(names)}")
     return known
-
-
-def _reader(path: Path) -> Callable[[Path], Iterable[tuple[int, Row]]]:
-    readers = {
-        ".jsonl": _read_json,
-        ".json": _read_json,
-        ".csv": _read_csv,
-        ".tsv": _read_csv,
-        ".parquet": _read_parquet,
-    }
-    suffix = split_suffix(path)[0]
-    if suffix not in readers:
-        raise InputError(f"{path} is plain text, which has no labels; give .jsonl, .csv, .tsv or .parquet")
-    return readers[suffix]
-
-
-def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
-    for block in read_plain(path):
-        for number, line in enumerate(decode_lines(block), block.first):
-            if line.strip():
-                yield number, json_object(block, number, line)
-
-
-def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
-    content = "\n".join(line for block in read_plain(path) for line in decode_lines(block)).lstrip()
-    separator = delimiter(path, content.split("\n", 1)[0])
-    rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
-    try:
-        for number, row in enumerate(rows, 1):
-            if None in row or None in row.values():
-                remedy = "put quotes around a value that holds the separator"
-                raise InputError(f"{path}: row {number} has another number of values than the header; {remedy}")
-            yield number, row
-    except csv.Error as error:
-        raise InputError(f"{path} is not a table of values ({error}); check its quotes") from error
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    with open_seekable(path) as content:
-        try:
-            yield from enumerate(parquet.read_table(content).to_pylist(), 1)
-        except pyarrow.ArrowInvalid as error:
-            raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
-
-
-def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
-    import datasets
-
-    try:
-        found = datasets.load_from_disk(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a readable dataset folder: {shown(str(error))}") from error
-    if isinstance(found, datasets.DatasetDict):
-        names = sorted(map(str, found))
-        raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
-    yield from ((number, cast(Row, row)) for number, row in enumerate(found, 1))

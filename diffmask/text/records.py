@@ -1,0 +1,85 @@
+"""Rows of a table with all their columns: JSON lines, separated values, Parquet and datasets on disk."""
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from diffmask.core.errors import InputError
+from diffmask.text.blocks import listed, shown
+from diffmask.text.lines import decode_lines, json_object, read_plain
+from diffmask.text.streams import open_seekable, split_suffix
+from diffmask.text.tables import delimiter
+
+Row = Mapping[str, Any]
+
+
+def read_records(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield the rows of a file (or of a folder that `save_to_disk` made) with their numbers, from 1.
+
+    Raises:
+        InputError: If the file is plain text, is damaged, or holds several splits.
+    """
+    if path.is_dir():
+        return _read_dataset(path)
+    suffix = split_suffix(path)[0]
+    if suffix not in _READERS:
+        raise InputError(f"{path} is plain text, which has no labels; give .jsonl, .csv, .tsv or .parquet")
+    return _READERS[suffix](path)
+
+
+def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
+    for block in read_plain(path):
+        for number, line in enumerate(decode_lines(block), block.first):
+            if line.strip():
+                yield number, json_object(block, number, line)
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
+    content = "\n".join(line for block in read_plain(path) for line in decode_lines(block)).lstrip()
+    csv.field_size_limit(sys.maxsize)  # the default refuses a text of more than 128 KiB
+    separator = delimiter(path, content.split("\n", 1)[0])
+    rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+    try:
+        for number, row in enumerate(rows, 1):
+            if None in row or None in row.values():
+                remedy = "put quotes around a value that holds the separator"
+                raise InputError(f"{path}: row {number} has another number of values than the header; {remedy}")
+            yield number, row
+    except csv.Error as error:
+        raise InputError(f"{path} is not a table of values ({error}); check its quotes") from error
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    with open_seekable(path) as content:
+        try:
+            yield from enumerate(parquet.read_table(content).to_pylist(), 1)
+        except pyarrow.ArrowInvalid as error:
+            raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
+
+
+def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a readable dataset folder: {shown(str(error))}") from error
+    if isinstance(found, datasets.DatasetDict):
+        names = sorted(map(str, found))
+        raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
+    yield from ((number, cast(Row, row)) for number, row in enumerate(found, 1))
+
+
+_READERS = {
+    ".jsonl": _read_json,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+}
