@@ -1,7 +1,9 @@
 """A run from files to a model, with a tiny BERT saved to disk: the real path, in seconds."""
 
+import hashlib
 import json
 import math
+import shutil
 import signal
 from dataclasses import replace
 
@@ -130,8 +132,8 @@ def test_a_run_is_not_resumed_with_other_classes(world, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         import diffmask.pretrain.run as module
 
-        loggers = module._loggers
-        patched.setattr(module, "_loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
+        loggers = module.loggers
+        patched.setattr(module, "loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
         assert pretrain(config, progress=False).interrupted
     classes.write_text("kinase\tverb\nbinds\tnoun\n")
     with pytest.raises(InputError, match="cannot be resumed, because its values of units changed since it was started"):
@@ -153,8 +155,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(world, tmp_path, monkeyp
     with monkeypatch.context() as patched:
         import diffmask.pretrain.run as module
 
-        loggers = module._loggers
-        patched.setattr(module, "_loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
+        loggers = module.loggers
+        patched.setattr(module, "loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
         stopped = pretrain(config, progress=False)
     assert stopped.interrupted
     assert not stopped.model.exists()
@@ -178,6 +180,60 @@ def test_a_head_that_is_missing_is_trained_first_with_the_encoder_frozen(world, 
     head = load_file(tmp_path / "run" / "head.safetensors")
     assert head.keys() == {name for name in after if name.startswith("cls")} - {"cls.predictions.decoder.bias"}
     assert [line["step"] for line in logged(tmp_path / "run" / "head") if "loss" in line] == [1, 2, 3]
+
+
+def test_a_head_that_another_run_trained_takes_the_place_of_training_one(world, tmp_path):
+    config = config_for(world, tmp_path / "first", model=str(world / "encoder"), head=HeadConfig(steps=3))
+    first = pretrain(config, progress=False)
+    made = tmp_path / "head.safetensors"
+    made.write_bytes((first.folder / "head.safetensors").read_bytes())
+    given = replace(config, output=str(tmp_path / "second"), head=HeadConfig(weights=str(made)))
+    second = pretrain(given, progress=False)
+    assert not (second.folder / "head").exists()
+    weights = [load_file(run.model / "model.safetensors") for run in (first, second)]
+    assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
+    assert hashlib.sha256(made.read_bytes()).hexdigest() in (second.model / "README.md").read_text()
+    # what an interrupted run began with is what it goes on with
+    shutil.rmtree(second.model)
+    head = load_file(made)
+    save_file({name: value + 1 for name, value in head.items()}, made)
+    with pytest.raises(InputError, match="cannot be resumed, because its head changed since it was started"):
+        pretrain(given, resume=True, progress=False)
+
+
+def test_a_head_that_does_not_fit_is_refused(world, tmp_path):
+    made = tmp_path / "head.safetensors"
+
+    def refusal(model="encoder"):
+        config = config_for(world, tmp_path / "run", model=str(world / model), head=HeadConfig(weights=str(made)))
+        with pytest.raises(InputError) as error:
+            pretrain(config, progress=False)
+        assert not (tmp_path / "run").exists()
+        return str(error.value)
+
+    remedy = "; give the head.safetensors of a run that trained a head for the same model, or leave head.weights out"
+    assert f"{made} is no file{remedy}" in refusal()
+    assert f"{made} cannot take effect, because '{world / 'model'}' has a head of its own; leave it out" in refusal(
+        "model"
+    )
+    made.write_bytes(b"no weights")
+    assert "is not a safetensors file, or is damaged (" in refusal()
+    names = [name for name, _ in tiny_model().named_parameters() if name.startswith("cls")]
+    shapes = {name: value.shape for name, value in tiny_model().named_parameters()}
+    save_file({name: torch.zeros(shapes[name]) for name in names[1:]}, made)
+    assert f"lacks {names[0]}, unlike the head of" in refusal()
+    save_file({name: torch.zeros(shapes[name]) for name in [*names, "bert.embeddings.LayerNorm.bias"]}, made)
+    assert "has bert.embeddings.LayerNorm.bias, unlike the head of" in refusal()
+    save_file({name: torch.zeros(2, *shapes[name]) for name in names}, made)
+    assert f"has {names[0]} of shape (2, {shapes[names[0]][0]}), and '{world / 'encoder'}' of " in refusal()
+
+
+def test_overwrite_keeps_the_head_that_it_reads(world, tmp_path):
+    config = config_for(world, tmp_path / "run", model=str(world / "encoder"), head=HeadConfig(steps=1))
+    run = pretrain(config, progress=False)
+    again = replace(config, head=HeadConfig(weights=str(run.folder / "head.safetensors")))
+    with pytest.raises(InputError, match="head.safetensors lies in .*run, which --overwrite would delete"):
+        pretrain(again, overwrite=True, progress=False)
 
 
 def test_a_model_with_its_head_has_no_such_stage(world, tmp_path):

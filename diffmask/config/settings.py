@@ -103,6 +103,8 @@ class HeadConfig:
     """Optimiser steps; 0 trains a fresh head together with the encoder."""
     learning_rate: float = 1e-3
     """Peak learning rate of the head."""
+    weights: str | None = None
+    """File of a head that another run of the same model trained (its head.safetensors), in the place of training one."""
 
 
 @dataclass(frozen=True)

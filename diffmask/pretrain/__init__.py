@@ -1,5 +1,6 @@
 """One run of continued pretraining, from a config to a model."""
 
-from diffmask.pretrain.run import HEAD_FILE, Outcome, pretrain
+from diffmask.pretrain.head import HEAD_FILE
+from diffmask.pretrain.run import Outcome, pretrain
 
 __all__ = ["HEAD_FILE", "Outcome", "pretrain"]

@@ -4,38 +4,32 @@ A run's folder holds config.yaml, log.jsonl, run.json, tensorboard/, checkpoint-
 save_pretrained writes it.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch.utils.tensorboard import SummaryWriter
-from transformers import PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
-from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers import PreTrainedTokenizerBase
 
 from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers, model_options
-from diffmask.config import PretrainConfig, TrainingConfig, to_mapping
+from diffmask.config import PretrainConfig, to_mapping
 from diffmask.core.errors import InputError
-from diffmask.core.masker import Masker
-from diffmask.policies.uniform import Uniform
-from diffmask.pretrain.rows import read_anchors, read_rows, row_lengths
+from diffmask.pretrain.head import check_head, prepare_head
+from diffmask.pretrain.rows import read_anchors, read_rows
+from diffmask.pretrain.trainers import loggers, make_trainer
 from diffmask.text.anchors import AnchorSet
 from diffmask.text.corpus import describe_sources
 from diffmask.text.load import LoadedModel, load_masked_lm
-from diffmask.train.callbacks import Bar, EvaluateAtEnd, JsonLog, StopOnInterrupt
+from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
 from diffmask.train.card import write_card
 from diffmask.train.checkpoints import last_checkpoint, writing
 from diffmask.train.folder import check_folder, check_inputs, claim_folder
-from diffmask.train.masking import Masking
-from diffmask.train.record import RECORD_FILE, RunRecord
 from diffmask.train.trainer import MaskedTrainer
 
 if TYPE_CHECKING:
     import datasets
-
-HEAD_FILE = "head.safetensors"
 
 
 @dataclass(frozen=True)

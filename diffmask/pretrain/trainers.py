@@ -1,0 +1,50 @@
+"""The trainer of a stage of a run, and what it writes its log to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from torch.utils.tensorboard import SummaryWriter
+from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
+
+from diffmask.config import PretrainConfig
+from diffmask.pretrain.rows import row_lengths
+from diffmask.train.callbacks import Bar, JsonLog
+from diffmask.train.masking import Masking
+from diffmask.train.record import RECORD_FILE, RunRecord
+from diffmask.train.trainer import MaskedTrainer
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def make_trainer(
+    config: PretrainConfig,
+    model: PreTrainedModel,
+    arguments: TrainingArguments,
+    masking: Masking,
+    rows: tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"],
+    callbacks: list[TrainerCallback],
+) -> MaskedTrainer:
+    """Return the trainer of a stage, with the progress bar of this project in the place of the Trainer's."""
+    training, evaluation = rows
+    lengths = None
+    if not config.data.streaming:
+        known = cast("datasets.Dataset", training)
+        # rows of one length keep the order of the shuffle
+        lengths = row_lengths(known) if config.training.bucketed else [0] * len(known)
+    trainer = MaskedTrainer(model, arguments, masking, training, evaluation, lengths, callbacks)
+    for shown in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(shown)
+    if not arguments.disable_tqdm:
+        trainer.add_callback(Bar)
+    return trainer
+
+
+def loggers(folder: Path, arguments: TrainingArguments) -> list[TrainerCallback]:
+    """Return what writes the log of a stage; of several ranks, the first writes it."""
+    if arguments.process_index != 0:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    record, log = RunRecord(folder / RECORD_FILE), JsonLog(folder / "log.jsonl")
+    return [record, log, TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))]
