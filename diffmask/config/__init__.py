@@ -9,6 +9,7 @@ from diffmask.config.settings import (
     PretrainConfig,
     TrainingConfig,
     describe_settings,
+    explain_settings,
     to_mapping,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "ScheduleConfig",
     "TrainingConfig",
     "describe_settings",
+    "explain_settings",
     "from_mapping",
     "read_config",
     "to_mapping",

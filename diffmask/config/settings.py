@@ -108,6 +108,35 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """The task itself, learned in the same steps (end-task-aware training, Dery et al. 2022), if `task.train` is given.
+
+    The loss is that of the masked words plus `weight` times that of the classification.
+    """
+
+    train: tuple[str, ...]
+    """Files of training texts and labels: .jsonl, .csv, .tsv or .parquet; files named dev or test are refused."""
+    eval: tuple[str, ...] = ()
+    """Files of texts and labels that accuracy is measured on; a file named test is refused."""
+    weight: float = 1.0
+    """Weight of the classification's loss (1 = both count alike, the multi-task form of Dery et al. 2022)."""
+    batch_size: int | None = None
+    """Labelled rows that go with a micro-batch of masked rows on one device; by default `training.batch_size`."""
+    dropout: float = 0.3
+    """Dropout before the classifier (Wilf et al. 2023)."""
+    kind: str | None = None
+    """single-label or multi-label; by default as the first row tells."""
+    text: str | None = None
+    """Column of the text; by default found by its name."""
+    pair: str | None = None
+    """Column of the second text, for pairs; by default found by its name."""
+    label: str | None = None
+    """Column of the label or labels; by default found by its name."""
+    separator: str = "|"
+    """What divides the labels of one text in a .csv or .tsv, for multi-label tasks."""
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """How the model is trained (defaults: AdamW as in RoBERTa, Liu et al. 2019)."""
 
@@ -129,6 +158,10 @@ class TrainingConfig:
     """Decay of the learning rate: any name that the Trainer knows (linear, cosine, constant, ...)."""
     weight_decay: float = 0.01
     """Of all weights but biases and norms."""
+    adam_betas: tuple[float, ...] = (0.9, 0.999)
+    """Decay of AdamW's running means of the gradient and of its square (Liu et al. 2019 use 0.98 for the second)."""
+    adam_epsilon: float = 1e-8
+    """What AdamW adds to the root of the second (Liu et al. 2019: 1e-6)."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm; 0 does not clip."""
     precision: str = "fp32"
@@ -163,27 +196,44 @@ class PretrainConfig:
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    task: TaskConfig | None = None
 
 
 def describe_settings(kind: type = PretrainConfig, where: str = "") -> str:
     """Return every setting with its default and its meaning, one a line; the meaning is the text under each field."""
-    definition = ast.parse(inspect.getsource(kind)).body[0]
-    assert isinstance(definition, ast.ClassDef)
-    meanings = {
-        ast.unparse(each.target): ast.literal_eval(note.value)
-        for each, note in pairwise(definition.body)
-        if isinstance(each, ast.AnnAssign) and isinstance(note, ast.Expr)
-    }
+    meanings = _meanings(kind)
     lines, hints = [], typing.get_type_hints(kind)
     for each in fields(kind):
-        if is_dataclass(hints[each.name]) and hints[each.name] is not ScheduleConfig:
-            lines += ["", f"# {where}{each.name}: {hints[each.name].__doc__.splitlines()[0]}"]
-            lines.append(describe_settings(hints[each.name], f"{where}{each.name}."))
+        group, *_ = typing.get_args(hints[each.name]) or [hints[each.name]]  # of a group that may be left out, the group
+        if is_dataclass(group) and group is not ScheduleConfig:
+            lines += ["", f"# {where}{each.name}: {group.__doc__.splitlines()[0]}"]
+            lines.append(describe_settings(group, f"{where}{each.name}."))
             continue
         default = each.default if each.default_factory is MISSING else each.default_factory()
         shown = "required" if default is MISSING else getattr(default, "start", default)
         lines.append(f"{where + each.name:28} {shown!s:12} {meanings[each.name]}")
     return "\n".join(lines)
+
+
+def explain_settings(kind: type = PretrainConfig, where: str = "") -> dict[str, str]:
+    """Return the meaning of every setting, by its whole name."""
+    explained = {where + name: meaning for name, meaning in _meanings(kind).items()}
+    hints = typing.get_type_hints(kind)
+    for each in fields(kind):
+        if is_dataclass(hints[each.name]) and hints[each.name] is not ScheduleConfig:
+            explained |= explain_settings(hints[each.name], f"{where}{each.name}.")
+    return explained
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Return the text under each field of a dataclass."""
+    definition = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        ast.unparse(each.target): ast.literal_eval(note.value)
+        for each, note in pairwise(definition.body)
+        if isinstance(each, ast.AnnAssign) and isinstance(note, ast.Expr)
+    }
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

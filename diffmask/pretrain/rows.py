@@ -1,7 +1,7 @@
 """The rows of a run: for training, and held out."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -38,6 +38,18 @@ def read_anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> 
     return anchors
 
 
+def tokenise_settings(config: PretrainConfig) -> TokeniseSettings:
+    """Return how the text of a run becomes rows, before anything annotates them."""
+    data = config.data
+    return TokeniseSettings(
+        max_length=data.max_length,
+        overlap=data.overlap,
+        units="token" if units_of(config.masking) == config.masking.eval_units == "token" else "word",
+        column=data.column,
+        num_processes=data.num_processes,
+    )
+
+
 def read_rows(
     config: PretrainConfig,
     tokenizer: PreTrainedTokenizerBase,
@@ -59,13 +71,7 @@ def read_rows(
         InputError: If something that the config names cannot be used.
     """
     data = config.data
-    settings = TokeniseSettings(
-        max_length=data.max_length,
-        overlap=data.overlap,
-        units="token" if units_of(config.masking) == config.masking.eval_units == "token" else "word",
-        column=data.column,
-        num_processes=data.num_processes,
-    )
+    settings = tokenise_settings(config)
     annotated = replace(settings, annotators=values.annotators)
     types = None if anchors is None else anchors.types
     cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
@@ -100,17 +106,22 @@ def _split(rows: "datasets.Dataset", data: DataConfig) -> "tuple[datasets.Datase
         )
     if not 0.0 <= data.eval_share < 1.0:
         raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the rows")
-    held = _held_out(rows, data.eval_share)
+    held = choose_held_out(_tokens(rows), data.eval_share)
     training = rows.select(np.flatnonzero(~held))
     if not len(training):
         raise InputError(f"data.eval_share={data.eval_share:g} leaves none of {len(rows)} rows to train on; lower it")
     return training, rows.select(np.flatnonzero(held)) if held.any() else None
 
 
-def _held_out(rows: "datasets.Dataset", share: float) -> np.ndarray:
-    """Choose rows by their content, so that no text stands on both sides, however often it is repeated."""
+def choose_held_out(rows: Iterable[np.ndarray], share: float) -> np.ndarray:
+    """Choose rows by their content, so that no text stands on both sides, however often it is repeated.
+
+    Args:
+        rows: Tokens of each, int32.
+        share: Of the rows that is chosen.
+    """
     # checksums such as crc32 of similar texts lie close together; those of a cryptographic hash do not
-    hashes = [int.from_bytes(hashlib.blake2b(tokens.data, digest_size=4).digest()) for tokens in _tokens(rows)]
+    hashes = [int.from_bytes(hashlib.blake2b(tokens.data, digest_size=4).digest()) for tokens in rows]
     return np.array(hashes, dtype=np.uint32) < share * 2**32
 
 

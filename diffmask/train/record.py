@@ -56,7 +56,6 @@ class RunRecord(TrainerCallback):
             "parameters": sum(parameter.numel() for parameter in kwargs["model"].parameters()),
             "text": _describe(kwargs.get("train_dataloader")),
             "rows": _num_rows(kwargs.get("train_dataloader")),
-            "rows_held_out": _num_rows(kwargs.get("eval_dataloader")),
             "sessions": [*before["sessions"], session],
         }
         self._write(state)
