@@ -1,0 +1,198 @@
+"""A task to evaluate on: texts and their labels, in the splits train, dev and test."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffmask.core.errors import InputError
+from diffmask.evaluate.columns import Columns, find_columns, read_label, read_pair, read_text
+from diffmask.evaluate.settings import KINDS, MULTI_LABEL, TOKENS, TaskSettings
+from diffmask.text.blocks import listed, shown
+from diffmask.text.corpus import list_files
+from diffmask.text.records import read_records
+
+SPLITS = ("train", "dev", "test")
+_SPLIT_NAMES = {
+    "train": "train", "training": "train", "dev": "dev", "devel": "dev", "val": "dev", "valid": "dev",
+    "validation": "dev", "eval": "dev", "test": "test",
+}  # fmt: skip
+HELD_OUT_SHARE = 0.1
+"""Share of the training texts that becomes the dev split where there is none."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The examples of one split.
+
+    Attributes:
+        texts: Each a text, or the list of its words where words are labelled.
+        pairs: The second text of each example, or None where there is one text.
+        labels: Row of `Task.labels`; a list of rows for several labels a text, or one row for each word.
+    """
+
+    texts: list[Any]
+    pairs: list[str] | None
+    labels: list[Any]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int]) -> "Split":
+        """Return some of the examples."""
+        pairs = None if self.pairs is None else [self.pairs[row] for row in rows]
+        return Split([self.texts[row] for row in rows], pairs, [self.labels[row] for row in rows])
+
+    def joined(self) -> list[str]:
+        """Return each example as one text, words and pairs joined."""
+        texts = [text if isinstance(text, str) else " ".join(text) for text in self.texts]
+        return texts if self.pairs is None else [f"{text}\n{pair}" for text, pair in zip(texts, self.pairs, strict=True)]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A labelled task.
+
+    Attributes:
+        name: What it is called.
+        kind: single-label, multi-label or tokens.
+        labels: Names of the labels.
+        splits: train, dev and test.
+        hash: sha256 of all texts and labels.
+        dev_from_train: Whether the dev split was taken from the training texts, because there was none.
+    """
+
+    name: str
+    kind: str
+    labels: list[str]
+    splits: Mapping[str, Split]
+    hash: str
+    dev_from_train: bool = False
+
+    @property
+    def train(self) -> Split:
+        """What is trained on."""
+        return self.splits["train"]
+
+    @property
+    def dev(self) -> Split:
+        """What training is stopped and settings are chosen by."""
+        return self.splits["dev"]
+
+    @property
+    def test(self) -> Split:
+        """What is measured on, once."""
+        return self.splits["test"]
+
+
+def read_task(settings: TaskSettings) -> Task:
+    """Read a task from a folder or files that are named train, dev (or val, valid, ...) and test.
+
+    Where no file is named dev, a tenth of the training texts becomes the dev split, chosen by their content.
+
+    Raises:
+        InputError: A file cannot be read, a split is missing or empty, or labels are missing or all the same.
+    """
+    if settings.kind is not None and settings.kind not in KINDS:
+        raise InputError(f"unknown kind of task {settings.kind!r}; choose from: {', '.join(KINDS)}")
+    files = _split_files(settings.files)
+    columns: Columns | None = None
+    found: dict[str, list[tuple[Any, str | None, Any]]] = {}
+    for split, paths in files.items():
+        found[split] = []
+        for path in paths:
+            for number, row in read_records(path):
+                columns = columns or find_columns(path, row, settings)
+                found[split].append(_example(path, number, row, columns))
+        if not found[split]:
+            raise InputError(f"{paths[0]} has no rows; a task needs texts and labels in train, dev and test")
+    assert columns is not None
+    names = _label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
+    rows_of = {name: row for row, name in enumerate(names)}
+    splits = {split: _split(rows, columns, rows_of) for split, rows in found.items()}
+    if dev_from_train := "dev" not in splits:
+        splits["train"], splits["dev"] = _hold_out(splits["train"])
+    name = settings.name or _name(settings.files)
+    ordered = {split: splits[split] for split in SPLITS}
+    return Task(name, columns.kind, names, ordered, _hash(names, ordered), dev_from_train)
+
+
+def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the files of each split, as their names tell."""
+    paths: list[Path] = []
+    for path in list_files(sources):
+        inside = sorted(child for child in path.iterdir() if child.is_dir()) if _is_dataset_dict(path) else [path]
+        paths += inside
+    files: dict[str, list[Path]] = {}
+    for path in paths:
+        parts = re.split(r"[^a-z]+", path.name.lower())
+        split = next((_SPLIT_NAMES[part] for part in parts if part in _SPLIT_NAMES), None)
+        if split is not None:
+            files.setdefault(split, []).append(path)
+    for split in ("train", "test"):
+        if split not in files:
+            raise InputError(
+                f"the task has no file named {split} ({listed(path.name for path in paths)}); "
+                "give a folder or files named train, dev and test, as .jsonl, .csv, .tsv or .parquet"
+            )
+    return {split: files[split] for split in SPLITS if split in files}
+
+
+def _is_dataset_dict(path: Path) -> bool:
+    return path.is_dir() and (path / "dataset_dict.json").is_file()
+
+
+def _example(path: Path, number: int, row: Mapping[str, Any], columns: Columns) -> tuple[Any, str | None, Any]:
+    where = f"{path}: row {number}"
+    text = read_text(where, row, columns)
+    label = read_label(where, row, columns)
+    if columns.kind == TOKENS and len(text) != len(label):
+        raise InputError(f"{where} has {len(text)} words and {len(label)} labels; give each word one label")
+    return text, read_pair(where, row, columns), label
+
+
+def _label_names(labels: Sequence[Any], kind: str) -> list[str]:
+    several = kind in (MULTI_LABEL, TOKENS)
+    names = {name for label in labels for name in (label if several else [label])}
+    if len(names) < 2:
+        what = f"all are labelled {shown(next(iter(names)))!r}" if names else "there is no label"
+        raise InputError(f"the task has nothing to tell apart: {what}; give texts of two labels or more")
+    return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+
+
+def _split(rows: Sequence[tuple[Any, str | None, Any]], columns: Columns, rows_of: Mapping[str, int]) -> Split:
+    several = columns.kind in (MULTI_LABEL, TOKENS)
+    labels = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
+    if columns.kind == MULTI_LABEL:
+        labels = [sorted(set(label)) for label in labels]
+    pairs = None if columns.pair is None else [pair or "" for _, pair, _ in rows]
+    return Split([text for text, _, _ in rows], pairs, labels)
+
+
+def _hold_out(train: Split) -> tuple[Split, Split]:
+    """Return the training split without a tenth, and the tenth; equal texts stay on one side."""
+    texts = train.joined()
+    order = sorted(set(texts), key=lambda text: hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest())
+    held = set(order[: max(1, round(HELD_OUT_SHARE * len(order)))])
+    if len(held) == len(order):
+        raise InputError("the task has no dev split and too few training texts to take one from; give a file named dev")
+    sides: dict[bool, list[int]] = {True: [], False: []}
+    for row, text in enumerate(texts):
+        sides[text in held].append(row)
+    return train.take(sides[False]), train.take(sides[True])
+
+
+def _name(sources: Sequence[str]) -> str:
+    path = Path(sources[0]).resolve()
+    return path.name if path.is_dir() else path.parent.name
+
+
+def _hash(names: Sequence[str], splits: Mapping[str, Split]) -> str:
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for split, examples in splits.items():
+        digest.update(json.dumps([split, examples.texts, examples.pairs, examples.labels]).encode())
+    return digest.hexdigest()
