@@ -17,7 +17,6 @@ from diffmask.build.schedules import RATIO_FLOOR as RATIO_FLOOR
 from diffmask.build.schedules import SCHEDULES as SCHEDULES
 from diffmask.build.schedules import build_schedule as build_schedule
 from diffmask.build.training import build_arguments as build_arguments
-from diffmask.build.training import model_options as model_options
 from diffmask.build.values import Values as Values
 from diffmask.build.values import build_annotators as build_annotators
 from diffmask.build.values import build_scorers as build_scorers

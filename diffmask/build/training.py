@@ -1,7 +1,6 @@
 """Names of the training's settings."""
 
 import math
-from typing import Any
 
 import torch
 from transformers import SchedulerType, TrainingArguments
@@ -48,6 +47,9 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
         warmup_steps=config.warmup_ratio,
         lr_scheduler_type=choose(LR_SCHEDULES, config.lr_schedule, "lr_schedule"),
         weight_decay=config.weight_decay,
+        adam_beta1=config.adam_betas[0],
+        adam_beta2=config.adam_betas[1],
+        adam_epsilon=config.adam_epsilon,
         max_grad_norm=config.max_grad_norm or math.inf,  # the norm is wanted in any case, to see that it is finite
         seed=config.seed,
         logging_steps=config.log_every,
@@ -70,16 +72,6 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
     )
 
 
-def model_options(config: TrainingConfig) -> dict[str, Any]:
-    """Return what the loading of a model is told, so that it trains fast on its device.
-
-    On a CPU the backward pass of torch's fused attention in bfloat16 takes longer than the rest of the step; as plain
-    matrix products it is left to the processor's own bfloat16 units (a MiniLM step: 0.98 s against 0.55 s).
-    """
-    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
-    return {"attn_implementation": "eager"} if on_cpu and config.precision == "bf16" else {}
-
-
 def check_training(config: TrainingConfig) -> None:
     """Refuse what the Trainer would refuse later, or take for something else.
 
@@ -92,6 +84,9 @@ def check_training(config: TrainingConfig) -> None:
         raise InputError("training.batch_size, accumulation and steps (or epochs) must be at least 1")
     if not 0.0 <= config.warmup_ratio < 1.0:
         raise InputError(f"training.warmup_ratio={config.warmup_ratio:g} is outside [0, 1); 0.06 warms up for 6 %")
+    if len(config.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in config.adam_betas):
+        given = list(config.adam_betas)
+        raise InputError(f"training.adam_betas={given} must be two numbers in [0, 1), such as [0.9, 0.999]")
     limits = {
         "log_every": 1,
         "keep": 1,
@@ -101,7 +96,7 @@ def check_training(config: TrainingConfig) -> None:
         "learning_rate": 0,
         "seed": 0,
     }
-    for name, least in (limits | {"weight_decay": 0, "max_grad_norm": 0}).items():
+    for name, least in (limits | {"weight_decay": 0, "max_grad_norm": 0, "adam_epsilon": 0}).items():
         if not getattr(config, name) >= least:
             raise InputError(f"training.{name}={getattr(config, name)} is too small; give at least {least}")
     if config.device not in (None, "cpu", "cuda") or (config.device == "cuda" and not torch.cuda.is_available()):

@@ -1,7 +1,7 @@
 """One run of continued pretraining: claim the folder, read the text, train, keep what is needed to trust the result.
 
 A run's folder holds config.yaml, log.jsonl, run.json, tensorboard/, checkpoint-N/ and, at the end, model/, as
-save_pretrained writes it.
+save_pretrained writes it, and classifier/ where a task was learned too.
 """
 
 import hashlib
@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers, model_options
+from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers
 from diffmask.config import PretrainConfig, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.rows import read_anchors, read_rows
+from diffmask.pretrain.task import build_task, save_classifier
 from diffmask.pretrain.trainers import loggers, make_trainer
 from diffmask.text.anchors import AnchorSet
 from diffmask.text.corpus import describe_sources
-from diffmask.text.load import LoadedModel, load_masked_lm
+from diffmask.text.encoder import resolve_device
+from diffmask.text.load import LoadedModel, fast_attention, load_masked_lm
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
 from diffmask.train.card import write_card
 from diffmask.train.checkpoints import last_checkpoint, writing
@@ -71,6 +73,7 @@ def pretrain(
     check_folder(folder, settings, resume=resume, overwrite=overwrite)
     loaded = _load(config)
     check_head(config, loaded)
+    task = build_task(config, loaded)
     anchors = read_anchors(config, loaded.tokenizer)
     masking = build_masking(config, loaded.tokenizer, anchors)
     arguments = build_arguments(
@@ -95,25 +98,28 @@ def pretrain(
 
     stop = StopOnInterrupt()
     callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *loggers(folder, arguments)]
-    trainer = make_trainer(config, loaded.model, arguments, masking, (training, evaluation), callbacks)
+    trainer = make_trainer(config, loaded.model, arguments, masking, (training, evaluation), callbacks, objective=task)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.interrupted:
         return Outcome(folder, True, {})
     metrics = _last_evaluation(trainer)
+    if task is not None:
+        save_classifier(trainer, task, loaded, folder)
     _save(trainer, config, loaded.tokenizer, inputs, metrics)
     return Outcome(folder, False, metrics)
 
 
 def _last_evaluation(trainer: MaskedTrainer) -> dict[str, float]:
     entry = next((entry for entry in reversed(trainer.state.log_history) if "eval_loss" in entry), {})
-    return {name: value for name, value in entry.items() if name.startswith(("eval_loss", "eval_masked"))}
+    return {name: value for name, value in entry.items() if name.startswith(("eval_loss", "eval_masked", "eval_task"))}
 
 
 def _load(config: PretrainConfig) -> LoadedModel:
     """Load the model; a head that starts at random starts the same for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        return load_masked_lm(config.model, **model_options(config.training))
+        device = resolve_device(config.training.device or "auto")
+        return load_masked_lm(config.model, **fast_attention(device, config.training.precision))
 
 
 def _rows(
@@ -130,6 +136,8 @@ def _record(config: PretrainConfig, anchors: AnchorSet | None, keys: list[str]) 
     record: dict[str, Any] = {"data": describe_sources(config.data.train)}
     if config.data.eval:
         record["held_out"] = describe_sources(config.data.eval)
+    if config.task is not None:
+        record["task"] = describe_sources([*config.task.train, *config.task.eval])
     if config.head.weights is not None:
         record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
     if keys:
