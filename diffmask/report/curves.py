@@ -43,6 +43,12 @@ def has_values(logs: Mapping[str, Log], key: str) -> bool:
     return any(key in entry for log in logs.values() for entry in log)
 
 
+def points(log: Log, key: str) -> tuple[list[float], list[float]]:
+    """Return the steps at which a value was logged, and the values; a step that was logged again counts once."""
+    found = {entry["step"]: entry[key] for entry in log if key in entry}
+    return sorted(found), [found[step] for step in sorted(found)]
+
+
 def curves(logs: Mapping[str, Log], key: str, title: str) -> str:
     """Return a figure of a logged value over steps, one line per run.
 
@@ -51,7 +57,7 @@ def curves(logs: Mapping[str, Log], key: str, title: str) -> str:
         key: What is drawn, such as `loss` or `eval_loss`.
         title: Above the figure.
     """
-    svg = _tidy(_draw(logs, key), key)
+    svg = tidy_svg(_draw(logs, key), key)
     for stand_in, name in zip((_SOFT, _LINE, *_STAND_INS), ("soft", "line", *COLOURS), strict=True):
         svg = svg.replace(stand_in, f"var(--{name})")
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
@@ -82,10 +88,10 @@ def _draw(logs: Mapping[str, Log], key: str) -> str:
         for place, log in enumerate(logs.values()):
             # thinner ones on top, so that equal lines are both seen
             width = max(1.2, 3.2 - 1.2 * place)
-            points = sorted({entry["step"]: entry[key] for entry in log if key in entry}.items())
-            marker = _MARKERS[place % len(_MARKERS)] if len(points) <= 12 else ""
+            steps, values = points(log, key)
+            marker = _MARKERS[place % len(_MARKERS)] if len(steps) <= 12 else ""
             colour = _STAND_INS[place % len(_STAND_INS)]
-            axes.plot([x for x, _ in points], [y for _, y in points], color=colour, marker=marker, ms=4, lw=width)
+            axes.plot(steps, values, color=colour, marker=marker, ms=4, lw=width)
         axes.set_xlabel("optimiser step", color=_SOFT)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
@@ -98,7 +104,7 @@ def _draw(logs: Mapping[str, Log], key: str) -> str:
     return text.getvalue()
 
 
-def _tidy(svg: str, key: str) -> str:
+def tidy_svg(svg: str, key: str) -> str:
     """Leave out what a page does not need, and keep the names of several figures on one page apart."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", svg, flags=re.DOTALL)

@@ -1,6 +1,6 @@
 """A preview as HTML: anchors, heat maps side by side, and the numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from diffmask.report.page import escape, header, page, paragraph, section, table
 from diffmask.report.palette import NUM_LEVELS, level
@@ -29,28 +29,39 @@ def preview_page(
     return page(title, [head, *known, heat_section(preview), number_section(preview, threshold)])
 
 
+ANCHOR_LEAD = (
+    "The words that make this domain different: many times more frequent here than in general. "
+    "Difference masking prefers what is similar to them."
+)
+HEAT_LEAD = (
+    "The colour of a word is the probability that training hides it: the mean of many masks, drawn as training "
+    "draws them. Words in a box are hidden by one of these masks. Every policy hides the same share of the text; "
+    "what differs is where. Each excerpt is masked as a row of its own."
+)
+
+
 def anchor_section(anchors: AnchorSet) -> str:
     """Return the anchors, each with how many times its general frequency it has in the domain."""
+    return section("Anchors", paragraph(ANCHOR_LEAD), anchor_chips([(name, times) for name, times, *_ in anchors.rows()]))
+
+
+def anchor_chips(anchors: Iterable[tuple[str, float]]) -> str:
+    """Return anchors with their TF-ICF; one that is 0 is not known."""
     chips = "".join(
-        f"<li>{escape(anchor)}{f'<small>{times:,.0f}x</small>' if times else ''}</li>"
-        for anchor, times, *_ in anchors.rows()
+        f"<li>{escape(anchor)}{f'<small>{times:,.0f}x</small>' if times else ''}</li>" for anchor, times in anchors
     )
-    lead = (
-        "The words that make this domain different: many times more frequent here than in general. "
-        "Difference masking prefers what is similar to them."
-    )
-    return section("Anchors", paragraph(lead), f'<ul class="chips">{chips}</ul>')
+    return f'<ul class="chips">{chips}</ul>'
 
 
 def heat_section(preview: Preview) -> str:
     """Return the excerpts, with the policies side by side."""
-    lead = (
-        "The colour of a word is the probability that training hides it: the mean of many masks, drawn as training "
-        "draws them. Words in a box are hidden by one of these masks. Every policy hides the same share of the text; "
-        "what differs is where. Each excerpt is masked as a row of its own."
-    )
+    return section("Heat maps", paragraph(HEAT_LEAD), heat_cards(preview))
+
+
+def heat_cards(preview: Preview) -> str:
+    """Return the scale of colours, and a card for each excerpt."""
     cards = (_card(preview, index) for index in range(len(preview.excerpts)))
-    return section("Heat maps", paragraph(lead), _scale(preview.highest), *cards)
+    return _scale(preview.highest) + "".join(cards)
 
 
 def _scale(highest: float) -> str:
@@ -87,6 +98,11 @@ def _heat(preview: Preview, name: str, index: int) -> str:
 
 def number_section(preview: Preview, threshold: float) -> str:
     """Return the table of what each policy hides, and the words it hides most and least."""
+    return section("The numbers", number_table(preview, threshold), *word_lists(preview.figures))
+
+
+def number_table(preview: Preview, threshold: float) -> str:
+    """Return the shares of the hidden tokens, and how they were measured."""
     lead = (
         f"Measured on {preview.num_positions:,} tokens in {preview.num_documents:,} documents, cut into rows as in "
         f"training. A word is the domain's own if it is at least {threshold:g} times as frequent here as in general; "
@@ -97,7 +113,7 @@ def number_section(preview: Preview, threshold: float) -> str:
         rows = table(["share of the hidden tokens", "in the text", *preview.figures], _number_rows(preview))
     else:
         rows = table(["policy", "mask ratio reached", *preview.traits], _wide_rows(preview))
-    return section("The numbers", paragraph(lead), rows, *_listings(preview.figures))
+    return paragraph(lead) + rows
 
 
 def _wide_rows(preview: Preview) -> Iterator[str]:
@@ -126,7 +142,7 @@ def _number_rows(preview: Preview) -> Iterator[str]:
             yield f'<tr class="group"><th colspan="{len(columns) + 1}">by general frequency</th></tr>'
 
 
-def _listings(figures: Mapping[str, Figures]) -> Iterator[str]:
+def word_lists(figures: Mapping[str, Figures]) -> Iterator[str]:
     """Yield the words that stand out under each policy; a policy without any has no preference to show."""
     for name, each in figures.items():
         if each.most or each.least:

@@ -2,11 +2,14 @@
 
 import html
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from diffmask.core.errors import InputError
 from diffmask.report.style import style
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""What a browser may do with a page: show it, and nothing else."""
 
 
 def escape(text: object) -> str:
@@ -25,24 +28,51 @@ def page(title: str, sections: Iterable[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f"<title>{escape(title)}</title>\n<style>{style()}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
-def header(title: str, lead: str, facts: Sequence[tuple[str, str]] = ()) -> str:
+def header(title: str, lead: str, made_from: Sequence[tuple[str, str]] = ()) -> str:
     """Return the head of a page: its title, one sentence, and what it was made from."""
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
-    listed = f'<dl class="facts">{rows}</dl>' if rows else ""
+    listed = facts(made_from, "facts")
     return (
         f'<header><div class="brand">diffmask</div><h1>{escape(title)}</h1>'
         f'<p class="soft">{escape(lead)}</p>{listed}</header>'
     )
 
 
-def section(title: str, *parts: str) -> str:
-    """Return a section; the parts are HTML."""
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+def section(title: str, *parts: str, anchor: str = "") -> str:
+    """Return a section; the parts are HTML, and `anchor` is what links to it name."""
+    place = f' id="{escape(anchor)}"' if anchor else ""
+    return f"<section{place}><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def contents(titles: Mapping[str, str]) -> str:
+    """Return links to the sections of a page, by anchor."""
+    links = "".join(f'<li><a href="#{escape(anchor)}">{escape(title)}</a></li>' for anchor, title in titles.items())
+    return f'<nav aria-label="On this page"><ul>{links}</ul></nav>'
+
+
+def tiles(figures: Iterable[tuple[str, str, str]]) -> str:
+    """Return the figures that matter most, each with its name before it and a note below."""
+    shown = "".join(
+        f'<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd><dd class="note">{escape(note)}</dd></div>'
+        for name, value, note in figures
+    )
+    return f'<dl class="tiles">{shown}</dl>' if shown else ""
+
+
+def folded(title: str, *parts: str) -> str:
+    """Return parts that are shown when they are asked for."""
+    return f"<details><summary>{escape(title)}</summary>{''.join(parts)}</details>"
+
+
+def facts(pairs: Iterable[tuple[str, str]], kind: str = "list") -> str:
+    """Return names and values below each other."""
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
+    return f'<dl class="{kind}">{rows}</dl>' if rows else ""
 
 
 def paragraph(text: str, kind: str = "soft") -> str:
@@ -62,7 +92,11 @@ def table(head: Sequence[str], rows: Iterable[str]) -> str:
         for index, name in enumerate(head)
     )
     body = "".join(rows)
-    return f'<div class="card scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+    # what scrolls can be reached with the keyboard
+    return (
+        '<div class="card scroll" tabindex="0">'
+        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def number_class(is_number: bool) -> str:

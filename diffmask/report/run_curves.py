@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diffmask.core.schedule import Schedule
-from diffmask.report.curves import Log
+from diffmask.report.curves import Log, points
 from diffmask.report.figures import COLOURS, INK, dress, line_style, new_figure, percent, save_figure
 from diffmask.report.labels import label_ends
 
@@ -47,8 +47,8 @@ class RunLog:
 
     def points(self, key: str) -> Points:
         """Return the steps at which a value was logged, and the values; a step that was logged again counts once."""
-        found = {entry["step"]: entry[key] for entry in self.entries if key in entry}
-        return np.array(sorted(found), float), np.array([found[step] for step in sorted(found)], float)
+        steps, values = points(self.entries, key)
+        return np.array(steps, float), np.array(values, float)
 
     def has(self, key: str) -> bool:
         """Tell whether a value was ever logged."""
