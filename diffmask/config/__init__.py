@@ -1,6 +1,6 @@
 """Settings of a run, as small frozen dataclasses; imports nothing of ours."""
 
-from diffmask.config.read import ConfigError, from_mapping, read_config, with_overrides
+from diffmask.config.read import ConfigError, from_mapping, read_config, read_mapping, read_settings, with_overrides
 from diffmask.config.schedule import ScheduleConfig
 from diffmask.config.settings import (
     DataConfig,
@@ -12,6 +12,7 @@ from diffmask.config.settings import (
     explain_settings,
     to_mapping,
 )
+from diffmask.config.task import TaskConfig
 
 __all__ = [
     "ConfigError",
@@ -20,11 +21,14 @@ __all__ = [
     "MaskingConfig",
     "PretrainConfig",
     "ScheduleConfig",
+    "TaskConfig",
     "TrainingConfig",
     "describe_settings",
     "explain_settings",
     "from_mapping",
     "read_config",
+    "read_mapping",
+    "read_settings",
     "to_mapping",
     "with_overrides",
 ]

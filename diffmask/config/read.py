@@ -1,5 +1,6 @@
 """Reading settings from YAML: an unknown key is an error, and so is a value of the wrong kind."""
 
+import copy
 import difflib
 import types
 import typing
@@ -24,6 +25,27 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
         ConfigError: For a file that is no YAML mapping, an unknown key (the nearest known one is named), a value of the
             wrong kind, or a required key that is missing.
     """
+    return read_settings(PretrainConfig, read_mapping(path), overrides)
+
+
+def read_settings(kind: type, given: Mapping[str, Any], overrides: Sequence[str] = ()) -> Any:
+    """Return the dataclass `kind` from a mapping and `key.key=value` overrides; values are YAML.
+
+    Raises:
+        ConfigError: As `read_config`.
+    """
+    changed = copy.deepcopy(dict(given))
+    for override in overrides:
+        _override(changed, override)
+    return from_mapping(kind, changed)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: If it holds none.
+    """
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -33,9 +55,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
         raise ConfigError(
             f"{path} holds {_kind(given)}, not settings; write `key: value` lines such as `model: minilm`"
         )
-    for override in overrides:
-        _override(given, override)
-    return from_mapping(PretrainConfig, given)
+    return given
 
 
 def from_mapping(kind: type, given: Mapping[str, Any], where: str = "") -> Any:

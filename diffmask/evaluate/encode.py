@@ -12,9 +12,7 @@ from diffmask.evaluate.task import Split
 Row = dict[str, Any]
 
 
-def encode(
-    split: Split, kind: str, num_labels: int, tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> list[Row]:
+def encode(split: Split, kind: str, num_labels: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Row]:
     """Return a row for each example: input_ids (and token_type_ids, if the model has them), labels, and words.
 
     Labels are a row of the labels, a float of each label where a text has several, or one of each token where words are

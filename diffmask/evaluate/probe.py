@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
@@ -17,9 +17,10 @@ from diffmask.evaluate.batches import Batches, by_length
 from diffmask.evaluate.encode import Row, encode
 from diffmask.evaluate.finetune import Predicted
 from diffmask.evaluate.settings import MULTI_LABEL, TOKENS, EvaluateSettings
-from diffmask.evaluate.task import Split, Task
+from diffmask.evaluate.task import Task
 from diffmask.text.encoder import resolve_device
 from diffmask.text.load import fast_attention, load_weights
+from diffmask.text.words import split_words
 
 _SCORING = {"accuracy": "accuracy", "micro_f1": "f1_micro", "macro_f1": "f1_macro"}
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,16 +49,21 @@ class Prober:
             self.features = {name: self._features(part, bar) for name, part in rows.items()}
 
     def predict(self, train: Sequence[int], seed: int) -> Predicted:
-        """Fit a logistic regression to some of the training texts and predict; C is chosen by cross-validation."""
+        """Fit a logistic regression to some of the training texts and predict; C is chosen by cross-validation.
+
+        Texts of the same words, such as one sentence with marks around other entities, fall into one fold: else a
+        regression that knows the sentences by heart would be chosen.
+        """
         features = [self.features["train"][place] for place in train]
         labels = [self.task.train.labels[place] for place in train]
-        search, targets = self._search(labels, seed)
-        search.fit(np.concatenate(features), targets)
+        groups = self._groups(train)
+        search, targets = self._search(labels, min(self.settings.probe.folds, len(set(groups))), seed)
+        search.fit(np.concatenate(features), targets, groups=np.repeat(groups, [len(each) for each in features]))
         name = next(iter(search.best_params_))
         dev, test = (self._predictions(search, split) for split in ("dev", "test"))
         return Predicted(dev, test, {"C": search.best_params_[name], "cross_validated": float(search.best_score_)})
 
-    def _search(self, labels: list[Any], seed: int) -> tuple[GridSearchCV, np.ndarray]:
+    def _search(self, labels: list[Any], num_folds: int, seed: int) -> tuple[GridSearchCV, np.ndarray]:
         probe = self.settings.probe
         regression: Any = LogisticRegression(max_iter=probe.max_iterations)
         name = "logisticregression__C"
@@ -67,9 +73,15 @@ class Prober:
         else:
             targets = np.array([label for row in labels for label in row] if self.task.kind == TOKENS else labels)
         pipeline = make_pipeline(StandardScaler(), regression)
-        folds = KFold(probe.folds, shuffle=True, random_state=seed)
+        folds = GroupKFold(num_folds, shuffle=True, random_state=seed)
         grid = {name: list(probe.regularisations)}
         return GridSearchCV(pipeline, grid, scoring=_SCORING[self.settings.metric], cv=folds), targets
+
+    def _groups(self, train: Sequence[int]) -> list[int]:
+        """Return a number for each text, equal for texts of the same words."""
+        texts = self.task.train.joined()
+        numbers: dict[tuple[str, ...], int] = {}
+        return [numbers.setdefault(tuple(sorted(split_words(texts[place]))), len(numbers)) for place in train]
 
     def _predictions(self, search: GridSearchCV, split: str) -> list[Any]:
         features = self.features[split]

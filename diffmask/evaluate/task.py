@@ -50,7 +50,9 @@ class Split:
     def joined(self) -> list[str]:
         """Return each example as one text, words and pairs joined."""
         texts = [text if isinstance(text, str) else " ".join(text) for text in self.texts]
-        return texts if self.pairs is None else [f"{text}\n{pair}" for text, pair in zip(texts, self.pairs, strict=True)]
+        return (
+            texts if self.pairs is None else [f"{text}\n{pair}" for text, pair in zip(texts, self.pairs, strict=True)]
+        )
 
 
 @dataclass(frozen=True)

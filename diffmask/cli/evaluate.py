@@ -1,0 +1,104 @@
+"""The command `diffmask evaluate MODEL_OR_RUN --task TASK`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Evaluate a model, or the model of a run, on a labelled task, for several seeds.
+
+TASK is a folder or files named train, dev (or val, valid, validation) and test, as .jsonl, .csv, .tsv or .parquet (also
+.gz, .zst), or a saved Hugging Face data set. A text has one label, a list of labels (several may hold), or a list of
+words with a label for each; or two texts have one label. Without a dev split a tenth of the training texts becomes one.
+
+  finetune   the whole model by the Hugging Face Trainer; the dev split stops it and chooses the learning rate
+  probe      a logistic regression on frozen features, C by cross-validation: seconds, for a quick look
+
+The test split is read once, by what the dev split has chosen. Texts that stand in more than one split, word for word or
+nearly, are counted, and scores are given for all test texts and for the unseen ones.
+
+The results are JSON, one file for each seed; seeds that are there are not run again, so the same command goes on where
+it was stopped. `diffmask compare` tells results apart."""
+
+EPILOG = """\
+examples:
+  diffmask evaluate runs/difference --task chemprot/ --seeds 5
+  diffmask evaluate minilm --task chemprot/ --method probe -o results/not-continued
+  diffmask evaluate runs/difference --task chemprot/ --shares 0.1,0.3,1
+  diffmask evaluate runs/difference --task sst2/ finetune.learning_rates=[1e-5,2e-5,5e-5] finetune.epochs=4
+  diffmask compare runs/*/evaluation/chemprot-finetune
+
+All settings with their meaning: diffmask evaluate --settings"""
+
+
+def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="fine-tune or probe a model on a labelled task, for several seeds",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=formatter,
+    )
+    add = parser.add_argument
+    add("model", nargs="?", metavar="MODEL_OR_RUN", help="a model's folder or hub name, `minilm`, or a run's folder")
+    add("overrides", nargs="*", metavar="key=value", help="settings, such as finetune.epochs=4")
+    add("--task", nargs="+", metavar="TASK", help="a folder or files named train, dev and test")
+    add("--method", help="finetune or probe (default: finetune)")
+    add("--seeds", type=int, metavar="N", help="number of seeds (default: 5)")
+    add("--shares", metavar="A,B,...", help="shares of the training texts, for a learning curve (default: 1)")
+    add("--name", help="what the model is called in tables (default: the name of its folder)")
+    add("-o", "--output", metavar="FOLDER", help="folder of the results (default: inside the run)")
+    add("--overwrite", action="store_true", help="run seeds again whose results are there")
+    add("--settings", action="store_true", help="list every setting with its default, and stop")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from diffmask.config import ConfigError, describe_settings, read_settings
+    from diffmask.evaluate.settings import EvaluateSettings
+
+    if args.settings:
+        print(describe_settings(EvaluateSettings))
+        return 0
+    if args.model is None or not args.task:
+        raise ConfigError("no model or no task was given; write `diffmask evaluate MODEL_OR_RUN --task TASK`")
+    given: dict[str, Any] = {"model": args.model, "task": {"files": args.task}}
+    for name in ("method", "seeds", "name", "output"):
+        if getattr(args, name) is not None:
+            given[name] = getattr(args, name)
+    if args.shares is not None:
+        given["shares"] = _numbers(args.shares)
+    settings = read_settings(EvaluateSettings, given, args.overrides)
+
+    import transformers
+
+    from diffmask.evaluate.run import evaluate
+
+    progress = sys.stderr.isatty()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    paths = evaluate(settings, overwrite=args.overwrite, progress=progress)
+    _tell(paths)
+    return 0
+
+
+def _numbers(words: str) -> list[float]:
+    from diffmask.config import ConfigError
+
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--shares {words} is not a list of numbers; write for example --shares 0.1,0.3,1") from error
+
+
+def _tell(paths: list[Path]) -> None:
+    """Print the leakage, and mean and standard deviation of each score over the seeds."""
+    from diffmask.evaluate.summary import leakage_line, summary_lines
+
+    print(leakage_line(paths[0]))
+    for line in summary_lines(paths):
+        print(line)
+    print(f"\nresults: {paths[0].parent}")

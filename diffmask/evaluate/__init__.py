@@ -1,0 +1,1 @@
+"""Evaluate models on labelled tasks: leakage between splits, fine-tuning, probes, comparisons."""

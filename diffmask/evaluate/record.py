@@ -1,0 +1,121 @@
+"""What a result file says besides the scores: what was evaluated, on what, and how."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import diffmask
+from diffmask.core.errors import InputError
+from diffmask.core.machine import describe_hardware
+from diffmask.evaluate.settings import FINETUNE, EvaluateSettings
+from diffmask.evaluate.task import Task
+from diffmask.text.embed import resolve_model
+
+FORMAT = 1
+LIBRARIES = ("torch", "transformers", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What is evaluated, with its task read.
+
+    Attributes:
+        settings: The evaluation.
+        folder: The model's folder, or its name on the hub.
+        name: What the model is called in tables.
+        task: The task.
+        leakage: Texts that stand in more than one split.
+        unseen: For each test text, whether it stands in no other split.
+        output: Folder of the results.
+    """
+
+    settings: EvaluateSettings
+    folder: str
+    name: str
+    task: Task
+    leakage: dict[str, Any]
+    unseen: list[bool]
+    output: Path
+
+
+def describe(prepared: Evaluated) -> dict[str, Any]:
+    """Return what is the same in the files of all seeds."""
+    task = prepared.task
+    return {
+        "format": FORMAT,
+        "name": prepared.name,
+        "model": prepared.settings.model,
+        "model_hash": _hash_model(prepared.folder),
+        "method": prepared.settings.method,
+        "task": {
+            "name": task.name,
+            "kind": task.kind,
+            "labels": task.labels,
+            **{f"num_{name}": len(split) for name, split in task.splits.items()},
+            "dev_from_train": task.dev_from_train,
+            "hash": task.hash,
+            "leakage": prepared.leakage,
+        },
+        "settings": _deciding(prepared.settings),
+        "targets": task.test.labels,
+        "unseen": prepared.unseen,
+    }
+
+
+def _deciding(settings: EvaluateSettings) -> dict[str, Any]:
+    """Return the settings that decide the outcome, but for what is evaluated."""
+    given = json.loads(json.dumps(dataclasses.asdict(settings)))
+    for name in ("model", "task", "seeds", "first_seed", "device", "name", "output"):
+        del given[name]
+    del given["probe" if settings.method == FINETUNE else "finetune"]
+    return given
+
+
+def _hash_model(folder: str) -> str | None:
+    """Return the sha256 of a model's weights; None for one that is not in a folder here."""
+    found = Path(resolve_model(folder))
+    if not found.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(found.glob("*.safetensors")):
+        with path.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def is_done(path: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether a seed's results are there; refuse those of another evaluation."""
+    if not path.exists():
+        return False
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not the result of an evaluation ({error}); delete it, or use --overwrite"
+        ) from error
+    for name in ("format", "model_hash", "method", "settings"):
+        if found.get(name) != record[name]:
+            raise InputError(_differs(path, name, found.get(name), record[name]))
+    if found["task"]["hash"] != record["task"]["hash"]:
+        raise InputError(_differs(path, "task", found["task"]["name"], record["task"]["name"]))
+    return True
+
+
+def _differs(path: Path, name: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        name, before, now = next(
+            (f"{name}.{key}", before.get(key), now[key]) for key in now if before.get(key) != now[key]
+        )
+    was = f"with {name}={before}, not {now}" if before != now else f"with another {name}"
+    return f"{path} was made {was}; give another folder with -o, or --overwrite to run it again"
+
+
+def surroundings() -> dict[str, Any]:
+    """Return the versions and the hardware that results were made with."""
+    versions = {"diffmask": diffmask.__version__} | {name: version(name) for name in LIBRARIES}
+    return {"versions": versions, "hardware": describe_hardware()}

@@ -1,0 +1,148 @@
+"""One evaluation: a model on a task, seed by seed; each seed's results are a file of their own."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from diffmask.core.errors import InputError
+from diffmask.evaluate.checks import check_settings
+from diffmask.evaluate.finetune import Finetuner, Predicted
+from diffmask.evaluate.leakage import find_leakage
+from diffmask.evaluate.metrics import score, summary
+from diffmask.evaluate.probe import Prober
+from diffmask.evaluate.record import Evaluated, describe, is_done, surroundings
+from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
+from diffmask.evaluate.task import Split, Task, read_task
+from diffmask.text.load import load_config, load_tokenizer
+
+Predict = Callable[[list[int], int], Predicted]
+"""From a choice of training texts and a seed to predictions."""
+
+
+def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: bool = False) -> list[Path]:
+    """Evaluate a model on a task, and return the files of the results, one for each seed.
+
+    Seeds whose files are there are not run again, so that an interrupted evaluation goes on where it stopped.
+
+    Args:
+        settings: What, on what, and how.
+        overwrite: Run seeds again whose files are there.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: If the model, the task or a setting cannot be used, or the folder holds the results of another
+            evaluation.
+    """
+    check_settings(settings)
+    prepared = prepare(settings)
+    wanted = range(settings.first_seed, settings.first_seed + settings.seeds)
+    record = describe(prepared)
+    left = [seed for seed in wanted if overwrite or not is_done(prepared.output / f"seed-{seed}.json", record)]
+    predict = _predictor(prepared, progress=progress) if left else None
+    for seed in left:
+        assert predict is not None
+        started = time.monotonic()
+        shares = [_share(prepared, predict, share, seed) for share in sorted(settings.shares)]
+        result = record | {"seed": seed, "shares": shares, **surroundings(), "seconds": time.monotonic() - started}
+        _write(prepared.output / f"seed-{seed}.json", result)
+    return [prepared.output / f"seed-{seed}.json" for seed in wanted]
+
+
+def prepare(settings: EvaluateSettings) -> Evaluated:
+    """Read the task and find what is evaluated.
+
+    Raises:
+        InputError: If the task or the model cannot be used.
+    """
+    given = Path(settings.model)
+    run = given if (given / "config.yaml").is_file() else None
+    if run is not None and not (run / "model").is_dir():
+        raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
+    folder = settings.model if run is None else str(run / "model")
+    load_config(folder)  # a model that is not there is said first
+    task = read_task(settings.task)
+    found = find_leakage({name: split.joined() for name, split in task.splits.items()})
+    name = settings.name or (given.resolve().name if given.is_dir() else settings.model.replace("/", "-"))
+    output = Path(settings.output) if settings.output else _output(run, name, task.name, settings.method)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"the output {output} is a file; give the name of a folder with -o")
+    return Evaluated(settings, folder, name, task, found.to_json(), found.unseen("test"), output)
+
+
+def _output(run: Path | None, name: str, task: str, method: str) -> Path:
+    folder = Path("evaluations") / name if run is None else run / "evaluation"
+    return folder / f"{task}-{method}"
+
+
+def _predictor(prepared: Evaluated, *, progress: bool) -> Predict:
+    settings, task = prepared.settings, prepared.task
+    # byte-level tokenizers split lists of words only as if a space stood before each
+    options = {"add_prefix_space": True} if task.kind == TOKENS else {}
+    tokenizer = load_tokenizer(prepared.folder, **options)
+    if settings.method == FINETUNE:
+        tuner = Finetuner(prepared.folder, tokenizer, task, settings, progress=progress)
+        return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
+    return Prober(prepared.folder, tokenizer, task, settings, progress=progress).predict
+
+
+def choose_share(train: Split, share: float, seed: int) -> list[int]:
+    """Return the places of a share of the training texts; a smaller share is part of a larger one.
+
+    A text's place in the order depends on the text and the seed, so that equal texts come together.
+    """
+    if share == 1.0:
+        return list(range(len(train)))
+    salt = str(seed).encode()[:16]
+    texts = train.joined()
+    order = sorted(
+        range(len(texts)),
+        key=lambda row: (hashlib.blake2b(texts[row].encode("utf-8", "surrogatepass"), salt=salt).digest(), row),
+    )
+    return sorted(order[: max(1, round(share * len(order)))])
+
+
+def _share(prepared: Evaluated, predict: Predict, share: float, seed: int) -> dict[str, Any]:
+    """Train on a share of the texts, and return its part of the results."""
+    task, started = prepared.task, time.monotonic()
+    rows = choose_share(task.train, share, seed)
+    _check_rows(task, rows, share)
+    predicted = predict(rows, seed)
+    unseen = [row for row, alone in enumerate(prepared.unseen) if alone]
+    return {
+        "share": share,
+        "num_train": len(rows),
+        "predictions": predicted.test,
+        "dev": summary(score(task.kind, task.labels, task.dev.labels, predicted.dev)),
+        "test": {
+            "all": score(task.kind, task.labels, task.test.labels, predicted.test),
+            "unseen": score(
+                task.kind,
+                task.labels,
+                [task.test.labels[row] for row in unseen],
+                [predicted.test[row] for row in unseen],
+            )
+            if unseen
+            else None,
+        },
+        "chosen": predicted.chosen,
+        "fresh": list(predicted.fresh),
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _check_rows(task: Task, rows: Sequence[int], share: float) -> None:
+    labels = [task.train.labels[row] for row in rows]
+    several = any(isinstance(label, list) for label in labels)
+    if len({str(name) for label in labels for name in (label if several else [label])}) < 2:
+        raise InputError(f"a share of {share:g} of the training texts has fewer than two labels; give a larger one")
+
+
+def _write(path: Path, result: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    os.replace(draft, path)

@@ -1,0 +1,32 @@
+"""What an evaluation came to, in a few lines."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+SHOWN = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
+
+
+def summary_lines(paths: Sequence[Path]) -> list[str]:
+    """Return a table: for each share of the training texts, mean and standard deviation of the scores over the seeds.
+
+    Args:
+        paths: The result files of one evaluation, one for each seed.
+    """
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    seeds = f"{len(results)} seed" + "s" * (len(results) > 1)
+    lines = [f"{'training texts':>16}  {'test texts':12}" + "".join(f"  {name:>15}" for name in SHOWN.values())]
+    for place, share in enumerate(results[0]["shares"]):
+        for part in ("all", "unseen"):
+            scores = [result["shares"][place]["test"][part] for result in results]
+            if scores[0] is None:
+                continue
+            number = len(results[0]["targets"]) if part == "all" else sum(results[0]["unseen"])
+            cells = [_spread([score[name] for score in scores]) for name in SHOWN]
+            lines.append(f"{share['num_train']:>16,}  {f'{part} {number:,}':12}" + "".join(f"  {c:>15}" for c in cells))
+    return [*lines, f"mean and standard deviation over {seeds}"]
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{mean(values):.4f}" + (f" +- {stdev(values):.4f}" if len(values) > 1 else "")
