@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "diffmask"
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"quickstart"},
+    {"quickstart", "reproduce"},
     {"pretrain", "bench"},
     {"build"},
     {"config"},

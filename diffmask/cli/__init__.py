@@ -23,6 +23,10 @@ COMMANDS = (
     "schedule",
     "pretrain",
     "curves",
+    "evaluate",
+    "compare",
+    "report",
+    "reproduce",
     "quickstart",
     "bench",
 )

@@ -129,6 +129,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
             raise ConfigError(f"`{where}` is {_kind(value)}; it must be a path or a list of paths")
         return tuple(values)
+    if hint is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"`{where}` is {_kind(value)}; it must be a group of settings")
+        return dict(value)
     return _scalar(hint, value, where)
 
 

@@ -1,0 +1,89 @@
+"""The settings of an experiment: arms x seeds x tasks, at equal budgets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diffmask.config.read import ConfigError, from_mapping, read_mapping, read_settings
+
+
+@dataclass(frozen=True)
+class ExperimentTask:
+    """A labelled task, and the text that the model is continued on for it."""
+
+    files: tuple[str, ...]
+    """A folder, or files, named train, dev and test; looked for in the folder of data sets."""
+    text: tuple[str, ...]
+    """What the model is continued on: files or folders; looked for in the folder of data sets."""
+    metric: str = "micro_f1"
+    """What is compared: micro_f1, macro_f1 or accuracy."""
+    expert_anchors: tuple[str, ...] = ()
+    """Words that people chose, for arms with `anchors: {expert: true}`."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to continue the model; arms differ in what is masked, and in nothing else."""
+
+    continued: bool = True
+    """false: the model as it was."""
+    masking: dict = field(default_factory=dict)
+    """Settings of `masking`, as of a run."""
+    anchors: dict = field(default_factory=dict)
+    """How the anchors are made: num_anchors, reduce, preset, embedder, reference, ..., or expert: true."""
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """One experiment."""
+
+    name: str
+    """What it is called."""
+    model: str
+    """The model that every arm starts from: a folder, a hub name or `minilm`."""
+    tasks: dict
+    """By name: files, text, metric."""
+    arms: dict
+    """By name: masking and anchors."""
+    baseline: str
+    """Arm that the others are compared with."""
+    seeds: int = 5
+    """Seeds of head, order, masks, dropout and evaluation."""
+    about: str = ""
+    """What is asked, in a sentence or two."""
+    pretrain: dict = field(default_factory=dict)
+    """Settings of every run: data, masking, head, training."""
+    evaluate: dict = field(default_factory=dict)
+    """Settings of every evaluation: method, finetune, probe, ..."""
+    selective: dict = field(default_factory=dict)
+    """Settings of the scorer of selective masking."""
+
+
+def read_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read an experiment, and apply `key.key=value` overrides.
+
+    Raises:
+        ConfigError: For an unknown key, a value of the wrong kind, or what is missing.
+    """
+    config: ExperimentConfig = read_settings(ExperimentConfig, read_mapping(path), overrides)
+    for what, group in (("tasks", config.tasks), ("arms", config.arms)):
+        if not group:
+            raise ConfigError(f"`{what}` of {path} is empty; name at least one")
+        for name in group:
+            if not str(name).replace("-", "").replace("_", "").isalnum():
+                raise ConfigError(f"{name!r} in `{what}` is no name; use letters, digits, - and _")
+    if config.baseline not in config.arms:
+        raise ConfigError(f"`baseline: {config.baseline}` is no arm; choose from: {', '.join(map(str, config.arms))}")
+    if config.seeds < 1:
+        raise ConfigError(f"`seeds: {config.seeds}` is below 1; 5 is what a comparison needs")
+    return config
+
+
+def tasks_of(config: ExperimentConfig) -> dict[str, ExperimentTask]:
+    """Return the tasks of an experiment, checked."""
+    return {str(name): from_mapping(ExperimentTask, given, f"tasks.{name}.") for name, given in config.tasks.items()}
+
+
+def arms_of(config: ExperimentConfig) -> dict[str, Arm]:
+    """Return the arms of an experiment, checked."""
+    return {str(name): from_mapping(Arm, given or {}, f"arms.{name}.") for name, given in config.arms.items()}

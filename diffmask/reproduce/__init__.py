@@ -1,0 +1,1 @@
+"""Experiments: arms x seeds x tasks with equal budgets, run or continued by one command."""

@@ -1,0 +1,67 @@
+"""Jobs: one command of diffmask each, with what it needs and what tells that it is done."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffmask.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step of an experiment.
+
+    Attributes:
+        name: What it is called, such as chemprot/pretrain/difference/seed-0.
+        command: Arguments of diffmask.
+        done: What exists when it is done, and not before.
+        needs: Names of the jobs that come before it.
+        file: What is written for the command to read: a path and its text.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    done: Path
+    needs: tuple[str, ...] = ()
+    file: tuple[Path, str] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its result is there."""
+        return self.done.exists()
+
+    @property
+    def record(self) -> str:
+        """What it does, for telling whether a result that is there was made by the same job."""
+        text = None if self.file is None else self.file[1]
+        return hashlib.sha256(json.dumps([self.command, text]).encode()).hexdigest()
+
+
+def claim_jobs(jobs: Sequence[Job], folder: Path) -> None:
+    """Write what each job does, and refuse to go on where another job has made what is there.
+
+    Raises:
+        InputError: If a job that has begun did something else than what it would do now.
+    """
+    path = folder / "jobs.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for job in jobs:
+        if known.get(job.name, job.record) != job.record:
+            raise InputError(
+                f"{job.name} in {folder} was made with other settings; give another folder with -o, or the settings "
+                "that the experiment was begun with (see experiment.yaml there)"
+            )
+    write_text(path, json.dumps(known | {job.name: job.record for job in jobs}, indent=1) + "\n")
+    for job in jobs:
+        if job.file is not None and not job.is_done:
+            write_text(*job.file)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with the folders around it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".tmp")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

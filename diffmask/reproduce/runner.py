@@ -1,0 +1,148 @@
+"""Running jobs, several at a time, each in a process of its own."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from diffmask.core.errors import InputError
+from diffmask.reproduce.jobs import Job
+
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 60.0
+"""What a job gets after Ctrl-C to write a checkpoint."""
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class JobError(RuntimeError):
+    """A job ended with an error; the message says which, and where its output is."""
+
+
+class Runner:
+    """Runs the jobs that are not done, as soon as what they need is done.
+
+    Attributes:
+        jobs: All of them.
+        logs: Folder of their output.
+        num_processes: How many run at a time; with GPUs each gets one of its own.
+        tell: Called with a job and what has become of it: started, done.
+    """
+
+    def __init__(self, jobs: Sequence[Job], logs: Path, num_processes: int, tell: Callable[[Job, str], None]):
+        self.jobs, self.logs, self.num_processes, self.tell = jobs, logs, num_processes, tell
+        self.running: dict[int, tuple[Job, subprocess.Popen]] = {}
+
+    def run(self) -> None:
+        """Run them.
+
+        Raises:
+            InputError: If a job was refused; what it said follows.
+            JobError: If a job failed.
+            KeyboardInterrupt: At Ctrl-C, once every job has stopped.
+        """
+        waiting = [job for job in self.jobs if not job.is_done]
+        done = {job.name for job in self.jobs if job.is_done}
+        try:
+            while waiting or self.running:
+                for job in [job for job in waiting if done.issuperset(job.needs)]:
+                    if len(self.running) == self.num_processes:
+                        break
+                    waiting.remove(job)
+                    self._start(job)
+                done |= self._finished()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _start(self, job: Job) -> None:
+        slot = next(slot for slot in range(self.num_processes) if slot not in self.running)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        job.done.parent.parent.mkdir(parents=True, exist_ok=True)
+        with self._log(job).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "diffmask", *job.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | _share_of_machine(slot, self.num_processes),
+                start_new_session=True,  # Ctrl-C reaches it through here alone
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        self.running[slot] = job, process
+        self.tell(job, "started")
+
+    def _finished(self) -> set[str]:
+        """Wait a little, and return the names of the jobs that have ended well."""
+        time.sleep(POLL_SECONDS)
+        ended = {slot: pair for slot, pair in self.running.items() if pair[1].poll() is not None}
+        for slot, (job, process) in ended.items():
+            del self.running[slot]
+            if process.returncode or not job.is_done:
+                raise self._failure(job, process.returncode)
+            self.tell(job, "done")
+        return {job.name for job, _ in ended.values()}
+
+    def _failure(self, job: Job, status: int) -> Exception:
+        lines = self._log(job).read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+        last = lines[-1] if lines else "no output"
+        if status == 2 and last.startswith("diffmask: "):
+            return InputError(f"{job.name} was refused: {last.removeprefix('diffmask: ')}")
+        return JobError(f"{job.name} failed (exit status {status}: {last}); its output is in {self._log(job)}")
+
+    def _log(self, job: Job) -> Path:
+        return self.logs / f"{job.name.replace('/', '-')}.log"
+
+    def _stop(self) -> None:
+        """Let running jobs write a checkpoint, and end them."""
+        for _, process in self.running.values():
+            process.send_signal(signal.SIGINT)
+        until = time.monotonic() + GRACE_SECONDS
+        for _, process in self.running.values():
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running.clear()
+
+
+def _share_of_machine(slot: int, num_processes: int) -> dict[str, str]:
+    """Return the environment that gives a job its GPU, or its share of the cores."""
+    num_gpus = torch.cuda.device_count()
+    if num_gpus:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = visible.split(",") if visible else [str(index) for index in range(num_gpus)]
+        return {"CUDA_VISIBLE_DEVICES": names[slot % len(names)]}
+    if "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // num_processes))}
+
+
+def _die_with_parent() -> None:
+    """Let a job end with the process that started it, however that ends: two of one job would write one file."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[IO[str]]:
+    """Keep other processes out of an experiment's folder.
+
+    Raises:
+        InputError: If another is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"another process is at work in {folder}; wait for it, or give another with -o") from error
+        yield lock
