@@ -3,6 +3,7 @@
 from diffmask.build.choose import choose as choose
 from diffmask.build.looks import build_look as build_look
 from diffmask.build.looks import for_policy as for_policy
+from diffmask.build.looks import held_at as held_at
 from diffmask.build.looks import read_checkpoint as read_checkpoint
 from diffmask.build.masking import EVAL_SEED as EVAL_SEED
 from diffmask.build.masking import build_adapter as build_adapter

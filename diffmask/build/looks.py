@@ -12,6 +12,7 @@ from diffmask.build.resolve import DEFAULTS, silent_settings
 from diffmask.build.values import build_annotators, build_scorers
 from diffmask.config import MaskingConfig, PretrainConfig, read_config
 from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.report.look import Look
 from diffmask.train.checkpoints import read_policy
@@ -42,10 +43,15 @@ def build_look(
     if progress is not None:
         if not 0.0 <= progress <= 1.0:
             raise InputError(f"the progress {progress:g} is outside [0, 1]; 0.5 is the middle of the training")
-        ratio, strength = Constant(masker.ratio(progress)), Constant(masker.strength(progress))
-        masker = replace(masker, ratio=ratio, strength=strength)
+        masker = held_at(masker, progress)
     scorers = build_scorers(config, tokenizer)
     return Look(masker, build_adapter(config, tokenizer), build_annotators(config, anchors), scorers)
+
+
+def held_at(masker: Masker, progress: float) -> Masker:
+    """Return a masker whose ratio and strength stay what they are at this share of the training."""
+    ratio, strength = Constant(masker.ratio(progress)), Constant(masker.strength(progress))
+    return replace(masker, ratio=ratio, strength=strength)
 
 
 def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:

@@ -78,9 +78,7 @@ class LossWeighted(Policy):
 
     def class_weights(self) -> Tensor:
         """Return the weight of each class, float64 (K,), in (0, 1)."""
-        losses = self.losses
-        spread = losses.std()
-        return torch.sigmoid(STEEPNESS * (losses - losses.mean()) / spread.where(spread > 0, torch.inf))
+        return class_weights(self.losses)
 
     def score(self, units: Units) -> Scores:
         """Return the logarithm of the policy's weight times that of the unit's class."""
@@ -144,6 +142,12 @@ class LossWeighted(Policy):
             kept = (self._losses, self._times, self._seen)
             self._losses, self._times, self._seen = (tensor.to(classes.device) for tensor in kept)
         return classes
+
+
+def class_weights(losses: Tensor) -> Tensor:
+    """Return the weight of each class from its running loss, float64 (K,), in (0, 1)."""
+    spread = losses.std()
+    return torch.sigmoid(STEEPNESS * (losses - losses.mean()) / spread.where(spread > 0, torch.inf))
 
 
 def _hash(names: Sequence[str]) -> Tensor:

@@ -1,9 +1,10 @@
 """Charts of one page: lines, faint or dashed ones, and bands, as SVG in the page's own colours and font."""
 
 import io
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from diffmask.report.curves import tidy_svg
 from diffmask.report.figures import percent
@@ -20,6 +21,7 @@ KINDS = {
 _COLOURS = {"first": "#000011", "second": "#000012", "third": "#000013", "ink": "#000014"}
 _SOFT, _LINE = "#000001", "#000002"
 _SIZE = (4.2, 2.5)  # inches at 72 dpi: about the width of a phone, so that the text is never scaled down
+_SMALL = 0.01
 MOST_MARKED = 12
 """Points of a line that are marked one by one."""
 
@@ -53,6 +55,7 @@ def chart(
     xlabel: str = "optimiser step",
     is_share: bool = False,
     from_zero: bool = False,
+    ticks: Sequence[float] = (),
 ) -> str:
     """Return a figure with its title, its legend and, for those who do not see it, its ends in words.
 
@@ -63,9 +66,10 @@ def chart(
         xlabel: Of the places.
         is_share: Whether values are shares, to be written as percentages.
         from_zero: Whether the axis of the values begins at 0.
+        ticks: Places that are named, in the place of round ones.
     """
-    lines = [line for line in lines if len(line.xs)]
-    svg = tidy_svg(_draw(key, lines, xlabel, is_share=is_share, from_zero=from_zero), key)
+    lines = [line for line in map(_finite, lines) if line.xs]
+    svg = tidy_svg(_draw(key, lines, _Axes(xlabel, is_share, from_zero, ticks)), key)
     for name, stand_in in {"soft": _SOFT, "line": _LINE, **_COLOURS}.items():
         svg = svg.replace(stand_in, f"var(--{name})")
     told = escape(f"{title}: {'; '.join(_in_words(line, is_share) for line in lines if line.name)}")
@@ -93,7 +97,22 @@ def _legend(lines: Sequence[Line]) -> str:
     return f'<div class="keys">{keys}</div>'
 
 
-def _draw(key: str, lines: Sequence[Line], xlabel: str, *, is_share: bool, from_zero: bool) -> str:
+class _Axes(NamedTuple):
+    xlabel: str
+    is_share: bool
+    from_zero: bool
+    ticks: Sequence[float]
+
+
+def _finite(line: Line) -> Line:
+    """Leave out what is no number, such as the loss of a run that went astray."""
+    spread = line.spread or [0.0] * len(line.xs)
+    kept = [each for each in zip(line.xs, line.ys, spread, strict=True) if math.isfinite(each[1])]
+    xs, ys, spreads = ([each[place] for each in kept] for place in range(3))
+    return replace(line, xs=xs, ys=ys, spread=spreads if line.spread else ())
+
+
+def _draw(key: str, lines: Sequence[Line], look: _Axes) -> str:
     """Draw with matplotlib, without its global state; colours are stand-ins."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -105,14 +124,29 @@ def _draw(key: str, lines: Sequence[Line], xlabel: str, *, is_share: bool, from_
         axes = figure.add_subplot()
         for line in lines:
             _add(axes, line)
-        _dress(axes, xlabel)
-        if is_share:
+        _dress(axes, look.xlabel)
+        top = max((max(line.ys) for line in lines), default=1.0) or 1.0
+        if look.is_share:
             axes.yaxis.set_major_formatter(percent)
-        if from_zero:
-            axes.set_ylim(0.0, 1.06 * max((max(line.ys) for line in lines), default=1.0) or 1.0)
+        elif top < _SMALL:
+            axes.yaxis.set_major_formatter(_power)
+        if look.from_zero:
+            axes.set_ylim(0.0, 1.06 * top)
+        if look.ticks:
+            axes.set_xticks(list(look.ticks))
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return text.getvalue()
+
+
+def _power(value: float, _place: float = 0.0) -> str:
+    """Return a small number as a tick of an axis says it.
+
+    >>> _power(0.00012), _power(0.0)
+    ('1.2e-4', '0')
+    """
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}" if value else "0"
 
 
 def _add(axes: "Axes", line: Line) -> None:

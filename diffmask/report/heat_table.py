@@ -46,4 +46,4 @@ def _cell(share: float | None, highest: float, title: str) -> str:
         return "<td></td>"
     told = f' title="{escape(title)}"' if title else ""
     step = level(share, highest)
-    return f'<td class="h{step}"{told}>{100 * share:.0f}</td>' if step else f"<td{told}>0</td>"
+    return f'<td class="h{step}"{told}>{100 * share:.0f}</td>' if step else f'<td class="soft"{told}>0</td>'

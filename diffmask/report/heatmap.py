@@ -42,7 +42,7 @@ HEAT_LEAD = (
 
 def anchor_section(anchors: AnchorSet) -> str:
     """Return the anchors, each with how many times its general frequency it has in the domain."""
-    return section("Anchors", paragraph(ANCHOR_LEAD), anchor_chips([(name, times) for name, times, *_ in anchors.rows()]))
+    return section("Anchors", paragraph(ANCHOR_LEAD), anchor_chips(row[:2] for row in anchors.rows()))
 
 
 def anchor_chips(anchors: Iterable[tuple[str, float]]) -> str:

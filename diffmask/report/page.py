@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,16 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 def escape(text: object) -> str:
     """Return text for HTML; everything that comes from data goes through here."""
     return html.escape(str(text), quote=True)
+
+
+def prose(text: str) -> str:
+    """Return text for HTML in which `words in backticks` are code, and long paths may be broken behind a slash."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", path_text(text))
+
+
+def path_text(text: object) -> str:
+    """Return text for HTML that may be broken behind a slash."""
+    return escape(text).replace("/", "/<wbr>")
 
 
 def page(title: str, sections: Iterable[str]) -> str:
@@ -85,11 +96,10 @@ def code(text: str) -> str:
     return f"<pre><code>{escape(text)}</code></pre>"
 
 
-def table(head: Sequence[str], rows: Iterable[str]) -> str:
-    """Return a table in a card that scrolls on its own; rows are HTML, the first column is text."""
+def table(head: Sequence[str], rows: Iterable[str], *, num_texts: int = 1) -> str:
+    """Return a table in a card that scrolls on its own; rows are HTML, the first columns are text."""
     cells = "".join(
-        f"<th{number_class(index > 0)} scope=col>{escape(name)}</th>".replace("scope=col", 'scope="col"')
-        for index, name in enumerate(head)
+        f'<th{number_class(index >= num_texts)} scope="col">{escape(name)}</th>' for index, name in enumerate(head)
     )
     body = "".join(rows)
     # what scrolls can be reached with the keyboard

@@ -5,7 +5,7 @@ from diffmask.report.palette import DARK, DARK_INK, LIGHT, LIGHT_INK
 STYLE = """
 :root { color-scheme: light dark; --page: #faf8f5; --card: %(light)s; --ink: %(light_ink)s; --soft: #6b625a;
   --line: #e6dfd6; --accent: #a84b08; --code: #f3efe9; --bar: #ffdba4; --first: #6b7280; --second: #a84b08;
-  --third: #0f766e; --whole: 9em; }
+  --third: #0f766e; --whole: 6em; }
 @media (prefers-color-scheme: dark) { :root { --page: #141210; --card: %(dark)s; --ink: %(dark_ink)s;
   --soft: #b0a59a; --line: #37322d; --accent: #fb9a4b; --code: #26221f; --bar: #643813; --first: #9ca3af;
   --second: #fb9a4b; --third: #2dd4bf; } }
@@ -28,12 +28,13 @@ p { margin: 8px 0; max-width: 75ch; } .soft { color: var(--soft); }
   font-size: 14px; overflow-wrap: anywhere; } .chips small { color: var(--soft); margin-left: 6px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%%; font-size: 14px; }
 th, td { text-align: left; padding: 7px 12px; border-bottom: 1px solid var(--line); vertical-align: top; }
-tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); font-weight: 600; }
+tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 400; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 thead .number { white-space: normal; }
 .bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat 0 7px /
-  calc(var(--share) * var(--whole)) 1.55em; }
+  calc(var(--share) * var(--whole)) 1.55em; width: calc(var(--whole) + 7em);
+  min-width: calc(var(--whole) + 5.6em); }
 .best { font-weight: 700; } tr.group > th { color: var(--soft); font-size: 13px; padding-top: 16px; }
 pre { background: var(--code); border-radius: 8px; padding: 12px 16px; margin: 8px 0; overflow-x: auto; }
 pre, code { font: 13.5px/1.6 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
@@ -54,10 +55,51 @@ figure svg { width: 100%%; height: auto; display: block; }
 .key { display: inline-block; width: 20px; height: 0; border-top: 3px solid; vertical-align: middle; }
 footer { color: var(--soft); font-size: 13px; margin-top: 48px; }
 ul.plain { padding-left: 20px; margin: 8px 0; max-width: 75ch; }
+nav ul { display: flex; flex-wrap: wrap; gap: 4px 20px; list-style: none; margin: 28px 0 0; padding: 12px 0 0;
+  border-top: 1px solid var(--line); font-size: 14px; } nav a { color: var(--accent); display: inline-block;
+  padding: 4px 0; text-underline-offset: 3px; }
+section { scroll-margin-top: 8px; } section h3 { margin: 32px 0 8px; font-size: 16px; }
+.card > h3, .grid h3 { margin: 0 0 8px; font-size: 15px; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.tiles { display: flex; flex-wrap: wrap; gap: 1px; margin: 28px 0 0; background: var(--line);
+  border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
+.tiles div { background: var(--card); padding: 14px 18px; flex: 1 1 176px; min-width: 0; } .tiles dd { margin: 0; }
+.tiles dt { color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
+.tiles dt + dd { font-size: 23px; line-height: 1.35; font-weight: 650; white-space: nowrap; letter-spacing: -0.01em;
+  font-variant-numeric: tabular-nums; } .tiles .note { color: var(--soft); font-size: 13px; line-height: 1.4; }
+.notice { border-left: 4px solid var(--accent); background: var(--code); border-radius: 8px; padding: 12px 18px;
+  margin: 24px 0 0; font-size: 14px; } .notice h2 { font-size: 15px; margin: 0; letter-spacing: 0; }
+.notice ul { margin: 6px 0 0; padding-left: 18px; overflow-wrap: anywhere; }
+.list { margin: 0; font-size: 14px; } .list div { display: grid; grid-template-columns: minmax(90px, 220px) 1fr;
+  gap: 2px 20px; padding: 5px 0; } .list dt { color: var(--soft); overflow-wrap: anywhere; }
+.list dd { margin: 0; overflow-wrap: anywhere; }
+details { margin: 12px 0; font-size: 14px; } summary { cursor: pointer; color: var(--accent); padding: 4px 0; }
+details[open] > .list { border-left: 2px solid var(--line); padding-left: 16px; margin: 6px 0 6px 4px; }
+td code, th code { background: none; padding: 0; }
+.settings { margin: 0; font-size: 14px; } .settings div { display: grid; gap: 2px 20px; padding: 8px 0;
+  grid-template-columns: 190px minmax(0, 2fr) minmax(0, 3fr); border-bottom: 1px solid var(--line); }
+.settings div:last-child { border-bottom: 0; } .settings dd { margin: 0; overflow-wrap: anywhere; }
+.settings dt, .settings .soft { font-size: 13px; } .settings b { font-weight: 650; margin-right: 8px; }
+.charts { display: grid; gap: 20px 36px; grid-template-columns: repeat(auto-fill, minmax(min(100%%, 290px), 1fr));
+  align-items: end; } .charts > * { min-width: 0; }
+.beside { display: grid; gap: 0 16px; grid-template-columns: minmax(0, 360px) minmax(0, 1fr); align-items: start; }
+.keys { display: flex; flex-wrap: wrap; gap: 0 16px; font-size: 13px; color: var(--soft); }
+.key.dashed { border-top-style: dashed; } .key.faint { border-top-width: 1px; }
+table.heat { width: auto; font-variant-numeric: tabular-nums; } .heat td { text-align: center; min-width: 40px;
+  padding: 6px 4px; border: 1px solid var(--card); } .heat thead th { vertical-align: bottom; }
+.heat th { border-bottom: 0; } .heat .top { text-align: center; padding: 6px 4px; }
+.heat .turned span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }
+@media (max-width: 760px) { .beside { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 600px) {
-  :root { --whole: 5em; } main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
+  .tiles div { padding: 10px 12px; flex-basis: 132px; } .tiles dt + dd { font-size: 20px; }
+  .list div { grid-template-columns: minmax(0, 1fr); padding: 6px 0; } nav ul { gap: 4px 16px; }
+  .settings div { grid-template-columns: minmax(0, 1fr); } .charts { gap: 28px; }
+  :root { --whole: 3em; } main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
   .card { padding: 14px; } .scroll { padding: 8px 6px; } table { font-size: 13px; } th, td { padding: 7px 6px; } }
-@media print { main { max-width: none; } .card { break-inside: avoid; } }
+@media print { * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } nav { display: none; }
+  main { max-width: none; padding: 0; } body { font-size: 11pt; } .card, figure, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
+  details::details-content { content-visibility: visible; block-size: auto; } }
 """
 
 

@@ -1,0 +1,59 @@
+"""The command `diffmask report RUN`."""
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Write a page about a run of `diffmask pretrain`: what was run, with which data, versions and hardware; its anchors;
+what it masked, as heat maps of the same held-out sentences at several of its steps; its schedules, losses and
+throughput; and every evaluation in RUN/evaluation. One HTML file, for wide and narrow screens, light and dark, and
+paper, that needs no network.
+
+A run that is not finished, or was made by an older version, has a page too. It says what it lacks. Text and anchors are
+read again where they were, for the heat maps."""
+
+EPILOG = """\
+examples:
+  diffmask report runs/chemistry
+  diffmask report runs/chemistry --overwrite
+  diffmask report runs/chemistry -o chemistry.html"""
+
+PAGE = "report.html"
+
+
+def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "report", help="a page about a run", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="output folder of a run")
+    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help=f"HTML page to write (default: RUN/{PAGE})")
+    parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the run, write the page."""
+    from diffmask.core.errors import InputError
+    from diffmask.report.page import check_output, write_page
+    from diffmask.train.folder import SETTINGS_FILE
+
+    if not (args.folder / SETTINGS_FILE).is_file():
+        raise InputError(
+            f"{args.folder} is no run (it holds no {SETTINGS_FILE}); give the output folder of `diffmask pretrain`"
+        )
+    path = args.output or args.folder / PAGE
+    check_output(path, overwrite=args.overwrite)
+
+    import transformers
+
+    from diffmask.pretrain.read_run import read_run
+    from diffmask.report.run_page import run_page
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    data = read_run(args.folder)
+    write_page(run_page(data), path)
+    for line in data.missing:
+        print(f"not on the page: {line}")
+    print(f"wrote {path}")

@@ -1,0 +1,68 @@
+"""The curves of a run: what it learned, what it was told to mask, how fast it was."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffmask.core.schedule import Schedule
+from diffmask.report.charts import Line, chart
+from diffmask.report.curves import Log, has_values, points
+from diffmask.report.run_curves import SMOOTHED_OVER, smooth
+
+_PLACES = 200
+"""Steps of a schedule that are drawn."""
+
+
+def loss_charts(log: Log) -> list[str]:
+    """Return the losses: held out, on all words and on the domain's, and of the training."""
+    titles = {"eval_loss": "held-out loss, all words", "eval_loss_domain": "held-out loss, domain words"}
+    figures = [
+        chart(key, title, [Line("loss", *points(log, key))])
+        for key, title in titles.items()
+        if has_values({"": log}, key)
+    ]
+    steps, losses = points(log, "loss")
+    if steps:
+        even = smooth(np.array(losses), int(len(losses) * SMOOTHED_OVER) | 1).tolist()
+        lines = [Line("as logged", steps, losses, "first", "faint"), Line("smoothed", steps, even)]
+        figures.append(chart("loss", "training loss, on its own masks", lines if even != losses else lines[1:]))
+    return figures
+
+
+def schedule_chart(log: Log, key: str, title: str, schedule: Schedule | None, num_steps: int) -> str:
+    """Return a schedule, as planned for the whole run and as logged so far."""
+    steps, reached = points(log, key)
+    lines = [Line("reached" if key == "mask_ratio" else "logged", steps, reached)]
+    if schedule is not None:
+        places = np.linspace(0.0, 1.0, _PLACES)
+        planned = [schedule(float(place)) for place in places]
+        lines.append(Line("planned", (places * num_steps).tolist(), planned, "ink", "dashed"))
+    return chart(key, title, lines, is_share=True, from_zero=True)
+
+
+def share_chart(log: Log, in_text: float | None) -> str:
+    """Return how much of what was masked were words of the domain, beside their share of the text."""
+    steps, shares = points(log, "domain_share")
+    lines = [Line("of the hidden tokens", steps, shares)]
+    if in_text is not None:
+        lines.append(Line("of the text", [0, max(steps)], [in_text, in_text], "first", "dashed"))
+    return chart("domain_share", "words of the domain", lines, is_share=True, from_zero=True)
+
+
+def speed_charts(log: Log) -> list[str]:
+    """Return throughput, and what it went into."""
+    titles = {
+        "tokens_per_second": "tokens per second",
+        "learning_rate": "learning rate",
+        "grad_norm": "norm of the gradient",
+    }
+    return [
+        chart(key, title, [Line(title, *points(log, key))], from_zero=True)
+        for key, title in titles.items()
+        if has_values({"": log}, key)
+    ]
+
+
+def charts(figures: Sequence[str]) -> str:
+    """Return figures side by side in a card."""
+    return f'<div class="card charts">{"".join(figures)}</div>' if figures else ""
