@@ -61,8 +61,9 @@ class RunRecord(TrainerCallback):
         self._write(state)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Bring the session up to date."""
-        self._write(state)
+        """Bring the session up to date; an evaluation without training is none."""
+        if self._record:
+            self._write(state)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
