@@ -12,7 +12,7 @@ from diffmask.evaluate.twins import Texts, Twins, gather_texts, near_twins, same
 KINDS = EXACT, SAME_WORDS, NEAR = "exact", "same_words", "near"
 """How a text stands in a split. exact: the same but for case, white space and the form of characters (NFKC).
 same_words: with other punctuation, or with markers around other words. near: most of its words and word pairs."""
-THRESHOLD = 0.7
+THRESHOLD = 0.75
 MIN_WORDS = 8
 _NUM_EXAMPLES = 3
 
