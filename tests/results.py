@@ -1,52 +1,64 @@
-"""Results of `diffmask evaluate` as files, made up for tests of what reads them."""
+"""Result files of evaluations, as `diffmask evaluate` writes them, made by hand."""
 
 import json
 
-import numpy as np
-
-LABELS = ["alpha", "beta", "gamma"]
+LABELS = ["INHIBITOR", "ACTIVATOR", "SUBSTRATE"]
 
 
-def made_up(targets, accuracy, random, num_labels=3):
-    """Return predictions that are right on about this share of the texts."""
-    wrong = (targets + random.integers(1, num_labels, len(targets))) % num_labels
-    return np.where(random.random(len(targets)) < accuracy, targets, wrong).tolist()
+def measured(right, labels=LABELS, confusion=True):
+    """Return the measures of a test in which `right` of ten texts of each label were recognised."""
+    share = right / 10
+    per_class = {label: {"precision": share, "recall": share, "f1": share, "support": 10} for label in labels}
+    size = range(len(labels))
+    table = [[right if row == column else (10 - right) / (len(labels) - 1) for column in size] for row in size]
+    scores = {"accuracy": share, "micro_f1": share, "macro_f1": share, "per_class": per_class}
+    return scores | {"confusion": table if confusion else None}
 
 
-def write_result(folder, name="none", *, accuracy=0.7, seeds=(0, 1, 2), shares=(1.0,), num_texts=120, **changes):
-    """Write a result of a single-label task; the task is the same whatever is predicted.
+def result(seed=0, right=8, shares=(1.0,), labels=LABELS, **changes):
+    """Return the content of a seed's file; at smaller shares of the labels, fewer texts are recognised."""
+    entries = [
+        {
+            "share": share,
+            "num_train": int(100 * share),
+            "predictions": [0] * 30,
+            "dev": {"accuracy": 0.5, "micro_f1": 0.5, "macro_f1": 0.5},
+            "test": {"all": measured(right * share, labels), "unseen": measured(right * share - 1, labels, False)},
+            "chosen": {"epoch": 3},
+            "seconds": 10.0,
+        }
+        for share in shares
+    ]
+    task = {
+        "name": "chemprot",
+        "kind": "single-label",
+        "labels": labels,
+        "num_train": 100,
+        "num_dev": 20,
+        "num_test": 30,
+        "hash": "ab" * 32,
+        "leakage": {"exact": {"train-test": {"texts": 4, "share": 0.04}}, "pairs": [{"a": 1, "b": 2}], "near": None},
+    }
+    return {
+        "format": 1,
+        "name": "difference",
+        "model": "runs/difference",
+        "method": "finetune",
+        "seed": seed,
+        "task": task,
+        "settings": {"learning_rate": 2e-5, "epochs": 3},
+        "targets": [0] * 30,
+        "unseen": [True] * 26 + [False] * 4,
+        "shares": entries,
+        "versions": {"diffmask": "0.1.0"},
+        "hardware": "2 x Processor, no GPU",
+        "seconds": 12.5,
+    } | changes
 
-    Args:
-        changes: Parts of the files that are set, such as `method` or `task={"hash": ...}`.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    targets = np.random.default_rng(1).integers(0, len(LABELS), num_texts)
-    for seed in seeds:
-        random = np.random.default_rng([seed, *name.encode()])
-        content = {
-            "format": 1,
-            "name": name,
-            "model": f"runs/{name}",
-            "method": "finetune",
-            "seed": seed,
-            "task": {
-                "name": "toy", "kind": "single-label", "labels": LABELS, "num_train": 900, "num_dev": 90,
-                "num_test": num_texts, "hash": "0123456789abcdef", "leakage": None,
-            },
-            "settings": {"metric": "micro_f1", "shares": list(shares), "finetune": {"epochs": 3}},
-            "targets": targets.tolist(),
-            "unseen": [place % 4 != 0 for place in range(num_texts)],
-            "shares": [
-                {
-                    "share": share,
-                    "num_train": round(900 * share),
-                    "predictions": made_up(targets, accuracy * share**0.1, random),
-                }
-                for share in shares
-            ],
-            "seconds": 1.0,
-        }  # fmt: skip
-        for key, value in changes.items():
-            content[key] = content[key] | value if isinstance(value, dict) else value
-        (folder / f"seed-{seed}.json").write_text(json.dumps(content))
+
+def write_results(folder, results):
+    """Write a file a seed."""
+    folder.mkdir(parents=True)
+    for each in results:
+        (folder / f"seed-{each['seed']}.json").write_text(json.dumps(each))
     return folder
