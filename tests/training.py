@@ -1,5 +1,7 @@
 """A trainer on a tiny BERT that remembers what it masked."""
 
+import tempfile
+
 import torch
 from tiny import tiny_model, tiny_rows, tiny_tokenizer
 from transformers import TrainingArguments
@@ -11,6 +13,8 @@ from diffmask.policies.difference import Difference
 from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
+from diffmask.text.end_task import EndTask, shared_classifier
+from diffmask.text.load import LoadedModel
 from diffmask.train.masking import Masking
 from diffmask.train.trainer import MaskedTrainer
 
@@ -37,13 +41,42 @@ class Recorder:
         return inputs
 
 
+class NotedTask(EndTask):
+    """A task that notes the rows that were trained on, in their order."""
+
+    def __init__(self, *given, **settings):
+        super().__init__(*given, **settings)
+        self.trained = []
+
+    def pad(self, rows):
+        self.trained += [row["place"] for row in rows if row["place"] is not None]
+        return super().pad(rows)
+
+
+def tiny_task(model, *, batch_size=8, weight=0.5):
+    """Return a task of 20 texts for a tiny BERT, the label told by one word; and 7 that are held out."""
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
+        torch.manual_seed(7)
+        model.save_pretrained(folder)
+        loaded = LoadedModel(folder, model, tiny_tokenizer(), ())
+        classifier = shared_classifier(loaded, ["a", "b"], dropout=0.0)
+    texts = [[max(token, 11) for token in row["input_ids"][1:-1]] for row in tiny_rows(27, seed=4)]
+    rows = [
+        {"input_ids": [2, *[9 + place % 2] * 3, *text, 3], "labels": place % 2, "place": place if place < 20 else None}
+        for place, text in enumerate(texts)
+    ]
+    return NotedTask(classifier, 0, rows[:20], rows[20:], batch_size=batch_size, weight=weight)
+
+
 def loss_weighted():
     """Return loss-weighted masking over difference masking, with a momentum that shows in a few steps."""
     return LossWeighted(CLASSES, Difference(TYPE_SCORES), softmax_weights, momentum=0.5)
 
 
-def make_trainer(folder, *, model=None, rows=None, units="word", policy=None, bucketed=True, num_rows=24, **settings):
-    """Return a trainer; the policy is an object, or the name "loss-weighted"."""
+def make_trainer(
+    folder, *, model=None, rows=None, units="word", policy=None, bucketed=True, num_rows=24, task=None, **settings
+):
+    """Return a trainer; the policy is an object, or the name "loss-weighted", the task settings of `tiny_task`."""
     defaults = {
         "per_device_train_batch_size": 8,
         "max_steps": 6,
@@ -58,6 +91,8 @@ def make_trainer(folder, *, model=None, rows=None, units="word", policy=None, bu
         "logging_nan_inf_filter": False,
         "label_names": ["labels"],
     }
+    model = model or tiny_model()
+    objective = None if task is None else tiny_task(model, **task)  # before the ranks know each other and one saves
     args = TrainingArguments(output_dir=str(folder), **(defaults | settings))
     rows = tiny_rows(num_rows) if rows is None else rows
     for row in rows:
@@ -71,7 +106,9 @@ def make_trainer(folder, *, model=None, rows=None, units="word", policy=None, bu
         torch.tensor([True, False, False, True, False, False]),
     )
     lengths = [len(row["input_ids"]) for row in rows] if bucketed else None
-    return MaskedTrainer(model or tiny_model(), args, masking, rows, rows[:10], lengths)
+    trainer = MaskedTrainer(model, args, masking, rows, rows[:10], lengths, objective=objective)
+    trainer.task = objective
+    return trainer
 
 
 def steps(trainer, key):

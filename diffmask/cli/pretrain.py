@@ -79,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     if os.environ.get("RANK", "0") != "0":
         return 0  # one of several processes speaks
     for name, value in outcome.metrics.items():
-        if name.startswith("eval_loss"):
+        if name.startswith(("eval_loss", "eval_task")):
             print(f"{name:20} {value:.4f}")
     print(f"model: {outcome.model}")
+    if config.task is not None:
+        print(f"classifier: {outcome.classifier}")
     return 0

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from diffmask.config.schedule import ScheduleConfig
+from diffmask.config.task import TaskConfig
 
 
 @dataclass(frozen=True)
@@ -104,36 +105,7 @@ class HeadConfig:
     learning_rate: float = 1e-3
     """Peak learning rate of the head."""
     weights: str | None = None
-    """File of a head that another run of the same model trained (its head.safetensors), in the place of training one."""
-
-
-@dataclass(frozen=True)
-class TaskConfig:
-    """The task itself, learned in the same steps (end-task-aware training, Dery et al. 2022), if `task.train` is given.
-
-    The loss is that of the masked words plus `weight` times that of the classification.
-    """
-
-    train: tuple[str, ...]
-    """Files of training texts and labels: .jsonl, .csv, .tsv or .parquet; files named dev or test are refused."""
-    eval: tuple[str, ...] = ()
-    """Files of texts and labels that accuracy is measured on; a file named test is refused."""
-    weight: float = 1.0
-    """Weight of the classification's loss (1 = both count alike, the multi-task form of Dery et al. 2022)."""
-    batch_size: int | None = None
-    """Labelled rows that go with a micro-batch of masked rows on one device; by default `training.batch_size`."""
-    dropout: float = 0.3
-    """Dropout before the classifier (Wilf et al. 2023)."""
-    kind: str | None = None
-    """single-label or multi-label; by default as the first row tells."""
-    text: str | None = None
-    """Column of the text; by default found by its name."""
-    pair: str | None = None
-    """Column of the second text, for pairs; by default found by its name."""
-    label: str | None = None
-    """Column of the label or labels; by default found by its name."""
-    separator: str = "|"
-    """What divides the labels of one text in a .csv or .tsv, for multi-label tasks."""
+    """A head that another run of the same model trained (its head.safetensors), in the place of training one."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +113,7 @@ class TrainingConfig:
     """How the model is trained (defaults: AdamW as in RoBERTa, Liu et al. 2019)."""
 
     steps: int | None = None
-    """Optimiser steps; give this or `epochs`."""
+    """Optimiser steps; give this or `epochs`. 0 trains the head that the checkpoint lacks, and no more."""
     epochs: float | None = None
     """Passes over the data."""
     batch_size: int = 32
@@ -204,8 +176,8 @@ def describe_settings(kind: type = PretrainConfig, where: str = "") -> str:
     meanings = _meanings(kind)
     lines, hints = [], typing.get_type_hints(kind)
     for each in fields(kind):
-        group, *_ = typing.get_args(hints[each.name]) or [hints[each.name]]  # of a group that may be left out, the group
-        if is_dataclass(group) and group is not ScheduleConfig:
+        group = _group(hints[each.name])
+        if group is not None:
             lines += ["", f"# {where}{each.name}: {group.__doc__.splitlines()[0]}"]
             lines.append(describe_settings(group, f"{where}{each.name}."))
             continue
@@ -220,9 +192,16 @@ def explain_settings(kind: type = PretrainConfig, where: str = "") -> dict[str, 
     explained = {where + name: meaning for name, meaning in _meanings(kind).items()}
     hints = typing.get_type_hints(kind)
     for each in fields(kind):
-        if is_dataclass(hints[each.name]) and hints[each.name] is not ScheduleConfig:
-            explained |= explain_settings(hints[each.name], f"{where}{each.name}.")
+        group = _group(hints[each.name])
+        if group is not None:
+            explained |= explain_settings(group, f"{where}{each.name}.")
     return explained
+
+
+def _group(hint: Any) -> type | None:
+    """Return the dataclass of a group of settings, also of one that may be left out; None for a setting."""
+    kind, *_ = typing.get_args(hint) or [hint]
+    return kind if is_dataclass(kind) and kind is not ScheduleConfig else None
 
 
 def _meanings(kind: type) -> dict[str, str]:

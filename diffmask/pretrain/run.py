@@ -18,7 +18,7 @@ from diffmask.config import PretrainConfig, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.rows import read_anchors, read_rows
-from diffmask.pretrain.task import build_task, save_classifier
+from diffmask.pretrain.task import CLASSIFIER, build_task, save_classifier
 from diffmask.pretrain.trainers import loggers, make_trainer
 from diffmask.text.anchors import AnchorSet
 from diffmask.text.corpus import describe_sources
@@ -52,6 +52,11 @@ class Outcome:
     def model(self) -> Path:
         """Folder of the resulting model."""
         return self.folder / "model"
+
+    @property
+    def classifier(self) -> Path:
+        """Folder of the resulting classifier, where a task was learned too."""
+        return self.folder / CLASSIFIER
 
 
 def pretrain(
@@ -99,7 +104,10 @@ def pretrain(
     stop = StopOnInterrupt()
     callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *loggers(folder, arguments)]
     trainer = make_trainer(config, loaded.model, arguments, masking, (training, evaluation), callbacks, objective=task)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if config.training.steps != 0:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    elif evaluation is not None:  # a head, and no more
+        trainer.evaluate()
     if stop.interrupted:
         return Outcome(folder, True, {})
     metrics = _last_evaluation(trainer)

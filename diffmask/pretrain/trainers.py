@@ -11,6 +11,7 @@ from diffmask.config import PretrainConfig
 from diffmask.pretrain.rows import row_lengths
 from diffmask.train.callbacks import Bar, JsonLog
 from diffmask.train.masking import Masking
+from diffmask.train.objective import Objective
 from diffmask.train.record import RECORD_FILE, RunRecord
 from diffmask.train.trainer import MaskedTrainer
 
@@ -25,6 +26,8 @@ def make_trainer(
     masking: Masking,
     rows: tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"],
     callbacks: list[TrainerCallback],
+    *,
+    objective: Objective | None = None,
 ) -> MaskedTrainer:
     """Return the trainer of a stage, with the progress bar of this project in the place of the Trainer's."""
     training, evaluation = rows
@@ -33,7 +36,7 @@ def make_trainer(
         known = cast("datasets.Dataset", training)
         # rows of one length keep the order of the shuffle
         lengths = row_lengths(known) if config.training.bucketed else [0] * len(known)
-    trainer = MaskedTrainer(model, arguments, masking, training, evaluation, lengths, callbacks)
+    trainer = MaskedTrainer(model, arguments, masking, training, evaluation, lengths, callbacks, objective=objective)
     for shown in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(shown)
     if not arguments.disable_tqdm:

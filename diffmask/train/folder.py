@@ -58,7 +58,9 @@ def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:
     data = settings["data"]
     # settings such as `spacy:FOLDER` name a file behind a colon
     named = [value.split(":", 1)[-1] for value in settings["masking"].values() if isinstance(value, str)]
-    read = (settings["model"], settings["head"]["weights"], data["cache"], *data["train"], *data["eval"], *named)
+    task = settings["task"] or {"train": [], "eval": []}
+    corpora = (*data["train"], *data["eval"], *task["train"], *task["eval"])
+    read = (settings["model"], settings["head"]["weights"], data["cache"], *corpora, *named)
     for name in read:
         if name and Path(name).exists() and Path(name).resolve().is_relative_to(folder.resolve()):
             raise InputError(

@@ -18,8 +18,10 @@ from diffmask.core.policy import Policy
 from diffmask.train.buckets import BucketSampler
 from diffmask.train.callbacks import EpochOrder, Feedback
 from diffmask.train.checkpoints import POLICY_FILE, last_checkpoint, read_policy, writing
+from diffmask.train.evaluation import row_sums
 from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
+from diffmask.train.objective import BESIDE, Beside, Objective
 from diffmask.train.optimizer import parameter_groups
 
 
@@ -38,6 +40,7 @@ class MaskedTrainer(Trainer):
         eval_dataset: Rows for evaluation, or None.
         lengths: Length of each training row; rows of similar length then share a batch.
         callbacks: As for the Trainer.
+        objective: What else is learned in the same steps; its loss is added.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class MaskedTrainer(Trainer):
         eval_dataset: Any = None,
         lengths: Sequence[int] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
+        *,
+        objective: Objective | None = None,
     ):
         if args.n_gpu > 1:
             raise InputError(
@@ -57,7 +62,8 @@ class MaskedTrainer(Trainer):
             )
         self.masking = masking
         self.meter = Meter(masking.domain_types)
-        self._sampler = self._bucket_sampler(args, lengths) if lengths is not None else None
+        seed = args.seed if args.data_seed is None else args.data_seed
+        self._sampler = self._bucket_sampler(args, lengths, seed) if lengths is not None else None
         order = [EpochOrder(self._sampler)] if self._sampler is not None else []
         super().__init__(
             model=model,
@@ -69,11 +75,11 @@ class MaskedTrainer(Trainer):
         )
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
+        self._beside = Beside(objective, self.accelerator, seed)
 
     @staticmethod
-    def _bucket_sampler(args: TrainingArguments, lengths: Sequence[int]) -> BucketSampler:
+    def _bucket_sampler(args: TrainingArguments, lengths: Sequence[int], seed: int) -> BucketSampler:
         rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        seed = args.data_seed if args.data_seed is not None else args.seed
         return BucketSampler(lengths, rows_per_step, seed)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
@@ -102,6 +108,7 @@ class MaskedTrainer(Trainer):
         if self.state.global_step >= self.state.max_steps:
             return [], None  # resumed from the checkpoint of the last step: nothing is left to do
         batches = [self._mask(batch) for batch in islice(epoch_iterator, num_batches)]
+        self._beside.join(batches, self.state.global_step, self.args.gradient_accumulation_steps)
         count = sum((batch["masked_positions"] for batch in batches), torch.zeros((), device=device))
         return batches, self._gathered(count).sum().clamp_min(1)
 
@@ -193,12 +200,15 @@ class MaskedTrainer(Trainer):
         assert not return_outputs, "masks are drawn in get_batch_samples and evaluation_loop; there are no outputs"
         units, masked = inputs.pop("units"), inputs.pop("masked")
         inputs.pop("masked_positions")
-        losses = self.masking.adapter.losses(model, inputs)
+        beside = inputs.pop(BESIDE, None)
+        with self._beside.within(self._model(), beside) as outcomes:
+            losses = self.masking.adapter.losses(model, inputs)
         policy = self.masking.masker.policy
         if type(policy).observe is not Policy.observe:
             smallest, hidden = units.smallest, units.to_smallest(masked)
             policy.observe(smallest, hidden, by_unit(losses.detach(), smallest, hidden))
-        return losses.sum() * self.accelerator.num_processes / num_items_in_batch
+        loss = losses.sum() * self.accelerator.num_processes / num_items_in_batch
+        return self._beside.add(loss, outcomes, beside)
 
     @torch.no_grad()
     def evaluation_loop(
@@ -216,7 +226,9 @@ class MaskedTrainer(Trainer):
         totals = torch.zeros(4, dtype=torch.float64, device=self.args.device)
         num_rows = 0
         for batch in dataloader:
-            rows = self.accelerator.gather_for_metrics(self._evaluate_rows(model, self._on_device(batch)))
+            with self.compute_loss_context_manager():
+                sums = row_sums(self.masking, model, self._on_device(batch), self.meter.is_domain)
+            rows = self.accelerator.gather_for_metrics(sums)
             assert isinstance(rows, Tensor)
             totals += rows.sum(0)
             num_rows += len(rows)
@@ -227,23 +239,11 @@ class MaskedTrainer(Trainer):
         if self.masking.domain_types is not None:
             metrics[f"{metric_key_prefix}_loss_domain"] = domain_loss / max(domain_count, 1)
             metrics[f"{metric_key_prefix}_masked_domain"] = int(domain_count)
+        metrics |= self._beside.evaluate(metric_key_prefix)
         return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=num_rows)
-
-    def _evaluate_rows(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        """Return loss and number of masked positions per row, of all words and of the domain's, float64 (B, 4)."""
-        adapter = self.masking.evaluation_adapter or self.masking.adapter
-        units = adapter.units(batch, 0)
-        masked = self.masking.evaluation(units, 0, 1)
-        inputs = adapter.corrupt(batch, units, masked, 0)
-        with self.compute_loss_context_manager():
-            losses = by_unit(adapter.losses(model, inputs), units, masked).double()
-        lengths = units.lengths * masked
-        columns = [losses * lengths, lengths]
-        domain = self.meter.is_domain(units)
-        return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with what was masked since the last time and what the policy has learned."""
         if "loss" in logs:
-            logs.update(self.meter.read() | self.masking.masker.policy.report())
+            logs.update(self.meter.read() | self.masking.masker.policy.report() | self._beside.report())
         super().log(logs, start_time)

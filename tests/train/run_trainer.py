@@ -38,6 +38,9 @@ def main(folder, settings):
     evaluation = trainer.evaluate()
     record = {"seen": seen, "grad_norm": steps(trainer, "grad_norm"), "eval_loss": evaluation["eval_loss"]}
     record["learned"] = trainer.masking.masker.policy.report()
+    if trainer.task is not None:
+        task_accuracy = steps(trainer, "task_accuracy")
+        record |= {"trained": trainer.task.trained, "task_accuracy": task_accuracy, "evaluation": evaluation}
     (folder / f"rank{rank}.json").write_text(json.dumps(record))
     if rank == 0:
         torch.save(trainer.model.state_dict(), folder / "weights.pt")

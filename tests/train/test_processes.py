@@ -38,8 +38,28 @@ def test_two_ranks_equal_one(tmp_path):
     assert ranks[0]["eval_loss"] == pytest.approx(one.evaluate()["eval_loss"], rel=1e-5)
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
-    settings = {"max_steps": 8, "save_strategy": "steps", "save_steps": 2, "policy": "loss-weighted"}
+def test_two_ranks_learn_a_task_as_one_does(tmp_path):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "ddp_backend": "gloo"}
+    done = launch(tmp_path / "two", settings | {"task": {"batch_size": 2}}, *torchrun)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    one = make_trainer(tmp_path / "one", task={})
+    one.train()
+    for step in range(6):
+        rows = [row for rank in ranks for row in rank["trained"][4 * step : 4 * step + 4]]
+        assert sorted(rows) == sorted(one.task.trained[8 * step : 8 * step + 8])
+    evaluation = one.evaluate()
+    for rank in ranks:
+        assert rank["grad_norm"] == pytest.approx(steps(one, "grad_norm"), rel=1e-5)
+        assert rank["task_accuracy"] == steps(one, "task_accuracy")
+        assert rank["evaluation"]["eval_task_loss"] == pytest.approx(evaluation["eval_task_loss"], rel=1e-5)
+        assert rank["evaluation"]["eval_task_accuracy"] == evaluation["eval_task_accuracy"]
+
+
+@pytest.mark.parametrize("task", [None, {"batch_size": 6}])
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, task):
+    settings = {"max_steps": 8, "save_strategy": "steps", "save_steps": 2, "policy": "loss-weighted", "task": task}
     killed = launch(tmp_path / "cut", settings | {"dies_at": 5})
     assert killed.returncode == -signal.SIGKILL
     # a checkpoint that was cut off while it was written is passed over
@@ -57,3 +77,6 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     record = json.loads((tmp_path / "cut" / "rank0.json").read_text())
     assert record["seen"] == late
     assert record["learned"] == whole.masking.masker.policy.report()
+    if task is not None:
+        assert any(name.startswith("task_head.") for name in weights)
+        assert record["trained"] == whole.task.trained[4 * 6 :]  # the order goes on where the checkpoint was

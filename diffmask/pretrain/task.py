@@ -1,0 +1,132 @@
+"""The task that a run learns beside what is masked: its texts, its classifier, and what is left of it at the end."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffmask.config import PretrainConfig, TaskConfig
+from diffmask.core.errors import InputError
+from diffmask.evaluate.columns import Columns, find_columns, read_label, read_pair, read_text
+from diffmask.evaluate.encode import encode
+from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TaskSettings
+from diffmask.evaluate.task import Split
+from diffmask.text.corpus import list_files
+from diffmask.text.end_task import EndTask, detach, shared_classifier
+from diffmask.text.load import LoadedModel
+from diffmask.text.records import read_records
+from diffmask.text.special import special_id
+from diffmask.train.checkpoints import writing
+from diffmask.train.trainer import MaskedTrainer
+
+CLASSIFIER = "classifier"
+"""Folder, in that of a run, of the classifier that it trained."""
+Example = tuple[str, str | None, Any]
+HELD_OUT_NAMES = ("dev", "devel", "val", "valid", "validation", "eval")
+TEST_NAMES = ("test",)
+
+
+def _check(task: TaskConfig, *, evaluates: bool) -> None:
+    if not task.weight > 0.0:
+        raise InputError(f"task.weight={task.weight:g} must be above 0; leave task out to train on masked words only")
+    if not 0.0 <= task.dropout < 1.0:
+        raise InputError(f"task.dropout={task.dropout:g} is outside [0, 1); the paper's is 0.3")
+    if task.batch_size is not None and task.batch_size < 1:
+        raise InputError(f"task.batch_size={task.batch_size} must be at least 1; leave it out for training.batch_size")
+    if task.kind not in (None, SINGLE_LABEL, MULTI_LABEL):
+        raise InputError(f"unknown task.kind={task.kind!r}; choose from: {SINGLE_LABEL}, {MULTI_LABEL}")
+    if task.eval and not evaluates:
+        raise InputError(
+            "task.eval is measured when the held-out text is, and there is none; give data.eval, or data.eval_share "
+            "above 0"
+        )
+    _check_names("task.train", task.train, (*HELD_OUT_NAMES, *TEST_NAMES))
+    _check_names("task.eval", task.eval, TEST_NAMES)
+
+
+def _check_names(setting: str, sources: Sequence[str], refused: Sequence[str]) -> None:
+    """Refuse files whose names say that they are for something else: nothing of a test set is ever read."""
+    for path in list_files(sources) if sources else []:
+        found = next((word for word in re.split(r"[^a-z]+", path.name.lower()) if word in refused), None)
+        if found is not None:
+            raise InputError(
+                f"{setting} names {path}, which by its name is for {'testing' if found == 'test' else 'evaluation'}; "
+                f"give {'the files of training texts one by one' if len(refused) > 1 else 'a dev file'}, or rename it"
+            )
+
+
+def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
+    """Return the task of a run, its classifier sharing the encoder of the model that is trained; None without one.
+
+    Raises:
+        InputError: If a setting cannot be used, its files cannot be read, or the model has no classifier.
+    """
+    task = config.task
+    if task is None:
+        return None
+    _check(task, evaluates=bool(config.data.eval) or (not config.data.streaming and config.data.eval_share > 0.0))
+    columns, training = _read(task.train, task, None)
+    held_out = _read(task.eval, task, columns)[1] if task.eval else []
+    seen = {(text, pair) for text, pair, _ in training}
+    held_out = [example for example in held_out if example[:2] not in seen]
+    several = columns.kind == MULTI_LABEL
+    names = sorted({name for _, _, label in training + held_out for name in (label if several else [label])})
+    if len(names) < 2:
+        raise InputError(f"the task has nothing to tell apart: task.train has {len(names)} label(s), and needs two")
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        classifier = shared_classifier(loaded, names, several=several, dropout=task.dropout)
+    rows = [
+        encode(_split(part, names, several), columns.kind, len(names), loaded.tokenizer, config.data.max_length)
+        if part
+        else []
+        for part in (training, held_out)
+    ]
+    return EndTask(
+        classifier,
+        special_id(loaded.tokenizer.pad_token_id) or 0,
+        *rows,
+        batch_size=task.batch_size or config.training.batch_size,
+        weight=task.weight,
+    )
+
+
+def _read(sources: Sequence[str], task: TaskConfig, columns: Columns | None) -> tuple[Columns, list[Example]]:
+    """Return the examples of files, and the columns that they stand in, told by the first row of all."""
+    settings = TaskSettings(
+        tuple(sources), kind=task.kind, text=task.text, pair=task.pair, label=task.label, separator=task.separator
+    )
+    examples: list[Example] = []
+    for path in list_files(sources):
+        for number, row in read_records(path):
+            columns = columns or find_columns(path, row, settings)
+            if columns.kind not in (SINGLE_LABEL, MULTI_LABEL):
+                raise InputError(f"{path} labels words; a task beside masked words has labels of whole texts")
+            where = f"{path}: row {number}"
+            text, pair = read_text(where, row, columns), read_pair(where, row, columns)
+            examples.append((text, pair, read_label(where, row, columns)))
+    if columns is None or not examples:
+        raise InputError(f"{sources[0]} has no rows; give texts with their labels")
+    return columns, examples
+
+
+def _split(examples: Sequence[Example], names: Sequence[str], several: bool) -> Split:
+    rows = {name: row for row, name in enumerate(names)}
+    labels = [[rows[name] for name in label] if several else rows[label] for _, _, label in examples]
+    pairs = [pair for _, pair, _ in examples if pair is not None]
+    return Split([text for text, _, _ in examples], pairs or None, labels)
+
+
+def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, folder: Path) -> None:
+    """Take the classifier out of the model that was trained, and write it as transformers loads it."""
+    detach(loaded.model)
+    if not trainer.is_world_process_zero():
+        return
+    draft = folder / f"{CLASSIFIER}.tmp"
+    with writing(draft):
+        task.classifier.eval().save_pretrained(draft)
+        loaded.tokenizer.save_pretrained(draft)
+    os.replace(draft, folder / CLASSIFIER)
