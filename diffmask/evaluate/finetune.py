@@ -159,6 +159,7 @@ class Finetuner:
         """Return predictions in the order of the rows; the model reads them by length."""
         order = by_length(rows)
         ordered: Any = [rows[place] for place in order]
+        trainer.compute_metrics = None  # knows the labels of the dev split alone
         logits = trainer.predict(ordered).predictions
         predictions: list[Any] = [None] * len(rows)
         for place, guessed in zip(order, _decode(logits, self.task.kind, ordered, fallback), strict=True):

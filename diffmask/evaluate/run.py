@@ -70,7 +70,8 @@ def prepare(settings: EvaluateSettings) -> Evaluated:
     output = Path(settings.output) if settings.output else _output(run, name, task.name, settings.method)
     if output.exists() and not output.is_dir():
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
-    return Evaluated(settings, folder, name, task, found.to_json(), found.unseen("test"), output)
+    leakage = found.to_json() | {"summary": found.summary()}
+    return Evaluated(settings, folder, name, task, leakage, found.unseen("test"), output)
 
 
 def _output(run: Path | None, name: str, task: str, method: str) -> Path:

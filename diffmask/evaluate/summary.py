@@ -8,6 +8,11 @@ from statistics import mean, stdev
 SHOWN = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
 
 
+def leakage_line(path: Path) -> str:
+    """Return what a result file says of texts that stand in more than one split."""
+    return json.loads(path.read_text(encoding="utf-8"))["task"]["leakage"]["summary"]
+
+
 def summary_lines(paths: Sequence[Path]) -> list[str]:
     """Return a table: for each share of the training texts, mean and standard deviation of the scores over the seeds.
 
