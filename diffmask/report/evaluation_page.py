@@ -14,6 +14,14 @@ MOST_CLASSES = 40
 MOST_FACTS = 60
 """Lines of what is known of a task's leakage."""
 
+OVERLAP = {
+    "exact": "word for word",
+    "same_words": "but for punctuation",
+    "near": "nearly",
+    "other_label": "with another label",
+}
+"""Texts that stand in another split too, by how much alike they are; the last are some of the others."""
+
 LEAD = (
     "How well the model of this run serves a labelled task. The test texts were read once, at the end; a mean stands "
     "with the standard deviation over seeds. What this run is to be held against are other runs on the same task and "
@@ -146,9 +154,22 @@ def _leakage(leakage: Mapping[str, Any] | None) -> str:
     """Return what was found of texts that stand in several splits."""
     if leakage is None:
         return paragraph("Whether texts stand in more than one split was not looked at.")
+    overlaps = [*leakage.get("between", ()), *leakage.get("within", ())]
+    if overlaps and all(OVERLAP.keys() <= each.keys() for each in overlaps):
+        head = ["texts of", "stand in", "of", *OVERLAP.values(), "share"]
+        title = "<h4>Texts in more than one split, or more than once in their own</h4>"
+        return title + table(head, map(_overlap, overlaps), num_texts=2)
     found = list(_flat(leakage))
     more = [("", f"and {len(found) - MOST_FACTS} more lines")] if len(found) > MOST_FACTS else []
     return folded("Texts in more than one split", facts([*found[:MOST_FACTS], *more]))
+
+
+def _overlap(overlap: Mapping[str, Any]) -> str:
+    counts = [_plain(overlap.get("num_texts")), *(_plain(overlap[kind]) for kind in OVERLAP)]
+    share = overlap.get("share")
+    cells = _numbers([*counts, "-" if share is None else f"{100 * share:.1f} %"])
+    other = "itself" if overlap.get("split") == overlap.get("other") else overlap.get("other", "-")
+    return f'<tr><th scope="row">{escape(overlap.get("split", "-"))}</th><td>{escape(other)}</td>{cells}</tr>'
 
 
 def _flat(mapping: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, str]]:

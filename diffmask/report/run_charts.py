@@ -21,11 +21,22 @@ def loss_charts(log: Log) -> list[str]:
         for key, title in titles.items()
         if has_values({"": log}, key)
     ]
-    steps, losses = points(log, "loss")
+    # of a run that learns a task too, `loss` is the sum of both
+    steps, losses = points(log, "masked_loss" if has_values({"": log}, "masked_loss") else "loss")
     if steps:
         even = smooth(np.array(losses), int(len(losses) * SMOOTHED_OVER) | 1).tolist()
         lines = [Line("as logged", steps, losses, "first", "faint"), Line("smoothed", steps, even)]
         figures.append(chart("loss", "training loss, on its own masks", lines if even != losses else lines[1:]))
+    return figures + _task_charts(log)
+
+
+def _task_charts(log: Log) -> list[str]:
+    """Return loss and accuracy of a task that was trained together with the masks."""
+    figures = []
+    for key, title in {"task_loss": "loss of the task", "task_accuracy": "accuracy on the task"}.items():
+        lines = [Line("in training", *points(log, key), "first"), Line("held out", *points(log, f"eval_{key}"))]
+        if any(line.xs for line in lines):
+            figures.append(chart(key, title, lines, is_share=key == "task_accuracy"))
     return figures
 
 

@@ -9,6 +9,9 @@ from diffmask.report.run_data import RunData, Setting
 _HASH_SHOWN = 12
 _UNITS = [(1e3, "kB"), (1e6, "MB"), (1e9, "GB")]
 
+USES = {"data": "trained on", "held_out": "held out", "task": "task"}
+"""Files that a run read, by what inputs.json calls them."""
+
 
 def duration(seconds: float) -> str:
     """Return a time as people say it.
@@ -55,7 +58,7 @@ def _changed(setting: Setting) -> str:
 
 def _data(inputs: Mapping[str, Any]) -> Iterator[str]:
     """Yield the files, with as much of their hashes as tells them apart; the whole hashes are folded away."""
-    groups = {"trained on": inputs.get("data", []), "held out": inputs.get("held_out", [])}
+    groups = {use: inputs.get(key, []) for key, use in USES.items()}
     files = [(use, each) for use, group in groups.items() for each in group]
     if not files:
         return

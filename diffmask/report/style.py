@@ -59,6 +59,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: 4px 20px; list-style: none; margin
   border-top: 1px solid var(--line); font-size: 14px; } nav a { color: var(--accent); display: inline-block;
   padding: 4px 0; text-underline-offset: 3px; }
 section { scroll-margin-top: 8px; } section h3 { margin: 32px 0 8px; font-size: 16px; }
+section h4 { margin: 20px 0 -4px; font-size: 14px; }
 .card > h3, .grid h3 { margin: 0 0 8px; font-size: 15px; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .tiles { display: flex; flex-wrap: wrap; gap: 1px; margin: 28px 0 0; background: var(--line);

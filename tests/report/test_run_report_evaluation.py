@@ -80,6 +80,19 @@ def test_a_label_without_test_texts_was_not_measured(tmp_path):
     assert cells(text, "SUBSTRATE")[:4] == ["-", "-", "-", "0"]
 
 
+def test_texts_in_several_splits_are_a_table(tmp_path):
+    given = result()
+    counts = {"num_texts": 1_000, "exact": 12, "same_words": 3, "near": 5, "examples": [{"text": 1}]}
+    given["task"]["leakage"] = {
+        "threshold": 0.75,
+        "between": [counts | {"split": "test", "other": "train", "other_label": 4, "share": 0.02}],
+        "within": [counts | {"split": "<b>", "other": "<b>", "other_label": None, "share": 0.0}],
+    }
+    text = rendered(read_evaluation(write_results(tmp_path / "one", [given])))
+    assert cells(text, "test") == ["train", "1,000", "12", "3", "5", "4", "2.0 %"]
+    assert cells(text, "&lt;b&gt;") == ["itself", "1,000", "12", "3", "5", "-", "0.0 %"]
+
+
 def test_labels_and_names_are_text(tmp_path):
     evil = "<script>alert(1)</script>"
     given = result(labels=[evil, *LABELS], settings={evil: evil}, hardware=evil, method=evil)
