@@ -105,9 +105,9 @@ def _notes(found: Comparison) -> list[str]:
     if 1 < num_seeds < FEW_SEEDS:
         notes.append(f"With {num_seeds} seeds only large differences can be shown; evaluate with at least 5.")
     if num_tests > 1:
-        notes.append(f"p corrected is for {num_tests} comparisons (Holm); intervals are not corrected.")
+        notes.append(f"corrected p is for {num_tests} comparisons (Holm); intervals are not corrected.")
     notes.append(
-        f"'{NOT_SHOWN}' (p corrected of 0.05 or more, or an interval with 0 in it) does not say that there is none: "
+        f"'{NOT_SHOWN}' (corrected p of 0.05 or more, or an interval with 0 in it) does not say that there is none: "
         "any difference inside the interval is possible."
     )
     if num_seeds > 1 and found.one_model:

@@ -90,7 +90,7 @@ def common_seeds(results: Sequence[Result]) -> list[int]:
     """
     common = set(results[0].seeds)
     for result in results[1:]:
-        if common.isdisjoint(result.seeds):
+        if set(results[0].seeds).isdisjoint(result.seeds):
             raise InputError(
                 f"{results[0].name} and {result.name} have no seed in common ({_listed(results[0].seeds)}; "
                 f"{_listed(result.seeds)}); evaluate both with the same seeds"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from diffmask.report.comparison import (
     DIFFERENCE_HEAD,
     SCORE_HEAD,
-    TEXTS,
     UNIT,
     ComparisonTable,
     DifferenceRow,
@@ -47,18 +46,15 @@ def _scores(shown: ComparisonTable) -> str:
     if not 1 < len(seeds) <= _MOST_SEEDS:
         seeds = []
     head = [*SCORE_HEAD, *(f"seed {seed}" for seed in seeds)]
-    rows = (_row(head, [*score_cells(row), *(points(row.scores[seed]) for seed in seeds)]) for row in shown.scores)
+    rows = (_row([*score_cells(row), *(points(row.scores[seed]) for seed in seeds)]) for row in shown.scores)
     return paragraph("Mean and standard deviation over the seeds, in points.") + table(head, rows)
 
 
 def _difference_row(row: DifferenceRow) -> str:
-    return _row(DIFFERENCE_HEAD, difference_cells(row), "best" if row.shown else "soft")
+    return _row(difference_cells(row), "best" if row.shown else "soft")
 
 
-def _row(head: Sequence[str], cells: Sequence[str], kind: str = "") -> str:
-    shown = (
-        f"<td{number_class(name not in TEXTS)}>{escape(cell)}</td>"
-        for name, cell in zip(head[1:], cells[1:], strict=True)
-    )
-    row = f'<tr class="{kind}">' if kind else "<tr>"
-    return f'{row}<th scope="row">{escape(cells[0])}</th>{"".join(shown)}</tr>'
+def _row(cells: Sequence[str], kind: str = "") -> str:
+    # verdicts stand under their head, which is on the right as those of numbers are
+    shown = "".join(f"<td{number_class(True)}>{escape(cell)}</td>" for cell in cells[1:])
+    return f'<tr{f" class={kind!r}" if kind else ""}><th scope="row">{escape(cells[0])}</th>{shown}</tr>'

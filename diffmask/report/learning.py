@@ -8,7 +8,7 @@ from diffmask.report.figures import SOFT, dress, line_style, new_figure, save_fi
 from diffmask.report.forest import ticks
 from diffmask.report.page import escape
 
-_COLOURS = ("first", "second", "third", "accent")
+_COLOURS = ("first", "second", "third", "ink")
 _DASHES = {"solid": "", "dashed": "stroke-dasharray:7 4", "dotted": "stroke-dasharray:2 4"}
 _HEIGHT, _TOP, _BOTTOM = 250, 8, 40  # pixels: of the figure, above and below its axes
 _LEFT, _RIGHT = 13.0, 3.0  # per cent beside its axes
