@@ -75,7 +75,9 @@ def _shingle_sets(sequences: Sequence[Sequence[str]], lengths: np.ndarray) -> tu
     pairs, row_pairs = np.unique(neighbours, return_inverse=True)
     num_shingles = len(known) + len(pairs)
     rows, shingles = np.concatenate([rows, rows[1:][inside]]), np.concatenate([words, row_pairs + len(known)])
-    return *np.divmod(np.unique(rows * num_shingles + shingles), max(1, num_shingles)), num_shingles
+    members = np.sort(rows * num_shingles + shingles)
+    members = members[np.diff(members, prepend=-1) > 0]
+    return *np.divmod(members, max(1, num_shingles)), num_shingles
 
 
 def _candidates(index: _Index, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

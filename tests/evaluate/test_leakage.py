@@ -39,7 +39,7 @@ def random_sequences(number, num_types, rng, longest=14):
     sequences = {
         tuple(f"w{int(rng.random() ** 2 * num_types)}" for _ in range(rng.randrange(longest))) for _ in range(number)
     }
-    for words in list(sequences)[::3]:
+    for words in sorted(sequences)[::3]:
         changed = list(words)
         if changed:
             changed[rng.randrange(len(changed))] = "new"
@@ -64,7 +64,7 @@ def test_pairs_are_those_of_comparing_all_with_all(threshold, min_words, batch, 
         if (similarity := similarity_of(sequences[i], sequences[j], min_words)) >= threshold - 1e-9
     }
     assert found.keys() == wanted.keys()
-    assert len(wanted) > 5
+    assert len(wanted) > 2
     assert all(found[key] == pytest.approx(wanted[key]) for key in wanted)
 
 
