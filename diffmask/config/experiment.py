@@ -70,8 +70,8 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConf
         if not group:
             raise ConfigError(f"`{what}` of {path} is empty; name at least one")
         for name in group:
-            if not str(name).replace("-", "").replace("_", "").isalnum():
-                raise ConfigError(f"{name!r} in `{what}` is no name; use letters, digits, - and _")
+            if not str(name).translate({ord(char): None for char in "-_."}).isalnum():
+                raise ConfigError(f"{name!r} in `{what}` is no name; use letters, digits, -, _ and .")
     if config.baseline not in config.arms:
         raise ConfigError(f"`baseline: {config.baseline}` is no arm; choose from: {', '.join(map(str, config.arms))}")
     if config.seeds < 1:
