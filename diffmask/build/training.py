@@ -38,7 +38,7 @@ def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, pro
     regular = evaluates and config.eval_every > 0
     return TrainingArguments(
         output_dir=folder,
-        max_steps=-1 if config.steps is None else config.steps,
+        max_steps=-1 if config.steps is None else max(config.steps, 1),  # of none the Trainer makes three epochs
         num_train_epochs=3.0 if config.epochs is None else config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,
@@ -80,8 +80,11 @@ def check_training(config: TrainingConfig) -> None:
     """
     if (config.steps is None) == (config.epochs is None):
         raise InputError("give training.steps or training.epochs, one of the two (for example training.steps=1000)")
-    if min(config.batch_size, config.accumulation) < 1 or (config.steps or config.epochs or 0) <= 0:
-        raise InputError("training.batch_size, accumulation and steps (or epochs) must be at least 1")
+    if min(config.batch_size, config.accumulation) < 1 or (config.steps or 0) < 0 or (config.epochs or 1) <= 0:
+        raise InputError(
+            "training.batch_size and accumulation must be at least 1, epochs above 0, and steps at least 0 (0 trains "
+            "the head that a model lacks, and no more)"
+        )
     if not 0.0 <= config.warmup_ratio < 1.0:
         raise InputError(f"training.warmup_ratio={config.warmup_ratio:g} is outside [0, 1); 0.06 warms up for 6 %")
     if len(config.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in config.adam_betas):
