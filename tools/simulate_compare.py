@@ -119,7 +119,7 @@ def simpler_tests(values: np.ndarray, gains: np.ndarray, exchanged: np.ndarray, 
 def trials(world: World, effect: float, num_seeds: int, args: argparse.Namespace) -> Iterator[dict[str, bool]]:
     """Yield what each simulation says."""
     draws = Draws(args.texts, args.draws, 0)
-    random = np.random.default_rng([args.seed, num_seeds, round(1e4 * effect), *world.name.encode()])
+    random = np.random.default_rng([args.seed, num_seeds, round(1e4 * effect)])
     for _ in range(args.simulations):
         first, second = measure(args.metric, *simulate(world, (effect, 0.0), num_seeds, args.texts, random))
         values, gains = differences(first, second), _gains(first, second, draws)

@@ -29,8 +29,8 @@ def count(metric: str, kind: str, labels: Sequence[str], targets: Sequence[Any],
     num_texts, num_labels = len(targets), len(labels)
     given, guessed = _pairs(kind, targets), _pairs(kind, predictions)
     if kind == MULTI_LABEL:
-        keys = [texts * num_labels + rows for texts, rows in (given, guessed)]
-        found = np.intersect1d(*keys)
+        first, second = (texts * num_labels + rows for texts, rows in (given, guessed))
+        found = np.intersect1d(first, second)
         hits = (found // num_labels, found % num_labels)
     else:  # one prediction for each target, in the same order
         hits = tuple(each[given[1] == guessed[1]] for each in given)

@@ -141,12 +141,13 @@ def print_comparison(table: ComparisonTable, console: Console) -> None:
     console.print()
     console.print(_terminal(SCORE_HEAD, map(score_cells, table.scores)))
     console.print()
-    kept = [name for name in DIFFERENCE_HEAD if name != "p"]
+    kept: list[str] = [name for name in DIFFERENCE_HEAD if name != "p"]
     if table.against:  # said once, so that a row fits in a line
         console.print(Text(f"against {table.against}", "bold"))
         kept.remove("against")
-    cells = (dict(zip(DIFFERENCE_HEAD, difference_cells(row), strict=True)) for row in table.differences)
-    console.print(_terminal(kept, [[each[name] for name in kept] for each in cells]))
+    places = [DIFFERENCE_HEAD.index(name) for name in kept]
+    rows = (difference_cells(row) for row in table.differences)
+    console.print(_terminal(kept, [[cells[place] for place in places] for cells in rows]))
     console.print()
     console.print(Text(table.finding, "bold"))
     for note in table.notes:
