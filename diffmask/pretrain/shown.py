@@ -104,8 +104,8 @@ def _looks(
 
 
 def _name(step: int, masker: Masker, *, varies: bool) -> str:
-    strength = f", strength {100 * masker.strength(0.0):.0f} %" if varies else ""
-    return f"step {step:,}: ratio {100 * masker.ratio(0.0):.1f} %{strength}"
+    strength = f", strength {100 * masker.strength(0.0):.0f}\u00a0%" if varies else ""
+    return f"step {step:,}: ratio {100 * masker.ratio(0.0):.1f}\u00a0%{strength}"
 
 
 def learned_at(masker: Masker, names: Sequence[str], log: Log, step: int) -> dict[str, Tensor]:

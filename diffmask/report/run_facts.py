@@ -101,12 +101,13 @@ def _machine(run: RunData) -> Iterator[str]:
     pairs += [("commit of diffmask", last["commit"])] if last["commit"] else []
     yield f'<div class="card">{facts(pairs)}</div>'
     if len(run.sessions) > 1:
-        yield paragraph("The run was interrupted; each start of it is a session.")
-        yield table(["started", "steps", "time", "ended", "hardware"], map(_session_row, run.sessions), num_texts=5)
+        yield paragraph("The run was interrupted, and gone on with from its last checkpoint.")
+        rows = (_session_row(session, run.num_steps) for session in run.sessions)
+        yield table(["started", "steps", "time", "ended", "hardware"], rows, num_texts=5)
 
 
-def _session_row(session: Mapping[str, Any]) -> str:
-    ended = "by itself" if session["ended"] else "cut off"
+def _session_row(session: Mapping[str, Any], num_steps: int) -> str:
+    ended = "cut off" if not session["ended"] else "finished" if session["last_step"] >= num_steps else "interrupted"
     started = session["started"].replace("T", " ").replace("+00:00", " UTC")
     return (
         f'<tr><th scope="row">{escape(started)}</th><td>{session["first_step"]:,} to {session["last_step"]:,}</td>'

@@ -47,9 +47,11 @@ p code, li code { background: var(--code); border-radius: 4px; padding: 1px 5px;
 .policy { color: var(--soft); font-size: 13px; font-weight: 600; margin: 0 0 2px; }
 .source { color: var(--soft); font-size: 13px; margin: 10px 0 0; overflow-wrap: anywhere; }
 .scale { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 20px; font-size: 14px; color: var(--soft);
-  margin: 12px 0; } .scale > div { display: flex; align-items: center; gap: 8px; }
-.steps { display: flex; border: 1px solid var(--line); border-radius: 5px; overflow: hidden; }
-.steps i { width: 22px; height: 18px; }
+  margin: 12px 0; } .scale > div { display: flex; align-items: center; gap: 8px;
+  max-width: 100%%; }
+.steps { display: flex; flex: 0 1 auto; min-width: 0; border: 1px solid var(--line); border-radius: 5px;
+  overflow: hidden; }
+.steps i { flex: 0 1 22px; width: 22px; min-width: 4px; height: 18px; }
 figure { margin: 0; } figcaption { font-size: 14px; font-weight: 600; margin-bottom: 4px; }
 figure svg { width: 100%%; height: auto; display: block; }
 .key { display: inline-block; width: 20px; height: 0; border-top: 3px solid; vertical-align: middle; }

@@ -91,7 +91,7 @@ def test_the_page_of_a_run_shows_all_of_it(done, capsys):
     links = re.findall(r'<li><a href="#([^"]+)">', text)
     assert links == ["run", "losses", "schedules", "anchors", "masked", "speed", "evaluation"]
     for step, ratio in ((0, 60), (3, 40), (5, 26.7)):
-        assert shown.count(f"step {step}: ratio {ratio:.1f} %") >= 5  # four sentences, and the table
+        assert shown.count(f"step {step}: ratio {ratio:.1f}\u00a0%") >= 5  # four sentences, and the table
     assert "They are of text that was held out of the training." in shown
     assert "masking.ratioschedule linear, start 0.6, end 0.2instead of 0.15" in shown
     assert json.loads((done / "inputs.json").read_text())["data"][0]["sha256"] in shown

@@ -138,11 +138,14 @@ def test_a_run_of_which_nothing_is_known_has_a_page():
 
 
 def test_sessions_add_up():
-    later = SESSION | {"first_step": 12, "seconds": 30.0, "ended": False}
-    run = make_run(record=RECORD | {"sessions": [SESSION, later]})
+    first = SESSION | {"last_step": 12, "ended": False}
+    second = SESSION | {"first_step": 10, "last_step": 14, "seconds": 20.0}
+    third = SESSION | {"first_step": 14, "seconds": 10.0}
+    run = make_run(record=RECORD | {"sessions": [first, second, third]})
     shown = check(run_page(run)).text
-    assert "1 min 32 s" in shown and "in 2 sessions" in shown
-    assert "12 to 20" in shown and "cut off" in shown
+    assert "1 min 32 s" in shown and "in 3 sessions" in shown
+    assert "0 to 121 min 2 scut off" in shown and "10 to 1420.0 sinterrupted" in shown
+    assert "14 to 2010.0 sfinished" in shown
 
 
 def test_weights_of_classes_are_a_table():
