@@ -3,8 +3,11 @@
 #   docker build -t diffmask .                                            on the CPU
 #   docker build -t diffmask:cuda --build-arg TORCH_BACKEND=cu132 .       on CUDA 13.2 (then run with --gpus all)
 #   docker run --rm --network none diffmask quickstart
-#   docker run --rm -it -v "$PWD:/work" --user "$(id -u):$(id -g)" diffmask pretrain config.yaml
+#   docker run --rm -it -v "$PWD:/data" --user "$(id -u):$(id -g)" diffmask pretrain config.yaml
+#   docker run --rm -v data:/data --entrypoint fetch_data diffmask --download
+#   docker run --rm -v data:/data --network none diffmask reproduce difference-masking-text
 #
+# All that is read and written is in /data, where data sets are looked for and relative paths start.
 # TORCH_BACKEND is a name that `uv pip install --torch-backend` knows and for which this version of PyTorch is built:
 # cpu, cu130, cu132, ... tools/check_dockerfile.py executes every RUN line without a Docker engine.
 
@@ -22,8 +25,10 @@ RUN awk '/^torch==/ { print $1 > "torch.txt" } \
     out { print > out }' constraints.txt
 
 FROM ${BASE}
-# /work is the home of every user, also of one given with --user: caches land where there is room to write.
-RUN useradd --uid 1000 --home-dir /work --no-create-home diffmask && install --directory --mode 1777 /work
+# Any user may write in both, also one given with --user: caches land in the home, what is worth keeping in /data. A new
+# volume takes its permissions from the folder that it hides.
+RUN useradd --uid 1000 --home-dir /home/diffmask --no-create-home diffmask \
+    && install --directory --mode 1777 /home/diffmask /data
 ENV VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH
 COPY --from=pins /pins/uv.txt /opt/pins/
 RUN python3 -m venv "$VIRTUAL_ENV" && pip install --no-cache-dir --require-hashes -r /opt/pins/uv.txt
@@ -40,10 +45,11 @@ RUN uv pip install --no-deps --require-hashes -r /opt/pins/rest.txt
 COPY pyproject.toml LICENSE README.md /opt/diffmask/
 COPY diffmask /opt/diffmask/diffmask
 RUN uv pip install --no-deps --no-build-isolation /opt/diffmask && uv pip check && diffmask --version
+COPY tools/fetch_data /usr/local/bin/
 
-ENV HF_HUB_OFFLINE=1 HOME=/work USER=diffmask PYTHONUNBUFFERED=1
-WORKDIR /work
-VOLUME /work
+ENV HF_HUB_OFFLINE=1 HOME=/home/diffmask USER=diffmask PYTHONUNBUFFERED=1 DIFFMASK_DATA=/data
+WORKDIR /data
+VOLUME /data
 USER diffmask
 ENTRYPOINT ["diffmask"]
 CMD ["--help"]

@@ -51,6 +51,33 @@ def test_image_ends_as_an_ordinary_offline_user():
     assert "HF_HUB_OFFLINE=1" in dict(instructions[index_of("RUN", "--no-build-isolation") :])["ENV"]
 
 
+def test_data_and_outputs_are_in_the_volume_and_caches_are_not():
+    instructions = read_instructions()
+    environment = dict(pair.split("=", 1) for word, rest in instructions if word == "ENV" for pair in rest.split())
+    assert [rest for word, rest in instructions if word == "VOLUME"] == ["/data"]
+    assert [rest for word, rest in instructions if word == "WORKDIR"][-1] == environment["DIFFMASK_DATA"] == "/data"
+    # a new volume is as the folder was when VOLUME was reached, and both are for any user
+    made = index_of("RUN", f"install --directory --mode 1777 {environment['HOME']} /data")
+    assert made < index_of("VOLUME", "/data")
+    assert not environment["HOME"].startswith("/data")
+
+
+def test_the_image_knows_the_variable_that_reproduce_reads():
+    used = {name for path in (REPO / "diffmask" / "reproduce").glob("*.py") for name in names_of_variables(path)}
+    assert used == {"DIFFMASK_DATA"}, "a variable that the image may have to set"
+
+
+def names_of_variables(path):
+    return re.findall(r'"(DIFFMASK_\w+)"', path.read_text())
+
+
+def test_fetch_data_is_a_command_of_the_image():
+    copied = index_of("COPY", "tools/fetch_data /usr/local/bin/")
+    # after the package that it imports, and before the user who may not write there
+    assert index_of("RUN", "--no-build-isolation /opt/diffmask") < copied < index_of("USER", "diffmask")
+    assert (REPO / "tools" / "fetch_data").stat().st_mode & 0o111
+
+
 def test_dockerignore_lets_through_what_is_copied_and_nothing_else():
     copies = [rest for word, rest in read_instructions() if word == "COPY" and "--from" not in rest]
     sources = {source for rest in copies for source in rest.split()[:-1]}

@@ -166,11 +166,13 @@ def main() -> int:
     )
     parser.add_argument("--replace", action="append", default=[], metavar="OLD=>NEW", help="in RUN lines")
     parser.add_argument("--run", default="--help", help="arguments of the entry point (default: %(default)s)")
+    parser.add_argument("--entrypoint", metavar="COMMAND", help="run this in the place of the image's entry point")
     options = parser.parse_args()
     if os.geteuid() or not shutil.which("debootstrap"):
         parser.error("needs root and the package debootstrap")
     options.folder = options.folder.resolve()
     stage, rewritten = build(options)
+    stage.entrypoint = [options.entrypoint] if options.entrypoint else stage.entrypoint
     print(f"--> entry point, user {stage.user}, no network: {stage.entrypoint} {options.run}", flush=True)
     started = time.monotonic()
     stage.arguments.clear()
