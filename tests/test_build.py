@@ -213,8 +213,8 @@ def test_what_a_policy_does_not_read_is_left_out():
     [
         (TrainingConfig(), "give training.steps or training.epochs, one of the two"),
         (TrainingConfig(steps=1, epochs=1.0), "give training.steps or training.epochs, one of the two"),
-        (TrainingConfig(steps=0), "must be at least 1"),
-        (TrainingConfig(steps=1, batch_size=0), "must be at least 1"),
+        (TrainingConfig(steps=-1), "and steps at least 0"),
+        (TrainingConfig(steps=1, batch_size=0), "must be at least 1, epochs above 0"),
         (TrainingConfig(steps=1, precision="fp64"), "unknown precision 'fp64'; choose from: bf16, fp16, fp32"),
         (TrainingConfig(steps=1, log_every=0), "training.log_every=0 is too small; give at least 1"),
         (TrainingConfig(steps=1, learning_rate=-1.0), "training.learning_rate=-1.0 is too small"),

@@ -65,13 +65,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.model is None or not args.task:
         raise ConfigError("no model or no task was given; write `diffmask evaluate MODEL_OR_RUN --task TASK`")
-    given: dict[str, Any] = {"model": args.model, "task": {"files": args.task}}
+    # settings may stand behind the files of the task
+    behind = [word for word in args.task if "=" in word and not Path(word).exists()]
+    given: dict[str, Any] = {"model": args.model, "task": {"files": [word for word in args.task if word not in behind]}}
     for name in ("method", "seeds", "name", "output"):
         if getattr(args, name) is not None:
             given[name] = getattr(args, name)
     if args.shares is not None:
         given["shares"] = _numbers(args.shares)
-    settings = read_settings(EvaluateSettings, given, args.overrides)
+    settings = read_settings(EvaluateSettings, given, [*args.overrides, *behind])
 
     import transformers
 

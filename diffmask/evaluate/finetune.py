@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.utils.data import SequentialSampler
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -52,6 +53,13 @@ class _Tuned:
     trainer: Trainer
     fresh: tuple[str, ...]
     chosen: dict[str, Any]
+
+
+class _Trainer(Trainer):
+    """A Trainer that evaluates in the order of the rows, also where it trains on rows of similar length together."""
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
+        return SequentialSampler(eval_dataset)
 
 
 class Finetuner:
@@ -110,7 +118,7 @@ class Finetuner:
                 guessed = _decode(prediction.predictions, self.task.kind, dev, fallback)
                 return {"score": score(self.task.kind, names, targets, guessed)[settings.metric]}
 
-            trainer = Trainer(
+            trainer = _Trainer(
                 cast(Any, model),
                 self._arguments(rate, seed, draft, device),
                 data_collator=self.batches,
