@@ -11,11 +11,13 @@ installed here), real weights (MiniLM, from the extra `demo`), and a comparison.
   1  collect the text, and hold a part of it out
   2  find the words that make it different from general English (anchors)
   3  show what random and difference masking would hide (preview)
-  4  continue pretraining with random masks
+  4  continue pretraining with random masks, three seeds
   5  continue pretraining with difference masks, everything else the same
+  6  ask each model which subpackage a held-out text documents (by probe), and compare
 
-Each step prints the command that does it on your own data. At the end there is a table of held-out losses and one HTML
-page. It takes some minutes on two cores; run it again at any time, it starts over."""
+Each step prints the command that does it on your own data. At the end there are tables of held-out losses and of the
+task, with intervals, and one HTML page. It takes some minutes on two cores; run it again at any time: it starts
+over."""
 
 EPILOG = """\
 examples:
@@ -40,8 +42,8 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="FOLDER",
         help="folder that everything lands in (default: quickstart)",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 60)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of masks, order and dropout (default: 0)")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 30)")
+    parser.add_argument("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that holds something else")
     parser.set_defaults(run=run)
 
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmask.core.errors import InputError
 
     if args.steps is not None and args.steps < 1:
-        raise InputError(f"--steps {args.steps} is below 1; the default is 60")
+        raise InputError(f"--steps {args.steps} is below 1; the default is 30")
 
     import transformers
     from rich.console import Console

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,23 +14,24 @@ import diffmask
 from diffmask.build import build_look
 from diffmask.config import to_mapping
 from diffmask.core.errors import InputError
-from diffmask.pretrain import HEAD_FILE, pretrain
+from diffmask.pretrain import pretrain
+from diffmask.quickstart.downstream import evaluate_all, write_task
 from diffmask.quickstart.plan import RUNS, SUBPACKAGES, Plan
-from diffmask.quickstart.story import LIMITS, count_words, story
+from diffmask.quickstart.story import LOSS_LIMIT, TASK_LIMIT, count_words, story
+from diffmask.report.comparison import print_comparison
 from diffmask.report.curves import Log, read_log
 from diffmask.report.page import write_page
 from diffmask.report.preview import PreviewSettings, make_preview
-from diffmask.report.results import read_results, result_table
+from diffmask.report.results import Result, mean_results, read_results, result_table
 from diffmask.report.terminal import print_preview
 from diffmask.text.anchors import build_anchors
 from diffmask.text.corpus import read_documents
 from diffmask.text.docstrings import Documented, is_held_out, read_docstrings, write_documents
 from diffmask.text.load import load_tokenizer
-from diffmask.train.folder import SETTINGS_FILE
 
 MARKER = "quickstart.json"
 PAGE = "quickstart.html"
-_OURS = (MARKER, PAGE, "text", "anchors", "cache", *RUNS, *(f"{name}.yaml" for name in RUNS))
+_OURS = (MARKER, PAGE, "text", "task", "anchors", "cache", "evaluation", *RUNS, *(f"{name}.yaml" for name in RUNS))
 
 
 def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, progress: bool = False) -> Path | None:
@@ -50,28 +51,34 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
     documents = _write_text(plan, console)
     commands = plan.commands()
     with _step(
-        console, "2/5", "Anchors: the words that make this text different from English in general", commands["anchors"]
+        console, "2/6", "Anchors: the words that make this text different from English in general", commands["anchors"]
     ):
         anchors = build_anchors(plan.anchor_settings, commands["anchors"])
         anchors.save(plan.output / "anchors")
         console.print(", ".join(anchors.anchors), style="bold")
-    with _step(console, "3/5", "Preview: what each policy would hide", commands["preview"]):
+    with _step(console, "3/6", "Preview: what each policy would hide", commands["preview"]):
         settings = PreviewSettings(num_sentences=6)
         looks = {label: build_look(plan.config(name).masking, tokenizer, anchors) for name, label in RUNS.items()}
         text = read_documents(plan.config("whole-word").data.train)
         preview = make_preview(text, looks, anchors, tokenizer, settings)
         print_preview(preview, console, 3)
     logs = _pretrain_all(plan, console, progress=progress)
-    if len(logs) < len(RUNS):
+    if logs is None:
         console.print("\nstopped; the same command starts over")
         return None
-    results = read_results(logs)
+    results = _mean_losses(logs)
     console.print()
     console.print(result_table(results))
-    for limit in LIMITS:
-        console.print(f"\n{limit}")
+    console.print(f"\n{LOSS_LIMIT}")
+    question = "Which subpackage does a text document? Logistic regression on what each model makes of it"
+    with _step(console, "6/6", question, commands["evaluate"]):
+        console.print(write_task(plan, documents))
+        downstream = evaluate_all(plan, progress=progress)
+    print_comparison(downstream, console)
+    console.print(f"\n{TASK_LIMIT}")
     path = plan.output / PAGE
-    write_page(story(plan, documents, anchors, preview, logs), path)
+    first = {label: seeds[0] for label, seeds in logs.items()}
+    write_page(story(plan, documents, anchors, preview, first, results, downstream), path)
     console.print(f"\nEverything is in {plan.output}. Open the page: {path}", highlight=False)
     return path
 
@@ -99,7 +106,7 @@ def _claim(plan: Plan, *, overwrite: bool) -> None:
 
 
 def _write_text(plan: Plan, console: Console) -> list[Documented]:
-    with _step(console, "1/5", f"Text: {plan.text_name}, as installed here"):
+    with _step(console, "1/6", f"Text: {plan.text_name}, as installed here"):
         documents = list(read_docstrings(plan.sources, SUBPACKAGES))
         held_out = [document for document in documents if is_held_out(document)]
         write_documents([each for each in documents if not is_held_out(each)], plan.output / "text" / "train.jsonl")
@@ -112,31 +119,30 @@ def _write_text(plan: Plan, console: Console) -> list[Documented]:
     return documents
 
 
-def _pretrain_all(plan: Plan, console: Console, *, progress: bool) -> dict[str, Log]:
-    """Continue the model once per policy, and return the logs of the runs that were completed."""
-    logs: dict[str, Log] = {}
+def _pretrain_all(plan: Plan, console: Console, *, progress: bool) -> dict[str, list[Log]] | None:
+    """Continue the model once per policy and seed, and return the logs; None if it was interrupted."""
+    logs: dict[str, list[Log]] = {}
     for place, (policy, label) in enumerate(RUNS.items()):
-        config = plan.config(policy)
-        written = yaml.safe_dump(to_mapping(config), sort_keys=False)
+        written = yaml.safe_dump(to_mapping(plan.config(policy)), sort_keys=False)
         (plan.output / f"{policy}.yaml").write_text(written, encoding="utf-8")
-        title = f"Pretraining with {label}: {plan.steps} steps of {plan.batch_size} rows"
+        title = f"Pretraining with {label}: {plan.seeds} seeds, {plan.steps} steps of {plan.batch_size} rows each"
         command = plan.commands()["pretrain"].replace("difference.yaml", f"{policy}.yaml")
-        with _step(console, f"{4 + place}/5", title, command):
-            if place:
-                _share_head(plan.output / next(iter(RUNS)), Path(config.output), written)
-            outcome = pretrain(config, resume=place > 0, progress=progress)
-            if outcome.interrupted:
-                return logs
-            logs[label] = read_log(outcome.folder / "log.jsonl")
+        with _step(console, f"{4 + place}/6", title, command):
+            for seed in range(plan.seeds):
+                outcome = pretrain(plan.config(policy, seed), progress=progress)
+                if outcome.interrupted:
+                    return None
+                logs.setdefault(label, []).append(read_log(outcome.folder / "log.jsonl"))
     return logs
 
 
-def _share_head(trained: Path, folder: Path, settings: str) -> None:
-    """Begin a run with the head of another: it would train the same one, from the same seed on the same masks."""
-    if (trained / HEAD_FILE).exists():
-        folder.mkdir()
-        shutil.copy(trained / HEAD_FILE, folder / HEAD_FILE)
-        (folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+def _mean_losses(logs: Mapping[str, Sequence[Log]]) -> list[Result]:
+    """Return the means over seeds; all runs begin alike, and the first of them has looked at it."""
+    before = next(iter(logs.values()))[0][:1]
+    seeds = range(len(next(iter(logs.values()))))
+    return mean_results(
+        [read_results({label: [*before, *each[seed]] for label, each in logs.items()}) for seed in seeds]
+    )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Held-out losses of several runs beside the model that was not continued: a table for the terminal and for a page."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from rich.table import Table
@@ -33,6 +34,14 @@ def read_results(logs: Mapping[str, Log]) -> list[Result]:
     assert first["step"] == 0, "a run that is compared must evaluate before its first step"
     last = {name: entries[-1] for name, entries in evaluations.items()}
     return [Result(name, entry[_ALL], entry[_DOMAIN]) for name, entry in {BEFORE: first, **last}.items()]
+
+
+def mean_results(seeds: Sequence[Sequence[Result]]) -> list[Result]:
+    """Return the means of several seeds' results of the same runs."""
+    return [
+        Result(same[0].name, fmean(each.loss for each in same), fmean(each.loss_domain for each in same))
+        for same in zip(*seeds, strict=True)
+    ]
 
 
 def result_table(results: Sequence[Result]) -> Table:

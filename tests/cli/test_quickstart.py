@@ -45,7 +45,7 @@ def world(tmp_path_factory):
 def plan_for(world, output, **changes):
     return Plan(
         output, {"biology": world / "biology"}, model=str(world / "model"), steps=4, head_steps=3, batch_size=4,
-        num_anchors=3, min_count=5, **changes,
+        num_anchors=3, min_count=5, min_texts=5, **changes,
     )  # fmt: skip
 
 
@@ -65,9 +65,11 @@ def test_everything_lands_in_the_folder(done):
     plan, page, _ = done
     names = {path.name for path in plan.output.iterdir()}
     runs = {"whole-word", "difference", "whole-word.yaml", "difference.yaml"}
-    assert names == runs | {MARKER, "quickstart.html", "text", "anchors", "cache"}
+    assert names == runs | {MARKER, "quickstart.html", "text", "task", "anchors", "cache", "evaluation"}
     assert page == plan.output / "quickstart.html"
-    assert (plan.output / "difference" / "model" / "model.safetensors").exists()
+    for policy in ("whole-word", "difference"):
+        assert [path.name for path in sorted((plan.output / policy).iterdir())] == ["seed-0", "seed-1", "seed-2"]
+    assert (plan.output / "difference" / "seed-2" / "model" / "model.safetensors").exists()
 
 
 def test_no_held_out_sentence_is_trained_on(done):
@@ -82,16 +84,23 @@ def test_no_held_out_sentence_is_trained_on(done):
 
 def test_the_runs_start_from_the_same_model_and_differ_in_the_policy_only(done):
     plan, *_ = done
-    heads = [load_file(plan.output / name / "head.safetensors") for name in ("whole-word", "difference")]
-    assert heads[0].keys() == heads[1].keys() and all((heads[0][name] == heads[1][name]).all() for name in heads[0])
-    logs = [read_log(plan.output / name / "log.jsonl") for name in ("whole-word", "difference")]
+    heads = [path.relative_to(plan.output) for path in plan.output.rglob("head.safetensors")]
+    assert [str(path) for path in heads] == ["whole-word/seed-0/head.safetensors"]
+    logs = [read_log(plan.output / name / "seed-0" / "log.jsonl") for name in ("whole-word", "difference")]
     before = [{key: log[0][key] for key in ("step", "eval_loss", "eval_loss_domain", "eval_masked")} for log in logs]
     assert before[0] == before[1] and before[0]["step"] == 0
     assert logs[0][-1]["step"] == logs[1][-1]["step"] == 4
     settings = [yaml.safe_load((plan.output / f"{name}.yaml").read_text()) for name in ("whole-word", "difference")]
+    assert settings[1]["head"].pop("weights") == str(plan.output / heads[0])
+    assert settings[0]["head"].pop("weights") is None
     for each in settings:
         each["output"] = each["masking"]["policy"] = None
     assert settings[0] == settings[1]
+    seeds = [yaml.safe_load((plan.output / "difference" / f"seed-{n}" / "config.yaml").read_text()) for n in range(3)]
+    assert [(each["training"]["seed"], each["masking"]["seed"]) for each in seeds] == [(0, 0), (1, 1), (2, 2)]
+    for each in seeds:
+        each["output"] = each["training"]["seed"] = each["masking"]["seed"] = each["training"]["eval_every"] = None
+    assert seeds[0] == seeds[1] == seeds[2]
 
 
 def test_a_run_by_hand_gives_the_same_model(done, tmp_path, capsys):
@@ -100,9 +109,10 @@ def test_a_run_by_hand_gives_the_same_model(done, tmp_path, capsys):
     assert config == plan.config("difference")
     command = shlex.split(plan.commands()["pretrain"])
     assert command[:3] == ["diffmask", "pretrain", str(plan.output / "difference.yaml")]
-    assert main([*command[1:-1], f"output={tmp_path / 'run'}"]) == 0  # with a head of its own
+    assert main([*command[1:-1], f"output={tmp_path / 'run'}", "head.weights=null"]) == 0  # with a head of its own
     models = [
-        load_file(folder / "model" / "model.safetensors") for folder in (plan.output / "difference", tmp_path / "run")
+        load_file(folder / "model" / "model.safetensors")
+        for folder in (plan.output / "difference" / "seed-0", tmp_path / "run")
     ]
     assert all((models[0][name] == models[1][name]).all() for name in models[0])
 
@@ -110,7 +120,7 @@ def test_a_run_by_hand_gives_the_same_model(done, tmp_path, capsys):
 def test_it_prints_commands_that_parse(done):
     plan, _, printed = done
     typed = [line[2:] for line in printed.splitlines() if line.startswith("$ ")]
-    assert [shlex.split(line)[1] for line in typed] == ["anchors", "preview", "pretrain", "pretrain"]
+    assert [shlex.split(line)[1] for line in typed] == ["anchors", "preview", "pretrain", "pretrain", "evaluate"]
     for line in typed:
         build_parser().parse_args(shlex.split(line)[1:])
 
@@ -119,7 +129,11 @@ def test_it_prints_the_table_and_what_it_does_not_show(done):
     plan, page, printed = done
     for name in ("not continued", "random masking", "difference masking"):
         assert name in printed
-    assert "What it does not show: which policy is better." in printed.replace("\n", " ")
+    said = " ".join(printed.split())
+    assert "What this does not show: which policy is better in general." in said
+    assert "subpackages: accuracy, by probe" in said
+    assert "With 3 seeds only large differences can be shown" in said
+    assert "All seeds of not continued start from one pretrained model" in said
     assert page.name in printed
 
 
@@ -127,14 +141,45 @@ def test_the_page_has_all_of_it(done):
     plan, page, _ = done
     text = page.read_text()
     checker = check(text)
-    for title in ("Held-out text", "Curves", "Anchors", "Heat maps", "The numbers", "Each step by itself"):
+    for title in (
+        "Which subpackage does a text document?",
+        "Differences",
+        "Scores",
+        "Held-out text",
+        "Curves",
+        "Anchors",
+        "Heat maps",
+        "The numbers",
+        "Each step by itself",
+    ):
         assert f"<h2>{title}</h2>" in text
-    assert text.count("<svg") == 3
-    last = [entry for entry in read_log(plan.output / "difference" / "log.jsonl") if "eval_loss" in entry][-1]
-    assert f"{last['eval_loss']:.3f}" in checker.text and f"{last['eval_loss_domain']:.3f}" in checker.text
-    assert "which policy is better" in checker.text
+    assert text.count("<svg") == 4
+    logs = [read_log(plan.output / "difference" / f"seed-{seed}" / "log.jsonl") for seed in range(3)]
+    last = [[entry for entry in log if "eval_loss" in entry][-1] for log in logs]
+    for name in ("eval_loss", "eval_loss_domain"):
+        assert f"{sum(entry[name] for entry in last) / 3:.3f}" in checker.text
+    assert "which policy is better" in checker.text and "no difference shown" in checker.text.lower()
     for command in plan.commands().values():
         assert command in checker.text
+
+
+def test_the_task_is_told_on_held_out_texts_and_from_the_models_of_every_seed(done):
+    plan, *_ = done
+    texts = {}
+    for part in ("train", "test"):
+        rows = [json.loads(line) for line in (plan.output / "task" / f"{part}.jsonl").read_text().splitlines()]
+        assert len({row["label"] for row in rows}) > 1
+        texts[part] = {row["text"] for row in rows}
+    held_out = [json.loads(line) for line in (plan.output / "text" / "heldout.jsonl").read_text().splitlines()]
+    assert texts["test"] <= {row["text"] for row in held_out} and not texts["train"] & texts["test"]
+    for policy in ("none", "whole-word", "difference"):
+        folder = plan.output / "evaluation" / policy
+        seeds = [json.loads((folder / f"seed-{seed}.json").read_text()) for seed in range(3)]
+        assert [each["seed"] for each in seeds] == [0, 1, 2]
+        expected = (
+            {str(plan.model)} if policy == "none" else {str(plan.output / policy / f"seed-{seed}") for seed in range(3)}
+        )
+        assert {each["model"] for each in seeds} == expected
 
 
 def test_it_may_be_run_again_and_touches_nothing_else(world, tmp_path):

@@ -7,7 +7,15 @@ from rich.console import Console
 
 from diffmask.report.curves import curves, legend, read_log
 from diffmask.report.page import page
-from diffmask.report.results import BEFORE, curve_section, read_results, result_section, result_table
+from diffmask.report.results import (
+    BEFORE,
+    Result,
+    curve_section,
+    mean_results,
+    read_results,
+    result_section,
+    result_table,
+)
 
 
 def log(final, domain):
@@ -21,6 +29,12 @@ LOGS = {"random": log(4.0, 5.5), "difference": log(4.25, 5.0)}
 
 def test_results_are_the_first_and_the_last_evaluations():
     assert read_results(LOGS) == [(BEFORE, 5.0, 6.0), ("random", 4.0, 5.5), ("difference", 4.25, 5.0)]
+
+
+def test_means_are_over_seeds():
+    seeds = [read_results(LOGS), [(BEFORE, 5.0, 6.0), ("random", 3.0, 4.5), ("difference", 3.75, 4.0)]]
+    means = mean_results([[Result(*each) for each in seed] for seed in seeds])
+    assert means == [(BEFORE, 5.0, 6.0), ("random", 3.5, 5.0), ("difference", 4.0, 4.5)]
 
 
 def test_a_run_that_did_not_evaluate_at_first_is_a_defect():
