@@ -22,7 +22,7 @@ _COLOURS = {"first": "#000011", "second": "#000012", "third": "#000013", "ink": 
 _SOFT, _LINE = "#000001", "#000002"
 _SIZE = (4.2, 2.5)  # inches at 72 dpi: about the width of a phone, so that the text is never scaled down
 _SMALL = 0.01
-_STEPS = [1, 2, 5, 10]
+_STEPS = [1, 2, 2.5, 5, 10]
 MOST_MARKED = 12
 """Points of a line that are marked one by one."""
 
@@ -165,7 +165,7 @@ def _dress(axes: "Axes", xlabel: str) -> None:
 
     axes.set_xlabel(xlabel, color=_SOFT)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=_STEPS))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=_STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=_STEPS))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="y", color=_LINE, lw=1)
     axes.set_axisbelow(True)

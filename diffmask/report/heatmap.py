@@ -139,7 +139,7 @@ def _number_rows(preview: Preview) -> Iterator[str]:
         cells = "".join(_cell(column[trait]) for column in columns)
         yield f'<tr><th scope="row">{escape(trait)}</th>{cells}</tr>'
         if trait == FUNCTION:  # the bands follow
-            yield f'<tr class="group"><th colspan="{len(columns) + 1}">by general frequency</th></tr>'
+            yield f'<tr class="group"><th scope="row">by general frequency</th><td colspan="{len(columns)}"></td></tr>'
 
 
 def word_lists(figures: Mapping[str, Figures]) -> Iterator[str]:
