@@ -100,7 +100,8 @@ table.heat { width: auto; font-variant-numeric: tabular-nums; } .heat td { text-
   :root { --whole: 3em; } main { padding: 24px 16px 48px; } h1 { font-size: 26px; } h2 { margin-top: 36px; }
   .card { padding: 14px; } .scroll { padding: 8px 0; }
   .scroll tbody th, .scroll thead th:first-child { position: sticky; left: 0; z-index: 1; background: var(--card);
-  padding-left: 12px; min-width: 96px; max-width: 42vw; overflow-wrap: break-word; } table { font-size: 13px; } th, td { padding: 7px 6px; } }
+  padding-left: 12px; min-width: 96px; max-width: 42vw; overflow-wrap: break-word; }
+  table { font-size: 13px; } th, td { padding: 7px 6px; } }
 @media print { * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } nav { display: none; }
   main { max-width: none; padding: 0; } body { font-size: 11pt; } .card, figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
