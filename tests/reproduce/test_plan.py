@@ -1,0 +1,167 @@
+"""What an experiment consists of, and what it may not be."""
+
+import json
+
+import pytest
+import yaml
+from labelled import labelled_rows
+
+from diffmask.cli import main
+from diffmask.config import ConfigError, PretrainConfig, read_config
+from diffmask.config.experiment import arms_of, read_experiment, tasks_of
+from diffmask.core.errors import InputError
+from diffmask.reproduce.jobs import claim_jobs
+from diffmask.reproduce.plan import plan
+from diffmask.reproduce.run import find_experiment, shipped
+
+EXPERIMENT = {
+    "name": "tiny",
+    "about": "A tiny experiment.",
+    "model": "minilm",
+    "seeds": 2,
+    "baseline": "random",
+    "tasks": {"proteins": {"files": ["proteins"], "text": ["proteins/train.jsonl"]}},
+    "pretrain": {"training": {"steps": 4, "batch_size": 8}},
+    "evaluate": {"method": "probe"},
+    "arms": {
+        "none": {"continued": False},
+        "random": {"masking": {"policy": "whole-word"}},
+        "five": {"masking": {"policy": "difference"}, "anchors": {"num_anchors": 5}},
+        "selective": {"masking": {"policy": "selective"}},
+    },
+}
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data" / "proteins"
+    folder.mkdir(parents=True)
+    for seed, split in enumerate(("train", "dev", "test")):
+        rows = labelled_rows(20, seed)
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "data"
+
+
+def write(tmp_path, **changes):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(EXPERIMENT | changes, sort_keys=False))
+    return path
+
+
+def jobs_of(tmp_path, data, overrides=(), **changes):
+    return plan(read_experiment(write(tmp_path, **changes), overrides), data, tmp_path / "out")
+
+
+def test_jobs_come_after_what_they_need_and_each_once(tmp_path, data):
+    jobs = jobs_of(tmp_path, data)
+    names = [job.name for job in jobs]
+    assert len(set(names)) == len(names) == 2 + 1 + 2 * (1 + 3 + 4)
+    for place, job in enumerate(jobs):
+        assert set(job.needs) <= set(names[:place])
+    by_name = {job.name: job for job in jobs}
+    assert set(by_name["proteins/pretrain/selective/seed-1"].needs) == {
+        "proteins/pretrain/start/seed-1",
+        "proteins/anchors/default",
+        "proteins/scorer",
+    }
+    assert by_name["proteins/evaluate/none/seed-0"].needs == ("proteins/pretrain/start/seed-0",)
+
+
+def test_arms_of_a_seed_differ_in_masking_alone(tmp_path, data):
+    jobs = {job.name: job for job in jobs_of(tmp_path, data)}
+    claim_jobs(list(jobs.values()), tmp_path / "out")
+
+    def config(arm, seed) -> PretrainConfig:
+        return read_config(jobs[f"proteins/pretrain/{arm}/seed-{seed}"].file[0])
+
+    first, second, other = config("random", 0), config("five", 0), config("random", 1)
+    assert (first.model, first.data, first.training, first.head) == (
+        second.model,
+        second.data,
+        second.training,
+        second.head,
+    )
+    assert first.masking.policy != second.masking.policy and second.masking.anchors.endswith("num_anchors-5")
+    assert (first.training.seed, first.masking.seed, other.training.seed, other.masking.seed) == (0, 0, 1, 1)
+    assert other.model != first.model and config("start", 0).training.steps == 0
+
+
+def test_more_seeds_and_arms_may_be_added_and_nothing_else_changed(tmp_path, data):
+    claim_jobs(jobs_of(tmp_path, data), tmp_path / "out")
+    claim_jobs(jobs_of(tmp_path, data, ["seeds=3"]), tmp_path / "out")
+    with pytest.raises(InputError, match=r"proteins/pretrain/start/seed-0 in .* was made with other settings"):
+        claim_jobs(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_shipped_experiments_plan_and_have_equal_budgets(tmp_path, name):
+    config = read_experiment(find_experiment(name))
+    assert config.name == name and config.about and config.seeds >= 5 and config.baseline in arms_of(config)
+    for task in tasks_of(config).values():
+        for file in (*task.files, *task.text):
+            path = tmp_path / "data" / file
+            (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+            if path.suffix:
+                path.write_text('{"text": "x", "label": "y"}\n')
+    assert len(plan(config, tmp_path / "data", tmp_path / "out")) > 2 * 5 * 5
+
+
+def test_the_issue_s_arms_are_shipped():
+    found = {name: set(arms_of(read_experiment(path))) for name, path in shipped().items()}
+    assert {"none", "random-token", "whole-word", "salient-span", "selective", "published", "difference"} <= found[
+        "difference-masking-text"
+    ]
+    assert {"fixed", "linear", "cosine", "from-30-to-15"} <= found["masking-ratio-decay"]
+    assert {"ptw", "ablations"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"baseline": "nothing"}, "`baseline: nothing` is no arm; choose from: none, random, five, selective"),
+        ({"seeds": 0}, "`seeds: 0` is below 1; 5 is what a comparison needs"),
+        ({"arms": {}}, "`arms` of .* is empty; name at least one"),
+        ({"arms": {"a/b": {}}}, "'a/b' in `arms` is no name"),
+        ({"arms": {"random": {"maskin": {}}}}, "unknown setting `arms.random.maskin`; did you mean"),
+        ({"arms": {"random": {"masking": {"polcy": "x"}}}}, "unknown setting `masking.polcy`; did you mean"),
+        ({"arms": {"random": {"anchors": {"number": 3}}}}, "unknown setting `anchors.number`; known here:"),
+        ({"arms": {"random": {"anchors": {"expert": True}}}}, "tasks.proteins.expert_anchors is empty"),
+        ({"pretrain": {"model": "x"}}, "`pretrain.model` is filled in by the experiment; leave it out"),
+        ({"evaluate": {"method": "guess"}}, "unknown method 'guess'; choose from: finetune, probe"),
+        ({"selective": {"delt": 1}}, "unknown setting `selective.delt`; known here:"),
+        ({"tasks": {"proteins": {"files": ["nowhere"], "text": []}}}, "the data set nowhere is not in .*data; prepare"),
+        (
+            {"arms": {"random": {"masking": {"policy": "whole-word"}}, "more": {"masking": {"ratio": 0.3}}}},
+            "the arms random and more mask 15.0 % and 30.0 % of the tokens on average, so they cannot be compared",
+        ),
+    ],
+)
+def test_what_is_refused(tmp_path, data, changes, message):
+    with pytest.raises((ConfigError, InputError), match=message):
+        jobs_of(tmp_path, data, **changes)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reproduce"], "no experiment was given; write `diffmask reproduce EXPERIMENT`"),
+        (["reproduce", "diference"], "no experiment 'diference'; give a YAML file, or one of: ablations, difference-m"),
+        (["reproduce", "EXPERIMENT", "seeds=two"], "`seeds` is 'two'; it must be a whole number"),
+        (["reproduce", "EXPERIMENT", "--num-processes", "0"], "num_processes=0 is below 1"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path, data, capsys, words, message):
+    path = str(write(tmp_path))
+    given = [path if word == "EXPERIMENT" else word for word in words]
+    assert main([*given, "--data", str(data), "-o", str(tmp_path / "out")] if len(words) > 1 else given) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_the_command_lists_and_plans(tmp_path, data, capsys):
+    assert main(["reproduce", "--list"]) == 0
+    assert "masking-ratio-decay " in capsys.readouterr().out
+    assert main(["reproduce", str(write(tmp_path)), "--data", str(data), "-o", str(tmp_path / "out"), "--plan"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 19 and all(line.startswith("to do  proteins/") for line in printed)
+    assert not (tmp_path / "out").exists()
