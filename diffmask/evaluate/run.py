@@ -65,7 +65,8 @@ def prepare(settings: EvaluateSettings) -> Evaluated:
     folder = settings.model if run is None else str(run / "model")
     load_config(folder)  # a model that is not there is said first
     task = read_task(settings.task)
-    found = find_leakage({name: split.joined() for name, split in task.splits.items()})
+    texts = {name: split.joined() for name, split in task.splits.items()}
+    found = find_leakage(texts, labels={name: split.labels for name, split in task.splits.items()})
     name = settings.name or (given.resolve().name if given.is_dir() else settings.model.replace("/", "-"))
     output = Path(settings.output) if settings.output else _output(run, name, task.name, settings.method)
     if output.exists() and not output.is_dir():
