@@ -103,7 +103,9 @@ table.heat { width: auto; font-variant-numeric: tabular-nums; } .heat td { text-
   padding-left: 12px; min-width: 96px; max-width: 42vw; overflow-wrap: break-word; }
   table { font-size: 13px; } th, td { padding: 7px 6px; } }
 @media print { * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } nav { display: none; }
-  main { max-width: none; padding: 0; } body { font-size: 11pt; } .card, figure, tr { break-inside: avoid; }
+  main { max-width: none; padding: 0; } body { font-size: 11pt; background: none; }
+  .card, figure, tr, .settings div { break-inside: avoid; }
+  .scroll, .card:has(.settings) { break-inside: auto; }
   h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 """
