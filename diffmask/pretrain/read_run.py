@@ -14,7 +14,7 @@ from diffmask.config import ConfigError, DataConfig, PretrainConfig, explain_set
 from diffmask.core.errors import InputError
 from diffmask.pretrain.shown import Course, class_losses, preview_run
 from diffmask.report.curves import Log, read_log
-from diffmask.report.evaluations import read_evaluation
+from diffmask.report.evaluations import Evaluation, read_evaluation
 from diffmask.report.run_curves import CLASS_LOSS
 from diffmask.report.run_data import ClassLosses, RunData, Setting
 from diffmask.text.anchors import AnchorSet, load_anchors
@@ -63,15 +63,10 @@ class _Reader:
         anchors = None if config is None else self.anchors(config, inputs)
         shown = None if config is None else self.preview(config, inputs, anchors, course)
         known = [(name, times) for name, times, *_ in anchors.rows()] if anchors is not None else []
-        evaluations = [
-            self.attempt("Evaluation", read_evaluation, path)
-            for path in sorted((self.folder / "evaluation").glob("*/"))
-        ]
-        if not evaluations:
-            self.missing.append("Evaluation: none was made; `diffmask evaluate RUN --task TASK` makes one.")
+        classes = None if config is None else self.attempt("Classes of words", _classes, config, anchors, log)
         return RunData(
             name=self.folder.resolve().name,
-            policy=str(raw.get("masking", {}).get("policy", "difference")),
+            policy=str(_group(raw, "masking").get("policy", "difference")),
             model=str(raw.get("model", "a model")),
             log=log,
             num_steps=course.num_steps,
@@ -84,10 +79,17 @@ class _Reader:
             threshold=10.0 if config is None else config.masking.domain_threshold,
             preview=None if shown is None else shown[0],
             text_note="" if shown is None else shown[1],
-            classes=None if config is None else _classes(config, anchors, log),
-            evaluations=[each for each in evaluations if each is not None],
+            classes=classes,
+            evaluations=self.evaluations(),
             missing=self.missing,
         )
+
+    def evaluations(self) -> list[Evaluation]:
+        folders = sorted((self.folder / "evaluation").glob("*/"))
+        if not folders:
+            self.missing.append("Evaluation: none was made; `diffmask evaluate RUN --task TASK` makes one.")
+        found = (self.attempt("Evaluation", read_evaluation, path) for path in folders)
+        return [each for each in found if each is not None]
 
     def record(self) -> dict[str, Any]:
         path = self.folder / RECORD_FILE
@@ -161,6 +163,12 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged ({error})") from error
 
 
+def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a group of settings as it stands; nothing where it is none."""
+    group = raw.get(name)
+    return group if isinstance(group, Mapping) else {}
+
+
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
@@ -174,7 +182,7 @@ def _schedules(config: PretrainConfig) -> dict[str, Callable[[float], float]]:
 
 def _num_steps(raw: Mapping[str, Any], record: Mapping[str, Any], log: Log) -> int:
     """Return the steps of the whole run, as it recorded them, was told them, or came to by its epochs."""
-    training = raw.get("training") or {}
+    training = _group(raw, "training")
     last = max(log, key=lambda entry: entry["step"], default={"step": 1})
     told = record.get("num_steps") or training.get("steps")
     if told:

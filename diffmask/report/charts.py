@@ -48,32 +48,39 @@ class Line:
     spread: Sequence[float] = ()
 
 
-def chart(
-    key: str,
-    title: str,
-    lines: Sequence[Line],
-    *,
-    xlabel: str = "optimiser step",
-    is_share: bool = False,
-    from_zero: bool = False,
-    ticks: Sequence[float] = (),
-) -> str:
+class Axis(NamedTuple):
+    """What a chart is drawn on.
+
+    Attributes:
+        xlabel: Of the places.
+        is_share: Whether values are shares, to be written as percentages.
+        from_zero: Whether the axis of the values begins at 0.
+        ticks: Places that are named, in the place of round ones.
+    """
+
+    xlabel: str = "optimiser step"
+    is_share: bool = False
+    from_zero: bool = False
+    ticks: Sequence[float] = ()
+
+
+STEPS = Axis()
+
+
+def chart(key: str, title: str, lines: Sequence[Line], axis: Axis = STEPS) -> str:
     """Return a figure with its title, its legend and, for those who do not see it, its ends in words.
 
     Args:
         key: Told nowhere, and different for each figure of a page.
         title: Above it.
         lines: What is drawn.
-        xlabel: Of the places.
-        is_share: Whether values are shares, to be written as percentages.
-        from_zero: Whether the axis of the values begins at 0.
-        ticks: Places that are named, in the place of round ones.
+        axis: What they are drawn on.
     """
     lines = [line for line in map(_finite, lines) if line.xs]
-    svg = tidy_svg(_draw(key, lines, _Axes(xlabel, is_share, from_zero, ticks)), key)
+    svg = tidy_svg(_draw(key, lines, axis), key)
     for name, stand_in in {"soft": _SOFT, "line": _LINE, **_COLOURS}.items():
         svg = svg.replace(stand_in, f"var(--{name})")
-    told = escape(f"{title}: {'; '.join(_in_words(line, is_share) for line in lines if line.name)}")
+    told = escape(f"{title}: {'; '.join(_in_words(line, axis.is_share) for line in lines if line.name)}")
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
     return f"<figure><figcaption>{escape(title)}</figcaption>{_legend(lines)}{svg}</figure>"
 
@@ -98,13 +105,6 @@ def _legend(lines: Sequence[Line]) -> str:
     return f'<div class="keys">{keys}</div>'
 
 
-class _Axes(NamedTuple):
-    xlabel: str
-    is_share: bool
-    from_zero: bool
-    ticks: Sequence[float]
-
-
 def _finite(line: Line) -> Line:
     """Leave out what is no number, such as the loss of a run that went astray."""
     spread = line.spread or [0.0] * len(line.xs)
@@ -113,7 +113,7 @@ def _finite(line: Line) -> Line:
     return replace(line, xs=xs, ys=ys, spread=spreads if line.spread else ())
 
 
-def _draw(key: str, lines: Sequence[Line], look: _Axes) -> str:
+def _draw(key: str, lines: Sequence[Line], axis: Axis) -> str:
     """Draw with matplotlib, without its global state; colours are stand-ins."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -125,16 +125,16 @@ def _draw(key: str, lines: Sequence[Line], look: _Axes) -> str:
         axes = figure.add_subplot()
         for line in lines:
             _add(axes, line)
-        _dress(axes, look.xlabel)
+        _dress(axes, axis.xlabel)
         top = max((max(line.ys) for line in lines), default=1.0) or 1.0
-        if look.is_share:
+        if axis.is_share:
             axes.yaxis.set_major_formatter(percent)
         elif top < _SMALL:
             axes.yaxis.set_major_formatter(_power)
-        if look.from_zero:
+        if axis.from_zero:
             axes.set_ylim(0.0, 1.06 * top)
-        if look.ticks:
-            axes.set_xticks(list(look.ticks))
+        if axis.ticks:
+            axes.set_xticks(list(axis.ticks))
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return text.getvalue()

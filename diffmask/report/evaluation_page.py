@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from diffmask.report.charts import Line, chart
+from diffmask.report.charts import Axis, Line, chart
 from diffmask.report.evaluations import METRICS, PER_CLASS, Evaluation, Spread
 from diffmask.report.heat_table import heat_table
 from diffmask.report.page import escape, facts, folded, paragraph, prose, table
@@ -109,9 +109,8 @@ def _learning_curve(evaluation: Evaluation, key: str) -> str:
         deviations = [each.deviation or 0.0 for each in known]
         lines.append(Line(METRICS[metric], places, [each.mean for each in known], colour, "line", deviations))
         rows.append(f'<tr><th scope="row">{METRICS[metric]}</th>{_numbers([say(each) for each in spreads])}</tr>')
-    drawn = chart(
-        f"{key}-labels", "scores by share of the labels", lines, xlabel="labels, %", is_share=True, ticks=places
-    )
+    axis = Axis("labels, %", is_share=True, ticks=places)
+    drawn = chart(f"{key}-labels", "scores by share of the labels", lines, axis)
     numbers = table(["percent", *(f"{100 * share:g} % of labels" for share in shares)], rows)
     return f'<div class="beside"><div class="card">{drawn}</div>{numbers}</div>'
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffmask.core.schedule import Schedule
-from diffmask.report.charts import Line, chart
+from diffmask.report.charts import Axis, Line, chart
 from diffmask.report.curves import Log, has_values, points
 from diffmask.report.run_curves import SMOOTHED_OVER, smooth
 
+SHARES = Axis(is_share=True, from_zero=True)
 _PLACES = 200
 """Steps of a schedule that are drawn."""
 
@@ -36,7 +37,7 @@ def _task_charts(log: Log) -> list[str]:
     for key, title in {"task_loss": "loss of the task", "task_accuracy": "accuracy on the task"}.items():
         lines = [Line("in training", *points(log, key), "first"), Line("held out", *points(log, f"eval_{key}"))]
         if any(line.xs for line in lines):
-            figures.append(chart(key, title, lines, is_share=key == "task_accuracy"))
+            figures.append(chart(key, title, lines, Axis(is_share=key == "task_accuracy")))
     return figures
 
 
@@ -48,7 +49,7 @@ def schedule_chart(log: Log, key: str, title: str, schedule: Schedule | None, nu
         places = np.linspace(0.0, 1.0, _PLACES)
         planned = [schedule(float(place)) for place in places]
         lines.append(Line("planned", (places * num_steps).tolist(), planned, "ink", "dashed"))
-    return chart(key, title, lines, is_share=True, from_zero=True)
+    return chart(key, title, lines, SHARES)
 
 
 def share_chart(log: Log, in_text: float | None) -> str:
@@ -57,7 +58,7 @@ def share_chart(log: Log, in_text: float | None) -> str:
     lines = [Line("of the hidden tokens", steps, shares)]
     if in_text is not None:
         lines.append(Line("of the text", [0, max(steps)], [in_text, in_text], "first", "dashed"))
-    return chart("domain_share", "words of the domain", lines, is_share=True, from_zero=True)
+    return chart("domain_share", "words of the domain", lines, SHARES)
 
 
 def speed_charts(log: Log) -> list[str]:
@@ -68,7 +69,7 @@ def speed_charts(log: Log) -> list[str]:
         "grad_norm": "norm of the gradient",
     }
     return [
-        chart(key, title, [Line(title, *points(log, key))], from_zero=True)
+        chart(key, title, [Line(title, *points(log, key))], Axis(from_zero=True))
         for key, title in titles.items()
         if has_values({"": log}, key)
     ]

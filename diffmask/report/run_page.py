@@ -21,6 +21,8 @@ LOSS_LEAD = (
     "The held-out losses are measured on the same random masks throughout, and may be compared with those of other "
     "runs on the same text; the training loss is measured on the words that this run hides."
 )
+MOST_TILES = 4
+"""Evaluations among the figures at the top; the section on them has all."""
 CLASS_LEAD = (
     "Loss-weighted masking follows the running loss of each class of words: a class that is still hard has a weight "
     "near 1, one that is easy a weight near 0. Weights in percent."
@@ -79,7 +81,7 @@ def _figures(run: RunData) -> Iterator[tuple[str, str, str]]:
     speed = _mean(run, "tokens_per_second")
     if speed is not None:
         yield "tokens per second", f"{speed:,.0f}", "in training, per process"
-    for each in run.evaluations:
+    for each in run.evaluations[:MOST_TILES]:
         note = f"micro {say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
         yield f"macro F1, {each.name}", say(each.spread("all", "macro_f1")), note
 

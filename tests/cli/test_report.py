@@ -272,6 +272,11 @@ def test_weights_of_classes_are_shown_and_the_masks_follow_them(world, capsys):
     weight = [int(each) for each in re.findall(r">(\d+)</td>", weights)]
     assert max(weight[:2]) < 50 < min(weight[2:])
 
+    settings = (run / "config.yaml").read_text().replace("classes: shape", "classes: file:classes.tsv")
+    (run / "config.yaml").write_text(settings)
+    _, _, missing = page_of(run, capsys)  # the classes moved away
+    assert [line.split(":")[0] for line in missing] == ["Heat maps and bands", "Classes of words", "Evaluation"]
+
 
 def test_held_out_sentences_are_those_that_the_run_held_out(world, done):
     config = read_config(done / "config.yaml")

@@ -8,7 +8,7 @@ import pytest
 from html_checks import check
 
 from diffmask.core.schedule import Constant, Linear
-from diffmask.report.charts import Line, chart
+from diffmask.report.charts import Axis, Line, chart
 from diffmask.report.heat_table import heat_table
 from diffmask.report.page import facts, path_text, prose
 from diffmask.report.run_data import ClassLosses, RunData, Setting
@@ -184,7 +184,7 @@ def test_a_chart_leaves_out_what_is_no_number():
 
 def test_a_chart_of_several_lines_has_a_legend():
     lines = [Line("one", [1, 2], [0.1, 0.2], spread=[0.01, 0.02]), Line("two", [1, 2], [0.1, 0.3], "ink", "dashed")]
-    figure = chart("x", "shares", lines, is_share=True, from_zero=True, ticks=[1, 2])
+    figure = chart("x", "shares", lines, Axis(is_share=True, from_zero=True, ticks=[1, 2]))
     assert figure.count('class="key ') == 2 and "border-color:var(--ink)" in figure
     assert chart("x", "shares", lines[:1]).count('class="key ') == 0
     assert not re.search(r"#0000\d\d", figure)  # all stand-ins of colours were replaced
