@@ -45,10 +45,10 @@ def test_no_effect_is_rarely_taken_for_one_and_a_large_one_is_found(tool):
 @pytest.mark.parametrize("num_seeds", [3, 5, 10])
 def test_false_alarms_of_a_thousand_simulations(tool, num_seeds):
     for world in tool.WORLDS:
-        found = said(tool, world, 0.0, num_seeds, 1000)
-        # at 5 % more than 64 of 1,000 have a chance of 1 in 40
-        assert found["compare"] <= 0.064, world.name
-        assert found["covered"] >= 0.936, world.name
+        found = said(tool, world, 0.0, num_seeds, 1000, texts=500)
+        # where it is the t-test over seeds, at 5 %, more than 64 of 1,000 have a chance of 1 in 40
+        assert found["compare"] <= (0.064 if world.name == "much noise of seeds" else 0.05), world.name
+        assert found["covered"] >= (0.936 if world.name == "much noise of seeds" else 0.95), world.name
 
 
 @pytest.mark.slow
