@@ -116,6 +116,10 @@ def test_a_run_is_not_resumed_with_another_task(world, tmp_path):
     config = config_for(world, tmp_path / "run", {"train": (str(task),)})
     run = pretrain(config, progress=False)
     run.model.rename(tmp_path / "kept")
+    # as if it had died between the two models
+    again = pretrain(config, resume=True, progress=False)
+    assert (again.classifier / "model.safetensors").exists()
+    again.model.rename(tmp_path / "kept again")
     with pytest.raises(InputError, match="was started with task.weight=1.0, not 2.0"):
         pretrain(replace(config, task=replace(config.task, weight=2.0)), resume=True, progress=False)
     write_task(task, labelled_rows(seed=3))
@@ -170,6 +174,8 @@ def test_what_cannot_be_used_is_refused(world, tmp_path):
     assert "task.dropout=1 is outside [0, 1); the paper's is 0.3" in refusal({"dropout": 1.0})
     assert "task.batch_size=0 must be at least 1; leave it out for training.batch_size" in refusal({"batch_size": 0})
     assert "unknown task.kind='tokens'; choose from: single-label, multi-label" in refusal({"kind": "tokens"})
+    nothing = TrainingConfig(steps=0, device="cpu")
+    assert "a task cannot be learned in training.steps=0; leave task out, or give" in refusal(training=nothing)
     data = config_for(world, tmp_path).data
     assert "task.eval is measured when the held-out text is, and there is none; give data.eval" in refusal(
         data=replace(data, eval_share=0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers
 from diffmask.config import PretrainConfig, to_mapping
@@ -81,13 +81,7 @@ def pretrain(
     task = build_task(config, loaded)
     anchors = read_anchors(config, loaded.tokenizer)
     masking = build_masking(config, loaded.tokenizer, anchors)
-    arguments = build_arguments(
-        config.training, str(folder), evaluates=bool(config.data.eval) or not config.data.streaming, progress=progress
-    )
-    if config.data.streaming and arguments.world_size > 1:
-        raise InputError(
-            "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
-        )
+    arguments = _arguments(config, progress=progress)
     with arguments.main_process_first(local=False):
         training, evaluation, keys = _rows(config, loaded.tokenizer, anchors, progress=progress)
         inputs = _record(config, anchors, keys) | {"world_size": arguments.world_size}
@@ -115,6 +109,16 @@ def pretrain(
         save_classifier(trainer, task, loaded, folder)
     _save(trainer, config, loaded.tokenizer, inputs, metrics)
     return Outcome(folder, False, metrics)
+
+
+def _arguments(config: PretrainConfig, *, progress: bool) -> TrainingArguments:
+    evaluates = bool(config.data.eval) or not config.data.streaming
+    arguments = build_arguments(config.training, config.output, evaluates=evaluates, progress=progress)
+    if config.data.streaming and arguments.world_size > 1:
+        raise InputError(
+            "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
+        )
+    return arguments
 
 
 def _last_evaluation(trainer: MaskedTrainer) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """The task that a run learns beside what is masked: its texts, its classifier, and what is left of it at the end."""
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TaskSettings
 from diffmask.evaluate.task import Split
 from diffmask.text.corpus import list_files
 from diffmask.text.end_task import EndTask, detach, shared_classifier
+from diffmask.text.folders import replace_folder
 from diffmask.text.load import LoadedModel
 from diffmask.text.records import read_records
 from diffmask.text.special import special_id
@@ -67,6 +67,8 @@ def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
     task = config.task
     if task is None:
         return None
+    if config.training.steps == 0:
+        raise InputError("a task cannot be learned in training.steps=0; leave task out, or give the number of steps")
     _check(task, evaluates=bool(config.data.eval) or (not config.data.streaming and config.data.eval_share > 0.0))
     columns, training = _read(task.train, task, None)
     held_out = _read(task.eval, task, columns)[1] if task.eval else []
@@ -129,4 +131,4 @@ def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, 
     with writing(draft):
         task.classifier.eval().save_pretrained(draft)
         loaded.tokenizer.save_pretrained(draft)
-    os.replace(draft, folder / CLASSIFIER)
+    replace_folder(draft, folder / CLASSIFIER)  # there may be one, of a run that died before its end
