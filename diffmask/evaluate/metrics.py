@@ -35,11 +35,9 @@ def score(kind: str, labels: Sequence[str], targets: Sequence[Any], predictions:
     counted = [row for row, name in enumerate(labels) if not (kind == TOKENS and name == OUTSIDE)]
     several = kind == MULTI_LABEL
     rows = list(range(len(labels)))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        given, guessed, labels=rows, average=None, zero_division=0
-    )
+    precision, recall, f1, support = _by_label(given, guessed, rows, average=None)
     seen = [row for row in counted if support[row] or np.any(guessed[:, row] if several else guessed == row)]
-    micro = precision_recall_fscore_support(given, guessed, labels=counted, average="micro", zero_division=0)[2]
+    micro = _by_label(given, guessed, counted, average="micro")[2]
     return {
         "accuracy": float(accuracy_score(given, guessed)),
         "micro_f1": float(micro),
@@ -55,6 +53,12 @@ def score(kind: str, labels: Sequence[str], targets: Sequence[Any], predictions:
         },
         "confusion": None if several else confusion_matrix(given, guessed, labels=rows).tolist(),
     }
+
+
+def _by_label(given: np.ndarray, guessed: np.ndarray, rows: list[int], *, average: str | None) -> tuple[Any, ...]:
+    """Return precision, recall, F1 and support; what has no prediction or no target scores 0."""
+    nothing: Any = 0  # a number is allowed, whatever the type says
+    return precision_recall_fscore_support(given, guessed, labels=rows, average=average, zero_division=nothing)
 
 
 def summary(scores: dict[str, Any]) -> dict[str, float]:

@@ -168,7 +168,7 @@ def _label_names(labels: Sequence[Any], kind: str) -> list[str]:
 
 def _split(rows: Sequence[tuple[Any, str | None, Any]], columns: Columns, rows_of: Mapping[str, int]) -> Split:
     several = columns.kind in (MULTI_LABEL, TOKENS)
-    labels = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
+    labels: list[Any] = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
     if columns.kind == MULTI_LABEL:
         labels = [sorted(set(label)) for label in labels]
     pairs = None if columns.pair is None else [pair or "" for _, pair, _ in rows]

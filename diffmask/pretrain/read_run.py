@@ -199,12 +199,11 @@ def _classes(config: PretrainConfig, anchors: AnchorSet | None, log: Log) -> Cla
     if not any(key.startswith(CLASS_LOSS) for entry in log for key in entry):
         return None
     names = class_names(config.masking, anchors)
-    steps = sorted({entry["step"] for entry in log if names and CLASS_LOSS + names[0] in entry})
+    steps = sorted({int(entry["step"]) for entry in log if names and CLASS_LOSS + names[0] in entry})
     picked = [steps[round(place * (len(steps) - 1) / (MOST_STEPS - 1))] for place in range(MOST_STEPS)] if steps else []
-    losses = []
-    for step in (picked := list(dict.fromkeys(picked))):
-        entry = class_losses(names, log, step)
-        losses.append([entry[CLASS_LOSS + name] for name in names])
+    picked = list(dict.fromkeys(picked))
+    entries = [entry for step in picked if (entry := class_losses(names, log, step)) is not None]
+    losses = [[entry[CLASS_LOSS + name] for name in names] for entry in entries]
     weights = [class_weights(torch.tensor(each, dtype=torch.float64)).tolist() for each in losses]
     return ClassLosses(names, picked, losses, weights) if picked else None
 

@@ -152,7 +152,6 @@ def _seed_of(given: Mapping[str, Any]) -> SeedResult:
             for row in measured.get("confusion") or []:
                 [float(cell) for cell in row]
     about = {name: value for name, value in given.items() if name not in ("targets", "unseen", "shares")}
-    for name in ("kind", "hash", "num_train", "num_dev", "num_test"):
-        about["task"][name]
-    about["settings"], about["method"]
+    _ = [about["task"][name] for name in ("kind", "hash", "num_train", "num_dev", "num_test")]
+    _ = about["settings"], about["method"]
     return SeedResult(int(given["seed"]), shares, sum(given["unseen"]), float(given["seconds"]), about)

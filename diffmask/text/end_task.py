@@ -63,7 +63,8 @@ class EndTask:
         """Return the loss of each row and whether all of its labels were right, float32 (N, 2)."""
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         # the weights are where the masked language model's are; buffers such as position ids are the classifier's own
-        logits = self.classifier.to(batch["labels"].device).train(training)(**inputs).logits.float()
+        classifier: Any = self.classifier
+        logits = classifier.to(batch["labels"].device).train(training)(**inputs).logits.float()
         labels = batch["labels"]
         if labels.ndim == 2:
             losses = binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1)

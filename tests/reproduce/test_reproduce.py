@@ -17,13 +17,13 @@ NUM_KILLS = 10
 EXPERIMENT = {
     "name": "tiny",
     "about": "Does the tiny model gain?",
-    "seeds": 2,
+    "seeds": 1,
     "baseline": "random",
     "tasks": {"proteins": {"files": ["proteins"], "text": ["proteins/train.jsonl"]}},
     "pretrain": {
         "data": {"max_length": 32, "num_processes": 1},
         "head": {"steps": 3},
-        "training": {"steps": 40, "batch_size": 8, "save_every": 5, "eval_every": 20, "device": "cpu"},
+        "training": {"steps": 300, "batch_size": 8, "save_every": 20, "eval_every": 100, "device": "cpu"},
     },
     "evaluate": {"method": "finetune", "max_length": 32, "device": "cpu", "finetune": {"epochs": 2, "batch_size": 8}},
     "arms": {
