@@ -12,6 +12,7 @@ from diffmask.build import Values, build_annotators
 from diffmask.build.resolve import recipes_of
 from diffmask.build.training import check_training
 from diffmask.config import PretrainConfig
+from diffmask.core.errors import InputError
 from diffmask.pretrain.rows import read_anchors, read_rows
 from diffmask.text.load import load_tokenizer
 
@@ -66,6 +67,8 @@ def run_budget(config: PretrainConfig, *, read_data: bool) -> Budget:
     """
     training = config.training
     check_training(training)
+    if training.steps == 0:
+        raise InputError("training.steps=0 trains a head and nothing else, so there is no schedule; give at least 1")
     recipes_of(config.masking)  # says what cannot be
     rows_per_step = training.batch_size * training.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
     if not read_data or config.data.streaming:

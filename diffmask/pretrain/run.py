@@ -99,7 +99,10 @@ def pretrain(
     callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *loggers(folder, arguments)]
     trainer = make_trainer(config, loaded.model, arguments, masking, (training, evaluation), callbacks, objective=task)
     if config.training.steps != 0:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        try:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        finally:
+            stop.release()
     elif evaluation is not None:  # a head, and no more
         trainer.evaluate()
     if stop.interrupted:

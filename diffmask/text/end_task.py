@@ -109,6 +109,8 @@ def shared_classifier(
     for module in _outside(classifier):
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
+    if loaded.model.config.model_type in ("deberta", "deberta-v2"):
+        classifier.config.cls_dropout = dropout  # which these models read, and their configs do not declare
     _share(classifier, loaded.model)
     return classifier
 

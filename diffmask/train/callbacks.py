@@ -93,7 +93,13 @@ class StopOnInterrupt(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Give SIGINT back."""
-        signal.signal(signal.SIGINT, self._before)
+        self.release()
+
+    def release(self) -> None:
+        """Give SIGINT back, also where training ended with an error."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
 
 
 class EpochOrder(TrainerCallback):

@@ -125,7 +125,7 @@ def test_the_list_has_every_schedule_and_preset(capsys, tmp_path):
             "unknown schedule in `masking.ratio` 'mrd-cosin'; choose from",
         ),
         (["{w}/config.yaml", "masking.ratio.mean=0.2"], "has a mean (0.2), which takes effect with normalise only"),
-        (["{w}/config.yaml", "training.steps=0"], "training.batch_size, accumulation and steps (or epochs) must be"),
+        (["{w}/config.yaml", "training.steps=0"], "training.steps=0 trains a head and nothing else"),
         (["{w}/config.yaml", "data.train=nowhere.txt"], "nowhere.txt"),
         (["{w}/config.yaml", "-o", "{w}"], "is a folder; give the name of a figure"),
         ([], "no config was given; write `diffmask schedule CONFIG.yaml`"),
