@@ -65,6 +65,16 @@ def logged(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
+def test_a_run_that_ended_while_it_made_its_folder_is_begun_again(world, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml.tmp").write_text("mod")
+    assert pretrain(config_for(world, tmp_path / "run"), resume=True, progress=False).model.is_dir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds no run to resume"):
+        pretrain(config_for(world, tmp_path / "other"), resume=True, progress=False)
+
+
 def test_a_run_leaves_a_model_that_loads_anywhere(world, tmp_path):
     outcome = pretrain(config_for(world, tmp_path / "run"), progress=False)
     model = AutoModelForMaskedLM.from_pretrained(outcome.model)

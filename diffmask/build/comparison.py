@@ -46,6 +46,7 @@ def write_comparison(found: Comparison, folder: Path) -> None:
     """Write a folder that `check_output` allowed, all at once: Markdown, CSV, HTML, JSON and figures."""
     shown = comparison_table(found)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
     try:
         draft.mkdir()
         (draft / "comparison.md").write_text(to_markdown(shown), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The command `diffmask reproduce EXPERIMENT`."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
 
     num_processes = args.num_processes if args.num_processes is not None else max(1, torch.cuda.device_count())
     progress = _Progress()
+    # what stops a container or a batch job: as Ctrl-C, so that jobs write their checkpoints
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         path = reproduce(config, data, output, num_processes, progress)
     except JobError as error:

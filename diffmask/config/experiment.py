@@ -6,6 +6,9 @@ from pathlib import Path
 
 from diffmask.config.read import ConfigError, from_mapping, read_mapping, read_settings
 
+START = "start"
+"""Name of the run that trains the head which all arms of a seed start with."""
+
 
 @dataclass(frozen=True)
 class ExperimentTask:
@@ -17,6 +20,8 @@ class ExperimentTask:
     """What the model is continued on: files or folders; looked for in the folder of data sets."""
     metric: str = "micro_f1"
     """What is compared: micro_f1, macro_f1 or accuracy."""
+    task: dict = field(default_factory=dict)
+    """How its files are read, as `task` of an evaluation: kind, text, pair, label, separator."""
     expert_anchors: tuple[str, ...] = ()
     """Words that people chose, for arms with `anchors: {expert: true}`."""
 
@@ -72,6 +77,8 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConf
         for name in group:
             if not str(name).translate({ord(char): None for char in "-_."}).isalnum():
                 raise ConfigError(f"{name!r} in `{what}` is no name; use letters, digits, -, _ and .")
+    if START in config.arms:
+        raise ConfigError(f"an arm cannot be called {START!r}, as the run that all arms start from is; rename it")
     if config.baseline not in config.arms:
         raise ConfigError(f"`baseline: {config.baseline}` is no arm; choose from: {', '.join(map(str, config.arms))}")
     if config.seeds < 1:
@@ -86,4 +93,4 @@ def tasks_of(config: ExperimentConfig) -> dict[str, ExperimentTask]:
 
 def arms_of(config: ExperimentConfig) -> dict[str, Arm]:
     """Return the arms of an experiment, checked."""
-    return {str(name): from_mapping(Arm, given or {}, f"arms.{name}.") for name, given in config.arms.items()}
+    return {str(name): from_mapping(Arm, {} if given is None else given, f"arms.{name}.") for name, given in config.arms.items()}

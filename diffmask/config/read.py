@@ -60,6 +60,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def from_mapping(kind: type, given: Mapping[str, Any], where: str = "") -> Any:
     """Return the dataclass `kind` filled from a mapping, checked key by key; `where` is its place, e.g. `data.`."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"`{where.removesuffix('.')}` is {_kind(given)}; it must be a group of settings")
     known = {each.name: each for each in fields(kind)}
     for key in given:
         if key not in known:

@@ -50,6 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"fetch_data: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"fetch_data: {error.strerror or error}{where}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
     return 0
 
 

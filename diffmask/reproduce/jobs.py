@@ -8,6 +8,8 @@ from pathlib import Path
 
 from diffmask.core.errors import InputError
 
+_RECORDS = "jobs.json"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -39,24 +41,32 @@ class Job:
         return hashlib.sha256(json.dumps([self.command, text]).encode()).hexdigest()
 
 
-def claim_jobs(jobs: Sequence[Job], folder: Path) -> None:
-    """Write what each job does, and refuse to go on where another job has made what is there.
+def check_jobs(jobs: Sequence[Job], folder: Path) -> None:
+    """Refuse to take for a job's result what another job has made.
 
     Raises:
-        InputError: If a job that has begun did something else than what it would do now.
+        InputError: If a job that is done did something else than what it would do now.
     """
-    path = folder / "jobs.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = _read_records(folder)
     for job in jobs:
-        if known.get(job.name, job.record) != job.record:
+        if job.is_done and known.get(job.name) != job.record:
             raise InputError(
                 f"{job.name} in {folder} was made with other settings; give another folder with -o, or the settings "
                 "that the experiment was begun with (see experiment.yaml there)"
             )
-    write_text(path, json.dumps(known | {job.name: job.record for job in jobs}, indent=1) + "\n")
-    for job in jobs:
-        if job.file is not None and not job.is_done:
-            write_text(*job.file)
+
+
+def begin_job(job: Job, folder: Path) -> None:
+    """Write down what a job does, and what it reads."""
+    write_text(folder / _RECORDS, json.dumps(_read_records(folder) | {job.name: job.record}, indent=1) + "\n")
+    if job.file is not None:
+        write_text(*job.file)
+    job.done.parent.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _read_records(folder: Path) -> dict[str, str]:
+    path = folder / _RECORDS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def write_text(path: Path, text: str) -> None:

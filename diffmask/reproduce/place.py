@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffmask.config.experiment import ExperimentConfig, ExperimentTask
+from diffmask.config.experiment import START, ExperimentConfig, ExperimentTask
 
 DATA_VARIABLE = "DIFFMASK_DATA"
 
@@ -31,7 +31,7 @@ class Place:
 
     def start(self, seed: int) -> Path:
         """Return the folder of the run that trains the head which all arms of a seed start with."""
-        return self.run("start", seed)
+        return self.run(START, seed)
 
     def results(self, arm: str) -> Path:
         """Return the folder of an arm's results."""

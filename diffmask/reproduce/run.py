@@ -9,12 +9,11 @@ import yaml
 from diffmask.config import ConfigError, to_mapping
 from diffmask.config.experiment import ExperimentConfig
 from diffmask.core.errors import InputError
-from diffmask.reproduce.jobs import Job, claim_jobs, write_text
+from diffmask.reproduce.jobs import Job, check_jobs, write_text
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Runner, locked
 from diffmask.reproduce.table import write_results
 
-LOGS = "logs"
 SETTINGS_FILE = "experiment.yaml"
 
 
@@ -61,7 +60,7 @@ def reproduce(
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
     jobs = plan(config, data.absolute(), output.absolute())
     with locked(output):
-        claim_jobs(jobs, output)
+        check_jobs(jobs, output)
         write_text(output / SETTINGS_FILE, yaml.safe_dump(to_mapping(config), sort_keys=False))
-        Runner(jobs, output / LOGS, num_processes, lambda job, what: tell(jobs, job, what)).run()
+        Runner(jobs, output, num_processes, lambda job, what: tell(jobs, job, what)).run()
         return write_results(config, output)

@@ -9,18 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.reproduce.jobs import Job
+from diffmask.reproduce.jobs import Job, begin_job
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 60.0
 """What a job gets after Ctrl-C to write a checkpoint."""
+LOGS = "logs"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+# loaded before the fork, after which a library may not be loaded safely
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class JobError(RuntimeError):
@@ -32,13 +36,13 @@ class Runner:
 
     Attributes:
         jobs: All of them.
-        logs: Folder of their output.
+        folder: Of the experiment; what jobs print is in its logs/.
         num_processes: How many run at a time; with GPUs each gets one of its own.
         tell: Called with a job and what has become of it: started, done.
     """
 
-    def __init__(self, jobs: Sequence[Job], logs: Path, num_processes: int, tell: Callable[[Job, str], None]):
-        self.jobs, self.logs, self.num_processes, self.tell = jobs, logs, num_processes, tell
+    def __init__(self, jobs: Sequence[Job], folder: Path, num_processes: int, tell: Callable[[Job, str], None]):
+        self.jobs, self.folder, self.num_processes, self.tell = jobs, folder, num_processes, tell
         self.running: dict[int, tuple[Job, subprocess.Popen]] = {}
 
     def run(self) -> None:
@@ -65,8 +69,8 @@ class Runner:
 
     def _start(self, job: Job) -> None:
         slot = next(slot for slot in range(self.num_processes) if slot not in self.running)
-        self.logs.mkdir(parents=True, exist_ok=True)
-        job.done.parent.parent.mkdir(parents=True, exist_ok=True)
+        begin_job(job, self.folder)
+        self._log(job).parent.mkdir(exist_ok=True)
         with self._log(job).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "diffmask", *job.command],
@@ -75,7 +79,7 @@ class Runner:
                 stderr=subprocess.STDOUT,
                 env=os.environ | _share_of_machine(slot, self.num_processes),
                 start_new_session=True,  # Ctrl-C reaches it through here alone
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=partial(_prepare, os.getpid()),
             )
         self.running[slot] = job, process
         self.tell(job, "started")
@@ -99,7 +103,7 @@ class Runner:
         return JobError(f"{job.name} failed (exit status {status}: {last}); its output is in {self._log(job)}")
 
     def _log(self, job: Job) -> Path:
-        return self.logs / f"{job.name.replace('/', '-')}.log"
+        return self.folder / LOGS / f"{job.name.replace('/', '-')}.log"
 
     def _stop(self) -> None:
         """Let running jobs write a checkpoint, and end them."""
@@ -110,7 +114,7 @@ class Runner:
             try:
                 process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # the leader of a session: its workers too
                 process.wait()
         self.running.clear()
 
@@ -127,9 +131,13 @@ def _share_of_machine(slot: int, num_processes: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // num_processes))}
 
 
-def _die_with_parent() -> None:
+def _prepare(parent: int) -> None:
     """Let a job end with the process that started it, however that ends: two of one job would write one file."""
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where the parent was told to ignore it, as by nohup
+    if _LIBC is not None:
+        _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before it could be asked
+            os._exit(1)
 
 
 @contextmanager

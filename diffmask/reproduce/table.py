@@ -41,11 +41,14 @@ def write_results(config: ExperimentConfig, output: Path) -> Path:
     blocks = [f"# {config.name}", config.about.strip()]
     for name, task in tasks_of(config).items():
         folder = output / name
-        results = read_results([folder / "results" / arm for arm in arms])
+        found = read_results([folder / "results" / arm for arm in arms])
+        # more seeds may be there, of an experiment that was larger
+        wanted = set(range(config.seeds))
+        results = [replace(each, seeds={s: seed for s, seed in each.seeds.items() if s in wanted}) for each in found]
         settings = CompareSettings(metric=task.metric, baseline=config.baseline)
-        found = compare(results, settings)
-        write_comparison(found, check_output(folder / "comparison", overwrite=True))
-        blocks += [_below(to_markdown(comparison_table(found)))]
+        compared = compare(results, settings)
+        write_comparison(compared, check_output(folder / "comparison", overwrite=True))
+        blocks += [_below(to_markdown(comparison_table(compared)))]
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
             unseen = comparison_table(compare(results, replace(settings, texts="unseen")))
             blocks += [f"### {name}: test texts that stand in no other split", *_tables(unseen)]

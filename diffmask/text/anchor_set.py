@@ -105,6 +105,7 @@ class AnchorSet:
 
         folder = anchor_files.check_folder(folder, overwrite=overwrite)
         draft = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.partial")
+        shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
         draft.mkdir()
         try:
             anchor_files.write_anchors(draft / anchor_files.ANCHORS, self.rows())

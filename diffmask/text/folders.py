@@ -40,6 +40,7 @@ def check_folder(folder: str | Path, what: str, names: Collection[str], *, overw
 def replace_folder(draft: Path, folder: Path) -> None:
     """Put a finished folder in the place of another, which goes away last."""
     old = draft.with_name(draft.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)  # what a process of the same number left when it was killed
     if folder.exists():
         os.replace(folder, old)
     os.replace(draft, folder)

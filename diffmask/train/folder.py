@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from diffmask.core.errors import InputError
+from diffmask.core.mappings import flat
 
 SETTINGS_FILE = "config.yaml"
 INPUTS_FILE = "inputs.json"
@@ -34,10 +35,12 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, ove
             "or set output=... to another folder"
         )
     path = folder / SETTINGS_FILE
+    if not path.exists() and _is_unclaimed(folder):
+        return
     if not path.exists():
         raise InputError(f"{folder} holds no run to resume (no {SETTINGS_FILE}); set output=... to the folder of a run")
-    before = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-    for name, value in _flat(settings).items():
+    before = flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+    for name, value in flat(settings).items():
         if before.get(name) != value:
             raise InputError(
                 f"the run in {folder} was started with {name}={before.get(name)}, not {value}; resume it with the same "
@@ -47,6 +50,11 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, ove
         raise InputError(
             f"the run in {folder} is complete, with its model in {folder / 'model'}; nothing is left to do"
         )
+
+
+def _is_unclaimed(folder: Path) -> bool:
+    """Tell whether a run ended while it made its folder, before the settings stood in it."""
+    return folder.is_dir() and all(path.name == INPUTS_FILE or path.suffix == ".tmp" for path in folder.iterdir())
 
 
 def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -96,10 +104,3 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str,
         draft = folder / f"{name}.tmp"
         draft.write_text(text, encoding="utf-8")
         os.replace(draft, folder / name)
-
-
-def _flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in mapping.items():
-        flat |= _flat(value, f"{where}{name}.") if isinstance(value, dict) else {where + name: value}
-    return flat

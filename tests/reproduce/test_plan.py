@@ -10,7 +10,7 @@ from diffmask.cli import main
 from diffmask.config import ConfigError, PretrainConfig, read_config
 from diffmask.config.experiment import arms_of, read_experiment, tasks_of
 from diffmask.core.errors import InputError
-from diffmask.reproduce.jobs import claim_jobs
+from diffmask.reproduce.jobs import begin_job, check_jobs
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.run import find_experiment, shipped
 
@@ -69,7 +69,8 @@ def test_jobs_come_after_what_they_need_and_each_once(tmp_path, data):
 
 def test_arms_of_a_seed_differ_in_masking_alone(tmp_path, data):
     jobs = {job.name: job for job in jobs_of(tmp_path, data)}
-    claim_jobs(list(jobs.values()), tmp_path / "out")
+    for job in jobs.values():
+        begin_job(job, tmp_path / "out")
 
     def config(arm, seed) -> PretrainConfig:
         return read_config(jobs[f"proteins/pretrain/{arm}/seed-{seed}"].file[0])
@@ -86,11 +87,55 @@ def test_arms_of_a_seed_differ_in_masking_alone(tmp_path, data):
     assert other.model != first.model and config("start", 0).training.steps == 0
 
 
-def test_more_seeds_and_arms_may_be_added_and_nothing_else_changed(tmp_path, data):
-    claim_jobs(jobs_of(tmp_path, data), tmp_path / "out")
-    claim_jobs(jobs_of(tmp_path, data, ["seeds=3"]), tmp_path / "out")
+def pretend(jobs, folder):
+    for job in jobs:
+        begin_job(job, folder)
+        job.done.mkdir(parents=True)
+
+
+def test_more_seeds_may_be_added_and_nothing_changed_that_is_done(tmp_path, data):
+    pretend(jobs_of(tmp_path, data), tmp_path / "out")
+    check_jobs(jobs_of(tmp_path, data, ["seeds=3"]), tmp_path / "out")
     with pytest.raises(InputError, match=r"proteins/pretrain/start/seed-0 in .* was made with other settings"):
-        claim_jobs(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
+        check_jobs(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
+
+
+def test_a_job_that_is_not_done_may_be_mended(tmp_path, data):
+    for job in jobs_of(tmp_path, data):
+        begin_job(job, tmp_path / "out")
+    check_jobs(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
+
+
+def test_the_head_is_trained_as_the_arms_mask(tmp_path, data):
+    given = EXPERIMENT["pretrain"] | {"masking": {"ratio": 0.3, "temperature": 2.0}}
+    jobs = jobs_of(tmp_path, data, pretrain=given, arms={"random": {"masking": {"policy": "difference"}}})
+    (start,) = [job for job in jobs if job.name == "proteins/pretrain/start/seed-1"]
+    masking = yaml.safe_load(start.file[1])["masking"]
+    assert (masking["policy"], masking["ratio"]["start"], masking["seed"]) == ("whole-word", 0.3, 1)
+    assert masking["anchors"].endswith("anchors/default")
+
+
+def test_evaluations_choose_by_what_is_compared_and_read_the_task_s_columns(tmp_path, data):
+    task = EXPERIMENT["tasks"]["proteins"] | {"metric": "macro_f1", "task": {"label": "label"}}
+    jobs = jobs_of(tmp_path, data, tasks={"proteins": task})
+    command = next(job.command for job in jobs if job.name == "proteins/evaluate/random/seed-1")
+    assert {'metric="macro_f1"', 'task.label="label"', "first_seed=1", 'task.name="proteins"'} <= set(command)
+
+
+def test_selective_masking_for_all_arms_gets_its_scorer(tmp_path, data):
+    pretrain = EXPERIMENT["pretrain"] | {"masking": {"policy": "selective"}}
+    jobs = jobs_of(tmp_path, data, pretrain=pretrain, arms={"random": {}})
+    (run,) = [job for job in jobs if job.name == "proteins/pretrain/random/seed-0"]
+    assert "proteins/scorer" in run.needs and "/scorer" in yaml.safe_load(run.file[1])["masking"]["scorer"]
+
+
+def test_anchors_of_other_settings_have_other_folders(tmp_path, data):
+    arms = {
+        name: {"masking": {"policy": "difference"}, "anchors": {"reference": reference}}
+        for name, reference in (("random", "a/b"), ("other", "a-b"))
+    }
+    names = [job.name for job in jobs_of(tmp_path, data, arms=arms) if "/anchors/" in job.name]
+    assert len(set(names)) == 3
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -127,9 +172,25 @@ def test_the_issue_s_arms_are_shipped():
         ({"arms": {"random": {"anchors": {"number": 3}}}}, "unknown setting `anchors.number`; known here:"),
         ({"arms": {"random": {"anchors": {"expert": True}}}}, "tasks.proteins.expert_anchors is empty"),
         ({"pretrain": {"model": "x"}}, "`pretrain.model` is filled in by the experiment; leave it out"),
+        ({"pretrain": {"data": {"train": "x"}}}, "`pretrain.data.train` is filled in by the experiment"),
+        ({"evaluate": {"seeds": 3}}, "`evaluate.seeds` is filled in by the experiment"),
+        ({"evaluate": {"metric": "macro_f1"}}, "`evaluate.metric` is filled in by the experiment"),
+        ({"arms": {"random": {"masking": {"seed": 3}}}}, "`arms.random.masking.seed` is filled in by the experiment"),
+        ({"arms": {"random": {}, "start": {}}}, "an arm cannot be called 'start'"),
+        ({"arms": {"random": 5}}, "`arms.random` is 5; it must be a group of settings"),
+        ({"tasks": {"proteins": None}}, "`tasks.proteins` is empty; it must be a group of settings"),
+        ({"pretrain": {"training": 5}}, "`pretrain.training` is 5; it must be a group of settings"),
+        ({"pretrain": {"training": {"steps": -5}}}, "and steps at least 0"),
+        ({"arms": {"random": {"masking": {"policy": "diference"}}}}, "unknown policy 'diference'; choose from:"),
+        ({"arms": {"random": {"anchors": {"num_anchors": -3}}}}, "num_anchors=-3 is below 1"),
+        ({"tasks": {"proteins": {"files": [""], "text": ["proteins"]}}}, "the data set '' is not in"),
+        ({"tasks": {"proteins": {"files": ["/no/where"], "text": ["proteins"]}}}, "the data set '/no/where' is not in"),
         ({"evaluate": {"method": "guess"}}, "unknown method 'guess'; choose from: finetune, probe"),
         ({"selective": {"delt": 1}}, "unknown setting `selective.delt`; known here:"),
-        ({"tasks": {"proteins": {"files": ["nowhere"], "text": []}}}, "the data set nowhere is not in .*data; prepare"),
+        (
+            {"tasks": {"proteins": {"files": ["nowhere"], "text": []}}},
+            "the data set 'nowhere' is not in .*data; prepare",
+        ),
         (
             {"arms": {"random": {"masking": {"policy": "whole-word"}}, "more": {"masking": {"ratio": 0.3}}}},
             "the arms random and more mask 15.0 % and 30.0 % of the tokens on average, so they cannot be compared",

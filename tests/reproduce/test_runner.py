@@ -21,7 +21,7 @@ def count_job(folder, name, needs=(), text="we found the kinase"):
 
 def run(jobs, folder, num_processes=1):
     told = []
-    Runner(jobs, folder / "logs", num_processes, lambda job, what: told.append((job.name, what))).run()
+    Runner(jobs, folder, num_processes, lambda job, what: told.append((job.name, what))).run()
     return told
 
 
@@ -66,7 +66,7 @@ from diffmask.reproduce.jobs import Job
 from diffmask.reproduce.runner import Runner
 folder = Path(sys.argv[1])
 job = Job("long", ("count", str(folder / "pipe.txt"), "-o", str(folder / "out.parquet")), folder / "out.parquet")
-Runner([job], folder / "logs", 1, lambda job, what: print(what, flush=True)).run()
+Runner([job], folder, 1, lambda job, what: print(what, flush=True)).run()
 """
 
 
