@@ -93,4 +93,5 @@ def tasks_of(config: ExperimentConfig) -> dict[str, ExperimentTask]:
 
 def arms_of(config: ExperimentConfig) -> dict[str, Arm]:
     """Return the arms of an experiment, checked."""
-    return {str(name): from_mapping(Arm, {} if given is None else given, f"arms.{name}.") for name, given in config.arms.items()}
+    groups = {str(name): {} if given is None else given for name, given in config.arms.items()}
+    return {name: from_mapping(Arm, given, f"arms.{name}.") for name, given in groups.items()}

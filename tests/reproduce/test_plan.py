@@ -189,7 +189,7 @@ def test_the_issue_s_arms_are_shipped():
         ({"selective": {"delt": 1}}, "unknown setting `selective.delt`; known here:"),
         (
             {"tasks": {"proteins": {"files": ["nowhere"], "text": []}}},
-            "the data set 'nowhere' is not in .*data; prepare",
+            "the data set 'nowhere' is not in .*data; prep",
         ),
         (
             {"arms": {"random": {"masking": {"policy": "whole-word"}}, "more": {"masking": {"ratio": 0.3}}}},
