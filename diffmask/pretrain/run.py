@@ -98,13 +98,7 @@ def pretrain(
     stop = StopOnInterrupt()
     callbacks = [stop, *([EvaluateAtEnd()] if evaluation is not None else []), *loggers(folder, arguments)]
     trainer = make_trainer(config, loaded.model, arguments, masking, (training, evaluation), callbacks, objective=task)
-    if config.training.steps != 0:
-        try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        finally:
-            stop.release()
-    elif evaluation is not None:  # a head, and no more
-        trainer.evaluate()
+    _train(trainer, stop, config.training.steps, checkpoint)
     if stop.interrupted:
         return Outcome(folder, True, {})
     metrics = _last_evaluation(trainer)
@@ -112,6 +106,18 @@ def pretrain(
         save_classifier(trainer, task, loaded, folder)
     _save(trainer, config, loaded.tokenizer, inputs, metrics)
     return Outcome(folder, False, metrics)
+
+
+def _train(trainer: MaskedTrainer, stop: StopOnInterrupt, steps: int | None, checkpoint: Path | None) -> None:
+    """Train; where no step is asked for, a head has been trained, and is evaluated."""
+    if steps == 0:
+        if trainer.eval_dataset is not None:
+            trainer.evaluate()
+        return
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    finally:
+        stop.release()
 
 
 def _arguments(config: PretrainConfig, *, progress: bool) -> TrainingArguments:
