@@ -16,7 +16,7 @@ from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.pretrain.trainers import loggers, make_trainer
 from diffmask.text.load import LoadedModel
-from diffmask.train.checkpoints import writing
+from diffmask.text.writing import writing
 from diffmask.train.masking import Masking
 
 if TYPE_CHECKING:

@@ -24,9 +24,10 @@ from diffmask.text.anchors import AnchorSet
 from diffmask.text.corpus import describe_sources
 from diffmask.text.encoder import resolve_device
 from diffmask.text.load import LoadedModel, fast_attention, load_masked_lm
+from diffmask.text.writing import writing
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
 from diffmask.train.card import write_card
-from diffmask.train.checkpoints import last_checkpoint, writing
+from diffmask.train.checkpoints import last_checkpoint
 from diffmask.train.folder import check_folder, check_inputs, claim_folder
 from diffmask.train.trainer import MaskedTrainer
 

@@ -18,8 +18,8 @@ from diffmask.text.end_task import EndTask, detach, shared_classifier
 from diffmask.text.folders import replace_folder
 from diffmask.text.load import LoadedModel
 from diffmask.text.records import read_records
-from diffmask.text.special import special_id
-from diffmask.train.checkpoints import writing
+from diffmask.text.special import pad_id
+from diffmask.text.writing import writing
 from diffmask.train.trainer import MaskedTrainer
 
 CLASSIFIER = "classifier"
@@ -89,7 +89,7 @@ def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
     ]
     return EndTask(
         classifier,
-        special_id(loaded.tokenizer.pad_token_id) or 0,
+        pad_id(loaded.tokenizer),
         *rows,
         batch_size=task.batch_size or config.training.batch_size,
         weight=task.weight,

@@ -29,6 +29,11 @@ def special_id(value: object) -> int | None:
     return value
 
 
+def pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Return the id of the token that fills short rows: 0 without one, which the attention mask leaves out anyway."""
+    return special_id(tokenizer.pad_token_id) or 0
+
+
 def special_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """Return the ids of all special tokens, in order: the named ones, and those that were added as special."""
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}

@@ -1,8 +1,6 @@
-"""Checkpoints: writing them in spite of full disks, and finding the one that a run goes on from."""
+"""Checkpoints: finding the one that a run goes on from, and reading what it holds."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,23 +12,6 @@ from diffmask.core.errors import InputError
 
 POLICY_FILE = "policy.safetensors"
 """What the policy has learned."""
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in one sentence what could not be written; safetensors and torch have errors of their own for a full disk.
-
-    Raises:
-        InputError: If a file could not be written whole.
-    """
-    try:
-        yield
-    except (SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
-            raise
-        raise InputError(
-            f"{path} could not be written ({error}); make room on the disk, then go on with --resume"
-        ) from error
 
 
 def last_checkpoint(run: Path) -> Path | None:
