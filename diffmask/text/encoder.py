@@ -106,7 +106,11 @@ def load_encoder(name: str, device: str = "auto", *, pooler: bool = False) -> En
     target = resolve_device(device)
     try:
         model, report = AutoModel.from_pretrained(
-            resolve_model(name), use_safetensors=True, output_loading_info=True, dtype="float32"
+            resolve_model(name),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype="float32",
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
@@ -146,7 +150,7 @@ def resolve_device(name: str) -> torch.device:
 
 def describe_architecture(name: str) -> dict[str, int | str]:
     """Return what tells one architecture from another: kind, width and depth."""
-    config = AutoConfig.from_pretrained(resolve_model(name))
+    config = AutoConfig.from_pretrained(resolve_model(name), trust_remote_code=False)
     return {
         "model_type": config.model_type,
         "hidden_size": config.hidden_size,

@@ -50,7 +50,7 @@ def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
     """
     folder = resolve_model(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise InputError(f"no tokenizer in {name!r} ({_first_line(error)}); {_WHERE}") from error
     if not tokenizer.is_fast:
@@ -91,7 +91,7 @@ def load_config(name: str) -> PreTrainedConfig:
         InputError: If there is no such model.
     """
     try:
-        return AutoConfig.from_pretrained(resolve_model(name))
+        return AutoConfig.from_pretrained(resolve_model(name), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
 
@@ -99,23 +99,40 @@ def load_config(name: str) -> PreTrainedConfig:
 def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """Load a model in float32, from safetensors only; return it and the parameters that its checkpoint lacks.
 
+    A classifier of another number of labels than the options ask for counts as one that is lacking.
+
     Args:
         kind: The class of transformers that loads it, such as `AutoModel`.
         name: A folder, a hub name, or `minilm`.
         options: What else the class is told.
 
     Raises:
-        InputError: If there is no such model, or its encoder's weights are missing.
+        InputError: If there is no such model, or its encoder's weights are missing or of another size.
     """
     try:
         model, report = kind.from_pretrained(
-            resolve_model(name), use_safetensors=True, output_loading_info=True, dtype="float32", **options
+            resolve_model(name),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype="float32",
+            # else the classifier of another task is an error of torch's own
+            ignore_mismatched_sizes=True,
+            **options,
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
-    fresh = tuple(sorted(set(report["missing_keys"]) - set(model.all_tied_weights_keys)))
     # a head begins at random, and so may a pooler, which is one; an encoder may not
     prefix = "" if model.base_model is model else model.base_model_prefix + "."
+    other = sorted(str(each[0]) for each in report["mismatched_keys"])
+    labelled = {"num_labels", "id2label"} & set(options)
+    wrong = [key for key in other if key.startswith(prefix) or not labelled]
+    if wrong:
+        raise InputError(
+            f"the weights in {name!r} have another size than its config says ({wrong[0]} and {len(wrong) - 1} more); "
+            "the checkpoint is of another model"
+        )
+    fresh = tuple(sorted({*report["missing_keys"], *other} - set(model.all_tied_weights_keys)))
     in_encoder = [key for key in fresh if key.startswith(prefix) and "pooler." not in key]
     if in_encoder:
         raise InputError(
