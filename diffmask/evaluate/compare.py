@@ -19,6 +19,7 @@ from diffmask.evaluate.comparison import (
 from diffmask.evaluate.counts import count, ratio
 from diffmask.evaluate.draws import Draws, Sums
 from diffmask.evaluate.gather import Result, common_seeds
+from diffmask.evaluate.metrics import OUTSIDE
 from diffmask.evaluate.spread import LEVEL, holm, interval, p_value
 
 Drawn = tuple[Sums, np.ndarray]
@@ -91,7 +92,8 @@ def _chosen_share(share: float | None, shares: Sequence[float]) -> float:
 def _count(metric: str, result: Result, seed: int, share: float, rows: np.ndarray) -> np.ndarray:
     found = result.seeds[seed]
     task = found.task
-    return count(metric, task["kind"], task["labels"], found.targets, found.predictions[share])[rows]
+    outside = task.get("outside", OUTSIDE)
+    return count(metric, task["kind"], task["labels"], found.targets, found.predictions[share], outside=outside)[rows]
 
 
 def _of_seeds(sums: Sums) -> np.ndarray:

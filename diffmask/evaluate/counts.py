@@ -14,7 +14,15 @@ from diffmask.evaluate.metrics import OUTSIDE
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS
 
 
-def count(metric: str, kind: str, labels: Sequence[str], targets: Sequence[Any], predictions: Sequence[Any]):
+def count(
+    metric: str,
+    kind: str,
+    labels: Sequence[str],
+    targets: Sequence[Any],
+    predictions: Sequence[Any],
+    *,
+    outside: str | None = OUTSIDE,
+) -> np.ndarray:
     """Return what each text adds to the sums: float32 (N, 2, G), numerators and denominators of G ratios.
 
     Args:
@@ -23,6 +31,7 @@ def count(metric: str, kind: str, labels: Sequence[str], targets: Sequence[Any],
         labels: Names of the labels.
         targets: Of each text: a row of `labels`, a list of rows, or one row per word.
         predictions: The same shape.
+        outside: For tokens, the label of words that are part of nothing.
     """
     if metric == "accuracy":
         return _accuracy(kind, targets, predictions)
@@ -37,7 +46,7 @@ def count(metric: str, kind: str, labels: Sequence[str], targets: Sequence[Any],
     right, of_target, of_guess = (_table(pair, num_texts, num_labels) for pair in (hits, given, guessed))
     sums = np.stack([2.0 * right, of_target + of_guess], axis=1)
     if kind == TOKENS:
-        sums = sums[:, :, [row for row, name in enumerate(labels) if name != OUTSIDE]]
+        sums = sums[:, :, [row for row, name in enumerate(labels) if name != outside]]
     if metric == "micro_f1":
         sums = sums.sum(axis=2, keepdims=True)
     return sums.astype(np.float32)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
+from diffmask.evaluate.metrics import OUTSIDE
 from diffmask.evaluate.result_file import SeedFile, read_seed_file
+from diffmask.evaluate.settings import TOKENS
 
 _NAME = re.compile(r"seed-(\d+)\.json")
 
@@ -122,9 +124,22 @@ def _read_result(folder: Path) -> Result:
                 f"seeds {result.first.seed} and {number} in {folder} have different {what}, so they are not of one "
                 "result; evaluate again into an empty folder"
             )
+    _check_weights(result)
     if not result.shares:
         raise InputError(f"the seeds in {folder} share no share of the labels; let `diffmask evaluate` finish them")
     return result
+
+
+def _check_weights(result: Result) -> None:
+    """Refuse seeds of one model that was trained again between them."""
+    first: dict[str, SeedFile] = {}
+    for seed in result.seeds.values():
+        before = first.setdefault(seed.model, seed)
+        if before.model_hash != seed.model_hash:
+            raise InputError(
+                f"seeds {before.seed} and {seed.seed} in {result.folder} have different weights, though both are of "
+                f"{seed.model}, so they are not of one result; evaluate again into an empty folder"
+            )
 
 
 def _check_comparable(first: Result, second: Result) -> None:
@@ -142,6 +157,9 @@ def _difference(first: SeedFile, second: SeedFile) -> str | None:
         return f"tasks ({first.task['name']} and {second.task['name']})"
     if first.task["kind"] != second.task["kind"]:
         return f"kinds of task ({first.task['kind']} and {second.task['kind']})"
+    given_outside, other_outside = (each.task.get("outside", OUTSIDE) for each in (first, second))
+    if first.task["kind"] == TOKENS and given_outside != other_outside:
+        return f"labels outside of everything ({given_outside} and {other_outside})"
     if first.method != second.method:
         return f"methods ({first.method} and {second.method})"
     given, other = _flat(first.settings), _flat(second.settings)

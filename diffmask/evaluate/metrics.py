@@ -11,28 +11,36 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from diffmask.evaluate.settings import MULTI_LABEL, TOKENS
 
 OUTSIDE = "O"
-"""The label of words that are part of nothing; F1 over words leaves it out."""
+"""What the label of words that are part of nothing is usually called; F1 over words leaves it out."""
 
 
-def score(kind: str, labels: Sequence[str], targets: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
+def score(
+    kind: str,
+    labels: Sequence[str],
+    targets: Sequence[Any],
+    predictions: Sequence[Any],
+    *,
+    outside: str | None = OUTSIDE,
+) -> dict[str, Any]:
     """Return accuracy, micro- and macro-F1, the scores of each class and the confusion matrix.
 
     Accuracy is the share of texts (of words, for tokens) that are wholly right. Macro-F1 is the mean over the classes
-    that occur in the targets or the predictions. For tokens, `O` counts for accuracy and for no F1. With one label per
-    text and no `O`, micro-F1 is accuracy.
+    that occur in the targets or the predictions. For tokens, the label `outside` counts for accuracy and for no F1.
+    With one label per text, micro-F1 is accuracy.
 
     Args:
         kind: single-label, multi-label or tokens.
         labels: Names of the labels.
         targets: Rows of `labels`, as `Split.labels`.
         predictions: The same shape.
+        outside: For tokens, the label of words that are part of nothing.
 
     Returns:
         accuracy, micro_f1 and macro_f1 in [0, 1], per_class by name, and confusion (targets by predictions), or None
         where a text has several labels.
     """
     given, guessed = _arrays(kind, labels, targets, predictions)
-    counted = [row for row, name in enumerate(labels) if not (kind == TOKENS and name == OUTSIDE)]
+    counted = [row for row, name in enumerate(labels) if not (kind == TOKENS and name == outside)]
     several = kind == MULTI_LABEL
     rows = list(range(len(labels)))
     precision, recall, f1, support = _by_label(given, guessed, rows, average=None)

@@ -10,6 +10,7 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.settings import KINDS, MULTI_LABEL, SINGLE_LABEL, TOKENS
 
 FORMAT = 1
+"""Of a seed's file, which `record.describe` makes."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class SeedFile:
     Attributes:
         name: What was evaluated.
         model: The model, as the user wrote it.
+        model_hash: sha256 of its weights; None for one on the hub.
         method: finetune or probe.
         seed: Its number.
         task: Name, kind, labels, hash and numbers of texts.
@@ -31,6 +33,7 @@ class SeedFile:
 
     name: str
     model: str
+    model_hash: str | None
     method: str
     seed: int
     task: Mapping[str, Any]
@@ -59,6 +62,7 @@ def read_seed_file(path: Path) -> SeedFile:
     found = SeedFile(
         name=given["name"],
         model=given["model"],
+        model_hash=given.get("model_hash"),
         method=given["method"],
         seed=given["seed"],
         task=given["task"],

@@ -216,6 +216,17 @@ def test_tokens_and_several_labels_are_checked_for_their_shape(tmp_path):
     assert len(read_results(good)) == 2
 
 
+def test_one_model_with_two_weights_is_no_result(tmp_path):
+    write_result(tmp_path / "a", seeds=(0,), model_hash="ab")
+    write_result(tmp_path / "a", seeds=(1,), model_hash="ab")
+    assert len(read_results([tmp_path / "a"])) == 1
+    write_result(tmp_path / "a", seeds=(1,), model="runs/other", model_hash="cd")
+    assert len(read_results([tmp_path / "a"])) == 1
+    write_result(tmp_path / "a", seeds=(2,), model="runs/other", model_hash="ef")
+    with pytest.raises(InputError, match=r"seeds 1 and 2 in \S+ have different weights, though both are of runs/other"):
+        read_results([tmp_path / "a"])
+
+
 def test_what_holds_no_results_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from diffmask.evaluate.counts import count, ratio
 from diffmask.evaluate.metrics import score, summary
 
 LABELS = ["a", "b", "c"]
@@ -77,3 +78,16 @@ def test_words_outside_count_for_accuracy_and_for_no_f1():
     assert found["accuracy"] == 0.5
     assert found["micro_f1"] == found["macro_f1"] == pytest.approx(0.5)  # X: one hit, two guessed, two given
     assert score("tokens", ["O", "X"], [[0, 0]], [[0, 0]])["macro_f1"] == 0.0
+
+
+@pytest.mark.parametrize(("outside", "expected"), [("0", 0.4), (None, 4 / 7), ("1", 2 / 3)])
+def test_any_label_may_be_outside(outside, expected):
+    targets, predictions = [[0, 0, 0, 1], [1, 0, 0]], [[0, 0, 1, 1], [0, 1, 0]]
+    kept = [row for row, name in enumerate("01") if name != outside]
+    pairs = [(t, p) for ts, ps in zip(targets, predictions, strict=True) for t, p in zip(ts, ps, strict=True)]
+    hits = sum(t == p and t in kept for t, p in pairs)
+    named = sum((t in kept) + (p in kept) for t, p in pairs)
+    found = score("tokens", ["0", "1"], targets, predictions, outside=outside)
+    assert found["micro_f1"] == pytest.approx(2 * hits / named) == expected
+    sums = count("micro_f1", "tokens", ["0", "1"], targets, predictions, outside=outside)
+    assert ratio(sums.sum(axis=0)) == pytest.approx(found["micro_f1"])
