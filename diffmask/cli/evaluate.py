@@ -48,6 +48,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("--method", help="finetune or probe (default: finetune)")
     add("--seeds", type=int, metavar="N", help="number of seeds (default: 5)")
     add("--shares", metavar="A,B,...", help="shares of the training texts, for a learning curve (default: 1)")
+    add("--outside", metavar="LABEL", help="label of words that are part of nothing; none: no label is (default: O)")
     add("--name", help="what the model is called in tables (default: the name of its folder)")
     add("-o", "--output", metavar="FOLDER", help="folder of the results (default: inside the run)")
     add("--overwrite", action="store_true", help="run seeds again whose results are there")
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     # settings may stand behind the files of the task
     behind = [word for word in args.task if "=" in word and not Path(word).exists()]
     given: dict[str, Any] = {"model": args.model, "task": {"files": [word for word in args.task if word not in behind]}}
+    if args.outside is not None:
+        given["task"]["outside"] = args.outside
     for name in ("method", "seeds", "name", "output"):
         if getattr(args, name) is not None:
             given[name] = getattr(args, name)
@@ -98,8 +101,10 @@ def _numbers(words: str) -> list[float]:
 
 def _tell(paths: list[Path]) -> None:
     """Print the leakage, and mean and standard deviation of each score over the seeds."""
-    from diffmask.evaluate.summary import leakage_line, summary_lines
+    from diffmask.evaluate.summary import leakage_line, split_lines, summary_lines
 
+    for line in split_lines(paths[0]):
+        print(line)
     print(leakage_line(paths[0]))
     for line in summary_lines(paths):
         print(line)

@@ -1,7 +1,23 @@
 """Settings of an evaluation that cannot be used."""
 
+from typing import Any
+
 from diffmask.core.errors import InputError
 from diffmask.evaluate.settings import METHODS, METRICS, EvaluateSettings
+from diffmask.text.encoder import resolve_device
+
+AFTER_PAD = (
+    "camembert",
+    "data2vec-text",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+)
+"""Models that count positions from behind that of the pad token."""
 
 
 def check_settings(settings: EvaluateSettings) -> None:
@@ -10,7 +26,13 @@ def check_settings(settings: EvaluateSettings) -> None:
     Raises:
         InputError: For the first of them.
     """
-    choices = {"method": METHODS, "metric": METRICS, "precision": ("fp32", "bf16", "fp16")}
+    choices = {
+        "method": METHODS,
+        "metric": METRICS,
+        "precision": ("fp32", "bf16", "fp16"),
+        # a number behind it would be lost on the Trainer
+        "device": ("auto", "cpu", "cuda"),
+    }
     for name, known in choices.items():
         if getattr(settings, name) not in known:
             raise InputError(f"unknown {name} {getattr(settings, name)!r}; choose from: {', '.join(known)}")
@@ -34,3 +56,39 @@ def check_settings(settings: EvaluateSettings) -> None:
     for name, values in (("learning_rates", tuning.learning_rates), ("regularisations", probe.regularisations)):
         if not values or min(values) <= 0.0:
             raise InputError(f"{name}={list(values)} must be numbers above 0, at least one")
+    if not 0.0 <= tuning.warmup_ratio < 1.0:
+        raise InputError(f"finetune.warmup_ratio={tuning.warmup_ratio:g} must lie in [0, 1), such as 0.06")
+    if not tuning.weight_decay >= 0.0:
+        raise InputError(f"finetune.weight_decay={tuning.weight_decay:g} must be 0 or more, such as 0.1")
+    if not tuning.max_grad_norm > 0.0:
+        raise InputError(f"finetune.max_grad_norm={tuning.max_grad_norm:g} must be above 0, such as 1")
+
+
+def check_machine(settings: EvaluateSettings) -> None:
+    """Refuse what this machine cannot do.
+
+    Raises:
+        InputError: If the device is not there, or fp16 is asked for without a GPU.
+    """
+    device = resolve_device(settings.device)
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise InputError("precision fp16 needs a GPU, and the device is the CPU; give fp32 or bf16")
+
+
+def check_length(config: Any, max_length: int) -> None:
+    """Refuse texts longer than what a model has positions for.
+
+    Args:
+        config: Of the model.
+        max_length: Tokens that are read of a text.
+
+    Raises:
+        InputError: If the model has fewer positions.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None or not getattr(config, "position_biased_input", True):
+        return  # its positions are relative
+    if config.model_type in AFTER_PAD:
+        positions -= config.pad_token_id + 1
+    if max_length > positions:
+        raise InputError(f"max_length={max_length} is more than the {positions} tokens that the model reads; give less")

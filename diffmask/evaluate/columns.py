@@ -68,6 +68,8 @@ def find_columns(path: Path, row: Mapping[str, Any], settings: TaskSettings) -> 
 
 def _words_column(names: list[str], row: Mapping[str, Any], settings: TaskSettings) -> str | None:
     """Return the column of lists of words, if that is what the rows hold."""
+    if settings.kind not in (None, TOKENS):
+        return None
     if settings.text is not None:
         return settings.text if isinstance(row.get(settings.text), list) else None
     lists = [name for name in names if isinstance(row[name], list)]

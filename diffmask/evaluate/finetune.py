@@ -1,8 +1,10 @@
 """Fine-tuning by the Hugging Face Trainer, stopped early by the dev split."""
 
-import tempfile
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -19,13 +21,15 @@ from transformers import (
     TrainingArguments,
 )
 
+from diffmask.core.errors import InputError
 from diffmask.evaluate.batches import Batches, by_length
 from diffmask.evaluate.encode import Row, encode
-from diffmask.evaluate.metrics import score
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Split, Task
 from diffmask.text.encoder import resolve_device
 from diffmask.text.load import fast_attention, load_weights
+from diffmask.text.special import pad_id
+from diffmask.text.writing import writing
 
 _PROBLEMS = {SINGLE_LABEL: "single_label_classification", MULTI_LABEL: "multi_label_classification"}
 _PRECISIONS = {"fp32": {}, "bf16": {"bf16": True}, "fp16": {"fp16": True}}
@@ -66,11 +70,19 @@ class Finetuner:
     """Fine-tunes one model on one task, for any seed and any share of its training texts."""
 
     def __init__(
-        self, folder: str, tokenizer: PreTrainedTokenizerBase, task: Task, settings: EvaluateSettings, *, progress: bool
+        self,
+        folder: str,
+        tokenizer: PreTrainedTokenizerBase,
+        task: Task,
+        settings: EvaluateSettings,
+        *,
+        output: Path,
+        progress: bool,
     ):
+        self.output = output
         self.folder, self.tokenizer, self.task, self.settings = folder, tokenizer, task, settings
         self.progress = progress
-        self.batches = Batches(cast(int, tokenizer.pad_token_id), task.kind == TOKENS)
+        self.batches = Batches(pad_id(tokenizer), task.kind == TOKENS)
         self.dev, self.test = self._encode(task.dev), self._encode(task.test)
 
     def predict(self, train: Split, seed: int) -> Predicted:
@@ -81,7 +93,7 @@ class Finetuner:
         """
         rows = self._encode(train)
         fallback = _most_frequent(train, self.task)
-        with tempfile.TemporaryDirectory() as draft:
+        with _draft(self.output / f".draft-seed-{seed}") as draft:
             best: _Tuned | None = None
             for place, rate in enumerate(self.settings.finetune.learning_rates):
                 tuned = self._tune(rows, rate, seed, f"{draft}/{place}", fallback)
@@ -116,7 +128,7 @@ class Finetuner:
 
             def measure(prediction: EvalPrediction) -> dict[str, float]:
                 guessed = _decode(prediction.predictions, self.task.kind, dev, fallback)
-                return {"score": score(self.task.kind, names, targets, guessed)[settings.metric]}
+                return {"score": self.task.score(targets, guessed)[settings.metric]}
 
             trainer = _Trainer(
                 cast(Any, model),
@@ -128,7 +140,8 @@ class Finetuner:
                 callbacks=[EarlyStoppingCallback(settings.finetune.patience)],
             )
             trainer.remove_callback(PrinterCallback)
-            trainer.train()
+            with writing(Path(draft), "give the same command again"):
+                trainer.train()
         history = [entry for entry in trainer.state.log_history if "eval_score" in entry]
         best = max(history, key=lambda entry: entry["eval_score"])  # the first of equals, as the Trainer keeps it
         epochs = {"epoch": round(best["epoch"]), "epochs": round(history[-1]["epoch"])}
@@ -136,7 +149,7 @@ class Finetuner:
 
     def _arguments(self, rate: float, seed: int, draft: str, device: torch.device) -> TrainingArguments:
         tuning = self.settings.finetune
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=draft,
             num_train_epochs=tuning.epochs,
             learning_rate=rate,
@@ -162,6 +175,12 @@ class Finetuner:
             label_names=["labels"],
             **_PRECISIONS[self.settings.precision],
         )
+        if arguments.n_gpu > 1:
+            raise InputError(
+                f"one process sees {arguments.n_gpu} GPUs, which would multiply finetune.batch_size; show it one with "
+                "CUDA_VISIBLE_DEVICES=0"
+            )
+        return arguments
 
     def _predictions(self, trainer: Trainer, rows: Sequence[Row], fallback: int) -> list[Any]:
         """Return predictions in the order of the rows; the model reads them by length."""
@@ -173,6 +192,17 @@ class Finetuner:
         for place, guessed in zip(order, _decode(logits, self.task.kind, ordered, fallback), strict=True):
             predictions[place] = guessed
         return predictions
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """Make a folder for the checkpoints of one seed, and remove it; what a killed process left there goes first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _decode(logits: Any, kind: str, rows: Sequence[Row], fallback: int) -> list[Any]:

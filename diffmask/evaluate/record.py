@@ -12,11 +12,12 @@ from typing import Any
 import diffmask
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware
-from diffmask.evaluate.settings import FINETUNE, EvaluateSettings
+from diffmask.evaluate.metrics import OUTSIDE
+from diffmask.evaluate.result_file import FORMAT
+from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Task
 from diffmask.text.embed import resolve_model
 
-FORMAT = 1
 LIBRARIES = ("torch", "transformers", "scikit-learn")
 
 
@@ -56,8 +57,10 @@ def describe(prepared: Evaluated) -> dict[str, Any]:
             "name": task.name,
             "kind": task.kind,
             "labels": task.labels,
+            "outside": task.outside,
             **{f"num_{name}": len(split) for name, split in task.splits.items()},
             "dev_from_train": task.dev_from_train,
+            "files": {name: [path.name for path in paths] for name, paths in task.files.items()},
             "hash": task.hash,
             "leakage": prepared.leakage,
         },
@@ -95,21 +98,43 @@ def is_done(path: Path, record: Mapping[str, Any]) -> bool:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(
-            f"{path} is not the result of an evaluation ({error}); delete it, or use --overwrite"
-        ) from error
+        raise _no_result(path, str(error)) from error
+    if not isinstance(found, dict) or not isinstance(found.get("task"), dict):
+        raise _no_result(path, "it names no task")
     for name in ("format", "model_hash", "method", "settings"):
         if found.get(name) != record[name]:
             raise InputError(_differs(path, name, found.get(name), record[name]))
-    if found["task"]["hash"] != record["task"]["hash"]:
-        raise InputError(_differs(path, "task", found["task"]["name"], record["task"]["name"]))
+    given, now = found["task"], record["task"]
+    if given.get("hash") != now["hash"]:
+        raise InputError(_differs(path, "task", given.get("name"), now["name"]))
+    # a file of before there was a choice
+    outside = given.get("outside", OUTSIDE if OUTSIDE in now["labels"] else None)
+    if now["kind"] == TOKENS and outside != now["outside"]:
+        raise InputError(_differs(path, "task.outside", outside, now["outside"]))
     return True
+
+
+def remove_others(folder: Path, record: Mapping[str, Any]) -> None:
+    """Delete the seeds of other evaluations in a folder that is overwritten: `compare` would take them for this one."""
+    for path in folder.glob("seed-*.json"):
+        try:
+            same = is_done(path, record) and json.loads(path.read_text(encoding="utf-8")).get("name") == record["name"]
+        except InputError:
+            same = False
+        if not same:
+            path.unlink()
+
+
+def _no_result(path: Path, why: str) -> InputError:
+    return InputError(f"{path} is not the result of an evaluation ({why}); delete it, or use --overwrite")
 
 
 def _differs(path: Path, name: str, before: Any, now: Any) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
+        # a setting of an older version may be in the file alone
+        keys = dict.fromkeys((*now, *before))
         name, before, now = next(
-            (f"{name}.{key}", before.get(key), now[key]) for key in now if before.get(key) != now[key]
+            (f"{name}.{key}", before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)
         )
     was = f"with {name}={before}, not {now}" if before != now else f"with another {name}"
     return f"{path} was made {was}; give another folder with -o, or --overwrite to run it again"

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate.checks import check_settings
+from diffmask.evaluate.checks import check_length, check_machine, check_settings
 from diffmask.evaluate.finetune import Finetuner, Predicted
 from diffmask.evaluate.leakage import find_leakage
-from diffmask.evaluate.metrics import score, summary
+from diffmask.evaluate.metrics import summary
 from diffmask.evaluate.probe import Prober
-from diffmask.evaluate.record import Evaluated, describe, is_done, surroundings
+from diffmask.evaluate.record import Evaluated, describe, is_done, remove_others, surroundings
 from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Split, Task, read_task
 from diffmask.text.load import load_config, load_tokenizer
@@ -38,6 +38,7 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
             evaluation.
     """
     check_settings(settings)
+    check_machine(settings)
     prepared = prepare(settings)
     wanted = range(settings.first_seed, settings.first_seed + settings.seeds)
     record = describe(prepared)
@@ -48,6 +49,8 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
         started = time.monotonic()
         shares = [_share(prepared, predict, share, seed) for share in sorted(settings.shares)]
         result = record | {"seed": seed, "shares": shares, **surroundings(), "seconds": time.monotonic() - started}
+        if overwrite and seed == left[0]:
+            remove_others(prepared.output, record)
         _write(prepared.output / f"seed-{seed}.json", result)
     return [prepared.output / f"seed-{seed}.json" for seed in wanted]
 
@@ -63,7 +66,7 @@ def prepare(settings: EvaluateSettings) -> Evaluated:
     if run is not None and not (run / "model").is_dir():
         raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
     folder = settings.model if run is None else str(run / "model")
-    load_config(folder)  # a model that is not there is said first
+    check_length(load_config(folder), settings.max_length)  # a model that is not there is said first
     task = read_task(settings.task)
     texts = {name: split.joined() for name, split in task.splits.items()}
     found = find_leakage(texts, labels={name: split.labels for name, split in task.splits.items()})
@@ -86,7 +89,7 @@ def _predictor(prepared: Evaluated, *, progress: bool) -> Predict:
     options = {"add_prefix_space": True} if task.kind == TOKENS else {}
     tokenizer = load_tokenizer(prepared.folder, **options)
     if settings.method == FINETUNE:
-        tuner = Finetuner(prepared.folder, tokenizer, task, settings, progress=progress)
+        tuner = Finetuner(prepared.folder, tokenizer, task, settings, output=prepared.output, progress=progress)
         return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
     return Prober(prepared.folder, tokenizer, task, settings, progress=progress).predict
 
@@ -118,15 +121,10 @@ def _share(prepared: Evaluated, predict: Predict, share: float, seed: int) -> di
         "share": share,
         "num_train": len(rows),
         "predictions": predicted.test,
-        "dev": summary(score(task.kind, task.labels, task.dev.labels, predicted.dev)),
+        "dev": summary(task.score(task.dev.labels, predicted.dev)),
         "test": {
-            "all": score(task.kind, task.labels, task.test.labels, predicted.test),
-            "unseen": score(
-                task.kind,
-                task.labels,
-                [task.test.labels[row] for row in unseen],
-                [predicted.test[row] for row in unseen],
-            )
+            "all": task.score(task.test.labels, predicted.test),
+            "unseen": task.score([task.test.labels[row] for row in unseen], [predicted.test[row] for row in unseen])
             if unseen
             else None,
         },
@@ -146,5 +144,5 @@ def _check_rows(task: Task, rows: Sequence[int], share: float) -> None:
 def _write(path: Path, result: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    draft.write_text(json.dumps(result, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(draft, path)

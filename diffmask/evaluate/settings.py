@@ -27,6 +27,8 @@ class TaskSettings:
     """Column of the label or labels; by default found by its name."""
     separator: str = "|"
     """What divides the labels of one text in a .csv or .tsv, for multi-label tasks."""
+    outside: str | None = None
+    """For tokens, the label of words that are part of nothing, left out of F1; by default O; none: count them all."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class EvaluateSettings:
     shares: tuple[float, ...] = (1.0,)
     """Shares of the training texts, for a learning curve."""
     metric: str = "micro_f1"
-    """What the dev split chooses by: micro_f1, macro_f1 or accuracy."""
+    """What the dev split, or cross-validation for a probe, chooses by: micro_f1, macro_f1 or accuracy."""
     max_length: int = 256
     """Tokens that are read of a text."""
     eval_batch_size: int = 64
@@ -86,7 +88,7 @@ class EvaluateSettings:
     precision: str = "fp32"
     """fp32, bf16 or fp16, in which the model runs."""
     device: str = "auto"
-    """auto, cpu, cuda, ..."""
+    """auto, cpu or cuda."""
     name: str | None = None
     """What the model is called in tables; by default the name of its folder."""
     output: str | None = None

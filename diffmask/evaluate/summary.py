@@ -13,6 +13,18 @@ def leakage_line(path: Path) -> str:
     return json.loads(path.read_text(encoding="utf-8"))["task"]["leakage"]["summary"]
 
 
+def split_lines(path: Path) -> list[str]:
+    """Return which files a result file says that each split was read from, and what F1 leaves out."""
+    task = json.loads(path.read_text(encoding="utf-8"))["task"]
+    files = task.get("files", {})  # which files of older versions do not tell
+    lines = [f"{split + ':':6} {', '.join(names)}" for split, names in files.items()]
+    if task.get("dev_from_train"):
+        lines.append("dev:   a tenth of train")
+    if task.get("outside") is not None:
+        lines.append(f"label {task['outside']!r} is outside of everything: left out of F1")
+    return lines
+
+
 def summary_lines(paths: Sequence[Path]) -> list[str]:
     """Return a table: for each share of the training texts, mean and standard deviation of the scores over the seeds.
 

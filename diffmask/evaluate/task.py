@@ -4,12 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.evaluate.columns import Columns, find_columns, read_label, read_pair, read_text
+from diffmask.evaluate.metrics import OUTSIDE, score
 from diffmask.evaluate.settings import KINDS, MULTI_LABEL, TOKENS, TaskSettings
 from diffmask.text.blocks import listed, shown
 from diffmask.text.corpus import list_files
@@ -20,6 +21,8 @@ _SPLIT_NAMES = {
     "train": "train", "training": "train", "dev": "dev", "devel": "dev", "val": "dev", "valid": "dev",
     "validation": "dev", "eval": "dev", "test": "test",
 }  # fmt: skip
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
+"""What the parts of one large file are named by."""
 HELD_OUT_SHARE = 0.1
 """Share of the training texts that becomes the dev split where there is none."""
 
@@ -66,6 +69,8 @@ class Task:
         splits: train, dev and test.
         hash: sha256 of all texts and labels.
         dev_from_train: Whether the dev split was taken from the training texts, because there was none.
+        outside: For tokens, the label of words that are part of nothing, which F1 leaves out.
+        files: Files of each split.
     """
 
     name: str
@@ -74,6 +79,8 @@ class Task:
     splits: Mapping[str, Split]
     hash: str
     dev_from_train: bool = False
+    outside: str | None = None
+    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
     @property
     def train(self) -> Split:
@@ -89,6 +96,10 @@ class Task:
     def test(self) -> Split:
         """What is measured on, once."""
         return self.splits["test"]
+
+    def score(self, targets: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
+        """Return what `metrics.score` returns for rows of the task's labels."""
+        return score(self.kind, self.labels, targets, predictions, outside=self.outside)
 
 
 def read_task(settings: TaskSettings) -> Task:
@@ -120,7 +131,8 @@ def read_task(settings: TaskSettings) -> Task:
         splits["train"], splits["dev"] = _hold_out(splits["train"])
     name = settings.name or _name(settings.files)
     ordered = {split: splits[split] for split in SPLITS}
-    return Task(name, columns.kind, names, ordered, _hash(names, ordered), dev_from_train)
+    outside = _outside(settings.outside, names) if columns.kind == TOKENS else None
+    return Task(name, columns.kind, names, ordered, _hash(names, ordered), dev_from_train, outside, files)
 
 
 def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
@@ -135,6 +147,16 @@ def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
         split = next((_SPLIT_NAMES[part] for part in parts if part in _SPLIT_NAMES), None)
         if split is not None:
             files.setdefault(split, []).append(path)
+    given = {Path(source).resolve() for source in sources}
+    for split, found in files.items():
+        one_by_one = all(path.resolve() in given for path in found)
+        wholes = {(path.parent, _SHARD.sub("", path.name)) for path in found}
+        shards = len(wholes) == 1 and all(_SHARD.search(path.name) for path in found)
+        if len(found) > 1 and not one_by_one and not shards:
+            raise InputError(
+                f"several files are named {split} ({listed(path.name for path in found)}); give the files of the task "
+                "one by one, or leave one of each name"
+            )
     for split in ("train", "test"):
         if split not in files:
             raise InputError(
@@ -164,6 +186,20 @@ def _label_names(labels: Sequence[Any], kind: str) -> list[str]:
         what = f"all are labelled {shown(next(iter(names)))!r}" if names else "there is no label"
         raise InputError(f"the task has nothing to tell apart: {what}; give texts of two labels or more")
     return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+
+
+def _outside(wanted: str | None, names: Sequence[str]) -> str | None:
+    """Return the label of words that are part of nothing."""
+    if wanted is None and all(name.isdecimal() for name in names):
+        raise InputError(
+            f"the labels of words are numbers ({listed(names)}), which do not tell which one is outside of everything; "
+            "name it with --outside, such as --outside 0, or count all of them with --outside none"
+        )
+    if wanted is None:
+        return OUTSIDE if OUTSIDE in names else None
+    if wanted not in (*names, "none"):
+        raise InputError(f"no word has the label {wanted!r} of task.outside; choose from: {listed(names)}, none")
+    return wanted if wanted in names else None
 
 
 def _split(rows: Sequence[tuple[Any, str | None, Any]], columns: Columns, rows_of: Mapping[str, int]) -> Split:

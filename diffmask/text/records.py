@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,7 +59,10 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
     with open_seekable(path) as content:
         try:
-            yield from enumerate(parquet.read_table(content).to_pylist(), 1)
+            table = parquet.read_table(content)
+            written = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+            names = _label_names(written.get("info", {}).get("features", {}))
+            yield from ((number, _named(row, names)) for number, row in enumerate(table.to_pylist(), 1))
         except pyarrow.ArrowInvalid as error:
             raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
 
@@ -73,7 +77,31 @@ def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
     if isinstance(found, datasets.DatasetDict):
         names = sorted(map(str, found))
         raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
-    yield from ((number, cast(Row, row)) for number, row in enumerate(found, 1))
+    names = _label_names(found.features.to_dict())
+    yield from ((number, _named(cast(Row, row), names)) for number, row in enumerate(found, 1))
+
+
+def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of the labels in each column that datasets declares as numbers of labels, alone or in lists."""
+    # what a list holds stands under `feature`
+    inner = {name: each.get("feature", each) for name, each in features.items() if isinstance(each, Mapping)}
+    return {
+        name: list(each["names"])
+        for name, each in inner.items()
+        if isinstance(each, Mapping) and each.get("_type") == "ClassLabel" and each.get("names")
+    }
+
+
+def _named(row: Row, names: Mapping[str, list[str]]) -> Row:
+    """Return a row with the names of its labels."""
+    return {**row, **{column: _name(row[column], known) for column, known in names.items()}} if names else row
+
+
+def _name(value: Any, known: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_name(each, known) for each in value]
+    # datasets writes -1 for the label that nobody tells
+    return known[value] if isinstance(value, int) and 0 <= value < len(known) else None
 
 
 _READERS = {

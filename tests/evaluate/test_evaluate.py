@@ -2,17 +2,31 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from labelled import TOLD_BY, labelled_rows
+from safetensors import SafetensorError
 from tiny import tiny_model, tiny_tokenizer
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    DebertaV2Config,
+    Trainer,
+    TrainingArguments,
+)
 
 from diffmask.cli import main
 from diffmask.core.errors import InputError
+from diffmask.evaluate.checks import check_length
 from diffmask.evaluate.gather import read_results
+from diffmask.evaluate.record import is_done, remove_others
 from diffmask.evaluate.run import choose_share, evaluate
 from diffmask.evaluate.settings import EvaluateSettings, FinetuneSettings, TaskSettings
 from diffmask.evaluate.task import read_task
+from diffmask.text.load import load_weights
 
 SIZES = {"train": 60, "dev": 20, "test": 24}
 KINDS = ("single-label", "multi-label", "tokens", "pairs")
@@ -136,6 +150,99 @@ def test_a_model_with_other_weights_is_another_evaluation(world, tmp_path):
         evaluate(other)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", r"seed-0.json is not the result of an evaluation \(it names no task\); delete it, or use --overwrite"),
+        ("{", r"seed-0.json is not the result of an evaluation \(Expecting"),
+        ({"settings": {"old": 1}}, "seed-0.json was made with settings.old=1, not None; give another folder"),
+    ],
+)
+def test_a_file_that_is_no_such_result(tmp_path, content, message):
+    record = {"format": 1, "model_hash": "a", "method": "probe", "settings": {}, "task": {}}
+    text = content if isinstance(content, str) else json.dumps(record | content)
+    (tmp_path / "seed-0.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        is_done(tmp_path / "seed-0.json", record)
+
+
+def test_overwriting_leaves_no_seeds_of_another_evaluation(world, tmp_path):
+    out = tmp_path / "out"
+    task = {"hash": "a", "name": "b", "kind": "single-label", "labels": ["x", "y"]}
+    record = {"format": 1, "model_hash": "a", "name": "n", "method": "probe", "settings": {}, "task": task}
+    out.mkdir()
+    others = [{}, {"model_hash": "b"}, {"name": "m"}, {"task": task | {"hash": "c"}}]
+    for seed, changes in enumerate(others):
+        (out / f"seed-{seed}.json").write_text(json.dumps(record | changes))
+    (out / "seed-9.json").write_text("[]")
+    remove_others(out, record)
+    assert [path.name for path in out.iterdir()] == ["seed-0.json"]
+    evaluate(settings_for(world, out, method="probe", first_seed=3), overwrite=True)
+    assert [path.name for path in out.iterdir()] == ["seed-3.json"]
+
+
+def test_another_outside_is_another_evaluation(tmp_path):
+    task = {"hash": "a", "name": "b", "kind": "tokens", "labels": ["O", "X"], "outside": "O"}
+    record = {"format": 1, "model_hash": "a", "method": "probe", "settings": {}, "task": task}
+    before = {name: value for name, value in task.items() if name != "outside"}
+    (tmp_path / "seed-0.json").write_text(json.dumps(record | {"task": before}))
+    assert is_done(tmp_path / "seed-0.json", record)
+    with pytest.raises(InputError, match="was made with task.outside=O, not X"):
+        is_done(tmp_path / "seed-0.json", record | {"task": task | {"outside": "X"}})
+
+
+def test_positions_of_roberta_begin_behind_the_pad_token():
+    config = tiny_model("roberta").config
+    check_length(config, config.max_position_embeddings - config.pad_token_id - 1)
+    with pytest.raises(InputError, match="max_length=79 is more than the 78 tokens that the model reads; give less"):
+        check_length(config, 79)
+    check_length(DebertaV2Config(position_biased_input=False), 4096)
+
+
+def test_the_classifier_of_another_task_is_left_out(world, tmp_path):
+    torch.manual_seed(0)
+    config = tiny_model().config
+    config.num_labels = 5
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    tuning = FinetuneSettings(epochs=1)
+    settings = replace(settings_for(world, tmp_path / "out", finetune=tuning), model=str(tmp_path / "model"))
+    (path,) = evaluate(settings)
+    assert read(path)["shares"][0]["fresh"] == ["classifier.bias", "classifier.weight"]
+
+
+def test_weights_of_another_size_are_refused(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"vocab_size": 31}))
+    for kind in (AutoModelForMaskedLM, AutoModelForSequenceClassification):
+        with pytest.raises(InputError, match="have another size than its config says"):
+            load_weights(kind, str(tmp_path), **({} if kind is AutoModelForMaskedLM else {"num_labels": 2}))
+
+
+def test_drafts_lie_in_the_output_and_go_away(world, tmp_path, monkeypatch):
+    out, seen = tmp_path / "out", []
+    left = out / ".draft-seed-0" / "checkpoint-1"
+    left.mkdir(parents=True)  # of a process that was killed
+
+    def full(trainer):
+        seen.append((Path(trainer.args.output_dir), left.exists()))
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(Trainer, "train", full)
+    with pytest.raises(InputError, match="No space left on device.; make room on the disk, then give the same command"):
+        evaluate(settings_for(world, out))
+    assert seen == [(out / ".draft-seed-0" / "0", False)]
+    assert not list(out.iterdir())
+
+
+def test_several_gpus_are_refused(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda arguments: 2))
+    with pytest.raises(InputError, match="one process sees 2 GPUs, .* show it one with CUDA_VISIBLE_DEVICES=0"):
+        evaluate(settings_for(world, tmp_path / "out"))
+
+
 def test_a_learning_curve(world, tmp_path):
     (path,) = evaluate(settings_for(world, tmp_path / "out", method="probe", shares=(1.0, 0.3)))
     assert [(share["share"], share["num_train"]) for share in read(path)["shares"]] == [(0.3, 18), (1.0, 60)]
@@ -183,7 +290,12 @@ def test_words_beyond_the_length_get_the_most_frequent_label(world, tmp_path):
         ({"seeds": 0}, "seeds=0 is too small; give at least 1"),
         ({"finetune": FinetuneSettings(epochs=0)}, "finetune.epochs=0 is too small; give at least 1"),
         ({"finetune": FinetuneSettings(learning_rates=())}, r"learning_rates=\[\] must be numbers above 0"),
-        ({"device": "cuda:9"}, "device 'cuda:9' is not there"),
+        ({"device": "cuda:9"}, "unknown device 'cuda:9'; choose from: auto, cpu, cuda"),
+        ({"precision": "fp16"}, "precision fp16 needs a GPU, and the device is the CPU; give fp32 or bf16"),
+        ({"max_length": 513}, "max_length=513 is more than the 512 tokens that the model reads; give less"),
+        ({"finetune": FinetuneSettings(warmup_ratio=1.0)}, r"finetune.warmup_ratio=1 must lie in \[0, 1\)"),
+        ({"finetune": FinetuneSettings(weight_decay=-0.1)}, "finetune.weight_decay=-0.1 must be 0 or more"),
+        ({"finetune": FinetuneSettings(max_grad_norm=0.0)}, "finetune.max_grad_norm=0 must be above 0"),
     ],
 )
 def test_what_is_refused(world, tmp_path, changes, message):
@@ -198,6 +310,7 @@ def test_the_command(world, tmp_path, capsys, monkeypatch):
     assert main([*given, "--seeds", "2", "--name", "tiny", "max_length=16"]) == 0
     printed = capsys.readouterr().out
     assert "mean and standard deviation over 2 seeds" in printed and "all 24" in printed
+    assert "train: train.jsonl\ndev:   dev.jsonl\ntest:  test.jsonl\n" in printed
     assert "results: evaluations/tiny/single-label-probe" in printed
     assert {path.name for path in (tmp_path / "evaluations/tiny/single-label-probe").iterdir()} == {
         "seed-0.json",

@@ -111,6 +111,83 @@ def test_labelled_words(tmp_path):
     assert "dev.jsonl: row 2 has 1 words and 2 labels; give each word one label" in refusal(write(tmp_path / "b", rows))
 
 
+def tagged(convert):
+    return {
+        split: [
+            {"tokens": row["text"].split(), "ner_tags": convert([0] * (len(row["text"].split()) - 1) + [1])}
+            for row in part
+        ]
+        for split, part in ROWS.items()
+    }
+
+
+def test_numbers_of_words_ask_which_is_outside(tmp_path):
+    folder = write(tmp_path / "task", tagged(list))
+    assert refusal(folder) == (
+        "the labels of words are numbers (0, 1), which do not tell which one is outside of everything; name it with "
+        "--outside, such as --outside 0, or count all of them with --outside none"
+    )
+    assert read(folder, outside="0").outside == "0" and read(folder, outside="none").outside is None
+    assert refusal(folder, outside="7") == "no word has the label '7' of task.outside; choose from: 0, 1, none"
+    named = write(tmp_path / "named", tagged(lambda tags: ["OX"[tag] for tag in tags]))
+    assert read(named).outside == "O" and read(named, outside="X").outside == "X"
+    parts = write(tmp_path / "parts", tagged(lambda tags: ["NV"[tag] for tag in tags]))
+    assert read(parts).outside is None
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_numbers_that_datasets_knows_the_names_of_are_names(tmp_path, on_disk):
+    import datasets
+
+    features = datasets.Features(
+        {
+            "tokens": datasets.List(datasets.Value("string")),
+            "ner_tags": datasets.List(datasets.ClassLabel(names=["O", "X"])),
+        }
+    )
+    parts = {split: datasets.Dataset.from_list(rows, features=features) for split, rows in tagged(list).items()}
+    (tmp_path / "task").mkdir()
+    if on_disk:
+        datasets.DatasetDict(parts).save_to_disk(tmp_path / "task")
+    else:
+        for split, part in parts.items():
+            part.to_parquet(tmp_path / "task" / f"{split}.parquet")
+    task = read(tmp_path / "task")
+    assert (task.labels, task.outside, task.test.labels) == (["O", "X"], "O", [[0, 1], [0, 1]])
+
+
+def test_a_label_that_datasets_hides_is_none(tmp_path):
+    import datasets
+
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["a", "b"])})
+    for split, labels in {"train": [0, 1], "dev": [0, 1], "test": [0, -1]}.items():
+        rows = [{"text": f"{split} {place}", "label": label} for place, label in enumerate(labels)]
+        datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / f"{split}.parquet")
+    assert "test.parquet: row 2 has no label in column 'label'" in refusal(tmp_path)
+
+
+def test_several_files_of_a_split_are_refused_but_for_shards(tmp_path):
+    folder = write(tmp_path / "task")
+    (folder / "train_10.jsonl").write_text((folder / "train.jsonl").read_text())
+    assert refusal(folder) == (
+        "several files are named train (train.jsonl, train_10.jsonl); give the files of the task one by one, or leave "
+        "one of each name"
+    )
+    given = TaskSettings(tuple(str(folder / f"{name}.jsonl") for name in ("train", "train_10", "dev", "test")))
+    assert len(read_task(given).train) == 40
+    (folder / "train.jsonl").rename(folder / "train-00000-of-00002.jsonl")
+    (folder / "train_10.jsonl").rename(folder / "train-00001-of-00002.jsonl")
+    task = read(folder)
+    assert len(task.train) == 40
+    assert [path.name for path in task.files["train"]] == ["train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl"]
+
+
+def test_the_kind_is_obeyed_where_there_are_words_too(tmp_path):
+    rows = {split: [row | {"tokens": row["text"].split()} for row in part] for split, part in ROWS.items()}
+    task = read(write(tmp_path / "task", rows), kind="single-label")
+    assert (task.kind, task.test.texts) == ("single-label", ["a dose", "the protein"])
+
+
 @pytest.mark.parametrize("names", [("sentence1", "sentence2"), ("premise", "hypothesis")])
 def test_pairs_are_known_by_their_names(tmp_path, names):
     rows = {
