@@ -23,7 +23,7 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.checks import check_length
 from diffmask.evaluate.gather import read_results
 from diffmask.evaluate.record import is_done, remove_others
-from diffmask.evaluate.run import choose_share, evaluate
+from diffmask.evaluate.run import _write, choose_share, evaluate
 from diffmask.evaluate.settings import EvaluateSettings, FinetuneSettings, TaskSettings
 from diffmask.evaluate.task import read_task
 from diffmask.text.load import load_weights
@@ -316,6 +316,19 @@ def test_the_command(world, tmp_path, capsys, monkeypatch):
         "seed-0.json",
         "seed-1.json",
     }
+
+
+def test_the_command_says_what_is_outside(world, tmp_path, capsys):
+    given = ["evaluate", str(world / "model"), "--task", str(world / "tokens"), "--method", "probe", "--seeds", "1"]
+    assert main([*given, "--outside", "body", "-o", str(tmp_path / "out"), "max_length=16"]) == 0
+    assert "label 'body' is outside of everything: left out of F1" in capsys.readouterr().out
+    assert read(tmp_path / "out" / "seed-0.json")["task"]["outside"] == "body"
+
+
+def test_a_result_is_json_or_nothing(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        _write(tmp_path / "seed-0.json", {"score": float("nan")})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
