@@ -93,7 +93,7 @@ def test_the_logs_and_the_card_tell_of_both(done):
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(world, done, tmp_path, monkeypatch):
-    config = config_for(world, tmp_path / "cut")
+    config, before = config_for(world, tmp_path / "cut"), signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patched:
         import diffmask.pretrain.run as module
 
@@ -107,7 +107,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(world, done, tmp_path, m
         found = load_file(again.folder / part / "model.safetensors")
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], value) for name, value in expected.items())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_run_is_not_resumed_with_another_task(world, tmp_path):
