@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--patience", type=int, default=3)
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--attention", help="as attn_implementation of transformers, such as eager")
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
     splits = {name: read(args.task / f"{name}.jsonl") for name in ("train", "dev", "test")}
@@ -58,7 +59,9 @@ def run(args: argparse.Namespace, splits: dict[str, list[dict]], names: list[str
     """Fine-tune once, stop by dev, and return micro-F1 on test."""
     set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=len(names))
+    model = AutoModelForSequenceClassification.from_pretrained(
+        args.model, num_labels=len(names), attn_implementation=args.attention
+    )
     data = {
         split: [
             {**tokenizer(row["text"], truncation=True, max_length=args.max_length), "labels": names.index(row["label"])}
