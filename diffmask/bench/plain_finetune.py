@@ -96,6 +96,7 @@ def run(args: argparse.Namespace, splits: dict[str, list[dict]], names: list[str
                 report_to="none",
                 bf16=args.bf16,
                 seed=seed,
+                train_sampling_strategy="group_by_length",
             ),
             data_collator=DataCollatorWithPadding(tokenizer),
             train_dataset=data["train"],  # type: ignore[arg-type]
