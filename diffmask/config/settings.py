@@ -178,7 +178,7 @@ def describe_settings(kind: type = PretrainConfig, where: str = "") -> str:
     for each in fields(kind):
         group = _group(hints[each.name])
         if group is not None:
-            lines += ["", f"# {where}{each.name}: {group.__doc__.splitlines()[0]}"]
+            lines += ["", f"# {where}{each.name}: {(group.__doc__ or '').splitlines()[0]}"]
             lines.append(describe_settings(group, f"{where}{each.name}."))
             continue
         default = each.default if each.default_factory is MISSING else each.default_factory()
@@ -201,7 +201,7 @@ def explain_settings(kind: type = PretrainConfig, where: str = "") -> dict[str, 
 def _group(hint: Any) -> type | None:
     """Return the dataclass of a group of settings, also of one that may be left out; None for a setting."""
     kind, *_ = typing.get_args(hint) or [hint]
-    return kind if is_dataclass(kind) and kind is not ScheduleConfig else None
+    return kind if isinstance(kind, type) and is_dataclass(kind) and kind is not ScheduleConfig else None
 
 
 def _meanings(kind: type) -> dict[str, str]:

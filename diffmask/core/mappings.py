@@ -1,7 +1,7 @@
 """Nested mappings as flat ones."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 
 def flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -12,5 +12,8 @@ def flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, value in mapping.items():
-        found |= flat(value, f"{where}{name}.") if isinstance(value, Mapping) else {where + name: value}
+        if isinstance(value, Mapping):
+            found |= flat(cast(Mapping[str, Any], value), f"{where}{name}.")
+        else:
+            found[where + name] = value
     return found

@@ -77,7 +77,7 @@ def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
     if isinstance(found, datasets.DatasetDict):
         names = sorted(map(str, found))
         raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
-    names = _label_names(found.features.to_dict())
+    names = _label_names(cast(Mapping[str, Any], found.features.to_dict()))
     yield from ((number, _named(cast(Row, row), names)) for number, row in enumerate(found, 1))
 
 
