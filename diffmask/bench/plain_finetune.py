@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
+import torch
 import transformers
 from sklearn.metrics import f1_score
 from transformers import (
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace, splits: dict[str, list[dict]], names: list[str
                 disable_tqdm=True,
                 report_to="none",
                 bf16=args.bf16,
+                use_cpu=not torch.cuda.is_available(),
                 seed=seed,
                 train_sampling_strategy="group_by_length",
             ),
