@@ -16,6 +16,7 @@ LAYERS = [
     {"train", "evaluate", "report"},
     {"joint"},
     {"text", "video", "policies"},
+    {"files"},
     {"core"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

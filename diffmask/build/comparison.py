@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 from diffmask.evaluate.comparison import HIGHER, NOT_SHOWN, Comparison, Difference
+from diffmask.files.folders import check_folder, replace_folder
 from diffmask.report.comparison import UNIT, ComparisonTable, DifferenceRow, ScoreRow, to_csv, to_markdown
 from diffmask.report.comparison_page import comparison_page
 from diffmask.report.forest import draw_forest
 from diffmask.report.learning import Scored, draw_learning
 from diffmask.report.page import write_page
-from diffmask.text.folders import check_folder, replace_folder
 
 METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
 METHODS = {"finetune": "fine-tuned", "probe": "by probe"}

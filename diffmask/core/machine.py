@@ -1,4 +1,4 @@
-"""What a number was measured on: the hardware, and the state of the code."""
+"""The machine: what a number was measured on, the state of the code, and the device to run on."""
 
 import os
 import platform
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import torch
+
+from diffmask.core.errors import InputError
 
 _CPU_FILE = Path("/proc/cpuinfo")
 
@@ -55,3 +57,20 @@ def code_version(folder: Path) -> str | None:
     if commit.returncode or changed.returncode:  # a checkout of another user, which git does not trust
         return None
     return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` is the accelerator if there is one.
+
+    Raises:
+        InputError: If the name is unknown, or there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {name!r}; choose from: auto, cpu, cuda, cuda:0, ...") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices); use auto or cpu")
+    return device

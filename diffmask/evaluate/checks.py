@@ -3,8 +3,8 @@
 from typing import Any
 
 from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
 from diffmask.evaluate.settings import METHODS, METRICS, EvaluateSettings
-from diffmask.text.encoder import resolve_device
 
 AFTER_PAD = (
     "camembert",

@@ -7,7 +7,7 @@ from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS, TaskSettings
-from diffmask.text.blocks import choose_column, listed, shown
+from diffmask.files.blocks import choose_column, listed, shown
 from diffmask.text.labelled import LABEL_COLUMNS
 
 WORD_COLUMNS = ("tokens", "words")

@@ -22,14 +22,14 @@ from transformers import (
 )
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate.batches import Batches, by_length
+from diffmask.core.machine import resolve_device
 from diffmask.evaluate.encode import Row, encode
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Split, Task
-from diffmask.text.encoder import resolve_device
+from diffmask.files.writing import writing
+from diffmask.text.batches import Batches, by_length
 from diffmask.text.load import fast_attention, load_weights
 from diffmask.text.special import pad_id
-from diffmask.text.writing import writing
 
 _PROBLEMS = {SINGLE_LABEL: "single_label_classification", MULTI_LABEL: "multi_label_classification"}
 _PRECISIONS = {"fp32": {}, "bf16": {"bf16": True}, "fp16": {"fp16": True}}

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from diffmask.core.errors import InputError
+from diffmask.core.mappings import flat
 from diffmask.evaluate.metrics import OUTSIDE
 from diffmask.evaluate.result_file import SeedFile, read_seed_file
 from diffmask.evaluate.settings import TOKENS
@@ -162,20 +162,13 @@ def _difference(first: SeedFile, second: SeedFile) -> str | None:
         return f"labels outside of everything ({given_outside} and {other_outside})"
     if first.method != second.method:
         return f"methods ({first.method} and {second.method})"
-    given, other = _flat(first.settings), _flat(second.settings)
+    given, other = flat(first.settings), flat(second.settings)
     # a share is trained on alone, whatever other shares there are
     for name in dict.fromkeys(name for name in (*given, *other) if name != "shares"):
         if name not in given or name not in other or given[name] != other[name]:
             return f"settings ({name}: {given.get(name, 'absent')} and {other.get(name, 'absent')})"
     same = (first.task["hash"], first.targets, first.unseen) == (second.task["hash"], second.targets, second.unseen)
     return None if same else f"texts or labels, in spite of the same task name ({first.task['name']})"
-
-
-def _flat(settings: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{where}{name}.") if isinstance(value, dict) else {where + name: value}
-    return flat
 
 
 def _listed(seeds: Iterable[int]) -> str:

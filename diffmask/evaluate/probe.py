@@ -15,12 +15,12 @@ from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 from tqdm import tqdm
 from transformers import AutoModel, PreTrainedTokenizerBase
 
-from diffmask.evaluate.batches import Batches, by_length
+from diffmask.core.machine import resolve_device
 from diffmask.evaluate.encode import Row, encode
 from diffmask.evaluate.finetune import Predicted
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Task
-from diffmask.text.encoder import resolve_device
+from diffmask.text.batches import Batches, by_length
 from diffmask.text.load import fast_attention, load_weights
 from diffmask.text.special import pad_id
 from diffmask.text.words import split_words

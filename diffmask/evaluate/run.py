@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from diffmask.evaluate.probe import Prober
 from diffmask.evaluate.record import Evaluated, describe, is_done, remove_others, surroundings
 from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Split, Task, read_task
+from diffmask.files.folders import write_text
 from diffmask.text.load import load_config, load_tokenizer
 
 Predict = Callable[[list[int], int], Predicted]
@@ -51,8 +51,14 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
         result = record | {"seed": seed, "shares": shares, **surroundings(), "seconds": time.monotonic() - started}
         if overwrite and seed == left[0]:
             remove_others(prepared.output, record)
+        prepared.output.mkdir(parents=True, exist_ok=True)
         _write(prepared.output / f"seed-{seed}.json", result)
     return [prepared.output / f"seed-{seed}.json" for seed in wanted]
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
+    """Write a result whole or not at all; a figure that is not a number is an error, since JSON knows none."""
+    write_text(path, json.dumps(result, allow_nan=False) + "\n")
 
 
 def prepare(settings: EvaluateSettings) -> Evaluated:
@@ -139,10 +145,3 @@ def _check_rows(task: Task, rows: Sequence[int], share: float) -> None:
     several = any(isinstance(label, list) for label in labels)
     if len({str(name) for label in labels for name in (label if several else [label])}) < 2:
         raise InputError(f"a share of {share:g} of the training texts has fewer than two labels; give a larger one")
-
-
-def _write(path: Path, result: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(result, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(draft, path)

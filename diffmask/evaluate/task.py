@@ -12,9 +12,9 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.columns import Columns, find_columns, read_label, read_pair, read_text
 from diffmask.evaluate.metrics import OUTSIDE, score
 from diffmask.evaluate.settings import KINDS, MULTI_LABEL, TOKENS, TaskSettings
-from diffmask.text.blocks import listed, shown
+from diffmask.files.blocks import listed, shown
+from diffmask.files.records import read_records
 from diffmask.text.corpus import list_files
-from diffmask.text.records import read_records
 
 SPLITS = ("train", "dev", "test")
 _SPLIT_NAMES = {
@@ -23,6 +23,8 @@ _SPLIT_NAMES = {
 }  # fmt: skip
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
 """What the parts of one large file are named by."""
+Example = tuple[Any, str | None, Any]
+"""A text (or its words), the second text where there is one, and the name of the label or labels."""
 HELD_OUT_SHARE = 0.1
 """Share of the training texts that becomes the dev split where there is none."""
 
@@ -114,19 +116,14 @@ def read_task(settings: TaskSettings) -> Task:
         raise InputError(f"unknown kind of task {settings.kind!r}; choose from: {', '.join(KINDS)}")
     files = _split_files(settings.files)
     columns: Columns | None = None
-    found: dict[str, list[tuple[Any, str | None, Any]]] = {}
+    found: dict[str, list[Example]] = {}
     for split, paths in files.items():
-        found[split] = []
-        for path in paths:
-            for number, row in read_records(path):
-                columns = columns or find_columns(path, row, settings)
-                found[split].append(_example(path, number, row, columns))
+        columns, found[split] = read_examples(paths, settings, columns)
         if not found[split]:
             raise InputError(f"{paths[0]} has no rows; a task needs texts and labels in train, dev and test")
     assert columns is not None
     names = _label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
-    rows_of = {name: row for row, name in enumerate(names)}
-    splits = {split: _split(rows, columns, rows_of) for split, rows in found.items()}
+    splits = {split: make_split(rows, columns, names) for split, rows in found.items()}
     if dev_from_train := "dev" not in splits:
         splits["train"], splits["dev"] = _hold_out(splits["train"])
     name = settings.name or _name(settings.files)
@@ -143,9 +140,7 @@ def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
         paths += inside
     files: dict[str, list[Path]] = {}
     for path in paths:
-        parts = re.split(r"[^a-z]+", path.name.lower())
-        split = next((_SPLIT_NAMES[part] for part in parts if part in _SPLIT_NAMES), None)
-        if split is not None:
+        for split in splits_named(path)[:1]:
             files.setdefault(split, []).append(path)
     given = {Path(source).resolve() for source in sources}
     for split, found in files.items():
@@ -166,11 +161,41 @@ def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
     return {split: files[split] for split in SPLITS if split in files}
 
 
+def splits_named(path: Path) -> list[str]:
+    """Return the splits that the name of a file speaks of, in the order in which it does.
+
+    >>> splits_named(Path("data/chem-val.jsonl")), splits_named(Path("train_and_test.csv"))
+    (['dev'], ['train', 'test'])
+    """
+    return [_SPLIT_NAMES[part] for part in re.split(r"[^a-z]+", path.name.lower()) if part in _SPLIT_NAMES]
+
+
 def _is_dataset_dict(path: Path) -> bool:
     return path.is_dir() and (path / "dataset_dict.json").is_file()
 
 
-def _example(path: Path, number: int, row: Mapping[str, Any], columns: Columns) -> tuple[Any, str | None, Any]:
+def read_examples(
+    paths: Sequence[Path], settings: TaskSettings, columns: Columns | None = None
+) -> tuple[Columns | None, list[Example]]:
+    """Return the columns and the examples of files.
+
+    Args:
+        paths: The files.
+        settings: How they are read.
+        columns: Which columns; None lets the first row tell.
+
+    Raises:
+        InputError: If a file cannot be read, or a row lacks a text or a label.
+    """
+    examples: list[Example] = []
+    for path in paths:
+        for number, row in read_records(path):
+            columns = columns or find_columns(path, row, settings)
+            examples.append(_example(path, number, row, columns))
+    return columns, examples
+
+
+def _example(path: Path, number: int, row: Mapping[str, Any], columns: Columns) -> Example:
     where = f"{path}: row {number}"
     text = read_text(where, row, columns)
     label = read_label(where, row, columns)
@@ -202,7 +227,9 @@ def _outside(wanted: str | None, names: Sequence[str]) -> str | None:
     return wanted if wanted in names else None
 
 
-def _split(rows: Sequence[tuple[Any, str | None, Any]], columns: Columns, rows_of: Mapping[str, int]) -> Split:
+def make_split(rows: Sequence[Example], columns: Columns, names: Sequence[str]) -> Split:
+    """Return examples as a split, their labels as rows of the names."""
+    rows_of = {name: row for row, name in enumerate(names)}
     several = columns.kind in (MULTI_LABEL, TOKENS)
     labels: list[Any] = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
     if columns.kind == MULTI_LABEL:

@@ -13,10 +13,10 @@ from diffmask.build import build_arguments
 from diffmask.config import PretrainConfig, TrainingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
+from diffmask.files.writing import writing
 from diffmask.policies.uniform import Uniform
 from diffmask.pretrain.trainers import loggers, make_trainer
 from diffmask.text.load import LoadedModel
-from diffmask.text.writing import writing
 from diffmask.train.masking import Masking
 
 if TYPE_CHECKING:

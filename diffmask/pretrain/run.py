@@ -16,15 +16,15 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from diffmask.build import Values, build_annotators, build_arguments, build_masking, build_scorers
 from diffmask.config import PretrainConfig, to_mapping
 from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
+from diffmask.files.writing import writing
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.rows import read_anchors, read_rows
 from diffmask.pretrain.task import CLASSIFIER, build_task, save_classifier
 from diffmask.pretrain.trainers import loggers, make_trainer
 from diffmask.text.anchors import AnchorSet
 from diffmask.text.corpus import describe_sources
-from diffmask.text.encoder import resolve_device
 from diffmask.text.load import LoadedModel, fast_attention, load_masked_lm
-from diffmask.text.writing import writing
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
 from diffmask.train.card import write_card
 from diffmask.train.checkpoints import last_checkpoint

@@ -12,6 +12,7 @@ from diffmask.build import build_look, build_masker, for_policy, held_at, units_
 from diffmask.build.values import class_names
 from diffmask.config import MaskingConfig, PretrainConfig
 from diffmask.core.masker import Masker
+from diffmask.files.blocks import Block
 from diffmask.pretrain.rows import choose_held_out, tokenise_settings
 from diffmask.report.curves import Log
 from diffmask.report.look import Look
@@ -19,7 +20,6 @@ from diffmask.report.preview import Preview, PreviewSettings, make_preview
 from diffmask.report.run_curves import CLASS_LOSS
 from diffmask.report.sample import sample_documents
 from diffmask.text.anchors import AnchorSet
-from diffmask.text.blocks import Block
 from diffmask.text.corpus import Document, read_documents
 from diffmask.text.dataset import row_maker
 

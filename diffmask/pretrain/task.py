@@ -1,32 +1,26 @@
 """The task that a run learns beside what is masked: its texts, its classifier, and what is left of it at the end."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from diffmask.config import PretrainConfig, TaskConfig
 from diffmask.core.errors import InputError
-from diffmask.evaluate.columns import Columns, find_columns, read_label, read_pair, read_text
+from diffmask.evaluate.columns import Columns
 from diffmask.evaluate.encode import encode
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TaskSettings
-from diffmask.evaluate.task import Split
+from diffmask.evaluate.task import Example, make_split, read_examples, splits_named
+from diffmask.files.folders import replace_folder
+from diffmask.files.writing import writing
 from diffmask.text.corpus import list_files
 from diffmask.text.end_task import EndTask, detach, shared_classifier
-from diffmask.text.folders import replace_folder
 from diffmask.text.load import LoadedModel
-from diffmask.text.records import read_records
 from diffmask.text.special import pad_id
-from diffmask.text.writing import writing
 from diffmask.train.trainer import MaskedTrainer
 
 CLASSIFIER = "classifier"
 """Folder, in that of a run, of the classifier that it trained."""
-Example = tuple[str, str | None, Any]
-HELD_OUT_NAMES = ("dev", "devel", "val", "valid", "validation", "eval")
-TEST_NAMES = ("test",)
 
 
 def _check(task: TaskConfig, *, evaluates: bool) -> None:
@@ -43,14 +37,14 @@ def _check(task: TaskConfig, *, evaluates: bool) -> None:
             "task.eval is measured when the held-out text is, and there is none; give data.eval, or data.eval_share "
             "above 0"
         )
-    _check_names("task.train", task.train, (*HELD_OUT_NAMES, *TEST_NAMES))
-    _check_names("task.eval", task.eval, TEST_NAMES)
+    _check_names("task.train", task.train, ("dev", "test"))
+    _check_names("task.eval", task.eval, ("test",))
 
 
 def _check_names(setting: str, sources: Sequence[str], refused: Sequence[str]) -> None:
     """Refuse files whose names say that they are for something else: nothing of a test set is ever read."""
     for path in list_files(sources) if sources else []:
-        found = next((word for word in re.split(r"[^a-z]+", path.name.lower()) if word in refused), None)
+        found = next((split for split in splits_named(path) if split in refused), None)
         if found is not None:
             raise InputError(
                 f"{setting} names {path}, which by its name is for {'testing' if found == 'test' else 'evaluation'}; "
@@ -82,7 +76,7 @@ def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
         torch.manual_seed(config.training.seed)
         classifier = shared_classifier(loaded, names, several=several, dropout=task.dropout)
     rows = [
-        encode(_split(part, names, several), columns.kind, len(names), loaded.tokenizer, config.data.max_length)
+        encode(make_split(part, columns, names), columns.kind, len(names), loaded.tokenizer, config.data.max_length)
         if part
         else []
         for part in (training, held_out)
@@ -101,25 +95,12 @@ def _read(sources: Sequence[str], task: TaskConfig, columns: Columns | None) -> 
     settings = TaskSettings(
         tuple(sources), kind=task.kind, text=task.text, pair=task.pair, label=task.label, separator=task.separator
     )
-    examples: list[Example] = []
-    for path in list_files(sources):
-        for number, row in read_records(path):
-            columns = columns or find_columns(path, row, settings)
-            if columns.kind not in (SINGLE_LABEL, MULTI_LABEL):
-                raise InputError(f"{path} labels words; a task beside masked words has labels of whole texts")
-            where = f"{path}: row {number}"
-            text, pair = read_text(where, row, columns), read_pair(where, row, columns)
-            examples.append((text, pair, read_label(where, row, columns)))
+    columns, examples = read_examples(list_files(sources), settings, columns)
     if columns is None or not examples:
         raise InputError(f"{sources[0]} has no rows; give texts with their labels")
+    if columns.kind not in (SINGLE_LABEL, MULTI_LABEL):
+        raise InputError(f"{sources[0]} labels words; a task beside masked words has labels of whole texts")
     return columns, examples
-
-
-def _split(examples: Sequence[Example], names: Sequence[str], several: bool) -> Split:
-    rows = {name: row for row, name in enumerate(names)}
-    labels = [[rows[name] for name in label] if several else rows[label] for _, _, label in examples]
-    pairs = [pair for _, pair, _ in examples if pair is not None]
-    return Split([text for text, _, _ in examples], pairs or None, labels)
 
 
 def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, folder: Path) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import Types
+from diffmask.files.blocks import Block
 from diffmask.report.look import Look
 from diffmask.text.annotate import STARTS
-from diffmask.text.blocks import Block
 from diffmask.text.dataset import TokeniseSettings, row_maker
 from diffmask.text.scored import unit_scores
 from diffmask.text.segment import Segments, segmenter_for

@@ -1,12 +1,12 @@
 """A self-contained HTML page: one file, no script, no network; light or dark as the reader's device asks."""
 
 import html
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import write_text
 from diffmask.report.style import style
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -130,6 +130,4 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 def write_page(text: str, path: Path) -> None:
     """Write a page, under its name only once it is whole."""
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
-    os.replace(draft, path)
+    write_text(path, text, errors="xmlcharrefreplace")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import write_text
 
 _RECORDS = "jobs.json"
 
@@ -58,8 +59,10 @@ def check_jobs(jobs: Sequence[Job], folder: Path) -> None:
 
 def begin_job(job: Job, folder: Path) -> None:
     """Write down what a job does, and what it reads."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _RECORDS, json.dumps(_read_records(folder) | {job.name: job.record}, indent=1) + "\n")
     if job.file is not None:
+        job.file[0].parent.mkdir(parents=True, exist_ok=True)
         write_text(*job.file)
     job.done.parent.parent.mkdir(parents=True, exist_ok=True)
 
@@ -67,11 +70,3 @@ def begin_job(job: Job, folder: Path) -> None:
 def _read_records(folder: Path) -> dict[str, str]:
     path = folder / _RECORDS
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with the folders around it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

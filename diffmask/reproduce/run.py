@@ -9,7 +9,8 @@ import yaml
 from diffmask.config import ConfigError, to_mapping
 from diffmask.config.experiment import ExperimentConfig
 from diffmask.core.errors import InputError
-from diffmask.reproduce.jobs import Job, check_jobs, write_text
+from diffmask.files.folders import write_text
+from diffmask.reproduce.jobs import Job, check_jobs
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Runner, locked
 from diffmask.reproduce.table import write_results

@@ -15,6 +15,7 @@ from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.evaluate.compare import compare
 from diffmask.evaluate.comparison import CompareSettings
 from diffmask.evaluate.gather import read_results
+from diffmask.files.folders import write_text
 from diffmask.report.comparison import (
     DIFFERENCE_HEAD,
     SCORE_HEAD,
@@ -25,7 +26,6 @@ from diffmask.report.comparison import (
     to_markdown,
 )
 from diffmask.report.curves import read_log
-from diffmask.reproduce.jobs import write_text
 from diffmask.train.card import versions
 
 RESULTS_FILE, MADE_FILE = "results.md", "made.json"

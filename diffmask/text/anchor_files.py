@@ -9,7 +9,7 @@ from typing import Any
 
 from diffmask.core.anchors import check_anchors
 from diffmask.core.errors import InputError
-from diffmask.text import folders
+from diffmask.files import folders
 from diffmask.text.words import split_words
 
 ANCHORS, TYPES, EMBEDDINGS, RECORD = "anchors.csv", "types.parquet", "anchors.safetensors", "anchors.json"

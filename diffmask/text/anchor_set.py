@@ -14,8 +14,8 @@ from torch import Tensor
 from diffmask.core.difference import reference_frequencies
 from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
+from diffmask.files.folders import replace_folder
 from diffmask.text import anchor_files
-from diffmask.text.folders import replace_folder
 from diffmask.text.vocabulary import common_types
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
-from diffmask.text.encoder import resolve_device
+from diffmask.core.machine import resolve_device
 from diffmask.text.load import load_tokenizer, load_weights
 from diffmask.text.scored import LOG_MEAN_EXP, check_vocabulary, hash_model
 from diffmask.text.special import special_id, special_ids

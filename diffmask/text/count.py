@@ -16,10 +16,10 @@ from typing import Any
 
 import diffmask
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import Block
+from diffmask.files.blocks import Block
+from diffmask.files.lines import parse_block
+from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus import Sources, check_column, describe_sources, list_files, read_blocks, refuse_without_text
-from diffmask.text.lines import parse_block
-from diffmask.text.parallel import map_ordered
 from diffmask.text.words import count_words
 
 SUFFIX = ".parquet"

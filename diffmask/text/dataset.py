@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffmask.core.errors import InputError
+from diffmask.files.blocks import Block
+from diffmask.files.cache import Record, Write, load_or_make
+from diffmask.files.parallel import map_ordered
 from diffmask.text.annotate import Annotator
-from diffmask.text.blocks import Block
-from diffmask.text.cache import Record, Write, load_or_make
 from diffmask.text.corpus import Sources, check_column, hash_sources, list_files, read_blocks, refuse_without_text
-from diffmask.text.parallel import map_ordered
 from diffmask.text.rows import Report, RowMaker, row_schema
 from diffmask.text.segment import segmenter_for
 from diffmask.text.special import mask_token

@@ -7,12 +7,12 @@ import ast
 import hashlib
 import importlib.util
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import write_text
 from diffmask.text.prose import prose
 
 MIN_WORDS = 20
@@ -79,9 +79,7 @@ def write_documents(documents: Iterable[Documented], path: Path) -> None:
     lines = [json.dumps({"text": each.text, "label": each.label, "name": each.name}) for each in documents]
     if not lines:
         raise InputError(f"there is no documentation string to write to {path}; install the packages with their source")
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _source_files(folder: Path, subpackages: Sequence[str] | None) -> list[Path]:

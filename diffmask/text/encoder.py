@@ -9,6 +9,7 @@ from tqdm import tqdm
 from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
 from diffmask.core.types import Embeddings
 from diffmask.text.embed import resolve_model
 from diffmask.text.load import load_tokenizer
@@ -129,23 +130,6 @@ def load_encoder(name: str, device: str = "auto", *, pooler: bool = False) -> En
         )
     layer = model.config.num_hidden_layers if pooler else _cut(model)
     return Encoder(name, model.eval().to(target), tokenizer, layer)
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` is the accelerator if there is one.
-
-    Raises:
-        InputError: If the name is unknown, or there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"unknown device {name!r}; choose from: auto, cpu, cuda, cuda:0, ...") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices); use auto or cpu")
-    return device
 
 
 def describe_architecture(name: str) -> dict[str, int | str]:

@@ -13,8 +13,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from diffmask.core.errors import InputError
+from diffmask.text.batches import Batches
 from diffmask.text.load import LoadedModel, load_weights
-from diffmask.text.pad import pad_rows
 
 HEAD = "task_head"
 """Name under which the classifier's own parameters are a part of the masked language model while it is trained."""
@@ -46,18 +46,13 @@ class EndTask:
         batch_size: int,
         weight: float = 1.0,
     ):
-        self.classifier, self._pad_id = classifier, pad_id
+        self.classifier, self._batches = classifier, Batches(pad_id, of_words=False)
         self.rows, self.held_out = rows, held_out
         self.batch_size, self.weight = batch_size, weight
 
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Return rows as a batch."""
-        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-        batch = {"input_ids": pad_rows([row["input_ids"] for row in rows], self._pad_id)}
-        if "token_type_ids" in rows[0]:
-            batch["token_type_ids"] = pad_rows([row["token_type_ids"] for row in rows], 0)
-        batch["attention_mask"] = (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
-        return {**batch, "labels": torch.tensor([row["labels"] for row in rows])}
+        return self._batches(rows)
 
     def outcome(self, batch: dict[str, Tensor], *, training: bool) -> Tensor:
         """Return the loss of each row and whether all of its labels were right, float32 (N, 2)."""

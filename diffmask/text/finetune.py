@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
+from diffmask.core.machine import resolve_device
 from diffmask.core.types import IGNORE_INDEX
-from diffmask.text.encoder import resolve_device
+from diffmask.text.batches import Batches
 from diffmask.text.load import load_weights
 
 Row = Mapping[str, Any]
@@ -85,24 +86,8 @@ def fine_tune(
 
         # the Trainer's type is that of its own data sets; a list of rows is one to torch
         training: Any = list(rows)
-        trainer = Trainer(model, arguments, data_collator=pad_rows, train_dataset=training, compute_loss_func=loss)
+        batches = Batches(0, of_words=isinstance(rows[0]["labels"], list))
+        trainer = Trainer(model, arguments, data_collator=batches, train_dataset=training, compute_loss_func=loss)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return cast(Any, model).eval().to(device)
-
-
-def pad_rows(rows: Sequence[Row]) -> dict[str, Tensor]:
-    """Return rows as a batch, filled up with token 0 outside the attention mask."""
-    width = max(len(row["input_ids"]) for row in rows)
-
-    def filled(name: str, fill: int) -> Tensor:
-        return torch.tensor([[*row[name], *[fill] * (width - len(row[name]))] for row in rows])
-
-    of_tokens = isinstance(rows[0]["labels"], list)
-    return {
-        "input_ids": filled("input_ids", 0),
-        "attention_mask": torch.tensor(
-            [[int(place < len(row["input_ids"])) for place in range(width)] for row in rows]
-        ),
-        "labels": filled("labels", IGNORE_INDEX) if of_tokens else torch.tensor([row["labels"] for row in rows]),
-    }

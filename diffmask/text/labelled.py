@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import choose_column, listed, shown
+from diffmask.files.blocks import choose_column, listed, shown
+from diffmask.files.records import read_records
 from diffmask.text.corpus import Sources, list_files
-from diffmask.text.records import read_records
 
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "relation", "intent")
 """Names that a column of labels is known by, first choice first."""

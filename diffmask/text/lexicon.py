@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import Block, shown
-from diffmask.text.lines import decode_lines
+from diffmask.files.blocks import Block, shown
+from diffmask.files.lines import decode_lines
+from diffmask.files.streams import ByteStream, read_head
 from diffmask.text.segment import Segments
 from diffmask.text.span_labels import CLASSES
-from diffmask.text.streams import ByteStream, read_head
 from diffmask.text.words import PUNCT, char_classes, split_words
 
 _LONGEST_LINE = 1_000

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import IGNORE_INDEX, Scores, UnitMask
-from diffmask.text.finetune import pad_rows
+from diffmask.text.batches import Batches
 from diffmask.text.gain import EncodedTexts, Gain
 from diffmask.text.scored import PositionScorer, pool
 from diffmask.text.segment import segmenter_for
@@ -69,7 +69,7 @@ def score_units(scorer: PositionScorer, needed: Needed) -> Scores:
     scores = torch.zeros(needed.important.shape)
     for start in range(0, len(needed.rows), _BATCH_SIZE):
         rows = needed.rows[start : start + _BATCH_SIZE]
-        batch = pad_rows(rows)
+        batch = Batches(0, of_words=True).inputs(rows)
         found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
         unit_ids = torch.full(found.shape, -1)
         for target, row in zip(unit_ids, rows, strict=True):

@@ -15,14 +15,14 @@ import numpy as np
 
 import diffmask
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import Block
+from diffmask.files.blocks import Block
+from diffmask.files.parallel import map_ordered
+from diffmask.files.streams import split_suffix
 from diffmask.text.corpus import Sources, check_column, describe_sources, list_files, refuse_without_text
 from diffmask.text.count import check_output, read_all_blocks
 from diffmask.text.ngram_file import open_counts, read_record
 from diffmask.text.ngram_spill import AddUp, CountedPiece, Spill
 from diffmask.text.ngrams import MAX_N, check_max_n
-from diffmask.text.parallel import map_ordered
-from diffmask.text.streams import split_suffix
 
 if TYPE_CHECKING:
     import pyarrow

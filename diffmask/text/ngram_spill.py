@@ -11,8 +11,8 @@ from zlib import crc32
 
 import numpy as np
 
-from diffmask.text.blocks import Block
-from diffmask.text.lines import parse_block
+from diffmask.files.blocks import Block
+from diffmask.files.lines import parse_block
 from diffmask.text.ngrams import count_texts, num_words
 
 if TYPE_CHECKING:

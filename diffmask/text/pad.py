@@ -29,7 +29,7 @@ class Pad:
         tokens = pad_rows([row["input_ids"] for row in rows], self.pad_id, self.multiple)
         return {
             "input_ids": tokens,
-            "attention_mask": _valid([len(row["input_ids"]) for row in rows], tokens.shape[1]),
+            "attention_mask": attended([len(row["input_ids"]) for row in rows], tokens.shape[1]),
             "unit_ids": pad_rows([row["unit_ids"] for row in rows], -1, self.multiple),
             "types": pad_rows([row["types"] for row in rows], -1),
             "num_units": torch.tensor([len(row["types"]) for row in rows]),
@@ -52,5 +52,6 @@ def pad_rows(rows: Sequence[Any], fill: int, multiple: int = 1, kind: type = np.
     return torch.from_numpy(padded)
 
 
-def _valid(lengths: Sequence[int], width: int) -> Tensor:
+def attended(lengths: Sequence[int], width: int) -> Tensor:
+    """Return the attention mask of rows of these lengths, int64 (B, width)."""
     return (torch.arange(width)[None] < torch.tensor(lengths)[:, None]).long()

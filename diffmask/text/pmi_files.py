@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
-from diffmask.text import folders
-from diffmask.text.folders import replace_folder
+from diffmask.files import folders
+from diffmask.files.folders import replace_folder
 from diffmask.text.ngrams import MAX_N
 from diffmask.text.words import split_words
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffmask.files.blocks import Block
+from diffmask.files.lines import parse_block
 from diffmask.text.annotate import Annotator
-from diffmask.text.blocks import Block
-from diffmask.text.lines import parse_block
 from diffmask.text.segment import Segmenter, Segments
 from diffmask.text.windows import SpecialTokens, Windows, cut_windows
 

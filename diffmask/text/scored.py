@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffmask.core.errors import InputError
 from diffmask.core.types import Scores, UnitIds
-from diffmask.text.cache import Record, Write, load_or_make
+from diffmask.files.cache import Record, Write, load_or_make
 from diffmask.text.pad import pad_rows
 from diffmask.text.rows import lists_of
 

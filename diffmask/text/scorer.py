@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
-from diffmask.text.encoder import resolve_device
-from diffmask.text.folders import check_folder, replace_folder
+from diffmask.core.machine import resolve_device
+from diffmask.files.folders import check_folder, replace_folder
 from diffmask.text.load import load_tokenizer, load_weights
 from diffmask.text.scored import MEAN, check_vocabulary, hash_model
 

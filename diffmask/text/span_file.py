@@ -16,8 +16,9 @@ from typing import IO
 import numpy as np
 
 from diffmask.core.errors import InputError
+from diffmask.files.blocks import shown
+from diffmask.files.streams import open_seekable
 from diffmask.text.annotate import STARTS
-from diffmask.text.blocks import shown
 from diffmask.text.segment import Segments
 from diffmask.text.span_labels import (
     CLASSES,
@@ -29,7 +30,6 @@ from diffmask.text.span_labels import (
     texts_of,
 )
 from diffmask.text.span_lines import Annotated, parse_line
-from diffmask.text.streams import open_seekable
 
 FORMATS = (".jsonl", ".json")
 

@@ -13,7 +13,7 @@ import json
 from typing import Any, NamedTuple
 
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import shown
+from diffmask.files.blocks import shown
 
 TEXT_KEYS = ("text", "data")
 SPAN_KEYS = ("spans", "entities", "label", "labels")

@@ -1,7 +1,6 @@
 """Callbacks: logs as JSON lines, Ctrl-C that saves, the order of an epoch, a quiet progress bar."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from torch import Tensor
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from diffmask.core.policy import Policy
+from diffmask.files.folders import write_text
 from diffmask.train.buckets import BucketSampler
 
 
@@ -30,9 +30,7 @@ class JsonLog(TrainerCallback):
         if not state.is_world_process_zero or not self._path.exists():
             return
         kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= state.global_step]
-        draft = self._path.with_suffix(".tmp")
-        draft.write_text("".join(line + "\n" for line in kept))
-        os.replace(draft, self._path)
+        write_text(self._path, "".join(line + "\n" for line in kept))
 
     def on_log(
         self,

@@ -1,7 +1,6 @@
 """The folder of a run: never overwritten unasked, never resumed with other settings."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import yaml
 
 from diffmask.core.errors import InputError
 from diffmask.core.mappings import flat
+from diffmask.files.folders import write_text
 
 SETTINGS_FILE = "config.yaml"
 INPUTS_FILE = "inputs.json"
@@ -101,6 +101,4 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str,
         INPUTS_FILE: json.dumps(inputs, indent=2),
         SETTINGS_FILE: yaml.safe_dump(dict(settings), sort_keys=False),
     }.items():
-        draft = folder / f"{name}.tmp"
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, folder / name)
+        write_text(folder / name, text)

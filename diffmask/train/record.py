@@ -1,7 +1,6 @@
 """What a run took and what it ran on, in run.json: each start of it, the first and every resumption, is a session."""
 
 import json
-import os
 import time
 from collections.abc import Sized
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 import diffmask
 from diffmask.core.machine import code_version, describe_hardware
+from diffmask.files.folders import write_text
 from diffmask.train.card import versions
 
 RECORD_FILE = "run.json"
@@ -79,9 +79,7 @@ class RunRecord(TrainerCallback):
             "seconds": round(time.monotonic() - self._began, 1),
             "last_step": state.global_step,
         }
-        draft = self._path.with_suffix(".tmp")
-        draft.write_text(json.dumps(self._record, indent=2) + "\n", encoding="utf-8")
-        os.replace(draft, self._path)
+        write_text(self._path, json.dumps(self._record, indent=2) + "\n")
 
 
 def _num_rows(loader: DataLoader | None) -> int | None:

@@ -15,7 +15,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
-from diffmask.text.writing import writing
+from diffmask.files.writing import writing
 from diffmask.train.buckets import BucketSampler
 from diffmask.train.callbacks import EpochOrder, Feedback
 from diffmask.train.checkpoints import POLICY_FILE, last_checkpoint, read_policy

@@ -11,8 +11,8 @@ from diffmask.cli import main
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
+from diffmask.files.blocks import Block
 from diffmask.policies.uniform import Uniform
-from diffmask.text.blocks import Block
 from diffmask.text.dataset import TokeniseSettings, row_maker
 
 POLICY_OF = {

@@ -14,9 +14,9 @@ import zstandard
 from pyarrow import parquet
 
 from diffmask.core.errors import InputError
-from diffmask.text import blocks
+from diffmask.files import blocks
+from diffmask.files.lines import parse_block
 from diffmask.text.corpus import describe_sources, hash_sources, list_files, read_blocks, read_documents
-from diffmask.text.lines import parse_block
 
 SLOW = pytest.mark.slow
 TEXTS = ["Kinases bind ATP.", "Größe, naïve; “quotes”", "细胞生物学", "a\u2028b \x0b c", "tab\tand, comma"]
@@ -90,7 +90,7 @@ def test_every_format_gives_the_same_documents(tmp_path, suffix, compression):
 @pytest.mark.parametrize("suffix", WRITERS)
 @pytest.mark.parametrize("block_bytes", [1, 7, 64])
 def test_the_size_of_blocks_changes_nothing(tmp_path, suffix, block_bytes, monkeypatch):
-    monkeypatch.setattr("diffmask.text.streams._HEAD_BYTES", 5)
+    monkeypatch.setattr("diffmask.files.streams._HEAD_BYTES", 5)
     path = tmp_path / f"a{suffix}"
     WRITERS[suffix](path, TEXTS * 5)
     whole = [text for block in read_blocks(path) for text in parse_block(block)]

@@ -48,7 +48,7 @@ def test_counts_equal_a_slow_loop_for_any_block_size_and_number_of_processes(cor
     assert (whole.num_documents, whole.num_words) == (400, expected.total())
     monkeypatch.setattr(count, "_BLOCK_BYTES", 200)
     monkeypatch.setattr(count, "_SENT_BLOCK_BYTES", 300)
-    monkeypatch.setattr("diffmask.text.streams._HEAD_BYTES", 10)
+    monkeypatch.setattr("diffmask.files.streams._HEAD_BYTES", 10)
     assert count_corpus(corpus) == whole
     assert count_corpus(corpus, num_processes=2) == whole
 
@@ -174,7 +174,7 @@ def test_a_file_without_text_and_a_column_of_plain_text_are_refused(corpus):
 
 
 def test_blocks_wait_for_the_workers(corpus, monkeypatch):
-    monkeypatch.setattr("diffmask.text.streams._HEAD_BYTES", 10)
+    monkeypatch.setattr("diffmask.files.streams._HEAD_BYTES", 10)
     taken, done = 0, 0
     blocks = list(count.read_blocks(corpus / "b.jsonl.gz", None, 100))
 

@@ -11,8 +11,9 @@ from tiny import MODELS
 from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
 from diffmask.text import encoder as encoder_module
-from diffmask.text.encoder import describe_architecture, load_encoder, resolve_device
+from diffmask.text.encoder import describe_architecture, load_encoder
 
 WHERE = "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
 WORDS = ["kinase", "kinases", "phosphorylation", "a", "the", "zzz", "rat", "kinase protein"]

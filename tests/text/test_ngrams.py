@@ -132,7 +132,7 @@ def test_counts_of_a_corpus_equal_a_slow_loop_in_any_division(corpus, monkeypatc
     assert words == count_corpus(corpus).counts
     monkeypatch.setattr(ngram_counts, "_BLOCK_BYTES", 300)
     monkeypatch.setattr(ngram_counts, "_PART_BYTES", 3000)
-    monkeypatch.setattr("diffmask.text.streams._HEAD_BYTES", 10)
+    monkeypatch.setattr("diffmask.files.streams._HEAD_BYTES", 10)
     pieces = count_ngrams(corpus, settings=NGramSettings(min_count=1))
     assert counts_of(pieces.table) == expected
     frequent = count_ngrams(corpus, settings=NGramSettings(min_count=30))

@@ -1,6 +1,6 @@
 """Rows of token ids as batches of tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from diffmask.core.types import IGNORE_INDEX
-from diffmask.evaluate.encode import Row
-from diffmask.text.pad import pad_rows
+from diffmask.text.pad import attended, pad_rows
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ class Batches:
         """Return what a model reads of the rows."""
         fills = {"input_ids": self.pad_id, "token_type_ids": 0}
         batch = {name: pad_rows([row[name] for row in rows], fill) for name, fill in fills.items() if name in rows[0]}
-        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-        valid = torch.arange(batch["input_ids"].shape[1])[None] < lengths[:, None]
-        return batch | {"attention_mask": valid.long()}
+        lengths = [len(row["input_ids"]) for row in rows]
+        return batch | {"attention_mask": attended(lengths, batch["input_ids"].shape[1])}
 
 
 def by_length(rows: Sequence[Row]) -> list[int]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import BLOCK_BYTES, Block, Text, choose_column, listed, shown
-from diffmask.text.streams import ByteStream, read_head
+from diffmask.files.blocks import BLOCK_BYTES, Block, Text, choose_column, listed, shown
+from diffmask.files.streams import ByteStream, read_head
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

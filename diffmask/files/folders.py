@@ -1,4 +1,4 @@
-"""Folders that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import os
 import shutil
@@ -45,3 +45,16 @@ def replace_folder(draft: Path, folder: Path) -> None:
         os.replace(folder, old)
     os.replace(draft, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str, errors: str = "strict") -> None:
+    """Write a file, under its name only once it is whole.
+
+    Args:
+        path: The file; its folder is there.
+        text: What it holds.
+        errors: What becomes of characters that cannot be encoded, as for `str.encode`.
+    """
+    draft = path.with_name(path.name + ".tmp")
+    draft.write_text(text, encoding="utf-8", errors=errors)
+    os.replace(draft, path)

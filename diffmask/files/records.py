@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import listed, shown
-from diffmask.text.lines import decode_lines, json_object, read_plain
-from diffmask.text.streams import open_seekable, split_suffix
-from diffmask.text.tables import delimiter
+from diffmask.files.blocks import shown
+from diffmask.files.lines import decode_lines, json_object, read_plain
+from diffmask.files.streams import open_seekable, split_suffix
+from diffmask.files.tables import delimiter, open_dataset
 
 Row = Mapping[str, Any]
 
@@ -68,15 +68,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
-    import datasets
-
-    try:
-        found = datasets.load_from_disk(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a readable dataset folder: {shown(str(error))}") from error
-    if isinstance(found, datasets.DatasetDict):
-        names = sorted(map(str, found))
-        raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
+    found = open_dataset(path)
     names = _label_names(cast(Mapping[str, Any], found.features.to_dict()))
     yield from ((number, _named(cast(Row, row), names)) for number, row in enumerate(found, 1))
 

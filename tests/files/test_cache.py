@@ -13,7 +13,7 @@ import pyarrow
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.text.cache import load_or_make
+from diffmask.files.cache import load_or_make
 
 SCHEMA = pyarrow.schema([("x", pyarrow.int64())])
 
@@ -85,7 +85,7 @@ def test_runs_at_the_same_time_share_the_work(tmp_path):
 KILLED = """
 import pathlib, sys, time
 import pyarrow
-from diffmask.text.cache import load_or_make
+from diffmask.files.cache import load_or_make
 schema = pyarrow.schema([("x", pyarrow.int64())])
 def fill(write):
     write(pyarrow.RecordBatch.from_pydict({"x": list(range(100_000))}, schema=schema))

@@ -6,12 +6,15 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.text.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, shown
-from diffmask.text.lines import decode_lines, read_plain
-from diffmask.text.streams import open_seekable, split_suffix
+from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, shown
+from diffmask.files.lines import decode_lines, read_plain
+from diffmask.files.streams import open_seekable, split_suffix
+
+if TYPE_CHECKING:
+    import datasets
 
 _BATCH_ROWS = 256
 
@@ -106,17 +109,27 @@ def is_dataset(folder: Path) -> bool:
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read one column of a Hugging Face dataset on disk, a few rows at a time."""
+def open_dataset(path: Path) -> "datasets.Dataset":
+    """Open a folder that `save_to_disk` made.
+
+    Raises:
+        InputError: If it is damaged, or holds several splits.
+    """
     import datasets
 
     try:
-        dataset = datasets.load_from_disk(str(path))
+        found = datasets.load_from_disk(str(path))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a readable dataset folder: {shown(str(error))}") from error
-    if isinstance(dataset, datasets.DatasetDict):
-        names = sorted(map(str, dataset))
+    if isinstance(found, datasets.DatasetDict):
+        names = sorted(map(str, found))
         raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
+    return found
+
+
+def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a Hugging Face dataset on disk, a few rows at a time."""
+    dataset = open_dataset(path)
     known = _text_column(path, dataset.features.arrow_schema, column)
     batches = cast(Iterator[Any], dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS))
     texts = (text for batch in batches for text in batch[known].to_pylist())
