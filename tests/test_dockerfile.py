@@ -91,8 +91,8 @@ def test_pins_are_split_without_loss(tmp_path):
     (split,) = [rest for word, rest in read_instructions() if word == "RUN" and rest.startswith("awk")]
     subprocess.run(["sh", "-c", split], cwd=tmp_path, check=True)
     pinned = names_in(tmp_path / "constraints.txt")
-    with_pytorch = {name for name in pinned if re.match(r"torch$|triton$|cuda-|nvidia-", name)}
-    assert re.fullmatch(r"torch==[\d.]+\n", (tmp_path / "torch.txt").read_text())
+    with_pytorch = {name for name in pinned if re.match(r"torch(vision)?$|triton$|cuda-|nvidia-", name)}
+    assert re.fullmatch(r"torch==[\d.]+\ntorchvision==[\d.]+\n", (tmp_path / "torch.txt").read_text())
     assert names_in(tmp_path / "uv.txt") == {"uv"}
     assert names_in(tmp_path / "rest.txt") == pinned - with_pytorch - TOOLS_OF_TESTS - {"uv"}
     hashed = (tmp_path / "rest.txt").read_text()

@@ -29,6 +29,7 @@ class Recorder:
         self._adapter = adapter
         self.seen = {}
         self.pad, self.units, self.losses = adapter.pad, adapter.units, adapter.losses
+        self.predicted = adapter.predicted
 
     def corrupt(self, batch, units, masked, step):
         inputs = self._adapter.corrupt(batch, units, masked, step)

@@ -117,7 +117,8 @@ def _feedback(loaded: LoadedModel, rounds: int) -> tuple[float, float]:
     losses = adapter.losses(model, inputs).detach()
 
     def feedback() -> None:
-        policy.observe(units, masked, by_unit(losses, units, masked))
+        means, counts = by_unit(losses, units, units.to_positions(masked))
+        policy.observe(units, counts > 0, means)
         policy.learn(lambda value: value)
 
     times = fastest(

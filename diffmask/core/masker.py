@@ -1,15 +1,20 @@
 """The masker: score, weigh, select. What a training loop calls once a step."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from diffmask.core.noise import GUIDE
 from diffmask.core.policy import Policy, Weighting, hints, mix, softmax_weights
 from diffmask.core.schedule import Constant, Schedule
 from diffmask.core.select import select
 from diffmask.core.types import UnitMask, Weights
 from diffmask.core.units import Units
+
+_FIRST = 1e30
+"""A weight so large that its unit is drawn before all of weight 1, whatever the noise."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Masker:
         hint_share: Share of each row's units that the policy leaves visible, as far as the budget allows: those with
             the best scores.
         hide: Prefer the units with high scores; False prefers those with low ones.
+        guided_share: Share of the budget that is drawn by the policy, over progress; the rest is drawn at random from
+            what is left (Difference-Masking on video, Wilf et al. 2023; hard patches, Wang et al. 2023: 0 to 0.5).
     """
 
     policy: Policy
@@ -36,6 +43,7 @@ class Masker:
     uniform: bool = False
     hint_share: float = 0.0
     hide: bool = True
+    guided_share: Schedule = Constant(1.0)
 
     def __call__(self, units: Units, step: int, num_steps: int) -> UnitMask:
         """Return the mask of a training step, `step` of `num_steps`.
@@ -46,9 +54,21 @@ class Masker:
         return self.draw(self.weights(units, step / num_steps), units, step, num_steps)
 
     def draw(self, weights: Weights, units: Units, step: int, num_steps: int) -> UnitMask:
-        """Return a mask for weights that are known already."""
-        ratio = self.ratio(step / num_steps)
-        return select(weights, units, ratio, seed=self.seed, step=step, uniform=self.uniform)
+        """Return a mask for weights that are known already.
+
+        Raises:
+            ValueError: As `select`, or if the guided share is outside [0, 1].
+        """
+        ratio, share = self.ratio(step / num_steps), self.guided_share(step / num_steps)
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"guided_share={share} is outside [0, 1]; 0.5 lets the policy draw half of the budget")
+        chosen = partial(select, units=units, seed=self.seed, step=step, uniform=self.uniform)
+        if share == 0:
+            weights = torch.ones_like(weights)
+        elif share < 1:
+            first = chosen(weights, ratio=share * ratio, stream=GUIDE)
+            weights = torch.where(first, _FIRST, 1.0)
+        return chosen(weights, ratio=ratio)
 
     def weights(self, units: Units, progress: float) -> Weights:
         """Return the weights that units are drawn by; the first draw of a row is in proportion to them.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SELECT, CORRUPT, SEGMENT, ORDER = range(4)
+SELECT, CORRUPT, SEGMENT, ORDER, GUIDE, PREDICT, AUGMENT = range(7)
 """Streams: one per use, so that choosing a unit says nothing about how it is corrupted, or how long it is."""
 
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: consecutive indices land far apart
@@ -36,7 +36,7 @@ def keys(seed: int, step: int, sample_ids: Tensor, *, stream: int) -> Keys:
         seed: Any int; its low 64 bits count.
         step: Optimiser step (or epoch) that the numbers belong to; its low 64 bits count.
         sample_ids: Stable identities of the samples, int64.
-        stream: What the numbers are for: `SELECT`, `CORRUPT`, `SEGMENT` or `ORDER`.
+        stream: What the numbers are for: one of the streams above.
     """
     run = _mix(_mix(_mix(seed) ^ step) + stream)
     z = sample_ids.to(torch.int64) * _wrap(_GOLDEN_64, 64) + _wrap(run, 64)

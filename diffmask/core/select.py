@@ -13,7 +13,9 @@ LEAST_WEIGHT = 1e-37
 """What weight zero counts as: so little that it comes last, and still a normal number in float32."""
 
 
-def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int, uniform: bool = False) -> UnitMask:
+def select(
+    weights: Weights, units: Units, ratio: float, *, seed: int, step: int, uniform: bool = False, stream: int = SELECT
+) -> UnitMask:
     """Draw units without replacement, in proportion to their weights, until the budget of positions is spent.
 
     The law is that of `numpy.random.choice(replace=False, p=weights)`: units are taken in the order of their keys
@@ -31,6 +33,7 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
         step: Optimiser step.
         uniform: Give every row exactly the same number of masked positions (static shapes; models that need equal
             counts). The units must then have one common length.
+        stream: Of the noise; a second choice among the same units at the same step takes another.
 
     Raises:
         ValueError: If the ratio is outside [0, 1], the shapes differ, or `uniform` is asked for with units of
@@ -44,7 +47,7 @@ def select(weights: Weights, units: Units, ratio: float, *, seed: int, step: int
     # every unit holds a position, so no more units than positions can be needed; the bound is known without a sync
     most = min(num_units, max(1, math.ceil(ratio * units.num_positions)))
 
-    sample_keys = keys(seed, step, units.sample_ids[:, None], stream=SELECT)
+    sample_keys = keys(seed, step, units.sample_ids[:, None], stream=stream)
     noise = uniforms(sample_keys, torch.arange(num_units, device=weights.device)[None])
     ordered = noise.log_().div_(weights.clamp_min(LEAST_WEIGHT)).masked_fill_(~units.eligible, -math.inf)
     drawn = ordered.topk(most, dim=1, sorted=False)  # sorting afterwards is faster than topk's own

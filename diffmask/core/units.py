@@ -20,7 +20,8 @@ class Units:
         eligible: Which units may be masked; False also for the padding of the unit axis.
         sample_ids: Identity of each row in its dataset: what noise is a function of.
         types: Row of each unit in a table of types, where units have types.
-        features: Named values of each unit (B, U) that policies read: its class, the attention it draws, ...
+        features: Named values of each unit, (B, U) or (B, U, ...), that policies read: its class, the attention it
+            draws, its embedding, ...
         parts: The smaller units that these are made of (words of a span), over the same positions, where there are
             such. Policies score the parts; a unit's score is the mean over its positions.
         part_units: Unit of each part, int (B, parts); -1 = none. Given with `parts`.
@@ -40,11 +41,12 @@ class Units:
     def __post_init__(self):
         """Check once, at the border; everything after derives from these tensors."""
         rows, units = self.eligible.shape
-        expected = {"sample_ids": (rows,), "types": (rows, units)} | {name: (rows, units) for name in self.features}
         tensors = {"types": self.types, "sample_ids": self.sample_ids, **self.features}
-        for name, shape in expected.items():
-            value = tensors[name]
-            if value is not None and tuple(value.shape) != shape:
+        for name, value in tensors.items():
+            shape = (rows,) if name == "sample_ids" else (rows, units)
+            # features may have more: an embedding is (B, U, D)
+            held = () if value is None else tuple(value.shape)[: 2 if name in self.features else None]
+            if value is not None and held != shape:
                 raise ValueError(
                     f"{name} has shape {tuple(value.shape)}; with eligible {rows, units} it must be {shape}"
                 )

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
-from diffmask.core.types import UnitMask
+from diffmask.core.types import IGNORE_INDEX, PositionMask, UnitMask
 from diffmask.core.units import Units
 from diffmask.text.annotate import STARTS
 from diffmask.text.corrupt import Corruption, corruption_for
@@ -68,6 +68,10 @@ class TextAdapter:
         """Return what a model's forward takes, and its labels."""
         inputs, labels = self.corruption(batch["input_ids"], units.to_positions(masked), units.sample_ids, step)
         return {"input_ids": inputs, "attention_mask": batch["attention_mask"], "labels": labels}
+
+    def predicted(self, inputs: Mapping[str, Tensor]) -> PositionMask:
+        """Return the masked positions, also those whose token stayed."""
+        return inputs["labels"] != IGNORE_INDEX
 
     def losses(self, model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the cross entropy at each masked position, row by row, float32 (N,)."""

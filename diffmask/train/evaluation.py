@@ -16,8 +16,7 @@ def row_sums(masking: Masking, model: torch.nn.Module, batch: Batch, is_domain: 
     units = adapter.units(batch, 0)
     masked = masking.evaluation(units, 0, 1)
     inputs = adapter.corrupt(batch, units, masked, 0)
-    losses = by_unit(adapter.losses(model, inputs), units, masked).double()
-    lengths = units.lengths * masked
-    columns = [losses * lengths, lengths]
+    losses, counts = by_unit(adapter.losses(model, inputs), units, adapter.predicted(inputs))
+    columns = [losses.double() * counts, counts.double()]
     domain = is_domain(units)
     return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diffmask.core.masker import Masker
-from diffmask.core.types import UnitMask
+from diffmask.core.types import PositionMask, UnitMask
 from diffmask.core.units import Units
 
 Batch = Mapping[str, Any]
@@ -29,8 +29,12 @@ class Adapter(Protocol):
         """Return the model's inputs, with labels."""
         ...
 
+    def predicted(self, inputs: Batch, /) -> PositionMask:
+        """Return which positions `losses` has a loss for, of what `corrupt` returned: all that are masked, or some."""
+        ...
+
     def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
-        """Return the loss of each masked position, row by row, float (N,)."""
+        """Return the loss of each predicted position, row by row, float (N,)."""
         ...
 
 
@@ -57,15 +61,17 @@ class Masking:
     evaluation_adapter: Adapter | None = None
 
 
-def by_unit(losses: Tensor, units: Units, masked: UnitMask) -> Tensor:
-    """Return the mean loss over the positions of each masked unit, float (B, U), zero elsewhere.
+def by_unit(losses: Tensor, units: Units, predicted: PositionMask) -> tuple[Tensor, Tensor]:
+    """Return the mean loss of each unit, zero where nothing of it is predicted, and its predicted positions, (B, U).
 
     Args:
-        losses: Loss of each masked position, row by row.
+        losses: Loss of each predicted position, row by row.
         units: The batch's units.
-        masked: Which are masked.
+        predicted: Which positions are predicted, bool (B, L).
     """
-    rows, columns = units.to_positions(masked).nonzero(as_tuple=True)
-    sums = torch.zeros(masked.shape, device=losses.device, dtype=losses.dtype)
-    sums.index_put_((rows, units.of_positions(rows, columns)), losses, accumulate=True)
-    return sums / units.lengths.clamp_min(1).to(sums)
+    rows, columns = predicted.nonzero(as_tuple=True)
+    places = (rows, units.of_positions(rows, columns))
+    sums = torch.zeros(units.eligible.shape, device=losses.device, dtype=losses.dtype)
+    counts = torch.zeros_like(sums).index_put_(places, torch.ones_like(losses), accumulate=True)
+    sums.index_put_(places, losses, accumulate=True)
+    return sums / counts.clamp_min(1), counts

@@ -110,7 +110,7 @@ class MaskedTrainer(Trainer):
             return [], None  # resumed from the checkpoint of the last step: nothing is left to do
         batches = [self._mask(batch) for batch in islice(epoch_iterator, num_batches)]
         self._beside.join(batches, self.state.global_step, self.args.gradient_accumulation_steps)
-        count = sum((batch["masked_positions"] for batch in batches), torch.zeros((), device=device))
+        count = sum((batch["num_predicted"] for batch in batches), torch.zeros((), device=device))
         return batches, self._gathered(count).sum().clamp_min(1)
 
     def _model(self) -> torch.nn.Module:
@@ -136,7 +136,8 @@ class MaskedTrainer(Trainer):
         masked = masker.draw(weights, units, step, num_steps)
         self.meter.add(units, masked, weights, masker.strength(step / num_steps))
         inputs = adapter.corrupt(batch, units, masked, step)
-        return {**inputs, "units": units, "masked": masked, "masked_positions": (units.lengths * masked).sum()}
+        predicted = adapter.predicted(inputs)
+        return {**inputs, "units": units, "predicted": predicted, "num_predicted": predicted.sum()}
 
     def _on_device(self, batch: Batch) -> dict[str, Any]:
         return {name: value.to(self.args.device) for name, value in batch.items()}
@@ -199,15 +200,15 @@ class MaskedTrainer(Trainer):
         DistributedDataParallel averages gradients over ranks, hence the factor.
         """
         assert not return_outputs, "masks are drawn in get_batch_samples and evaluation_loop; there are no outputs"
-        units, masked = inputs.pop("units"), inputs.pop("masked")
-        inputs.pop("masked_positions")
+        units, predicted = inputs.pop("units"), inputs.pop("predicted")
+        inputs.pop("num_predicted")
         beside = inputs.pop(BESIDE, None)
         with self._beside.within(self._model(), beside) as outcomes:
             losses = self.masking.adapter.losses(model, inputs)
         policy = self.masking.masker.policy
         if type(policy).observe is not Policy.observe:
-            smallest, hidden = units.smallest, units.to_smallest(masked)
-            policy.observe(smallest, hidden, by_unit(losses.detach(), smallest, hidden))
+            means, counts = by_unit(losses.detach(), units.smallest, predicted)
+            policy.observe(units.smallest, counts > 0, means)
         loss = losses.sum() * self.accelerator.num_processes / num_items_in_batch
         return self._beside.add(loss, outcomes, beside)
 

@@ -81,3 +81,45 @@ def test_hints_stay_visible_and_set_in_with_the_strength():
 def test_the_direction_turns_the_preference_round():
     shown = share(Masker(Difference(TABLE), hide=False)(units(), 0, 1))
     assert shown.tolist() == sorted(shown.tolist(), reverse=True)
+
+
+def test_the_guided_share_of_the_budget_is_drawn_by_the_policy_and_the_rest_at_random():
+    only = Difference(torch.tensor([0.0, 0.0, 0.0, 1.0]))  # a quarter of the 40 units has any weight
+    for share_of_budget in (0.0, 0.25, 0.5, 1.0):
+        masker = Masker(
+            only, Constant(0.25), weighting=linear_weights, uniform=True, guided_share=Constant(share_of_budget)
+        )
+        masked = masker(units(), 0, 1)
+        assert (masked.sum(1) == 10).all()
+        guided = round(10 * share_of_budget + 1e-9)
+        # of the 10 - g others, drawn from 40 - g units, the 10 - g preferred ones that are left get their part
+        expected = guided + (10 - guided) * (10 - guided) / (40 - guided)
+        found = masked.view(len(masked), -1, 4)[:, :, 3].sum(1).double()
+        assert found.mean().item() == pytest.approx(expected, abs=0.25)
+        assert (found >= guided).all()
+
+
+def test_what_is_drawn_at_random_is_independent_of_the_guided_part():
+    """Had both parts the same noise, units that the policy nearly took would come last."""
+    weights = torch.tensor([3.0, 1.0, 1.0, 1.0]).repeat(10).expand(4000, 40)
+    given = units(4000)
+    masker = Masker(Uniform(), Constant(0.5), uniform=True, guided_share=Constant(0.5))
+    masked = masker.draw(weights, given, 0, 1)
+    first = Masker(Uniform(), Constant(0.25), uniform=True, guided_share=Constant(1.0))
+    # law of a weighted draw of 10, then of an even draw of 10 of the other 30, by simulation one unit at a time
+    generator = torch.Generator().manual_seed(1)
+    counts = torch.zeros(40)
+    for row in weights[:4000]:
+        taken = torch.multinomial(row, 10, generator=generator)
+        rest = torch.ones(40)
+        rest[taken] = 0
+        counts[taken] += 1
+        counts[torch.multinomial(rest, 10, generator=generator)] += 1
+    heavy = slice(0, None, 4)
+    assert first.draw(weights, given, 0, 1).sum(1).eq(10).all()
+    assert masked.float().mean(0)[heavy].mean().item() == pytest.approx((counts / 4000)[heavy].mean().item(), abs=0.01)
+
+
+def test_a_guided_share_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match=r"guided_share=1.5 is outside \[0, 1\]; 0.5 lets the policy draw half"):
+        Masker(Uniform(), guided_share=Constant(1.5))(units(2), 0, 1)
