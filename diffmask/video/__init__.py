@@ -1,0 +1,1 @@
+"""Video: clips, their patches as units, what is hidden of them and what is predicted."""

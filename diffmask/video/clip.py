@@ -1,0 +1,96 @@
+"""A clip: a file of video as it was found when it was probed, and the error for one that cannot be read."""
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+OK = "ok"
+STATUSES = {
+    OK: "can be used",
+    "missing": "the file is not there",
+    "not-a-file": "a folder, a pipe or a device",
+    "no-permission": "the file may not be read",
+    "empty": "the file has no bytes",
+    "unreadable": "no video that FFmpeg can open",
+    "no-video": "no stream of video in it, or no frame in the stream",
+    "corrupt": "a part of it cannot be decoded, or is not there",
+    "too-small": "smaller than a patch",
+    "timeout": "the time limit was over before its frames were read",
+    "crashed": "the decoder crashed",
+    "wrong-frames": "the reader that was asked for reads other frames than the clip holds",
+}
+"""What may be wrong with a clip."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A file of video: what it holds and how to read it, or why it cannot be used.
+
+    `size` and `mtime` say which content was probed. Sizes are those of the upright frame, in pixels as stored.
+    """
+
+    path: str
+    status: str
+    """One of `STATUSES`; only "ok" is used."""
+    reason: str = ""
+    """What is wrong; of a clip that is right, why it is not read by the reader of first choice."""
+    reader: str = ""
+    """Which reader gives its frames exactly: "decord", "pyav" or "torchcodec"."""
+    num_frames: int = 0
+    fps: float = 0.0
+    duration: float = 0.0
+    """Seconds from the first frame to the end of the last one."""
+    width: int = 0
+    height: int = 0
+    rotation: int = 0
+    """Degrees clockwise, 0, 90, 180 or 270, that bring the stored frames upright."""
+    codec: str = ""
+    first_pts: float = 0.0
+    """Time at which the first frame is shown, in seconds."""
+    edit_list: bool = False
+    """Whether the container hides frames that must be decoded (an edit list, as cutting without encoding leaves)."""
+    size: int = 0
+    """Bytes of the file."""
+    mtime: float = 0.0
+    caption: str | None = None
+    label: str | None = None
+    split: str | None = None
+    seeking: str = field(default="count")
+    """How PyAV finds frame i: at the time first_pts + i / fps ("rate"), at the i-th of the times in the container
+    ("table"), or by counting frames from the start ("count")."""
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return Path(self.path).stem
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether its frames can be read."""
+        return self.status == OK
+
+    def to_row(self) -> dict[str, Any]:
+        """Return its fields by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """Return the clip of a row; columns that are not of a clip are left out."""
+        return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})
+
+    def matches(self, status: os.stat_result) -> bool:
+        """Tell whether a file is still the one that was probed."""
+        return (self.size, self.mtime) == (status.st_size, status.st_mtime)
+
+
+class ReadError(Exception):
+    """Frames of one clip that cannot be read; the run goes on without them."""
+
+    def __init__(self, path: str, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
