@@ -1,0 +1,215 @@
+"""The image towers of CLIP models, asked for one embedding per patch in the space that they share with text."""
+
+from typing import Any, Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffmask.core.errors import InputError
+
+VALUE = "value"
+
+
+class Tower(Protocol):
+    """An image tower that yields a grid of patches."""
+
+    image_size: int
+    patch_size: int
+    dim: int
+    any_shape: bool
+
+    def check_layer(self, layer: int | str | None) -> int | str:
+        """Return the layer that is read; None is the tower's own choice."""
+        ...
+
+    def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
+        """Return projected patches (B, rows, columns, D) of normalised pixels (B, 3, H, W)."""
+        ...
+
+
+class VitTower:
+    """The vision transformer of open_clip."""
+
+    any_shape = True
+
+    def __init__(self, visual: Any, name: str):
+        self.visual, self.name = visual, name
+        if visual.attn_pool is not None:
+            raise InputError(
+                f"the tower of {name} pools its patches by queries of its own, so single patches cannot be projected "
+                "to the space of text; use a ViT, ResNet or SigLIP tower, or --embedder pixels"
+            )
+        self.image_size, self.patch_size = min(visual.image_size), visual.patch_size[0]
+        self.dim = visual.output_dim
+        self.blocks = list(visual.transformer.resblocks)
+
+    def check_layer(self, layer: int | str | None) -> int | str:
+        """Return a number from 0, or `value`."""
+        depth = len(self.blocks)
+        if layer is None:
+            return VALUE if self._has_values() else depth - 2 if depth > 1 else 0
+        if layer == VALUE:
+            if not self._has_values():
+                raise InputError(f"the tower of {self.name} has no attention of the usual kind; give --layer a number")
+            return VALUE
+        if isinstance(layer, str) or not -depth <= layer < depth:
+            raise InputError(
+                f"layer {layer!r} is not of the tower of {self.name}; give {VALUE}, or a number in "
+                f"[{-depth}, {depth - 1}]"
+            )
+        return layer % depth
+
+    def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
+        """Return projected patches (B, rows, columns, D)."""
+        last = len(self.blocks) - 1
+        tokens = self.embed_tokens(pixels)
+        if layer != VALUE or last > 0:
+            tokens = self.run(tokens, last - 1 if layer == VALUE else int(layer))
+        tokens = tokens[:, 1:]
+        if layer == VALUE:
+            tokens = _values(self.blocks[-1], tokens)
+        tokens = self.visual.ln_post(tokens)
+        if self.visual.proj is not None:
+            tokens = tokens @ self.visual.proj
+        return tokens.unflatten(1, self.grid(pixels))
+
+    def grid(self, pixels: Tensor) -> tuple[int, int]:
+        """Return rows and columns of patches."""
+        return pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size
+
+    def embed_tokens(self, pixels: Tensor) -> Tensor:
+        """Return what goes into the first block, (B, 1 + rows * columns, width)."""
+        visual = self.visual
+        tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)
+        first = visual.class_embedding.expand(len(tokens), 1, -1).to(tokens)
+        tokens = torch.cat([first, tokens], dim=1)
+        positions = resize_positions(visual.positional_embedding, visual.grid_size, self.grid(pixels))
+        return visual.ln_pre(tokens + positions.to(tokens))
+
+    def run(self, tokens: Tensor, layer: int) -> Tensor:
+        """Return what a block hands on, (B, 1 + rows * columns, width)."""
+        transformer = self.visual.transformer
+        return transformer.forward_intermediates(tokens, indices=[layer], stop_early=True)[1][0]
+
+    def _has_values(self) -> bool:
+        return isinstance(getattr(self.blocks[-1], "attn", None), nn.MultiheadAttention)
+
+
+class ResNetTower:
+    """The ResNet of open_clip, whose pooling is attention: each position is projected as if it were attended alone."""
+
+    any_shape = True
+    patch_size = 32
+
+    def __init__(self, visual: Any, name: str):
+        self.visual, self.name = visual, name
+        size = visual.image_size
+        self.image_size = min(size) if isinstance(size, (tuple, list)) else size
+        self.dim = visual.output_dim
+
+    def check_layer(self, layer: int | str | None) -> int | str:
+        """Return the only layer there is."""
+        return _only_value(layer, self.name)
+
+    def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
+        """Return projected patches (B, rows, columns, D)."""
+        output = self.visual.forward_intermediates(pixels, indices=[4], intermediates_only=True)
+        grid = output["image_intermediates"][0].permute(0, 2, 3, 1)
+        pool = self.visual.attnpool
+        return pool.c_proj(pool.v_proj(grid))
+
+
+class TimmTower:
+    """A trunk of timm: each position goes through the head alone, as if the trunk had found nothing else."""
+
+    any_shape = False
+
+    def __init__(self, visual: Any, name: str):
+        self.visual, self.name = visual, name
+        self.image_size = min(visual.image_size)
+        device = next(visual.parameters()).device
+        zeros = torch.zeros(1, 3, *visual.image_size, device=device)
+        refusal = (
+            f"the tower of {name} ({type(visual.trunk).__name__}) yields no grid of patches that its head can "
+            "project one by one; use a ViT or ResNet tower of open_clip, or --embedder pixels"
+        )
+        if visual.image_size[0] != visual.image_size[1]:
+            raise InputError(refusal)
+        try:
+            with torch.inference_mode():
+                shape = self.patches(zeros, VALUE).shape
+        except (RuntimeError, AttributeError, TypeError, IndexError, AssertionError) as error:
+            raise InputError(refusal) from error
+        if shape[1] < 2 or shape[1] != shape[2]:
+            raise InputError(refusal)
+        self.patch_size, self.dim = self.image_size // shape[1], shape[3]
+
+    def check_layer(self, layer: int | str | None) -> int | str:
+        """Return the only layer there is."""
+        return _only_value(layer, self.name)
+
+    def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
+        """Return projected patches (B, rows, columns, D)."""
+        trunk = self.visual.trunk
+        found = trunk.forward_features(pixels)
+        prefix = getattr(trunk, "num_prefix_tokens", 0)
+        if found.ndim == 3:
+            tokens = found[:, prefix:]
+            side = round(tokens.shape[1] ** 0.5)
+            shape = (len(found), side, side)
+            assert side * side == tokens.shape[1]
+            # a head that takes the class token finds the patch there, one that averages patches finds only this one
+            alone = tokens.flatten(0, 1)[:, None].expand(-1, prefix + 1, -1)
+        else:
+            channels_last = found.shape[-1] == trunk.num_features and found.shape[1] != trunk.num_features
+            maps = found if channels_last else found.permute(0, 2, 3, 1)
+            shape = maps.shape[:3]
+            alone = maps.flatten(0, 2)
+            alone = alone[:, None, None] if channels_last else alone[:, :, None, None]
+        return self.visual.head(trunk.forward_head(alone)).unflatten(0, shape)
+
+
+def build_tower(visual: nn.Module, name: str) -> Tower:
+    """Return the tower of a model.
+
+    Args:
+        visual: The image tower, as open_clip builds it.
+        name: What the user called the model.
+
+    Raises:
+        InputError: If it yields no patches in the space of text.
+    """
+    from open_clip.modified_resnet import ModifiedResNet
+    from open_clip.timm_model import TimmModel
+    from open_clip.transformer import VisionTransformer
+
+    kinds = {VisionTransformer: VitTower, ModifiedResNet: ResNetTower, TimmModel: TimmTower}
+    for kind, tower in kinds.items():
+        if isinstance(visual, kind):
+            return cast(Tower, tower(visual, name))
+    raise InputError(f"{name} has a tower of another kind ({type(visual).__name__}); use a ViT, ResNet or timm tower")
+
+
+def resize_positions(table: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Return positions of a class token and patches for another grid, bicubically, (1 + rows * columns, width)."""
+    if grid == wanted:
+        return table
+    patches = table[1:].float().unflatten(0, grid).permute(2, 0, 1)[None]
+    patches = F.interpolate(patches, wanted, mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([table[:1].float(), patches[0].flatten(1).T])
+
+
+def _values(block: Any, tokens: Tensor) -> Tensor:
+    """Return what attention would hand on if every token attended to itself only."""
+    attention = block.attn
+    width = tokens.shape[-1]
+    bias = None if attention.in_proj_bias is None else attention.in_proj_bias[2 * width :]
+    values = F.linear(block.ln_1(tokens), attention.in_proj_weight[2 * width :], bias)
+    return attention.out_proj(values)
+
+
+def _only_value(layer: int | str | None, name: str) -> str:
+    if layer not in (None, VALUE):
+        raise InputError(f"layer {layer!r} cannot be read: only the end of the tower of {name} can; leave --layer out")
+    return VALUE

@@ -1,0 +1,91 @@
+"""Tiny models of open_clip, built in code and saved to disk, and what to train one on: digits in clutter."""
+
+import json
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from sklearn.datasets import load_digits
+
+NAMES = "zero one two three four five six seven eight nine".split()
+SIZE, PATCH = 64, 16
+TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+VISION = {"image_size": SIZE, "layers": 2, "width": 64, "head_width": 16, "patch_size": PATCH}
+
+
+def tiny_config(**vision):
+    """Return the settings of a model of open_clip with a transformer of 2 layers."""
+    return {"embed_dim": 32, "vision_cfg": VISION | vision, "text_cfg": dict(TEXT)}
+
+
+def tiny_clip(config=None, seed=0):
+    """Return a model whose weights are random."""
+    torch.manual_seed(seed)
+    config = json.loads(json.dumps(config or tiny_config()))
+    custom = config.pop("custom_text", False)
+    return (open_clip.model.CustomTextCLIP if custom else open_clip.model.CLIP)(**config).eval()
+
+
+def save_clip(model, config, folder, *, name="open_clip_model.safetensors"):
+    """Write a folder that open_clip reads, with colours that are not those of its default."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    save_file({key: value.clone().contiguous() for key, value in model.state_dict().items()}, folder / name)
+    return folder
+
+
+def clutter(count, generator):
+    """Return pictures of coloured blots, float (count, 3, SIZE, SIZE) in [0, 1]."""
+    coarse = torch.rand(count, 3, 16, 16, generator=generator)
+    return F.interpolate(coarse, (SIZE, SIZE), mode="bilinear", align_corners=False)
+
+
+def digit_scenes(count, seed, *, train=True):
+    """Return pictures of one digit each in clutter, their digits, and which patch holds it.
+
+    Returns:
+        frames uint8 (count, SIZE, SIZE, 3), digits int64 (count,), inside bool (count, rows, columns).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = load_digits()
+    half = slice(0, None, 2) if train else slice(1, None, 2)
+    images = torch.tensor(found.images[half], dtype=torch.float32) / 16
+    labels = torch.tensor(found.target[half])
+    rows = torch.randint(len(images), (count,), generator=generator)
+    glyphs = F.interpolate(images[rows][:, None], (PATCH, PATCH), mode="bilinear", align_corners=False)
+    side = SIZE // PATCH
+    places = torch.randint(side * side, (count,), generator=generator)
+    inside = F.one_hot(places, side * side).bool().view(count, side, side)
+    # a digit is bright, and what is behind it stays
+    light = F.interpolate(inside[:, None].float(), (SIZE, SIZE)) * glyphs.repeat(1, 1, side, side)
+    pictures = torch.maximum(0.7 * clutter(count, generator), light)
+    frames = (pictures * 255).round().byte().permute(0, 2, 3, 1).contiguous()
+    return frames, labels[rows], inside
+
+
+def caption(digit):
+    """Return what the picture of a digit is called."""
+    return f"the digit {NAMES[digit]}"
+
+
+def train_on_digits(model, num_steps, *, batch_size=64, seed=0):
+    """Train on pairs of pictures and captions: a picture is to be nearest to its own caption."""
+    tokenizer = open_clip.SimpleTokenizer(context_length=TEXT["context_length"])
+    captions = tokenizer([caption(digit) for digit in range(10)])
+    # most tokens are of no caption
+    model.token_embedding.requires_grad_(False)
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, num_steps)
+    model.train()
+    for step in range(num_steps):
+        frames, digits, _ = digit_scenes(batch_size, seed * 10_000 + step)
+        pixels = (frames.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+        images, texts = model.encode_image(pixels, normalize=True), model.encode_text(captions, normalize=True)
+        loss = F.cross_entropy(model.logit_scale.exp() * images @ texts.T, digits)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval()
