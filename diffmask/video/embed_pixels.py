@@ -70,9 +70,12 @@ class PixelEmbedder:
         # a constant feature says nothing, whatever its noise
         scale = torch.where(scale > 1e-5, scale, torch.inf) * _group_sizes(rows.shape[1]).sqrt()
         standard = ((rows - mean) / scale).numpy()
-        pca = PCA(min(self.DIM, *standard.shape), svd_solver="full").fit(standard)
-        components = torch.from_numpy(np.asarray(pca.components_))
-        self.basis = _checked({"mean": mean, "scale": scale, "components": components})
+        num_parts = min(self.DIM, *standard.shape)
+        components = np.eye(num_parts, standard.shape[1])
+        # frames of one colour have no directions of their own
+        if standard.any():
+            components = np.asarray(PCA(num_parts, svd_solver="full").fit(standard).components_)
+        self.basis = _checked({"mean": mean, "scale": scale, "components": torch.from_numpy(components)})
 
     @torch.inference_mode()
     def embed(self, frames: Tensor) -> Tensor:
