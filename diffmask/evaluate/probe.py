@@ -1,63 +1,50 @@
 """Probing: a logistic regression on frozen features."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
-from tqdm import tqdm
-from transformers import AutoModel, PreTrainedTokenizerBase
 
-from diffmask.core.machine import resolve_device
-from diffmask.evaluate.encode import Row, encode
-from diffmask.evaluate.finetune import Predicted
+from diffmask.evaluate.predicted import Predicted
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Task
-from diffmask.text.batches import Batches, by_length
-from diffmask.text.load import fast_attention, load_weights
-from diffmask.text.special import pad_id
-from diffmask.text.words import split_words
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 """For each fold, the rows to fit and the rows to measure on."""
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Prober:
-    """Probes one model on one task; its features are computed once, and serve every seed and share.
+    """Probes features on one task; they are computed once, and serve every seed and share.
 
-    A text's features are the mean of the last layer's states over its tokens, special ones included; a word's are the
-    state of its first token.
+    Attributes:
+        features: For each split, of each example an array (1, D), or (W, D) with a row for each word.
+        keys: Of each training example, the same for those that must fall into one fold.
+        task: The task.
+        settings: How.
     """
 
     def __init__(
-        self, folder: str, tokenizer: PreTrainedTokenizerBase, task: Task, settings: EvaluateSettings, *, progress: bool
+        self,
+        features: Mapping[str, Sequence[np.ndarray]],
+        keys: Sequence[Hashable],
+        task: Task,
+        settings: EvaluateSettings,
     ):
-        self.task, self.settings = task, settings
-        device = resolve_device(settings.device)
-        self.model, _ = load_weights(AutoModel, folder, **fast_attention(device, settings.precision))
-        self.model = cast(Any, self.model).eval().to(device)
-        self.batches = Batches(pad_id(tokenizer), task.kind == TOKENS)
-        rows = {
-            name: encode(split, task.kind, len(task.labels), tokenizer, settings.max_length)
-            for name, split in task.splits.items()
-        }
-        with tqdm(total=sum(map(len, rows.values())), desc="features", unit="text", disable=not progress) as bar:
-            self.features = {name: self._features(part, bar) for name, part in rows.items()}
+        self.features, self.keys, self.task, self.settings = features, keys, task, settings
 
     def predict(self, train: Sequence[int], seed: int) -> Predicted:
-        """Fit a logistic regression to some of the training texts and predict; C is chosen by cross-validation.
+        """Fit a logistic regression to some of the training examples and predict; C is chosen by cross-validation.
 
-        Texts of the same words, such as one sentence with marks around other entities, fall into one fold: else a
-        regression that knows the sentences by heart would be chosen. Where no folds can be made so, or one would be
-        fitted to a single label, C is the middle one of those to try, and `cross_validated` is None.
+        Examples of one key fall into one fold: else a regression that knows them by heart would be chosen. Where no
+        folds can be made so, or one would be fitted to a single label, C is the middle one of those to try, and
+        `cross_validated` is None.
         """
         features = [self.features["train"][place] for place in train]
         targets = self._targets([self.task.train.labels[place] for place in train])
@@ -101,10 +88,9 @@ class Prober:
         return measure
 
     def _groups(self, train: Sequence[int]) -> list[int]:
-        """Return a number for each text, equal for texts of the same words."""
-        texts = self.task.train.joined()
-        numbers: dict[tuple[str, ...], int] = {}
-        return [numbers.setdefault(tuple(sorted(split_words(texts[place]))), len(numbers)) for place in train]
+        """Return a number for each example, equal for those of one key."""
+        numbers: dict[Hashable, int] = {}
+        return [numbers.setdefault(self.keys[place], len(numbers)) for place in train]
 
     def _predictions(self, fitted: Any, split: str) -> list[Any]:
         features = self.features[split]
@@ -113,29 +99,6 @@ class Prober:
             return _as_labels(guessed, self.task.kind)
         ends = np.cumsum([len(each) for each in features])
         return [part.tolist() for part in np.split(guessed, ends[:-1])]
-
-    @torch.inference_mode()
-    def _features(self, rows: Sequence[Row], bar: tqdm) -> list[np.ndarray]:
-        """Return the features of each example: one row (1, D), or one for each word (W, D)."""
-        found: list[Any] = [None] * len(rows)
-        order, size = by_length(rows), self.settings.eval_batch_size
-        device, kind = self.model.device, _TYPES[self.settings.precision]
-        for start in range(0, len(order), size):
-            places = order[start : start + size]
-            batch = {name: value.to(device) for name, value in self.batches.inputs([rows[p] for p in places]).items()}
-            with torch.autocast(device.type, kind, enabled=kind != torch.float32):
-                states = self.model(**batch).last_hidden_state.float()
-            valid = batch["attention_mask"][..., None]
-            means = ((states * valid).sum(1) / valid.sum(1)).cpu().numpy()
-            for row, place in enumerate(places):
-                found[place] = self._of_words(rows[place], states[row]) if self.batches.of_words else means[row][None]
-            bar.update(len(places))
-        return found
-
-    def _of_words(self, row: Row, states: torch.Tensor) -> np.ndarray:
-        """Return the states of a row's words (W, D); of words that the model did not read, zeros."""
-        places = torch.tensor(row["words"], device=states.device)
-        return torch.where(places[:, None] >= 0, states[places.clamp_min(0)], 0.0).cpu().numpy()
 
 
 def _as_labels(rows: np.ndarray, kind: str) -> list[Any]:

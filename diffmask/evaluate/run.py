@@ -9,13 +9,15 @@ from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.evaluate.checks import check_length, check_machine, check_settings
-from diffmask.evaluate.finetune import Finetuner, Predicted
+from diffmask.evaluate.finetune import Finetuner
 from diffmask.evaluate.leakage import find_leakage
 from diffmask.evaluate.metrics import summary
+from diffmask.evaluate.predicted import Predicted
 from diffmask.evaluate.probe import Prober
 from diffmask.evaluate.record import Evaluated, describe, is_done, remove_others, surroundings
 from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Split, Task, read_task
+from diffmask.evaluate.text_features import text_features, word_keys
 from diffmask.files.folders import write_text
 from diffmask.text.load import load_config, load_tokenizer
 
@@ -97,7 +99,8 @@ def _predictor(prepared: Evaluated, *, progress: bool) -> Predict:
     if settings.method == FINETUNE:
         tuner = Finetuner(prepared.folder, tokenizer, task, settings, output=prepared.output, progress=progress)
         return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
-    return Prober(prepared.folder, tokenizer, task, settings, progress=progress).predict
+    features = text_features(prepared.folder, tokenizer, task, settings, progress=progress)
+    return Prober(features, word_keys(task.train), task, settings).predict
 
 
 def choose_share(train: Split, share: float, seed: int) -> list[int]:
