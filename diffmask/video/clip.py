@@ -1,7 +1,7 @@
 """A clip: a file of video as it was found when it was probed, and the error for one that cannot be read."""
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,7 +56,7 @@ class Clip:
     caption: str | None = None
     label: str | None = None
     split: str | None = None
-    seeking: str = field(default="count")
+    seeking: str = "count"
     """How PyAV finds frame i: at the time first_pts + i / fps ("rate"), at the i-th of the times in the container
     ("table"), or by counting frames from the start ("count")."""
 
@@ -69,6 +69,14 @@ class Clip:
     def is_ok(self) -> bool:
         """Whether its frames can be read."""
         return self.status == OK
+
+    def put_aside(self, status: str, reason: str) -> Self:
+        """Return the clip as one that cannot be used."""
+        return replace(self, status=status, reason=reason, reader="")
+
+    def with_reason(self, reason: str) -> Self:
+        """Return the clip with why its reader was chosen."""
+        return replace(self, reason=reason)
 
     def to_row(self) -> dict[str, Any]:
         """Return its fields by name."""

@@ -1,0 +1,140 @@
+"""diffmask index: look at every clip once, and keep what can be used and how it is read."""
+
+import argparse
+
+DESCRIPTION = """\
+Look at every clip once, before anything is trained, and keep in a small file which ones can be used and how each is
+read. Each clip is probed in a process of its own with a time limit, so no file can stop, hang or crash the run.
+
+A clip is read by decord where decord gives exactly the frames that are in it, and by PyAV where it does not (edit
+lists, transport streams, AV1, ...). A clip that is broken, cut short, empty or smaller than a patch is put aside with
+its reason; the others are used.
+
+A run that was stopped goes on where it was, and a second run probes only files that are new or changed. CLIPS are
+files, folders (with their subfolders) or globs."""
+
+EPILOG = """\
+examples:
+  diffmask index footage/ -o clips.parquet --num-processes 8
+  diffmask index footage/ -o clips.parquet --join captions.csv --join labels.jsonl
+  diffmask index --summary clips.parquet"""
+
+_NUM_SHOWN = 8
+
+
+def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "index", formatter_class=formatter, description=DESCRIPTION, epilog=EPILOG, help="look at every clip once"
+    )
+    parser.add_argument("clips", nargs="*", metavar="CLIPS", help="files, folders or globs of video")
+    parser.add_argument("-o", "--output", metavar="FILE", help="index to write or bring up to date (.parquet)")
+    parser.add_argument(
+        "--join",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="table (.csv, .tsv, .jsonl, .parquet) that names clips by path, file name or name, with their caption, "
+        "label or split; may be given several times",
+    )
+    parser.add_argument("--num-processes", type=int, default=1, metavar="N", help="clips probed at once (default: 1)")
+    parser.add_argument("--time-limit", type=float, default=30.0, metavar="SECONDS", help="for each clip (default: 30)")
+    parser.add_argument(
+        "--reader",
+        default="auto",
+        metavar="NAME",
+        help="auto, or the only reader to use: decord, pyav, torchcodec (default: auto)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="probe all clips again and replace the index")
+    parser.add_argument("--summary", metavar="INDEX", help="print what an index holds; nothing is probed")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Probe, write, print what was found; or only print."""
+    from diffmask.core.errors import InputError
+
+    if args.summary is not None:
+        if args.clips or args.output or args.join:
+            raise InputError("--summary prints an index that is there; leave CLIPS, --output and --join out")
+        _summarise(args.summary)
+        return
+    if not args.clips or not args.output:
+        missing = "CLIPS" if not args.clips else "--output FILE"
+        raise InputError(f"{missing} is missing; for example: diffmask index footage/ -o clips.parquet")
+    _index(args)
+
+
+def _index(args: argparse.Namespace) -> None:
+    import time
+
+    from diffmask.video.files import list_videos
+    from diffmask.video.index import check_reader, usable
+    from diffmask.video.join import join
+    from diffmask.video.store import check_output, update_index
+
+    # before the work, not after it
+    check_output(args.output)
+    check_reader(args.reader)
+    paths = list_videos(args.clips)
+    joins = [join(path, paths) for path in args.join]
+    start = time.perf_counter()
+    clips = update_index(
+        args.output,
+        paths,
+        joins=joins,
+        num_processes=args.num_processes,
+        time_limit=args.time_limit,
+        reader=args.reader,
+        overwrite=args.overwrite,
+        progress=True,
+    )
+    seconds = time.perf_counter() - start
+    for joined in joins:
+        print(joined.summary)
+    _print(clips)
+    print(f"wrote {args.output} ({len(clips)} clips in {seconds:.1f} s)")
+    if not any(clip.is_ok for clip in clips):
+        usable(clips, ", ".join(args.clips))
+
+
+def _summarise(path: str) -> None:
+    from diffmask.video.index import read_index, usable
+
+    clips = read_index(path)
+    _print(clips)
+    if not any(clip.is_ok for clip in clips):
+        usable(clips, path)
+
+
+def _print(clips) -> None:
+    import os
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from diffmask.video.summary import summarise
+
+    summary, console = summarise(clips), Console()
+    seconds = round(summary.hours * 3600)
+    length = f"{summary.hours:,.1f} hours" if seconds >= 3600 else f"{seconds // 60} min {seconds % 60} s"
+    console.print(
+        f"{summary.num_clips:,} clips can be used: {length}, {summary.num_frames:,} frames; "
+        f"{len(summary.aside):,} put aside",
+        highlight=False,
+    )
+    facts = Table.grid(padding=(0, 2))
+    for name, counts in summary.counts.items():
+        most = [f"{value} ({count})" for value, count in counts.most_common(_NUM_SHOWN)]
+        more = [f"{len(counts) - _NUM_SHOWN} more"] if len(counts) > _NUM_SHOWN else []
+        facts.add_row(Text(name, "bold"), Text(", ".join(most + more)))
+    console.print(facts)
+    for title, chosen in (("read by PyAV, for decord is wrong", summary.fallbacks), ("put aside", summary.aside)):
+        if chosen:
+            table = Table(title=f"{len(chosen)} {title}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+            for header in ("clip", "status", "why"):
+                table.add_column(header, overflow="fold")
+            for clip in chosen:
+                table.add_row(*map(Text, (os.path.relpath(clip.path), clip.status, clip.reason)))
+            console.print(table)
