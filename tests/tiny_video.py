@@ -1,6 +1,9 @@
 """Tiny video models and clips, built in code: no network, no weights on disk."""
 
+import copy
+
 import torch
+import transformers
 from transformers import VideoMAEConfig, ViTMAEConfig
 
 from diffmask.video.grid import Grid
@@ -68,3 +71,25 @@ def tiny_masks(grid, batch=3, num_masked=None, num_predicted=None, seed=0):
     order = torch.rand(batch, grid.num_positions, generator=torch.Generator().manual_seed(seed)).argsort(1)
     rank = order.argsort(1)
     return rank < num_masked, rank < num_predicted
+
+
+def stock_of(model):
+    """Return the class of transformers itself, with the same weights."""
+    kind = getattr(transformers, type(model).__name__)
+    assert type(model) is not kind
+    stock = kind(copy.deepcopy(model.config)).train(model.training)
+    stock.load_state_dict(model.state_dict())
+    return stock
+
+
+def stock_output(stock, frames, masked):
+    """Return loss and predictions of the stock class for given masks, (B, masked patches, C)."""
+    if stock.config.model_type == "videomae":
+        output = stock(frames, bool_masked_pos=masked)
+        return output.loss, output.logits
+    # it hides the patches with the most noise, rounding as it likes
+    stock.config.mask_ratio = masked[0].sum().item() / masked.shape[1]
+    stock.vit.config.mask_ratio = stock.config.mask_ratio
+    output = stock(frames[:, 0], noise=masked.float())
+    assert torch.equal(output.mask.bool(), masked)
+    return output.loss, output.logits[masked].view(len(masked), -1, output.logits.shape[-1])

@@ -26,7 +26,14 @@ class VideoMAEForPreTraining(transformers.VideoMAEForPreTraining):
 
     def __init__(self, config: transformers.VideoMAEConfig):
         super().__init__(config)
-        self.feature_head = add_feature_head(self, self.decoder.head)
+        self.feature_head = feature_head(config)
+        # a parameter that trains and gets no gradient is an error in DistributedDataParallel
+        self.pixel_head.requires_grad_(self.feature_head is None)
+
+    @property
+    def pixel_head(self) -> nn.Module:
+        """Predicts pixels."""
+        return self.decoder.head
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -53,7 +60,7 @@ class VideoMAEForPreTraining(transformers.VideoMAEForPreTraining):
         hidden = torch.cat([states + table[visible], self.mask_token + table[predicted]], dim=1)
         for layer in self.decoder.decoder_layers:
             hidden = layer(hidden)
-        head = self.decoder.head if self.feature_head is None else self.feature_head
+        head = self.pixel_head if self.feature_head is None else self.feature_head
         return VideoMAEForPreTrainingOutput(logits=head(self.decoder.norm(hidden[:, visible.shape[1] :])))
 
     def _encode(self, frames: Tensor, visible: Tensor) -> Tensor:
@@ -87,14 +94,12 @@ def embed_patches(projection: nn.Conv2d | nn.Conv3d, pixels: Tensor) -> Tensor:
     return F.linear(pixels.to(weight.dtype), weight, projection.bias)
 
 
-def add_feature_head(model: transformers.PreTrainedModel, pixel_head: nn.Module) -> nn.Linear | None:
-    """Return a linear head for features if the model's config asks for one, and leave the one for pixels untrained."""
-    feature_dim = getattr(model.config, "feature_dim", None)
+def feature_head(config: transformers.PreTrainedConfig) -> nn.Linear | None:
+    """Return a fresh linear head for features, if a model's config has a `feature_dim`."""
+    feature_dim = getattr(config, "feature_dim", None)
     if feature_dim is None:
         return None
-    head = nn.Linear(model.config.decoder_hidden_size, feature_dim)
-    nn.init.normal_(head.weight, std=model.config.initializer_range)
+    head = nn.Linear(config.decoder_hidden_size, feature_dim)
+    nn.init.normal_(head.weight, std=config.initializer_range)
     nn.init.zeros_(head.bias)
-    # a parameter that trains and gets no gradient is an error in DistributedDataParallel
-    pixel_head.requires_grad_(False)
     return head

@@ -1,18 +1,21 @@
 """ViT-MAE, an image model, on clips of one frame, with the forward of `diffmask.video.videomae`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers.models.vit_mae.modeling_vit_mae import (
     ViTMAEForPreTrainingOutput,
     build_2d_sinusoidal_position_embedding,
 )
 
 from diffmask.video.patches import take_patches
-from diffmask.video.videomae import add_feature_head, embed_patches, grid_of
+from diffmask.video.videomae import embed_patches, feature_head, grid_of
+
+DECODER_TABLE = "decoder.decoder_pos_embed"
 
 
 class ViTMAEForPreTraining(transformers.ViTMAEForPreTraining):
@@ -27,8 +30,14 @@ class ViTMAEForPreTraining(transformers.ViTMAEForPreTraining):
 
     def __init__(self, config: transformers.ViTMAEConfig):
         super().__init__(config)
-        self.feature_head = add_feature_head(self, self.decoder.decoder_pred)
+        self.feature_head = feature_head(config)
+        self.pixel_head.requires_grad_(self.feature_head is None)
         fill_tables(position_tables(self))
+
+    @property
+    def pixel_head(self) -> nn.Module:
+        """Predicts pixels."""
+        return self.decoder.decoder_pred
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -57,7 +66,7 @@ class ViTMAEForPreTraining(transformers.ViTMAEForPreTraining):
         hidden = torch.cat([states, (decoder.mask_token + table[predicted + 1]).to(states.dtype)], dim=1)
         for layer in decoder.decoder_layers:
             hidden = layer(hidden)
-        head = decoder.decoder_pred if self.feature_head is None else self.feature_head
+        head = self.pixel_head if self.feature_head is None else self.feature_head
         return ViTMAEForPreTrainingOutput(logits=head(decoder.decoder_norm(hidden[:, states.shape[1] :])))
 
     def _encode(self, frames: Tensor, visible: Tensor) -> Tensor:
@@ -86,8 +95,44 @@ def fill_tables(tables: Iterable[nn.Parameter]) -> None:
 
 
 def sinusoids(table: Tensor) -> Tensor:
-    """Return the table of fixed positions of the size of another, (1, 1 + rows * columns, D), class token first."""
+    """Return the fixed positions for a table of this size, (1, 1 + rows * columns, D), class token first."""
     side = round((table.shape[1] - 1) ** 0.5)
     grid = build_2d_sinusoidal_position_embedding(side, side, table.shape[2], cls_token=True)
     # released weights have columns before rows
     return grid.roll(table.shape[2] // 2, dims=1)[None]
+
+
+def settle_tables(model: ViTMAEForPreTraining, missing: Collection[str], side: int) -> None:
+    """Make the tables of positions of a loaded model right for images of a size.
+
+    Args:
+        model: Just loaded.
+        missing: What its checkpoint lacked; transformers leaves a table among it at zero, and trains it.
+        side: Patches in height and in width. Tables of sinusoids are made again, learned ones interpolated.
+    """
+    encoder, decoder = position_tables(model)
+    fill_tables([decoder] if DECODER_TABLE in missing else [])
+    for table in (encoder, decoder):
+        table.requires_grad_(False)
+    embeddings, patches = model.vit.embeddings, model.vit.embeddings.patch_embeddings
+    if side * side == patches.num_patches:
+        return
+    image_size = side * patches.patch_size[0]
+    embeddings.position_embeddings, model.decoder.decoder_pos_embed = _resized(encoder, side), _resized(decoder, side)
+    patches.num_patches, patches.image_size = side * side, (image_size, image_size)
+    embeddings.image_size = patches.image_size
+    for config in (model.config, model.decoder.config):
+        config.image_size = image_size
+
+
+@torch.no_grad()
+def _resized(table: Tensor, side: int) -> nn.Parameter:
+    """Return a table for a square of patches of another side."""
+    if torch.allclose(table, sinusoids(table).to(table), atol=1e-4):
+        resized = sinusoids(table.new_empty(1, side * side + 1, table.shape[2])).to(table)
+    else:
+        old = round((table.shape[1] - 1) ** 0.5)
+        square = table[:, 1:].unflatten(1, (old, old)).movedim(3, 1)
+        square = F.interpolate(square, size=(side, side), mode="bicubic").flatten(2).movedim(1, 2)
+        resized = torch.cat([table[:, :1], square], dim=1)
+    return nn.Parameter(resized, requires_grad=False)

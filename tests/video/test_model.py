@@ -1,37 +1,12 @@
-import copy
-
 import pytest
 import torch
-import transformers
 from accelerate import Accelerator
-from tiny_video import tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
+from tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
 from torch.nn.parallel import DistributedDataParallel
 
 from diffmask.core.errors import InputError
 from diffmask.video.model import masked_losses
 from diffmask.video.places import Counts, find_places
-
-
-def stock_of(model):
-    """Return the class of transformers itself, with the same weights."""
-    kind = getattr(transformers, type(model).__name__)
-    assert type(model) is not kind
-    stock = kind(copy.deepcopy(model.config)).train(model.training)
-    stock.load_state_dict(model.state_dict())
-    return stock
-
-
-def stock_output(stock, frames, masked):
-    """Return loss and predictions of the stock class for given masks, (B, masked patches, C)."""
-    if stock.config.model_type == "videomae":
-        output = stock(frames, bool_masked_pos=masked)
-        return output.loss, output.logits
-    # it hides the patches with the most noise, rounding as it likes
-    stock.config.mask_ratio = masked[0].sum().item() / masked.shape[1]
-    stock.vit.config.mask_ratio = stock.config.mask_ratio
-    output = stock(frames[:, 0], noise=masked.float())
-    assert torch.equal(output.mask.bool(), masked)
-    return output.loss, output.logits[masked].view(len(masked), -1, output.logits.shape[-1])
 
 
 def random_targets(model, masked, seed=1):

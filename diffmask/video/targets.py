@@ -1,0 +1,113 @@
+"""What is predicted for a hidden patch: its pixels, as the stock classes compute them, or features of another model."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffmask.core.units import Units
+from diffmask.video.grid import Grid
+from diffmask.video.patches import take_patches
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+Colours = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PixelTargets:
+    """The pixels of patches.
+
+    The stock VideoMAE takes back a normalisation by ImageNet's statistics whatever its processor normalised by (which
+    may be 0.5); here it is taken back by the statistics that were really used. With ImageNet's the two are equal.
+
+    Attributes:
+        tubelet: Frames of a patch.
+        patch_size: Pixels of a patch in height and in width.
+        mean: Of red, green and blue, in [0, 1]: what frames were normalised by.
+        std: Likewise.
+        normalised: Give each patch zero mean and a standard deviation of one.
+        joint: As ViT-MAE does it: colours of a patch have one mean and deviation together, and the normalisation of
+            the frames is not taken back.
+    """
+
+    tubelet: int = 2
+    patch_size: int = 16
+    mean: Colours = IMAGENET_MEAN
+    std: Colours = IMAGENET_STD
+    normalised: bool = True
+    joint: bool = False
+
+    @torch.no_grad()
+    def __call__(self, frames: Tensor, units: Units | None = None, *, positions: Tensor | None = None) -> Tensor:
+        """Return the targets of patches, float32 (B, L, C).
+
+        Args:
+            frames: As the model reads them, float (B, T, 3, H, W).
+            units: Not needed: pixels are targets by themselves.
+            positions: Which patches, int64 (B, P); None takes all.
+        """
+        pixels = self.pixels(frames, positions)
+        if not self.normalised:
+            return pixels
+        mean, deviation = self.statistics(pixels)
+        return ((self._by_colour(pixels) - mean) / deviation).flatten(2)
+
+    def grid(self, frames: Tensor) -> Grid:
+        """Return how clips are cut."""
+        _, num_frames, _, height, width = frames.shape
+        size = self.patch_size
+        return Grid(num_frames // self.tubelet, height // size, width // size, self.tubelet, size)
+
+    def pixels(self, frames: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Return the pixels of patches before each is normalised, float32 (B, L, C)."""
+        pixels = take_patches(frames, self.grid(frames), positions).float()
+        if self.joint:
+            return pixels
+        mean, std = (pixels.new_tensor(each) for each in (self.mean, self.std))
+        return (pixels.unflatten(2, (-1, len(self.mean))) * std + mean).flatten(2)
+
+    def statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of each patch, of each colour or of all, (B, L, 1, 3) or (B, L, 1, 1)."""
+        values = self._by_colour(pixels)
+        variance, mean = torch.var_mean(values, dim=2, keepdim=True)
+        # where each stock class puts the number that keeps a flat patch from dividing by zero
+        return mean, (variance + 1e-6).sqrt() if self.joint else variance.sqrt() + 1e-6
+
+    def _by_colour(self, pixels: Tensor) -> Tensor:
+        return pixels.unflatten(2, (-1, 1 if self.joint else len(self.mean)))
+
+
+def pixel_targets(
+    frames: Tensor,
+    grid: Grid,
+    *,
+    mean: Colours = IMAGENET_MEAN,
+    std: Colours = IMAGENET_STD,
+    normalised: bool = True,
+    positions: Tensor | None = None,
+) -> Tensor:
+    """Return the targets of a VideoMAE, float32 (B, L, C); see `PixelTargets`."""
+    return PixelTargets(grid.tubelet, grid.patch_size, mean, std, normalised)(frames, positions=positions)
+
+
+@torch.no_grad()
+def feature_targets(features: Tensor, grid: Grid) -> Tensor:
+    """Return features of another model as targets, float32 (B, L, D).
+
+    Between its patches and ours they are interpolated; then each is given zero mean and a variance of one, so that
+    neither the scale of a model nor its few outlying patches decide the loss (MVD and data2vec do alike).
+
+    Args:
+        features: Of the frames and places of another grid, (B, frames, rows, columns, D).
+        grid: The student's patches.
+    """
+    features = features.float()
+    if tuple(features.shape[1:4]) != grid.shape:
+        finer = all(theirs >= ours for theirs, ours in zip(features.shape[1:4], grid.shape, strict=True))
+        # a mean over what a patch covers, or a slope between the patches that cover it
+        mode = "area" if finer else "trilinear"
+        features = F.interpolate(features.movedim(4, 1), size=grid.shape, mode=mode).movedim(1, 4)
+    features = features.flatten(1, 3)
+    return F.layer_norm(features, features.shape[-1:])
