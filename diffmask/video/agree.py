@@ -60,15 +60,24 @@ class Reference:
         return None
 
 
-def choose_places(num_frames: int) -> list[int]:
+def choose_places(num_frames: int, key_frames: Sequence[int] = ()) -> list[int]:
     """Return frames to compare, in threes: each with the one before it and the one after it.
 
-    >>> choose_places(4), choose_places(100)[:6], choose_places(100)[-3:]
-    ([0, 1, 2, 3], [0, 1, 2, 14, 15, 16], [97, 98, 99])
+    Half of them are key frames: what is shown just before one may need frames of both sides.
+
+    Args:
+        num_frames: Of the clip.
+        key_frames: Some frames of it.
+
+    >>> choose_places(4), choose_places(1000, [400, 500, 600])
+    ([0, 1, 2, 3], [0, 1, 2, 332, 333, 334, 399, 400, 401, 499, 500, 501, 599, 600, 601, 665, 666, 667, 997, 998, 999])
     """
     if num_frames <= 3 * _NUM_PLACES:
         return list(range(num_frames))
-    middles = [1 + round(index * (num_frames - 3) / (_NUM_PLACES - 1)) for index in range(_NUM_PLACES)]
+    half = _NUM_PLACES // 2
+    middles = [1 + round(index * (num_frames - 3) / (half - 1)) for index in range(half)]
+    keys = [key for key in key_frames if 0 < key < num_frames - 1]
+    middles += [keys[index * (len(keys) - 1) // (half - 1)] for index in range(half)] if keys else []
     return sorted({middle + step for middle in middles for step in (-1, 0, 1)})
 
 
@@ -92,8 +101,9 @@ def disagreement(clip: Clip, reader: str, reference: Reference) -> str:
 
 
 def _questions(places: list[int]) -> Iterator[list[list[int]]]:
-    """Yield what to ask an open reader: steps as in training; neighbours, and those of the start after the others."""
+    """Yield what to ask an open reader: steps as in training; neighbours, those of the start after the others."""
     yield [places[1::3] or places]
+    yield [places[::3]]
     middle = len(places) // 2
     yield [places[middle:], places[:middle] or places]
 

@@ -1,5 +1,6 @@
 """What a container says of its video: its packets and their times, without decoding more than one frame."""
 
+import bisect
 import mmap
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,8 @@ class Contents:
     """Seconds of one unit of time."""
     times: list[int]
     """When frames are shown, in order, in units; empty if the container does not tell all of them."""
+    keys: list[int]
+    """Which of these times are those of key frames."""
     num_packets: int
     """Of frames that are shown."""
     num_hidden: int
@@ -51,6 +54,11 @@ class Contents:
     num_declared: int
     """Frames that the container declares; 0 if it does not."""
     is_cut_short: bool
+
+    @property
+    def key_frames(self) -> list[int]:
+        """The numbers of the key frames, without the first frame, as far as the container tells them."""
+        return [place for place in (bisect.bisect_left(self.times, key) for key in self.keys) if place > 0]
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of a clip that are known from them."""
@@ -75,13 +83,14 @@ def read_contents(path: str) -> Contents:
         if stream is None:
             raise Unusable("no-video", "it has no stream of video")
         rotation, height, width = _first_frame(path)
-        times, num_hidden, end = [], 0, 0.0
+        times, keys, num_hidden, end = [], [], 0, 0.0
         for packet in container.demux():
             if packet.dts is not None:  # the last one of each stream is empty
                 end = max(end, float((packet.dts + (packet.duration or 0)) * packet.time_base))
             if packet.stream.index == stream.index and packet.size:
                 num_hidden += packet.is_discard
                 times += [] if packet.is_discard else [packet.pts]
+                keys += [packet.pts] if packet.is_keyframe and not packet.is_discard else []
         is_cut_short = _lacks_bytes(stream, container.size) or _lacks_seconds(container, end)
         rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
         return Contents(
@@ -92,6 +101,7 @@ def read_contents(path: str) -> Contents:
             rates=tuple(rates),
             unit=float(stream.time_base),
             times=[] if None in times else sorted(times),
+            keys=[] if None in times else keys,
             num_packets=len(times),
             num_hidden=num_hidden,
             num_declared=stream.frames,

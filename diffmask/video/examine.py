@@ -83,7 +83,7 @@ def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
     if min(clip.width, clip.height) < MIN_SIDE:
         reason = f"its frames are {clip.width}x{clip.height}; the smaller side must have at least {MIN_SIDE} pixels"
         raise Unusable("too-small", reason, clip)
-    reference = Reference(choose_places(contents.num_packets), clip.rotation)
+    reference = Reference(choose_places(contents.num_packets, contents.key_frames), clip.rotation)
     if contents.num_packets * clip.width * clip.height > _WHOLE_PIXELS and contents.times:
         clip = find_timing(clip, contents.times, contents)
         try:

@@ -56,7 +56,7 @@ def join(path: str | Path, clips: Sequence[str]) -> Joined:
     rows = list(read_records(path))
     if not rows:
         raise InputError(f"{path} has no rows; leave --join out or fill it")
-    names = {name.strip().lower(): name for name in reversed(rows[0][1])}
+    names = {name.strip().lower(): name for name in reversed(list(rows[0][1]))}
     kept = {field: _first_of(known, names) for field, known in TEXT_COLUMNS.items()}
     columns = [names[name] for name in CLIP_COLUMNS if name in names]
     if not columns or not any(kept.values()):

@@ -3,7 +3,9 @@
 A reader must never be open when a process forks: open one for each sample, in the process that reads it.
 """
 
+import os
 import re
+import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -22,6 +24,34 @@ def _decord() -> Any:
     return decord
 
 
+class _Silence:
+    """While it is entered nothing is written to the error output: decord writes there what it raises as well."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._num_inside = 0
+        self._kept = -1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._num_inside == 0:
+                self._kept = os.dup(2)
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, 2)
+                os.close(nowhere)
+            self._num_inside += 1
+
+    def __exit__(self, *_) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+
+
+_silent = _Silence()
+
+
 class DecordSource:
     """The frames of one clip, opened until `close`."""
 
@@ -29,7 +59,8 @@ class DecordSource:
         decord = _decord()
         self._clip = clip
         try:
-            self._reader = decord.VideoReader(clip.path, ctx=decord.cpu(0), num_threads=1)
+            with _silent:
+                self._reader = decord.VideoReader(clip.path, ctx=decord.cpu(0), num_threads=1)
             self.num_frames = len(self._reader)
         except (OSError, RuntimeError, decord.DECORDError) as error:
             raise ReadError(clip.path, _first_sentence(error)) from error

@@ -19,11 +19,22 @@ def load_decoder() -> Any:
     """
     try:
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
+
+        _load_libraries(VideoDecoder)
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).strip().split("\n", 1)[0].split(". ", 1)[0].rstrip(".")
         remedy = "install torchcodec and FFmpeg 4 or later with its shared libraries, or take --reader auto"
         raise InputError(f"torchcodec cannot be loaded ({reason}); {remedy}") from error
     return VideoDecoder
+
+
+def _load_libraries(decoder: Any) -> None:
+    """Have FFmpeg loaded now, and not with the first clip, whose fault it would seem to be."""
+    try:
+        decoder(b"")
+    except (RuntimeError, ValueError) as error:
+        if "libtorchcodec" in str(error):
+            raise
 
 
 class TorchCodecSource:

@@ -70,6 +70,8 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[Reader]:
     _check_file(clip)
     source = open_source(clip, clip.reader if name == "auto" else name)
     try:
+        if source.num_frames != clip.num_frames:
+            raise ReadError(clip.path, f"it has {source.num_frames} frames, not {clip.num_frames}; index it again")
         yield _Read(clip, source)
     finally:
         source.close()
