@@ -19,6 +19,7 @@ from diffmask.build import (
 from diffmask.config import DataConfig, MaskingConfig, PretrainConfig, ScheduleConfig, TrainingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.policy import rank_weights
+from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 
@@ -54,11 +55,13 @@ def test_temperature_flattens_the_softmax():
 
 def test_domain_words_are_told_by_tf_icf_and_evaluation_is_at_random():
     masking = build_masking(config(), tiny_tokenizer(), ANCHORS)
-    assert masking.domain_types.tolist() == [False, False, True]
+    types = torch.tensor([[0, 1, 2, -1]])
+    units = Units(None, torch.ones(1, 4, dtype=torch.bool), torch.arange(1), types)
+    assert masking.domain(units).tolist() == [[False, False, True, False]]
     assert isinstance(masking.evaluation.policy, Uniform)
     other = build_masking(config(masking=MaskingConfig(seed=9, policy="whole-word")), tiny_tokenizer(), None)
     assert other.evaluation.seed == masking.evaluation.seed
-    assert other.domain_types is None
+    assert other.domain is None
 
 
 @pytest.mark.parametrize(

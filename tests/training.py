@@ -15,6 +15,8 @@ from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
 from diffmask.text.end_task import EndTask, shared_classifier
 from diffmask.text.load import LoadedModel
+from diffmask.train.buckets import RowOrder
+from diffmask.train.domain import DomainTypes
 from diffmask.train.masking import Masking
 from diffmask.train.trainer import MaskedTrainer
 
@@ -29,7 +31,7 @@ class Recorder:
         self._adapter = adapter
         self.seen = {}
         self.pad, self.units, self.losses = adapter.pad, adapter.units, adapter.losses
-        self.predicted = adapter.predicted
+        self.predicted, self.positions = adapter.predicted, adapter.positions
 
     def corrupt(self, batch, units, masked, step):
         inputs = self._adapter.corrupt(batch, units, masked, step)
@@ -104,10 +106,10 @@ def make_trainer(
         adapter,
         Masker(policy or Difference(TYPE_SCORES), ratio=Linear(0.4, 0.2), strength=Constant(0.8), seed=5),
         Masker(Uniform(), ratio=Constant(0.2), seed=11),
-        torch.tensor([True, False, False, True, False, False]),
+        DomainTypes(torch.tensor([True, False, False, True, False, False])),
     )
-    lengths = [len(row["input_ids"]) for row in rows] if bucketed else None
-    trainer = MaskedTrainer(model, args, masking, rows, rows[:10], lengths, objective=objective)
+    order = RowOrder([len(row["input_ids"]) for row in rows]) if bucketed else None
+    trainer = MaskedTrainer(model, args, masking, rows, rows[:10], order, objective=objective)
     trainer.task = objective
     return trainer
 

@@ -15,6 +15,7 @@ from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
 from diffmask.text.load import LoadedModel
+from diffmask.train.buckets import RowOrder
 from diffmask.train.masking import Masking
 from diffmask.train.trainer import MaskedTrainer
 
@@ -72,7 +73,7 @@ def run(
         copy.deepcopy(loaded.model), args, train_dataset=rows.select_columns(["input_ids"]), data_collator=collator
     )
     shuffled = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows)
-    bucketed = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows, lengths=lengths)
+    bucketed = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows, order=RowOrder(lengths))
     times = {}
     for name, trainer in {
         "transformers Trainer + DataCollatorForLanguageModeling": stock,

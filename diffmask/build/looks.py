@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.build.masking import build_adapter, build_masker
 from diffmask.build.resolve import DEFAULTS, silent_settings
 from diffmask.build.values import build_annotators, build_scorers
-from diffmask.config import MaskingConfig, PretrainConfig, read_config
+from diffmask.config import MaskingConfig, PretrainConfig, read_text_config
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
@@ -74,4 +74,4 @@ def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
         progress = trained["global_step"] / max(trained["max_steps"], 1)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{state} is damaged ({error!r}); give another checkpoint of the run") from error
-    return read_config(settings), progress, read_policy(folder)
+    return read_text_config(settings), progress, read_policy(folder)

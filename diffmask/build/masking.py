@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.build.policies import Ingredients, weighting_of
-from diffmask.build.resolve import DIRECTIONS, GRANULARITIES, features_of, recipes_of, units_of
+from diffmask.build.resolve import GRANULARITIES, features_of, recipes_of, units_of
 from diffmask.build.schedules import RATIO_FLOOR, build_schedule
+from diffmask.build.score_checks import DIRECTIONS
 from diffmask.build.values import class_names
 from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import TextAdapter, text_adapter
+from diffmask.train.domain import DomainTypes
 from diffmask.train.masking import Masking
 
 if TYPE_CHECKING:
@@ -71,6 +73,6 @@ def build_masking(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, an
         masker=build_masker(masking, anchors),
         evaluation=Masker(Uniform(), ratio=ratio, seed=EVAL_SEED),
         evaluation_adapter=build_adapter(plain, tokenizer),
-        domain_types=None if anchors is None else anchors.tf_icf >= masking.domain_threshold,
+        domain=None if anchors is None else DomainTypes(anchors.tf_icf >= masking.domain_threshold),
         layer_decay=config.training.layer_decay,
     )

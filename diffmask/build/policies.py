@@ -3,7 +3,6 @@
 A new policy is a file in `diffmask/policies/` and a line in `POLICIES` (docs/add-a-policy.md).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from diffmask.build.choose import choose
+from diffmask.build.recipe import Recipe, uniform
 from diffmask.build.weightings import build_weighting
 from diffmask.config import MaskingConfig
 from diffmask.core.errors import InputError
@@ -20,15 +20,10 @@ from diffmask.policies.difference import Difference
 from diffmask.policies.feature import Feature, Salient
 from diffmask.policies.loss_weighted import MOMENTUM, LossWeighted
 from diffmask.policies.mixture import Component, Mixture
-from diffmask.policies.uniform import Uniform
 from diffmask.text.vocabulary import common_types
 
 if TYPE_CHECKING:
     from diffmask.text.anchors import AnchorSet
-
-
-UNIT_SETTINGS = {"pmi": ("ngrams",), "salient": ("spans",)}
-"""Settings that units read."""
 
 
 @dataclass(frozen=True)
@@ -44,49 +39,6 @@ class Ingredients:
     config: MaskingConfig
     anchors: "AnchorSet | None" = None
     class_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A policy that a config can name.
-
-    Attributes:
-        make: Makes the policy.
-        line: What it masks, in one line.
-        paper: Where it comes from.
-        cost: What it takes beyond random masking.
-        needs: What the user must have.
-        units: What it masks whole where the config does not say.
-        weighting: How its scores become weights where the config does not say.
-        settings: The settings that it reads.
-        features: The features of units that it reads.
-        has_fixed_units: Whether its units are what it is.
-    """
-
-    make: Callable[[Ingredients], Policy]
-    line: str
-    paper: str
-    cost: str = "none"
-    needs: str = "nothing"
-    units: str = "word"
-    weighting: str = "softmax"
-    settings: tuple[str, ...] = ()
-    features: tuple[str, ...] = ()
-    has_fixed_units: bool = False
-
-    @property
-    def all_settings(self) -> tuple[str, ...]:
-        """The settings that it reads, with those of its units."""
-        return tuple(dict.fromkeys([*self.settings, *UNIT_SETTINGS.get(self.units, ())]))
-
-    @property
-    def is_random(self) -> bool:
-        """Whether all units score the same."""
-        return self.make is _uniform
-
-
-def _uniform(given: Ingredients) -> Policy:
-    return Uniform()
 
 
 def _anchors(given: Ingredients, policy: str) -> "AnchorSet":
@@ -163,20 +115,20 @@ COMPOSED = ("loss-weighted", "mixture")
 
 POLICIES: dict[str, Recipe] = {
     "random-token": Recipe(
-        _uniform,
+        uniform,
         "single tokens at random",
         "Devlin et al. 2019 (BERT)",
         units="token",
         has_fixed_units=True,
     ),
     "whole-word": Recipe(
-        _uniform,
+        uniform,
         "whole words at random",
         "Devlin et al. 2019 (BERT, whole-word models)",
         has_fixed_units=True,
     ),
     "random-span": Recipe(
-        _uniform,
+        uniform,
         "random spans of whole words, 10 at most, and 3.8 on average in rows with room for such",
         "Joshi et al. 2020 (SpanBERT)",
         units="span",
@@ -195,7 +147,7 @@ POLICIES: dict[str, Recipe] = {
         has_fixed_units=True,
     ),
     "pmi": Recipe(
-        _uniform,
+        uniform,
         "collocations of up to five words, each whole, and other words, at random",
         "Levine et al. 2021 (PMI-Masking)",
         cost="n-grams counted once; looked up while tokenising",

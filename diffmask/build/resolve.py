@@ -3,7 +3,9 @@
 from dataclasses import fields
 
 from diffmask.build.choose import choose
-from diffmask.build.policies import COMPOSED, POLICIES, UNIT_SETTINGS, Recipe, base_of, components_of
+from diffmask.build.policies import COMPOSED, POLICIES, base_of, components_of
+from diffmask.build.recipe import UNIT_SETTINGS, Recipe
+from diffmask.build.score_checks import check_scoring
 from diffmask.config import MaskingConfig
 from diffmask.core.errors import InputError
 
@@ -11,9 +13,6 @@ GRANULARITIES = {"word": "word", "token": "token", "span": "span", "pmi": "group
 """What `masking.units` may be, and what the adapter calls it."""
 
 DEFAULTS = {each.name: each.default for each in fields(MaskingConfig)}
-
-DIRECTIONS = {"hide": True, "show": False}
-
 
 READERS = {
     setting: name
@@ -111,14 +110,7 @@ def silent_settings(config: MaskingConfig) -> list[str]:
     Raises:
         InputError: If a value is none that the setting can have.
     """
-    if config.direction not in DIRECTIONS:
-        raise InputError(f"unknown direction {config.direction!r}; choose from: {', '.join(DIRECTIONS)}")
-    if not 0.0 <= config.hint_share < 1.0:
-        raise InputError(
-            f"masking.hint_share={config.hint_share:g} is outside [0, 1); 0.1 keeps the best tenth visible"
-        )
-    if not config.temperature > 0:
-        raise InputError(f"masking.temperature={config.temperature:g} is not above 0; 1 follows the scores as they are")
+    check_scoring(config)
     recipes = _named(config)
     silent = unread_settings(config)
     if is_random(config):

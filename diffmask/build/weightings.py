@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from diffmask.build.choose import choose
-from diffmask.config import MaskingConfig
+from diffmask.config import MaskingConfig, VideoMaskingConfig
 from diffmask.core.policy import Weighting, linear_weights, rank_weights, softmax_weights
 
 WEIGHTINGS: dict[str, Callable[[float], Weighting]] = {
@@ -14,7 +14,7 @@ WEIGHTINGS: dict[str, Callable[[float], Weighting]] = {
 }
 
 
-def build_weighting(config: MaskingConfig, default: str) -> Weighting:
+def build_weighting(config: MaskingConfig | VideoMaskingConfig, default: str) -> Weighting:
     """Return how scores become weights, `default` where the config does not say.
 
     Raises:

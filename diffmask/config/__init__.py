@@ -1,6 +1,14 @@
 """Settings of a run, as small frozen dataclasses; imports nothing of ours."""
 
-from diffmask.config.read import ConfigError, from_mapping, read_config, read_mapping, read_settings, with_overrides
+from diffmask.config.read import (
+    ConfigError,
+    from_mapping,
+    read_config,
+    read_mapping,
+    read_settings,
+    read_text_config,
+    with_overrides,
+)
 from diffmask.config.schedule import ScheduleConfig
 from diffmask.config.settings import (
     DataConfig,
@@ -13,6 +21,7 @@ from diffmask.config.settings import (
     to_mapping,
 )
 from diffmask.config.task import TaskConfig
+from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
 
 __all__ = [
     "ConfigError",
@@ -21,14 +30,19 @@ __all__ = [
     "MaskingConfig",
     "PretrainConfig",
     "ScheduleConfig",
+    "TargetConfig",
     "TaskConfig",
     "TrainingConfig",
+    "VideoConfig",
+    "VideoDataConfig",
+    "VideoMaskingConfig",
     "describe_settings",
     "explain_settings",
     "from_mapping",
     "read_config",
     "read_mapping",
     "read_settings",
+    "read_text_config",
     "to_mapping",
     "with_overrides",
 ]

@@ -12,20 +12,44 @@ from typing import Any
 import yaml
 
 from diffmask.config.settings import PretrainConfig, ScheduleConfig
+from diffmask.config.video import VideoConfig
+
+TEXT, VIDEO = "text", "video"
+MODALITIES: dict[str, type] = {TEXT: PretrainConfig, VIDEO: VideoConfig}
 
 
 class ConfigError(ValueError):
     """A setting that cannot be used: one sentence with what was given, what is allowed and what to do."""
 
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
+def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig | VideoConfig:
     """Read a YAML file and apply `key.key=value` overrides; values are YAML too.
+
+    A config with `modality: video` is one of video, and one without is one of text.
 
     Raises:
         ConfigError: For a file that is no YAML mapping, an unknown key (the nearest known one is named), a value of the
             wrong kind, or a required key that is missing.
     """
-    return read_settings(PretrainConfig, read_mapping(path), overrides)
+    given = _overridden(read_mapping(path), overrides)
+    modality = given.get("modality", TEXT)
+    if modality not in MODALITIES:
+        raise ConfigError(f"unknown modality {modality!r}; choose from: {', '.join(MODALITIES)}")
+    if modality == TEXT:
+        given.pop("modality", None)
+    return from_mapping(MODALITIES[modality], given)
+
+
+def read_text_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """Read a config as `read_config` does, where only text will do.
+
+    Raises:
+        ConfigError: As there; or if it is a config of video.
+    """
+    config = read_config(path, overrides)
+    if not isinstance(config, PretrainConfig):
+        raise ConfigError(f"{path} is a config of video, and this command knows text only; give it a config of text")
+    return config
 
 
 def read_settings(kind: type, given: Mapping[str, Any], overrides: Sequence[str] = ()) -> Any:
@@ -34,10 +58,14 @@ def read_settings(kind: type, given: Mapping[str, Any], overrides: Sequence[str]
     Raises:
         ConfigError: As `read_config`.
     """
+    return from_mapping(kind, _overridden(given, overrides))
+
+
+def _overridden(given: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     changed = copy.deepcopy(dict(given))
     for override in overrides:
         _override(changed, override)
-    return from_mapping(kind, changed)
+    return changed
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -124,8 +152,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return from_mapping(typing.cast(type, hint), value, where + ".")
     if isinstance(hint, types.UnionType):
         return None if value is None else _value(typing.get_args(hint)[0], value, where)
-    if hint == tuple[float, ...]:
-        return _numbers(value, where)
+    if hint in (tuple[float, ...], tuple[int, ...]):
+        return _numbers(value, where, typing.get_args(hint)[0])
     if typing.get_origin(hint) is tuple:
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
@@ -153,10 +181,11 @@ def _schedule(value: Any, where: str) -> ScheduleConfig:
     return ScheduleConfig(start=float(value))
 
 
-def _numbers(value: Any, where: str) -> tuple[float, ...]:
+def _numbers(value: Any, where: str, kind: type) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"`{where}` is {_kind(value)}; it must be a list of numbers such as [0, 0.5]")
-    return tuple(_scalar(float, each, where) for each in value)
+        example = "whole numbers such as [2, 2]" if kind is int else "numbers such as [0, 0.5]"
+        raise ConfigError(f"`{where}` is {_kind(value)}; it must be a list of {example}")
+    return tuple(_scalar(kind, each, where) for each in value)
 
 
 def _scalar(hint: type, value: Any, where: str) -> Any:

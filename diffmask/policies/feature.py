@@ -1,5 +1,7 @@
 """Scores that were made beforehand: a model's attention, a task's gain, whether a unit is salient."""
 
+import torch
+
 from diffmask.core.policy import Policy
 from diffmask.core.types import Scores
 from diffmask.core.units import Units
@@ -10,14 +12,16 @@ class Feature(Policy):
 
     Args:
         name: Name of the feature in `units.features`.
+        standardised: Give each row mean 0 and standard deviation 1, for features whose scale says nothing.
     """
 
-    def __init__(self, name: str):
-        self._name = name
+    def __init__(self, name: str, *, standardised: bool = False):
+        self._name, self._standardised = name, standardised
 
     def score(self, units: Units) -> Scores:
         """Return the feature."""
-        return _feature(units, self._name).float()
+        values = _feature(units, self._name).float()
+        return _standardised(values, units) if self._standardised else values
 
 
 class Salient(Policy):
@@ -30,6 +34,12 @@ class Salient(Policy):
     def score(self, units: Units) -> Scores:
         """Return 1 for units of a salient span."""
         return (_feature(units, "salient") >= 0).float()
+
+
+def _standardised(values: Scores, units: Units) -> Scores:
+    count = units.eligible.sum(1, keepdim=True).clamp_min(1)
+    centred = (values - (values * units.eligible).sum(1, keepdim=True) / count) * units.eligible
+    return centred / (centred.square().sum(1, keepdim=True) / count).sqrt().clamp_min(torch.finfo(values.dtype).eps)
 
 
 def _feature(units: Units, name: str) -> Scores:

@@ -1,42 +1,32 @@
 """The trainer of a stage of a run, and what it writes its log to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from diffmask.config import PretrainConfig
-from diffmask.pretrain.rows import row_lengths
+from diffmask.pretrain.subject import Rows
 from diffmask.train.callbacks import Bar, JsonLog
 from diffmask.train.masking import Masking
 from diffmask.train.objective import Objective
 from diffmask.train.record import RECORD_FILE, RunRecord
 from diffmask.train.trainer import MaskedTrainer
 
-if TYPE_CHECKING:
-    import datasets
-
 
 def make_trainer(
-    config: PretrainConfig,
     model: PreTrainedModel,
     arguments: TrainingArguments,
     masking: Masking,
-    rows: tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"],
+    rows: Rows,
     callbacks: list[TrainerCallback],
     *,
     objective: Objective | None = None,
 ) -> MaskedTrainer:
     """Return the trainer of a stage, with the progress bar of this project in the place of the Trainer's."""
-    training, evaluation = rows
-    lengths = None
-    if not config.data.streaming:
-        known = cast("datasets.Dataset", training)
-        # rows of one length keep the order of the shuffle
-        lengths = row_lengths(known) if config.training.bucketed else [0] * len(known)
-    trainer = MaskedTrainer(model, arguments, masking, training, evaluation, lengths, callbacks, objective=objective)
+    trainer = MaskedTrainer(
+        model, arguments, masking, rows.training, rows.evaluation, rows.order, callbacks, objective=objective
+    )
     for shown in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(shown)
     if not arguments.disable_tqdm:

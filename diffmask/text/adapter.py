@@ -31,6 +31,7 @@ class TextAdapter:
             masks random spans of words; `group` masks the groups of words that the column `starts` opens.
         features: Columns of the batch that policies read, one value a word.
         seed: Of the random spans.
+        positions: What its positions are called.
     """
 
     pad: Pad
@@ -38,6 +39,7 @@ class TextAdapter:
     granularity: str = "word"
     features: tuple[str, ...] = ()
     seed: int = 0
+    positions: str = "tokens"
 
     def __post_init__(self):
         """Check the granularity."""

@@ -13,27 +13,28 @@ import diffmask
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "wordfreq")
 
 
-def write_card(path: Path, config: Mapping[str, Any], inputs: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+def write_card(
+    path: Path,
+    front: Mapping[str, Any],
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    metrics: Mapping[str, float],
+) -> None:
     """Write a README.md that records settings, inputs with their hashes, versions and the last evaluation.
 
     Args:
         path: Where to write.
+        front: The card's front matter, but for the library's name.
         config: The run's settings.
         inputs: The files that were read, with hashes, and what is known of the anchors.
         metrics: The last evaluation.
     """
-    front = {
-        "library_name": "transformers",
-        "pipeline_tag": "fill-mask",
-        "base_model": config["model"],
-        "tags": ["masked-language-modeling", "continued-pretraining", "difference-masking"],
-    }
     sections = [
-        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        f"---\n{yaml.safe_dump({'library_name': 'transformers', **front}, sort_keys=False)}---",
         f"# {config['model']}, continued",
         f"Continued from `{config['model']}` with diffmask, masking policy `{config['masking']['policy']}`.",
         "## Evaluation",
-        _table(metrics) if metrics else "No held-out text was given.",
+        _table(metrics) if metrics else "No held-out data were given.",
         "## Settings",
         _code(config),
         "## Inputs",

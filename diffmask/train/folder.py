@@ -65,8 +65,9 @@ def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:
         )
     data = settings["data"]
     # settings such as `spacy:FOLDER` name a file behind a colon
-    named = [value.split(":", 1)[-1] for value in settings["masking"].values() if isinstance(value, str)]
-    task = settings["task"] or {"train": [], "eval": []}
+    values = (*settings["masking"].values(), *settings.get("target", {}).values())
+    named = [value.rsplit(":", 1)[-1] for value in values if isinstance(value, str)]
+    task = settings.get("task") or {"train": [], "eval": []}
     corpora = (*data["train"], *data["eval"], *task["train"], *task["eval"])
     read = (settings["model"], settings["head"]["weights"], data["cache"], *corpora, *named)
     for name in read:

@@ -1,6 +1,6 @@
 """How a run masks: what the trainer is handed, so that it knows neither modality nor policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,9 +15,14 @@ Batch = Mapping[str, Any]
 
 
 class Adapter(Protocol):
-    """What a trainer needs of a modality; `diffmask.text.adapter.TextAdapter` is one."""
+    """What a trainer needs of a modality: `text.adapter.TextAdapter` and `video.adapter.VideoAdapter` are such."""
 
-    def pad(self, rows: Sequence[Mapping[str, Any]], /) -> dict[str, Any]:
+    @property
+    def positions(self) -> str:
+        """What its positions are called, in the plural."""
+        ...
+
+    def pad(self, rows: Sequence[Any], /) -> dict[str, Any]:
         """Make a batch of rows."""
         ...
 
@@ -46,8 +51,7 @@ class Masking:
         adapter: The modality.
         masker: Masks of training.
         evaluation: Masks of evaluation: one fixed draw, the same for every policy that is compared.
-        domain_types: Which types of the type table are the domain's own, bool (V,); evaluation reports their loss
-            separately.
+        domain: Tells which units are the domain's own; evaluation reports their loss separately.
         layer_decay: Factor of the learning rate from each layer to the one below it; 1 trains all layers alike.
         evaluation_adapter: Cuts what is evaluated into units, the same for every policy that is compared; None is
             `adapter`.
@@ -56,7 +60,7 @@ class Masking:
     adapter: Adapter
     masker: Masker
     evaluation: Masker
-    domain_types: Tensor | None = None
+    domain: Callable[[Units], UnitMask] | None = None
     layer_decay: float = 1.0
     evaluation_adapter: Adapter | None = None
 

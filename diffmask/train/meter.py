@@ -1,6 +1,7 @@
 """What was masked since the last log line, summed on the device without waiting for it."""
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,12 +15,12 @@ class Meter:
     """Running sums over the batches between two log lines.
 
     Args:
-        domain_types: Which types are the domain's own, bool (V,), or None where that is not known.
+        domain: Tells which units are the domain's own, or None where that is not known.
+        positions: What positions are called: tokens, patches.
     """
 
-    def __init__(self, domain_types: Tensor | None):
-        # the last place stands for types that are not in the table (row -1)
-        self._domain = None if domain_types is None else torch.cat([domain_types, torch.zeros(1, dtype=torch.bool)])
+    def __init__(self, domain: Callable[[Units], UnitMask] | None, positions: str = "tokens"):
+        self._domain, self._positions = domain, positions
         self._restart()
 
     def _restart(self) -> None:
@@ -28,11 +29,8 @@ class Meter:
         self._began: float | None = None  # set by the first batch, so that evaluation in between does not count
 
     def is_domain(self, units: Units) -> UnitMask:
-        """Return which units are of the domain's own types."""
-        if self._domain is None or units.types is None:
-            return torch.zeros_like(units.eligible)
-        self._domain = self._domain.to(units.types.device)
-        return self._domain[units.types] & units.eligible
+        """Return which units are the domain's own."""
+        return torch.zeros_like(units.eligible) if self._domain is None else self._domain(units)
 
     def add(self, units: Units, masked: UnitMask, weights: Weights, strength: float) -> None:
         """Take in one batch."""
@@ -54,8 +52,8 @@ class Meter:
         """Return the figures for the log, and start again.
 
         mask_ratio: share of eligible positions that were masked. domain_share: share of masked positions in words of
-        the domain. entropy: of the choice, 1 = uniform. strength: of the last step. tokens_per_second: eligible
-        positions of this rank over wall time.
+        the domain. entropy: of the choice, 1 = uniform. strength: of the last step. tokens_per_second (or patches):
+        eligible positions of this rank over wall time.
         """
         if self._sums is None or self._began is None:
             return {}
@@ -64,7 +62,7 @@ class Meter:
             "mask_ratio": masked / max(eligible, 1),
             "strength": self._strength,
             "entropy": nats / max(rows, 1),
-            "tokens_per_second": eligible / max(time.perf_counter() - self._began, 1e-9),
+            f"{self._positions}_per_second": eligible / max(time.perf_counter() - self._began, 1e-9),
         }
         if self._domain is not None:
             figures["domain_share"] = domain / max(masked, 1)

@@ -16,7 +16,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
 from diffmask.files.writing import writing
-from diffmask.train.buckets import BucketSampler
+from diffmask.train.buckets import BucketSampler, RowOrder
 from diffmask.train.callbacks import EpochOrder, Feedback
 from diffmask.train.checkpoints import POLICY_FILE, last_checkpoint, read_policy
 from diffmask.train.evaluation import row_sums
@@ -39,7 +39,7 @@ class MaskedTrainer(Trainer):
         masking: How to mask.
         train_dataset: Rows for `masking.adapter`: a data set of Hugging Face or torch, or a list.
         eval_dataset: Rows for evaluation, or None.
-        lengths: Length of each training row; rows of similar length then share a batch.
+        order: The order of the training rows; None is the Trainer's own.
         callbacks: As for the Trainer.
         objective: What else is learned in the same steps; its loss is added.
     """
@@ -51,7 +51,7 @@ class MaskedTrainer(Trainer):
         masking: Masking,
         train_dataset: Any,
         eval_dataset: Any = None,
-        lengths: Sequence[int] | None = None,
+        order: RowOrder | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         *,
         objective: Objective | None = None,
@@ -62,26 +62,26 @@ class MaskedTrainer(Trainer):
                 "-m diffmask pretrain ...), or show it one with CUDA_VISIBLE_DEVICES=0"
             )
         self.masking = masking
-        self.meter = Meter(masking.domain_types)
+        self.meter = Meter(masking.domain, masking.adapter.positions)
         seed = args.seed if args.data_seed is None else args.data_seed
-        self._sampler = self._bucket_sampler(args, lengths, seed) if lengths is not None else None
-        order = [EpochOrder(self._sampler)] if self._sampler is not None else []
+        self._sampler = None if order is None else self._bucket_sampler(args, order, seed)
+        epochs = [EpochOrder(self._sampler)] if self._sampler is not None else []
         super().__init__(
             model=model,
             args=args,
             data_collator=masking.adapter.pad,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            callbacks=[Feedback(masking.masker.policy, self._total), *order, *callbacks],
+            callbacks=[Feedback(masking.masker.policy, self._total), *epochs, *callbacks],
         )
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
         self._beside = Beside(objective, self.accelerator, seed)
 
     @staticmethod
-    def _bucket_sampler(args: TrainingArguments, lengths: Sequence[int], seed: int) -> BucketSampler:
+    def _bucket_sampler(args: TrainingArguments, order: RowOrder, seed: int) -> BucketSampler:
         rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return BucketSampler(lengths, rows_per_step, seed)
+        return BucketSampler(order.lengths, rows_per_step, seed, visits=order.visits)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         return self._sampler if self._sampler is not None else super()._get_train_sampler(train_dataset)
@@ -136,8 +136,7 @@ class MaskedTrainer(Trainer):
         masked = masker.draw(weights, units, step, num_steps)
         self.meter.add(units, masked, weights, masker.strength(step / num_steps))
         inputs = adapter.corrupt(batch, units, masked, step)
-        predicted = adapter.predicted(inputs)
-        return {**inputs, "units": units, "predicted": predicted, "num_predicted": predicted.sum()}
+        return {**inputs, "units": units, "num_predicted": adapter.predicted(inputs).sum()}
 
     def _on_device(self, batch: Batch) -> dict[str, Any]:
         return {name: value.to(self.args.device) for name, value in batch.items()}
@@ -200,14 +199,13 @@ class MaskedTrainer(Trainer):
         DistributedDataParallel averages gradients over ranks, hence the factor.
         """
         assert not return_outputs, "masks are drawn in get_batch_samples and evaluation_loop; there are no outputs"
-        units, predicted = inputs.pop("units"), inputs.pop("predicted")
-        inputs.pop("num_predicted")
+        units, _ = inputs.pop("units"), inputs.pop("num_predicted")
         beside = inputs.pop(BESIDE, None)
         with self._beside.within(self._model(), beside) as outcomes:
             losses = self.masking.adapter.losses(model, inputs)
-        policy = self.masking.masker.policy
+        policy, adapter = self.masking.masker.policy, self.masking.adapter
         if type(policy).observe is not Policy.observe:
-            means, counts = by_unit(losses.detach(), units.smallest, predicted)
+            means, counts = by_unit(losses.detach(), units.smallest, adapter.predicted(inputs))
             policy.observe(units.smallest, counts > 0, means)
         loss = losses.sum() * self.accelerator.num_processes / num_items_in_batch
         return self._beside.add(loss, outcomes, beside)
@@ -238,7 +236,7 @@ class MaskedTrainer(Trainer):
         model.train(was_training)
         loss, count, domain_loss, domain_count = totals.tolist()
         metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1), f"{metric_key_prefix}_masked": int(count)}
-        if self.masking.domain_types is not None:
+        if self.masking.domain is not None:
             metrics[f"{metric_key_prefix}_loss_domain"] = domain_loss / max(domain_count, 1)
             metrics[f"{metric_key_prefix}_masked_domain"] = int(domain_count)
         metrics |= self._beside.evaluate(metric_key_prefix)

@@ -1,0 +1,220 @@
+"""The masking of a run on video: its policy, its units, what its rows bring along and what it predicts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from diffmask.build.masking import EVAL_SEED
+from diffmask.build.schedules import RATIO_FLOOR, build_schedule
+from diffmask.build.score_checks import DIRECTIONS
+from diffmask.build.video_policies import UNITS, video_recipe, video_units
+from diffmask.build.weightings import build_weighting
+from diffmask.config import ScheduleConfig, TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
+from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
+from diffmask.core.schedule import Schedule
+from diffmask.core.select import mask_count
+from diffmask.policies.uniform import Uniform
+from diffmask.train.domain import HighScores
+from diffmask.train.masking import Masking
+from diffmask.video.adapter import FeatureTargets, Targets, VideoAdapter
+from diffmask.video.dataset import Sampling
+from diffmask.video.embed import PatchEmbedder, build_embedder, parse_layer
+from diffmask.video.features import Appearance, Embedded, Feature, FromRows, Motion
+from diffmask.video.grid import Grid
+from diffmask.video.load import LoadedVideo
+
+if TYPE_CHECKING:
+    from diffmask.video.anchors import VisualAnchors
+
+DOMAIN_SCORE = 1.0
+"""Patches that score at least this - one standard deviation above the mean - count as the domain's own."""
+_SIZES = {"block": (2, 2, 2), "cell": (2, 2)}
+_POINTS = 1000
+_FEATURES: dict[str, Feature] = {"motion": Motion(), "appearance": Appearance()}
+
+
+@dataclass(frozen=True)
+class VideoParts:
+    """What a run on video is made of, loaded once.
+
+    Attributes:
+        loaded: The model.
+        anchors: The domain's anchors, where the config names them.
+        embedder: What gives the features that are predicted, where they are.
+    """
+
+    loaded: LoadedVideo
+    anchors: "VisualAnchors | None" = None
+    embedder: PatchEmbedder | None = None
+
+
+def build_sampling(config: VideoDataConfig, grid: Grid) -> Sampling:
+    """Return how rows are made of clips.
+
+    Raises:
+        InputError: If a setting cannot be used.
+    """
+    scale, ratio = tuple(config.crop_scale), tuple(config.crop_ratio)
+    return Sampling(
+        grid,
+        kind=config.sampling,
+        stride=config.stride,
+        clips_per_video=config.clips_per_video,
+        repeats=config.repeats,
+        crop_scale=scale,  # pyright: ignore[reportArgumentType] (checked there)
+        crop_ratio=ratio,  # pyright: ignore[reportArgumentType]
+        flip=config.flip,
+        retries=config.retries,
+        reader=config.reader,
+    )
+
+
+def target_embedder(config: TargetConfig, device: str) -> PatchEmbedder | None:
+    """Return what gives the features that are predicted; None where pixels are.
+
+    Raises:
+        InputError: If a setting cannot be used or take effect.
+    """
+    if config.kind == "features":
+        if config.embedder is None:
+            raise InputError(
+                "target.kind=features needs an embedder; give target.embedder=clip:MODEL:WEIGHTS or student:FOLDER"
+            )
+        return build_embedder(config.embedder, layer=parse_layer(config.layer), device=device)
+    if config.kind != "pixels":
+        raise InputError(f"unknown target {config.kind!r}; choose from: features, pixels")
+    for name in ("embedder", "layer"):
+        if getattr(config, name) is not None:
+            raise InputError(
+                f"target.{name} is given, and pixels are predicted; leave it out, or use target.kind=features"
+            )
+    return None
+
+
+def is_live(config: VideoConfig, parts: VideoParts) -> bool:
+    """Tell whether rows are scored while training, in the place of maps made once."""
+    if config.masking.live is not None:
+        return config.masking.live
+    same = parts.embedder is not None and parts.anchors is not None and parts.embedder.key == parts.anchors.embedder_key
+    return "difference" in video_recipe(config.masking).features and same
+
+
+def build_video_masking(config: VideoConfig, parts: VideoParts) -> Masking:
+    """Return how a run masks: in training, and in evaluation, where the masks are the same for every run.
+
+    Raises:
+        InputError: If a setting cannot be used.
+    """
+    masking, device = config.masking, config.training.device or "auto"
+    if masking.eval_units not in UNITS:
+        raise InputError(
+            f"unknown units {masking.eval_units!r} in `masking.eval_units`; choose from: {', '.join(UNITS)}"
+        )
+    if not 0.0 < config.training.layer_decay <= 1.0:
+        raise InputError(
+            f"training.layer_decay={config.training.layer_decay:g} is outside (0, 1]; 1 trains all layers alike"
+        )
+    adapter = _adapter(config, parts, device)
+    # what is evaluated is predicted whole, and its domain patches are told by the same scores
+    size = _SIZES.get(masking.eval_units, ())
+    evaluation = replace(
+        adapter, kind=masking.eval_units, size=size, decoded_share=1.0, features=_evaluated(config, parts)
+    )
+    masker = build_video_masker(masking, adapter)
+    ratio = build_schedule(ScheduleConfig(start=masking.eval_ratio), "masking.eval_ratio", 0.0)
+    _check_visible(ratio, evaluation, "masking.eval_ratio")
+    return Masking(
+        adapter=adapter,
+        masker=masker,
+        evaluation=Masker(Uniform(), ratio=ratio, seed=EVAL_SEED, uniform=True),
+        evaluation_adapter=evaluation,
+        domain=None if parts.anchors is None else HighScores("difference", DOMAIN_SCORE),
+        layer_decay=config.training.layer_decay,
+    )
+
+
+def build_video_masker(config: VideoMaskingConfig, adapter: VideoAdapter) -> Masker:
+    """Return the masker of a run; every row has the same number of patches masked.
+
+    Raises:
+        InputError: If a setting cannot be used, or leaves nothing to see.
+    """
+    recipe = video_recipe(config)
+    ratio = build_schedule(config.ratio, "masking.ratio", RATIO_FLOOR)
+    _check_visible(ratio, adapter, "masking.ratio")
+    return Masker(
+        policy=recipe.make(config),
+        ratio=ratio,
+        strength=build_schedule(config.strength, "masking.strength", 0.0),
+        guided_share=build_schedule(config.guided_share, "masking.guided_share", 0.0),
+        weighting=build_weighting(config, recipe.weighting),
+        seed=config.seed,
+        uniform=True,
+        hint_share=config.hint_share,
+        hide=DIRECTIONS[config.direction],
+    )
+
+
+def _check_visible(ratio: Schedule, adapter: VideoAdapter, setting: str) -> None:
+    """Refuse a ratio that hides all units of a clip at some time: an encoder needs something to see."""
+    for point in (*(step / _POINTS for step in range(_POINTS + 1)), *ratio.breaks):
+        if mask_count(adapter.num_units, ratio(point)) >= adapter.num_units:
+            raise InputError(
+                f"{setting}={ratio(point):g} hides all {adapter.num_units} {adapter.kind}s of a clip, and the model "
+                "needs something to see; lower it, or choose smaller units"
+            )
+
+
+def _adapter(config: VideoConfig, parts: VideoParts, device: str) -> VideoAdapter:
+    masking, loaded = config.masking, parts.loaded
+    units = video_units(masking)
+    read = video_recipe(masking).features
+    features = [_FEATURES.get(name) or FromRows(name) for name in read if name != "difference"]
+    live = is_live(config, parts)
+    if "difference" in read and not live:
+        features.append(FromRows("difference"))
+    return VideoAdapter(
+        loaded.grid,
+        loaded.mean,
+        loaded.std,
+        kind=units,
+        size=masking.unit_size or _SIZES.get(units, ()),
+        features=(*features, *_embedded(parts, scored=live and "difference" in read, device=device)),
+        targets=_targets(config.target, parts),
+        decoded_share=config.target.decoded_share,
+        decoder=config.target.decoder,
+        seed=masking.seed,
+    )
+
+
+def _embedded(parts: VideoParts, *, scored: bool, device: str) -> list[Feature]:
+    """Return what embeds rows while training: one pass for scores and targets if both want the same embedder."""
+    found: list[Feature] = []
+    scorer = parts.anchors if scored else None
+    shared = parts.embedder is not None and scorer is not None and parts.embedder.key == scorer.embedder_key
+    if parts.embedder is not None:
+        found.append(Embedded(parts.embedder, scorer if shared else None))
+    if scorer is not None and not shared:
+        found.append(Embedded(scorer.embedder(device), scorer, keep=False))
+    return found
+
+
+def _evaluated(config: VideoConfig, parts: VideoParts) -> tuple[Feature, ...]:
+    scores: list[Feature] = [FromRows("difference")] if parts.anchors is not None else []
+    return (*scores, *_embedded(parts, scored=False, device=""))
+
+
+def _targets(config: TargetConfig, parts: VideoParts) -> Targets:
+    if parts.embedder is not None:
+        return FeatureTargets()
+    return replace(parts.loaded.targets, normalised=config.normalised)
+
+
+def map_names(config: VideoConfig, parts: VideoParts) -> Mapping[str, tuple[str, ...]]:
+    """Return which scores rows bring along, of training and of evaluation."""
+    read = video_recipe(config.masking).features
+    training = tuple(name for name in read if name in ("boxes", "attention"))
+    if "difference" in read and not is_live(config, parts):
+        training += ("difference",)
+    return {"training": training, "evaluation": () if parts.anchors is None else ("difference",)}

@@ -1,0 +1,68 @@
+"""What a run trains: a model, its data and how they are masked; one kind for each modality."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from diffmask.train.buckets import RowOrder
+from diffmask.train.masking import Masking
+from diffmask.train.objective import Objective
+from diffmask.train.trainer import MaskedTrainer
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a run.
+
+    Attributes:
+        training: A data set of rows for the adapter.
+        evaluation: Rows that are held out, or None.
+        order: The order of the training's rows; None for a stream.
+        inputs: What they were made of, with hashes: what a resumed run must find again, and the card tells.
+    """
+
+    training: Any
+    evaluation: Any
+    order: RowOrder | None
+    inputs: dict[str, Any]
+
+
+class Subject(ABC):
+    """What a run trains.
+
+    Attributes:
+        name: What the user called the model.
+        model: The model.
+        fresh: Its parameters that no checkpoint held: a head, trained first.
+        masking: How its data are masked.
+        objective: What is learned beside, or None.
+    """
+
+    name: str
+    model: PreTrainedModel
+    fresh: tuple[str, ...]
+    masking: Masking
+    objective: Objective | None = None
+
+    @abstractmethod
+    def read(self, *, progress: bool) -> Rows:
+        """Read the data."""
+
+    @abstractmethod
+    def save_beside(self, folder: Path) -> None:
+        """Save what is needed beside the weights: a tokenizer, a processor."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return the front matter of the model card."""
+
+    def finish(self, trainer: MaskedTrainer, folder: Path) -> None:  # noqa: B027 (optional, not abstract)
+        """End what was learned beside, before the model is saved in the run's folder."""
+
+    def failures(self) -> Mapping[str, str]:
+        """Return what of the data could not be read, each with the reason."""
+        return {}

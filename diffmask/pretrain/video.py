@@ -1,0 +1,245 @@
+"""A run on video: a masked autoencoder, its clips, and the scores that their rows bring along."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from diffmask.build.video import VideoParts, build_sampling, build_video_masking, map_names, target_embedder
+from diffmask.config import VideoConfig
+from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
+from diffmask.pretrain.rows import CACHE
+from diffmask.pretrain.subject import Rows, Subject
+from diffmask.train.buckets import RowOrder
+from diffmask.video.boxes import read_boxes
+from diffmask.video.clip import Clip
+from diffmask.video.dataset import ClipDataset, MapOf
+from diffmask.video.failures import FailureLog
+from diffmask.video.index import read_clips
+from diffmask.video.load import LoadedVideo, load_video_model
+from diffmask.video.maps import FrameScorer, make_maps
+from diffmask.video.row_maps import BoxMaps, CachedMaps
+
+if TYPE_CHECKING:
+    from diffmask.video.anchors import VisualAnchors
+
+FAILURES_FILE = "failures.jsonl"
+"""Clips that could not be read, in the run's folder."""
+_HEAD_BYTES = 1 << 16
+
+
+class VideoSubject(Subject):
+    """A masked autoencoder and its clips.
+
+    Args:
+        config: The run.
+
+    Raises:
+        InputError: If something that the config names cannot be used.
+    """
+
+    def __init__(self, config: VideoConfig):
+        self._config = config
+        self._device = str(resolve_device(config.training.device or "auto"))
+        self.parts = load_parts(config)
+        loaded = self.parts.loaded
+        self.name, self.model, self.fresh = config.model, loaded.model, loaded.missing
+        self._sampling = build_sampling(config.data, loaded.grid)
+        self.masking = build_video_masking(config, self.parts)
+        self._failures = FailureLog(Path(config.output) / FAILURES_FILE)
+        self._unscored: dict[str, str] = {}
+
+    def read(self, *, progress: bool) -> Rows:
+        """Find the clips, hold some out, and make the score maps that are not there yet."""
+        config = self._config
+        training, held_out = read_split(config, progress=progress)
+        names = map_names(config, self.parts)
+        made = self._maps([*training, *held_out], {*names["training"], *names["evaluation"]}, progress=progress)
+        training, held_out = ([clip for clip in clips if self._is_scored(clip, made)] for clips in (training, held_out))
+        if not training:
+            raise InputError("none of the clips could be scored; run `diffmask index` again")
+        data = ClipDataset(
+            training,
+            self._sampling,
+            seed=config.training.seed,
+            maps={name: made[name] for name in names["training"]},
+            failures=self._failures,
+        )
+        evaluation = None
+        if held_out:
+            plain = replace(self._sampling, clips_per_video=1, repeats=1)
+            maps = {name: made[name] for name in names["evaluation"]}
+            evaluation = ClipDataset(held_out, plain, maps=maps, failures=self._failures, augment=False)
+        return Rows(data, evaluation, RowOrder([0] * len(data), visits=True), self._record(training, held_out))
+
+    def _maps(self, clips: Sequence[Clip], names: set[str], *, progress: bool) -> dict[str, MapOf]:
+        made: dict[str, MapOf] = {}
+        for name in sorted(names):
+            if name == "boxes":
+                made[name] = box_maps(self._config, clips)
+                continue
+            scorer = frame_scorer(name, self._config, self.parts.anchors, self._device)
+            cache = Path(self._config.data.cache).expanduser() if self._config.data.cache else CACHE.expanduser()
+            paths = make_maps(clips, scorer, cache, progress=progress)
+            made[name] = CachedMaps(
+                {clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None}
+            )
+        return made
+
+    def _is_scored(self, clip: Clip, made: Mapping[str, MapOf]) -> bool:
+        missing = any(isinstance(each, CachedMaps) and not each.has(clip) for each in made.values())
+        if missing:
+            self._unscored[clip.path] = "it could not be read when it was scored"
+        return not missing
+
+    def _record(self, training: Sequence[Clip], held_out: Sequence[Clip]) -> dict[str, Any]:
+        config, anchors = self._config, self.parts.anchors
+        record: dict[str, Any] = {"clips": describe_clips(training), "held_out": describe_clips(held_out)}
+        if config.head.weights is not None:
+            record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
+        if config.masking.boxes is not None:
+            record["boxes"] = hashlib.sha256(Path(config.masking.boxes).read_bytes()).hexdigest()
+        if self.parts.embedder is not None:
+            record["features"] = self.parts.embedder.key
+        if anchors is not None:
+            record["anchors"] = anchors.metadata | {"key": anchors.key}
+        return record
+
+    def save_beside(self, folder: Path) -> None:
+        """Save the processor."""
+        self.parts.loaded.processor().save_pretrained(folder)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the front matter of the model card."""
+        kind = "video" if self.parts.loaded.num_frames > 1 else "image"
+        tags = [f"masked-{kind}-modeling", "continued-pretraining", "difference-masking"]
+        return {"pipeline_tag": f"{kind}-feature-extraction", "base_model": self.name, "tags": tags}
+
+    def failures(self) -> Mapping[str, str]:
+        """Return the clips that could not be read, while they were scored or trained on."""
+        return self._unscored | self._failures.read()
+
+
+def load_parts(config: VideoConfig) -> VideoParts:
+    """Load the model, the anchors and what gives the features; what starts at random starts the same for a seed."""
+    device = str(resolve_device(config.training.device or "auto"))
+    embedder = target_embedder(config.target, device)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        loaded = load_video_model(
+            config.model,
+            num_frames=config.data.num_frames,
+            image_size=config.data.image_size,
+            feature_dim=None if embedder is None else embedder.dim,
+        )
+    _check_head(loaded, config)
+    return VideoParts(loaded, read_visual_anchors(config), embedder)
+
+
+def _check_head(loaded: LoadedVideo, config: VideoConfig) -> None:
+    if config.training.steps == 0 and not loaded.missing:
+        raise InputError(
+            f"training.steps=0 trains the head that a model lacks, and {config.model!r} lacks none; give at least 1"
+        )
+
+
+def read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
+    """Return the anchors that a config names.
+
+    Raises:
+        InputError: If a policy needs them and there are none, or they cannot be read.
+    """
+    if config.masking.anchors is None:
+        if config.masking.policy == "difference":
+            raise InputError(
+                "the policy `difference` needs anchors; make them with `diffmask anchors CLIPS -o anchors/` and set "
+                "masking.anchors=anchors/"
+            )
+        return None
+    from diffmask.video.anchors import load_visual_anchors
+
+    return load_visual_anchors(config.masking.anchors)
+
+
+def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list[Clip]]:
+    """Return the clips to train on and those that are held out, chosen by their content.
+
+    Raises:
+        InputError: If there is no clip, or none is left to train on.
+    """
+    data = config.data
+    training = read_clips(data.train, progress=progress)
+    if data.eval:
+        return training, read_clips(data.eval, progress=progress)
+    if not 0.0 <= data.eval_share < 1.0:
+        raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the clips")
+    held = {clip.path for clip in training if _content(clip) < data.eval_share * 2**32}
+    kept = [clip for clip in training if clip.path not in held]
+    if not kept:
+        raise InputError(
+            f"data.eval_share={data.eval_share:g} leaves none of {len(training)} clips to train on; lower it"
+        )
+    return kept, [clip for clip in training if clip.path in held]
+
+
+def _content(clip: Clip) -> int:
+    """Return 32 bits that the file's size and beginning decide, so that copies of a clip stand on one side."""
+    try:
+        with open(clip.path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        head = clip.path.encode()  # it is gone; reading it will say so
+    return int.from_bytes(hashlib.blake2b(head + str(clip.size).encode(), digest_size=4).digest())
+
+
+def describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Return how many clips there are, and a hash of what they are."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(f"{clip.path}\0{clip.size}\0{clip.mtime}\n".encode())
+    return {
+        "number": len(clips),
+        "hours": round(sum(clip.duration for clip in clips) / 3600, 3),
+        "hash": digest.hexdigest(),
+    }
+
+
+def frame_scorer(name: str, config: VideoConfig, anchors: "VisualAnchors | None", device: str) -> FrameScorer:
+    """Return what scores the frames of clips under a name.
+
+    Raises:
+        InputError: If the attention of no teacher can be followed.
+    """
+    if name == "attention":
+        if config.masking.teacher is None:
+            raise InputError(
+                "the policy `attention` needs a teacher; set masking.teacher=clip:MODEL:WEIGHTS or student:FOLDER"
+            )
+        from diffmask.video.attention import build_attention
+
+        return build_attention(config.masking.teacher, device=device)
+    assert anchors is not None, f"no scorer for {name}"
+    return anchors.scorer(device)
+
+
+def box_maps(config: VideoConfig, clips: Sequence[Clip]) -> BoxMaps:
+    """Return the boxes of the clips.
+
+    Raises:
+        InputError: If there are none.
+    """
+    if config.masking.boxes is None:
+        raise InputError(
+            "the policy `boxes` needs boxes; set masking.boxes to a table with the columns clip, frame, x1, y1, x2, y2"
+        )
+    found = BoxMaps(read_boxes(config.masking.boxes), config.masking.box_label)
+    if not any(map(found.has, clips)):
+        raise InputError(
+            f"{config.masking.boxes} has no box of any of the {len(clips)} clips, such as {clips[0].path}; name the "
+            "clips by their paths or file names"
+        )
+    return found

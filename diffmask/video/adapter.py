@@ -1,0 +1,159 @@
+"""Video as the core sees it: crops of clips become units, a mask of units becomes what an encoder may see."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffmask.core.errors import InputError
+from diffmask.core.noise import PREDICT
+from diffmask.core.select import select
+from diffmask.core.types import PositionMask, UnitMask
+from diffmask.core.units import Units
+from diffmask.video.features import Feature
+from diffmask.video.grid import Grid, unit_ids
+from diffmask.video.model import masked_losses
+from diffmask.video.targets import PixelTargets
+
+Batch = Mapping[str, Any]
+UNIT_KINDS = ("patch", "tube", "frame", "block", "cell")
+DECODERS = ("random", "cell")
+_DECODER_CELL = (2, 2)
+
+
+class Targets(Protocol):
+    """What a model has to predict."""
+
+    def __call__(self, frames: Tensor, units: Units) -> Tensor:
+        """Return the targets of all patches, float (B, L, C).
+
+        Args:
+            frames: Normalised, float (B, T, 3, H, W).
+            units: The patches, with their features.
+        """
+        ...
+
+
+class FeatureTargets:
+    """Embeddings of the patches, each with mean 0 and variance 1.
+
+    So neither a model's scale nor its outlying patches decide the loss (MVD, Wang et al. 2023, does alike).
+    """
+
+    def __call__(self, frames: Tensor, units: Units) -> Tensor:
+        """Return them, float (B, L, D); the units have the feature `embedding`."""
+        embedding = units.features["embedding"]
+        return F.layer_norm(embedding, embedding.shape[-1:])
+
+
+@dataclass(frozen=True)
+class VideoAdapter:
+    """How clips are batched, cut into units, hidden and predicted.
+
+    Attributes:
+        grid: The patches of a clip.
+        mean: Of red, green and blue, in [0, 1]; pixels are normalised by it and `std`.
+        std: Likewise.
+        kind: Units: patch, tube, frame, block or cell.
+        size: Patches of a block (time, height, width) or of a cell (height, width).
+        features: What policies, or targets, read of each patch.
+        targets: What is predicted.
+        decoded_share: Share of the masked patches that is decoded and has a loss, the same number in every row.
+        decoder: Which they are: `random`, or `cell` for those that lie on running cells first (VideoMAE V2).
+        seed: Of that choice.
+        positions: What its positions are called.
+    """
+
+    grid: Grid
+    mean: Sequence[float]
+    std: Sequence[float]
+    kind: str = "patch"
+    size: tuple[int, ...] = ()
+    features: tuple[Feature, ...] = ()
+    targets: Targets = field(default_factory=PixelTargets)
+    decoded_share: float = 1.0
+    decoder: str = "random"
+    seed: int = 0
+    positions: str = "patches"
+
+    def __post_init__(self):
+        """Check what users set."""
+        if not 0.0 < self.decoded_share <= 1.0:
+            raise InputError(f"decoded_share={self.decoded_share:g} is outside (0, 1]; 0.5 decodes every second one")
+        if self.decoder not in DECODERS:
+            raise InputError(f"unknown decoder {self.decoder!r}; choose from: {', '.join(DECODERS)}")
+
+    @cached_property
+    def _unit_ids(self) -> Tensor:
+        return unit_ids(self.grid, self.kind, self.size)
+
+    @property
+    def num_units(self) -> int:
+        """Units of a clip."""
+        return int(self._unit_ids.max()) + 1
+
+    def pad(self, rows: Sequence[Sequence[Mapping[str, Any]]], /) -> dict[str, Tensor]:
+        """Make a batch of visits, each the crops of one clip; all have one size, so nothing is padded."""
+        crops = list(chain.from_iterable(rows))
+        batch = {name: torch.stack([crop[name] for crop in crops]) for name in crops[0] if name != "sample_id"}
+        return batch | {"sample_ids": torch.tensor([crop["sample_id"] for crop in crops])}
+
+    def units(self, batch: Batch, step: int, ratio: float = 1.0, /) -> Units:
+        """Return the units of a batch; larger ones are made of patches, which policies score.
+
+        Args:
+            batch: As `pad` makes it.
+            step: Optimiser step; the units are the same at each.
+            ratio: Share of the positions that will be masked.
+        """
+        rows, device = len(batch["frames"]), batch["frames"].device
+        eligible = torch.ones(rows, self.grid.num_positions, dtype=torch.bool, device=device)
+        features = {name: value for find in self.features for name, value in find(batch, self.grid).items()}
+        patches = Units(None, eligible, batch["sample_ids"], features=features)
+        if self.kind == "patch":
+            return patches
+        ids = self._unit_ids.to(device).expand(rows, -1)
+        return Units(ids, eligible[:, : self.num_units], batch["sample_ids"], parts=patches, part_units=ids)
+
+    def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
+        """Return normalised frames, which patches are hidden and which of them are predicted, and the targets."""
+        frames = self.normalised(batch["frames"])
+        hidden = units.to_positions(masked)
+        return {
+            "frames": frames,
+            "masked": hidden,
+            "predicted": self._predicted(hidden, units, step),
+            "targets": self.targets(frames, units.smallest),
+        }
+
+    def normalised(self, frames: Tensor) -> Tensor:
+        """Return uint8 frames (..., 3, H, W) as the model reads them."""
+        mean, std = (torch.tensor(list(each), device=frames.device)[:, None, None] for each in (self.mean, self.std))
+        return frames.float().div_(255).sub_(mean).div_(std)
+
+    def _predicted(self, hidden: PositionMask, units: Units, step: int) -> PositionMask:
+        if self.decoded_share == 1.0:
+            return hidden
+        weights = torch.ones(hidden.shape, device=hidden.device)
+        if self.decoder == "cell":
+            # weight zero comes last: the running cells first, then others until every row has its number
+            places = unit_ids(self.grid, "cell", _DECODER_CELL).to(hidden.device) % (
+                _DECODER_CELL[0] * _DECODER_CELL[1]
+            )
+            weights *= places < round(self.decoded_share * _DECODER_CELL[0] * _DECODER_CELL[1])
+        patches = Units(None, hidden, units.sample_ids)
+        share = self.decoded_share
+        return select(weights, patches, share, seed=self.seed, step=step, uniform=True, stream=PREDICT)
+
+    def predicted(self, inputs: Batch, /) -> PositionMask:
+        """Return the patches that are decoded."""
+        return inputs["predicted"]
+
+    def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
+        """Return the mean squared error of each predicted patch, row by row, float32 (N,)."""
+        return masked_losses(model, inputs["frames"], inputs["masked"], inputs["predicted"], inputs["targets"])
