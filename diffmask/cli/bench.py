@@ -1,4 +1,4 @@
-"""The command `diffmask bench [select|policies|text|count|ngrams]`."""
+"""The command `diffmask bench [select|policies|text|video|count|ngrams]`."""
 
 import argparse
 import json
@@ -10,15 +10,18 @@ Measure speed against what people use today, both in one run, and print a table 
   select   the masking call alone, against DataCollatorForLanguageModeling
   policies the masking call of each policy, against that of random whole words; feedback, against a training step
   text     training steps, against Trainer + DataCollatorForLanguageModeling
+  video    training steps on clips, against VideoMAEForPreTraining, and what masking takes of a step
   count    counting words, against scikit-learn's CountVectorizer
   ngrams   counting n-grams of 1 to 5 words, against CountVectorizer, and finding them in texts
 
-`select` and `policies` need no text; without DATA the others use the documentation strings of installed libraries."""
+`select`, `policies` and `video` need no data; without DATA the others use the documentation strings of installed
+libraries."""
 
 EPILOG = """\
 examples:
   diffmask bench select
   diffmask bench text papers.txt --model bert-base-uncased --json bench.json
+  diffmask bench video --size base --image-size 224 --device cuda --batch-size 32
   diffmask bench count papers.txt.gz"""
 
 
@@ -31,13 +34,15 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         epilog=EPILOG,
         formatter_class=formatter,
     )
-    parser.add_argument("what", choices=("select", "policies", "text", "count", "ngrams"), help="what is measured")
-    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (not for select and policies)")
+    parser.add_argument("what", choices=CONTENDERS, help="what is measured")
+    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (for text, count and ngrams)")
     parser.add_argument("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
     parser.add_argument("--column", help="column of the text, where a table has several")
-    parser.add_argument("--device", default="cpu", help="where `select` draws its masks (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="where `select` and `video` run (default: cpu)")
     parser.add_argument("--max-length", type=int, default=128, help="tokens of a row for `text` (default: 128)")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows of a step for `text` (default: 32)")
+    parser.add_argument("--batch-size", type=int, help="rows of a step for `text` and `video` (default: 32 and 8)")
+    parser.add_argument("--size", default="small", choices=("small", "base", "large"), help="VideoMAE for `video`")
+    parser.add_argument("--image-size", type=int, default=112, help="pixels of a clip for `video` (default: 112)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to a file too")
     parser.set_defaults(run=run)
 
@@ -51,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json and args.json.exists():
         raise InputError(f"{args.json} exists; name another file for --json, or delete it")
     with tempfile.TemporaryDirectory() as scratch:
-        contenders = {"select": _select, "policies": _policies, "text": _text, "count": _count, "ngrams": _ngrams}
-        rows = contenders[args.what](args, Path(scratch))
+        rows = CONTENDERS[args.what](args, Path(scratch))
     _print(rows)
     if args.json:
         draft = args.json.with_name(args.json.name + ".tmp")
@@ -90,7 +94,14 @@ def _text(args: argparse.Namespace, scratch: Path) -> list[dict]:
     loaded = load_masked_lm(args.model)
     settings = TokeniseSettings(max_length=args.max_length, column=args.column)
     rows = tokenise(args.data or _documentation(scratch), loaded.tokenizer, settings, None, scratch / "cache")
-    return bench(loaded, rows, str(scratch / "run"), batch_size=args.batch_size)
+    return bench(loaded, rows, str(scratch / "run"), batch_size=args.batch_size or 32)
+
+
+def _video(args: argparse.Namespace, scratch: Path) -> list[dict]:
+    from diffmask.bench.video import make_config
+    from diffmask.bench.video import run as bench
+
+    return bench(make_config(args.size, args.image_size), args.device, batch_size=args.batch_size or 8)
 
 
 def _count(args: argparse.Namespace, scratch: Path) -> list[dict]:
@@ -131,3 +142,13 @@ def _print(rows: list[dict]) -> None:
             *(value if isinstance(value, str) else "-" if value is None else f"{value:,.3g}" for value in row.values())
         )
     Console().print(table)
+
+
+CONTENDERS = {
+    "select": _select,
+    "policies": _policies,
+    "text": _text,
+    "video": _video,
+    "count": _count,
+    "ngrams": _ngrams,
+}

@@ -7,7 +7,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.types import PositionMask
 from diffmask.video.grid import Grid
 from diffmask.video.load import LoadedVideo
-from diffmask.video.patches import put_patches
+from diffmask.video.patches import put_patches, take_patches
 from diffmask.video.places import find_places
 
 NEARNESS = 2.0
@@ -34,19 +34,13 @@ def reconstruct(loaded: LoadedVideo, frames: Tensor, masked: PositionMask) -> Te
         raise InputError(f"the model {loaded.name!r} predicts features, of which there are no pictures; show its masks")
     places = find_places(masked, masked)
     guesses = loaded.model(frames, visible=places.visible, predicted=places.predicted).logits.float()
-    targets = loaded.targets
-    seen = targets.pixels(frames, places.visible)
-    if targets.normalised:
-        near = nearness(loaded.grid, places.visible, places.predicted)
-        mean, deviation = (torch.einsum("bpv,bvic->bpic", near, each) for each in targets.statistics(seen))
-        guesses = (guesses.unflatten(2, (-1, mean.shape[3])) * deviation + mean).flatten(2)
-    order = torch.cat([places.visible, places.predicted], dim=1)
-    patches = torch.cat([seen, guesses], dim=1).gather(1, order.argsort(1)[..., None].expand(-1, -1, seen.shape[2]))
-    pictures = put_patches(patches, loaded.grid)
-    if targets.joint:  # these are pixels as the model reads them
-        mean, std = (pictures.new_tensor(each)[:, None, None] for each in (loaded.mean, loaded.std))
-        pictures = pictures * std + mean
-    return pictures.clamp(0, 1)
+    seen = take_patches(frames, loaded.grid, places.visible).float()
+    near = nearness(loaded.grid, places.visible, places.predicted)
+    mean, deviation = (torch.einsum("bpv,bvic->bpic", near, each) for each in loaded.targets.statistics(seen))
+    patches = torch.cat([seen, loaded.targets.read(guesses, mean, deviation)], dim=1)
+    back = torch.cat([places.visible, places.predicted], dim=1).argsort(1)
+    patches = patches.gather(1, back[..., None].expand_as(patches))
+    return put_patches(loaded.targets.shown(patches), loaded.grid).clamp(0, 1)
 
 
 def nearness(grid: Grid, visible: Tensor, hidden: Tensor) -> Tensor:

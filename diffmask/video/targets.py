@@ -48,11 +48,11 @@ class PixelTargets:
             units: Not needed: pixels are targets by themselves.
             positions: Which patches, int64 (B, P); None takes all.
         """
-        pixels = self.pixels(frames, positions)
+        pixels = take_patches(frames, self.grid(frames), positions).float()
         if not self.normalised:
-            return pixels
+            return pixels if self.joint else self.shown(pixels)
         mean, deviation = self.statistics(pixels)
-        return ((self._by_colour(pixels) - mean) / deviation).flatten(2)
+        return (self._by_colour(pixels) - mean).div_(deviation).flatten(2)
 
     def grid(self, frames: Tensor) -> Grid:
         """Return how clips are cut."""
@@ -60,20 +60,31 @@ class PixelTargets:
         size = self.patch_size
         return Grid(num_frames // self.tubelet, height // size, width // size, self.tubelet, size)
 
-    def pixels(self, frames: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Return the pixels of patches before each is normalised, float32 (B, L, C)."""
-        pixels = take_patches(frames, self.grid(frames), positions).float()
-        if self.joint:
-            return pixels
+    def shown(self, pixels: Tensor) -> Tensor:
+        """Return pixels of patches in [0, 1], from those that the model reads."""
         mean, std = (pixels.new_tensor(each) for each in (self.mean, self.std))
         return (pixels.unflatten(2, (-1, len(self.mean))) * std + mean).flatten(2)
 
+    def read(self, targets: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        """Return pixels of patches as the model reads them, from targets and the statistics of each patch."""
+        if self.normalised:
+            return (self._by_colour(targets) * deviation + mean).flatten(2)
+        if self.joint:
+            return targets
+        shift, scale = (targets.new_tensor(each) for each in (self.mean, self.std))
+        return ((targets.unflatten(2, (-1, len(self.mean))) - shift) / scale).flatten(2)
+
     def statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation of each patch, of each colour or of all, (B, L, 1, 3) or (B, L, 1, 1)."""
+        """Return what patches, as the model reads them, are normalised by: of each colour (B, L, 1, 3), or of all."""
         values = self._by_colour(pixels)
-        variance, mean = torch.var_mean(values, dim=2, keepdim=True)
-        # where each stock class puts the number that keeps a flat patch from dividing by zero
-        return mean, (variance + 1e-6).sqrt() if self.joint else variance.sqrt() + 1e-6
+        mean = values.mean(2, keepdim=True)
+        size = torch.linalg.vector_norm(values - mean, dim=2, keepdim=True)
+        deviation = size / (values.shape[2] - 1) ** 0.5
+        # where each stock class puts the number that keeps a flat patch from dividing by zero; VideoMAE adds it after
+        # the normalisation of frames is taken back, which but for this number would make no difference
+        if self.joint:
+            return mean, (deviation.square() + 1e-6).sqrt()
+        return mean, deviation + 1e-6 / pixels.new_tensor(self.std)
 
     def _by_colour(self, pixels: Tensor) -> Tensor:
         return pixels.unflatten(2, (-1, 1 if self.joint else len(self.mean)))
