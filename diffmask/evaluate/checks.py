@@ -4,7 +4,16 @@ from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
-from diffmask.evaluate.settings import METHODS, METRICS, EvaluateSettings
+from diffmask.evaluate.settings import (
+    LEAVE_OUT,
+    METHODS,
+    METRICS,
+    REFUSE,
+    TEXT_METHODS,
+    EvaluateSettings,
+    FinetuneSettings,
+    VideoSettings,
+)
 
 AFTER_PAD = (
     "camembert",
@@ -39,6 +48,7 @@ def check_settings(settings: EvaluateSettings) -> None:
     if not settings.shares or not all(0.0 < share <= 1.0 for share in settings.shares):
         raise InputError(f"shares={list(settings.shares)} must lie in (0, 1], such as 0.1, 0.3 and 1")
     tuning, probe = settings.finetune, settings.probe
+    _check_video(settings.video)
     least = {
         "seeds": (settings.seeds, 1),
         "first_seed": (settings.first_seed, 0),
@@ -62,6 +72,63 @@ def check_settings(settings: EvaluateSettings) -> None:
         raise InputError(f"finetune.weight_decay={tuning.weight_decay:g} must be 0 or more, such as 0.1")
     if not tuning.max_grad_norm > 0.0:
         raise InputError(f"finetune.max_grad_norm={tuning.max_grad_norm:g} must be above 0, such as 1")
+
+
+def _check_video(video: VideoSettings) -> None:
+    """Refuse what is wrong with the settings of clips; `Sampling` checks how they are read."""
+    tuning, attentive = video.finetune, video.attentive
+    if video.unreadable not in (REFUSE, LEAVE_OUT):
+        raise InputError(f"unknown video.unreadable {video.unreadable!r}; choose from: {REFUSE}, {LEAVE_OUT}")
+    least = {
+        "num_views": (video.num_views, 1),
+        "num_workers": (video.num_workers, 0),
+        "attentive.epochs": (attentive.epochs, 1),
+        "attentive.batch_size": (attentive.batch_size, 1),
+        "attentive.heads": (attentive.heads, 1),
+        "finetune.epochs": (tuning.epochs, 1),
+        "finetune.patience": (tuning.patience, 1),
+        "finetune.batch_size": (tuning.batch_size, 1),
+    }
+    for name, (value, smallest) in least.items():
+        if value < smallest:
+            raise InputError(f"video.{name}={value} is too small; give at least {smallest}")
+    if not video.neighbours or min(video.neighbours) < 1:
+        raise InputError(f"video.neighbours={list(video.neighbours)} must be whole numbers above 0, at least one")
+    for name, rates in (("attentive", attentive.learning_rates), ("finetune", tuning.learning_rates)):
+        if not rates or min(rates) <= 0.0:
+            raise InputError(f"video.{name}.learning_rates={list(rates)} must be numbers above 0, at least one")
+    if not 0.0 < tuning.layer_decay <= 1.0:
+        raise InputError(f"video.finetune.layer_decay={tuning.layer_decay:g} must lie in (0, 1], such as 0.75")
+    if not 0.0 <= tuning.warmup_ratio < 1.0:
+        raise InputError(f"video.finetune.warmup_ratio={tuning.warmup_ratio:g} must lie in [0, 1), such as 0.1")
+    for name, decay in (("attentive", attentive.weight_decay), ("finetune", tuning.weight_decay)):
+        if not decay >= 0.0:
+            raise InputError(f"video.{name}.weight_decay={decay:g} must be 0 or more, such as 0.05")
+    if not tuning.max_grad_norm > 0.0:
+        raise InputError(f"video.finetune.max_grad_norm={tuning.max_grad_norm:g} must be above 0, such as 1")
+
+
+def check_modality(settings: EvaluateSettings, config: Any, *, video: bool) -> None:
+    """Refuse a method, or settings, of the other modality, where they would have no effect.
+
+    Args:
+        settings: The evaluation.
+        config: Of the model.
+        video: Whether it is one of video or images.
+
+    Raises:
+        InputError: For the first of them.
+    """
+    kind = config.model_type
+    if not video and settings.method not in TEXT_METHODS:
+        known = ", ".join(TEXT_METHODS)
+        raise InputError(
+            f"the method {settings.method} is for video, and {kind} is a model of text; choose from: {known}"
+        )
+    if not video and settings.video != VideoSettings():
+        raise InputError(f"settings of video.* are for video, and {kind} is a model of text; leave them out")
+    if video and settings.finetune != FinetuneSettings():
+        raise InputError(f"settings of finetune.* are for text, and {kind} is a model of video; write video.finetune.*")
 
 
 def check_machine(settings: EvaluateSettings) -> None:

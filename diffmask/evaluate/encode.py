@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import IGNORE_INDEX
 from diffmask.evaluate.settings import MULTI_LABEL, TOKENS
-from diffmask.evaluate.task import Split
+from diffmask.evaluate.splits import Split
 
 Row = dict[str, Any]
 

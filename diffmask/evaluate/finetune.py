@@ -16,7 +16,8 @@ from transformers import (
 from diffmask.evaluate.encode import Row, encode
 from diffmask.evaluate.predicted import Predicted
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
-from diffmask.evaluate.task import Split, Task
+from diffmask.evaluate.splits import Split
+from diffmask.evaluate.task import Task
 from diffmask.evaluate.tuner import Tuner
 from diffmask.text.batches import Batches, by_length
 from diffmask.text.load import fast_attention, load_weights

@@ -14,8 +14,9 @@ from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware
 from diffmask.evaluate.metrics import OUTSIDE
 from diffmask.evaluate.result_file import FORMAT
-from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
+from diffmask.evaluate.settings import ATTENTIVE, FINETUNE, KNN, PROBE, TOKENS, EvaluateSettings
 from diffmask.evaluate.task import Task
+from diffmask.evaluate.video_task import VideoTask
 from diffmask.text.embed import resolve_model
 
 LIBRARIES = ("torch", "transformers", "scikit-learn")
@@ -60,22 +61,43 @@ def describe(prepared: Evaluated) -> dict[str, Any]:
             "outside": task.outside,
             **{f"num_{name}": len(split) for name, split in task.splits.items()},
             "dev_from_train": task.dev_from_train,
-            "files": {name: [path.name for path in paths] for name, paths in task.files.items()},
+            **_sources(task),
             "hash": task.hash,
             "leakage": prepared.leakage,
         },
-        "settings": _deciding(prepared.settings),
+        "settings": _deciding(prepared.settings, video=isinstance(task, VideoTask)),
         "targets": task.test.labels,
         "unseen": prepared.unseen,
     }
 
 
-def _deciding(settings: EvaluateSettings) -> dict[str, Any]:
+def _sources(task: Task) -> dict[str, Any]:
+    """Return where the examples come from."""
+    if isinstance(task, VideoTask):
+        return {"examples": task.examples, "left_out": {split: dict(found) for split, found in task.left_out.items()}}
+    return {"files": {name: [path.name for path in paths] for name, paths in task.files.items()}}
+
+
+def _deciding(settings: EvaluateSettings, *, video: bool) -> dict[str, Any]:
     """Return the settings that decide the outcome, but for what is evaluated."""
     given = json.loads(json.dumps(dataclasses.asdict(settings)))
     for name in ("model", "task", "seeds", "first_seed", "device", "name", "output"):
         del given[name]
-    del given["probe" if settings.method == FINETUNE else "finetune"]
+    if settings.method != PROBE:
+        del given["probe"]
+    if not video:
+        del given["video"]
+        if settings.method != FINETUNE:
+            del given["finetune"]
+        return given
+    del given["finetune"], given["max_length"]
+    of_methods = {FINETUNE: "finetune", ATTENTIVE: "attentive", KNN: "neighbours"}
+    for name in (
+        "num_workers",
+        "unreadable",
+        *(key for method, key in of_methods.items() if method != settings.method),
+    ):
+        del given["video"][name]
     return given
 
 

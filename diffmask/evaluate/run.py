@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate.checks import check_length, check_machine, check_settings
+from diffmask.evaluate.checks import check_length, check_machine, check_modality, check_settings
 from diffmask.evaluate.finetune import Finetuner
 from diffmask.evaluate.leakage import find_leakage
 from diffmask.evaluate.metrics import summary
@@ -16,8 +16,11 @@ from diffmask.evaluate.predicted import Predicted
 from diffmask.evaluate.probe import Prober
 from diffmask.evaluate.record import Evaluated, describe, is_done, remove_others, surroundings
 from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
-from diffmask.evaluate.task import Split, Task, read_task
+from diffmask.evaluate.splits import Split
+from diffmask.evaluate.task import Task, read_task
 from diffmask.evaluate.text_features import text_features, word_keys
+from diffmask.evaluate.video_methods import VIDEO_MODELS, video_predictor
+from diffmask.evaluate.video_task import VideoTask, clip_leakage, read_video_task
 from diffmask.files.folders import write_text
 from diffmask.text.load import load_config, load_tokenizer
 
@@ -41,7 +44,7 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
     """
     check_settings(settings)
     check_machine(settings)
-    prepared = prepare(settings)
+    prepared = prepare(settings, progress=progress)
     wanted = range(settings.first_seed, settings.first_seed + settings.seeds)
     record = describe(prepared)
     left = [seed for seed in wanted if overwrite or not is_done(prepared.output / f"seed-{seed}.json", record)]
@@ -63,8 +66,12 @@ def _write(path: Path, result: dict[str, Any]) -> None:
     write_text(path, json.dumps(result, allow_nan=False) + "\n")
 
 
-def prepare(settings: EvaluateSettings) -> Evaluated:
+def prepare(settings: EvaluateSettings, *, progress: bool = False) -> Evaluated:
     """Read the task and find what is evaluated.
+
+    Args:
+        settings: What, on what, and how.
+        progress: Show progress bars.
 
     Raises:
         InputError: If the task or the model cannot be used.
@@ -74,15 +81,21 @@ def prepare(settings: EvaluateSettings) -> Evaluated:
     if run is not None and not (run / "model").is_dir():
         raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
     folder = settings.model if run is None else str(run / "model")
-    check_length(load_config(folder), settings.max_length)  # a model that is not there is said first
-    task = read_task(settings.task)
+    config = load_config(folder)  # a model that is not there is said first
+    check_modality(settings, config, video=config.model_type in VIDEO_MODELS)
+    if config.model_type in VIDEO_MODELS:
+        task: Task = read_video_task(settings, progress=progress)
+    else:
+        check_length(config, settings.max_length)
+        task = read_task(settings.task)
     texts = {name: split.joined() for name, split in task.splits.items()}
     found = find_leakage(texts, labels={name: split.labels for name, split in task.splits.items()})
+    summary = clip_leakage(found) if isinstance(task, VideoTask) else found.summary()
     name = settings.name or (given.resolve().name if given.is_dir() else settings.model.replace("/", "-"))
     output = Path(settings.output) if settings.output else _output(run, name, task.name, settings.method)
     if output.exists() and not output.is_dir():
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
-    leakage = found.to_json() | {"summary": found.summary()}
+    leakage = found.to_json() | {"summary": summary}
     return Evaluated(settings, folder, name, task, leakage, found.unseen("test"), output)
 
 
@@ -93,6 +106,8 @@ def _output(run: Path | None, name: str, task: str, method: str) -> Path:
 
 def _predictor(prepared: Evaluated, *, progress: bool) -> Predict:
     settings, task = prepared.settings, prepared.task
+    if isinstance(task, VideoTask):
+        return video_predictor(prepared.folder, task, settings, output=prepared.output, progress=progress)
     # byte-level tokenizers split lists of words only as if a space stood before each
     options = {"add_prefix_space": True} if task.kind == TOKENS else {}
     tokenizer = load_tokenizer(prepared.folder, **options)
@@ -104,9 +119,10 @@ def _predictor(prepared: Evaluated, *, progress: bool) -> Predict:
 
 
 def choose_share(train: Split, share: float, seed: int) -> list[int]:
-    """Return the places of a share of the training texts; a smaller share is part of a larger one.
+    """Return the places of a share of the training examples; a smaller share is part of a larger one.
 
-    A text's place in the order depends on the text and the seed, so that equal texts come together.
+    A text's place in the order depends on the text (a clip's, on its content) and the seed, so that equal ones come
+    together.
     """
     if share == 1.0:
         return list(range(len(train)))
@@ -120,7 +136,7 @@ def choose_share(train: Split, share: float, seed: int) -> list[int]:
 
 
 def _share(prepared: Evaluated, predict: Predict, share: float, seed: int) -> dict[str, Any]:
-    """Train on a share of the texts, and return its part of the results."""
+    """Train on a share of the examples, and return its part of the results."""
     task, started = prepared.task, time.monotonic()
     rows = choose_share(task.train, share, seed)
     _check_rows(task, rows, share)
@@ -147,4 +163,6 @@ def _check_rows(task: Task, rows: Sequence[int], share: float) -> None:
     labels = [task.train.labels[row] for row in rows]
     several = any(isinstance(label, list) for label in labels)
     if len({str(name) for label in labels for name in (label if several else [label])}) < 2:
-        raise InputError(f"a share of {share:g} of the training texts has fewer than two labels; give a larger one")
+        raise InputError(
+            f"a share of {share:g} of the training {task.examples} has fewer than two labels; give a larger one"
+        )

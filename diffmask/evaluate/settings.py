@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 SINGLE_LABEL, MULTI_LABEL, TOKENS = "single-label", "multi-label", "tokens"
 KINDS = (SINGLE_LABEL, MULTI_LABEL, TOKENS)
-FINETUNE, PROBE = "finetune", "probe"
-METHODS = (FINETUNE, PROBE)
+FINETUNE, PROBE, ATTENTIVE, KNN = "finetune", "probe", "attentive", "knn"
+METHODS = (FINETUNE, PROBE, ATTENTIVE, KNN)
+TEXT_METHODS = (FINETUNE, PROBE)
+REFUSE, LEAVE_OUT = "refuse", "leave-out"
 METRICS = ("micro_f1", "macro_f1", "accuracy")
 
 
@@ -14,7 +16,8 @@ class TaskSettings:
     """Where a task's texts and labels are."""
 
     files: tuple[str, ...]
-    """A folder, or files, named train, dev (or val, valid, ...) and test: .jsonl, .csv, .tsv or .parquet."""
+    """A folder, or files, named train, dev (or val, valid, ...) and test: .jsonl, .csv, .tsv or .parquet; for video an
+    index of `diffmask index` with labels and splits, a folder of SPLIT/LABEL/clips, or a table of clips."""
     name: str | None = None
     """What the task is called; by default the name of its folder."""
     kind: str | None = None
@@ -33,7 +36,7 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """How a model is fine-tuned (defaults: Gururangan et al. 2020, "Don't Stop Pretraining", table 14)."""
+    """How a model of text is fine-tuned (defaults: Gururangan et al. 2020, "Don't Stop Pretraining", table 14)."""
 
     learning_rates: tuple[float, ...] = (2e-5,)
     """Peak learning rates; where several are given, each is tried and the dev split chooses."""
@@ -64,15 +67,84 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True)
+class AttentiveSettings:
+    """How frozen tokens are probed: learned queries pool them (after Bardes et al. 2024, V-JEPA), one layer reads."""
+
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    """Peak learning rates that are tried; the dev split chooses."""
+    epochs: int = 60
+    """Passes over the training clips; the dev split chooses after which one."""
+    batch_size: int = 32
+    """Clips of a step."""
+    heads: int = 4
+    """Queries, each of which reads its own part of every token."""
+    weight_decay: float = 0.05
+    """Of all weights."""
+
+
+@dataclass(frozen=True)
+class VideoFinetuneSettings:
+    """How a video model is fine-tuned (after Tong et al. 2022, VideoMAE, for small data sets)."""
+
+    learning_rates: tuple[float, ...] = (5e-4,)
+    """Peak learning rates of the classifier; where several are given, each is tried and the dev split chooses."""
+    layer_decay: float = 0.75
+    """Each layer's rate is this part of that of the layer above it (Tong et al. 2022: 0.75)."""
+    epochs: int = 30
+    """Passes over the training clips, at most."""
+    patience: int = 5
+    """Epochs without a better score on the dev split after which training stops."""
+    batch_size: int = 16
+    """Clips of a step."""
+    warmup_ratio: float = 0.1
+    """Share of the steps in which the learning rate rises; then it falls linearly."""
+    weight_decay: float = 0.05
+    """Of all weights but biases and norms."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm."""
+    crop_scale: tuple[float, ...] = (0.5, 1.0)
+    """Smallest and largest share of the frame's area that a training clip shows."""
+    flip: float = 0.5
+    """Probability that a training clip is mirrored; 0 where left and right matter, as in digits."""
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """What only clips need."""
+
+    num_frames: int | None = None
+    """Frames of a view; by default the model's. An image model reads one."""
+    image_size: int | None = None
+    """Pixels of a view in height and width; by default the model's."""
+    sampling: str = "dense"
+    """dense (every `stride`-th frame) or uniform (a frame of each of equal parts)."""
+    stride: int = 4
+    """Frames of the clip from one to the next, for dense sampling; best the one of the pretraining."""
+    num_views: int = 3
+    """Views of a clip from its start to its end, the middle of the frame in each, that are averaged."""
+    reader: str = "auto"
+    """auto (the reader that the index found right for each clip), decord, pyav or torchcodec."""
+    num_workers: int = 0
+    """Processes that read clips; 0 reads them in this one."""
+    unreadable: str = REFUSE
+    """What to do with test clips that cannot be read: refuse, or leave-out, which shrinks the test. Others are always
+    left out, and named."""
+    neighbours: tuple[int, ...] = (1, 3, 5, 10, 20, 50)
+    """For knn, how many neighbours to try; the dev split chooses."""
+    attentive: AttentiveSettings = field(default_factory=AttentiveSettings)
+    finetune: VideoFinetuneSettings = field(default_factory=VideoFinetuneSettings)
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """One evaluation: a model on a task, for several seeds."""
 
     model: str
-    """A model: a folder, a hub name or `minilm`; or the folder of a run, whose model/ is taken."""
+    """A model of text or video: a folder, a hub name or `minilm`; or the folder of a run, whose model/ is taken."""
     task: TaskSettings
     """The task."""
     method: str = FINETUNE
-    """finetune or probe."""
+    """finetune or probe; for video also attentive or knn."""
     seeds: int = 5
     """Number of seeds: of the head, of the order of texts, of dropout and of the choice of a share."""
     first_seed: int = 0
@@ -82,7 +154,7 @@ class EvaluateSettings:
     metric: str = "micro_f1"
     """What the dev split, or cross-validation for a probe, chooses by: micro_f1, macro_f1 or accuracy."""
     max_length: int = 256
-    """Tokens that are read of a text."""
+    """Tokens that are read of a text; not for video."""
     eval_batch_size: int = 64
     """Texts of a step without gradients."""
     precision: str = "fp32"
@@ -95,3 +167,4 @@ class EvaluateSettings:
     """Folder of the results; by default inside the run, or evaluations/NAME/TASK-METHOD."""
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
+    video: VideoSettings = field(default_factory=VideoSettings)

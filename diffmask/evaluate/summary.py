@@ -18,22 +18,28 @@ def split_lines(path: Path) -> list[str]:
     task = json.loads(path.read_text(encoding="utf-8"))["task"]
     files = task.get("files", {})  # which files of older versions do not tell
     lines = [f"{split + ':':6} {', '.join(names)}" for split, names in files.items()]
+    if "left_out" in task:
+        lines += [f"{split + ':':6} {task[f'num_{split}']:,} clips" for split in ("train", "dev", "test")]
     if task.get("dev_from_train"):
         lines.append("dev:   a tenth of train")
+    for split, reasons in task.get("left_out", {}).items():
+        lines.append(f"left out of {split}: {len(reasons):,} clips that cannot be read")
+        lines += [f"  {path}: {reason}" for path, reason in reasons.items()]
     if task.get("outside") is not None:
         lines.append(f"label {task['outside']!r} is outside of everything: left out of F1")
     return lines
 
 
 def summary_lines(paths: Sequence[Path]) -> list[str]:
-    """Return a table: for each share of the training texts, mean and standard deviation of the scores over the seeds.
+    """Return a table: for each share of the training examples, mean and deviation of the scores over the seeds.
 
     Args:
         paths: The result files of one evaluation, one for each seed.
     """
     results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     seeds = f"{len(results)} seed" + "s" * (len(results) > 1)
-    lines = [f"{'training texts':>16}  {'test texts':12}" + "".join(f"  {name:>15}" for name in SHOWN.values())]
+    what = results[0]["task"].get("examples", "texts")
+    lines = [f"{f'training {what}':>16}  {f'test {what}':12}" + "".join(f"  {name:>15}" for name in SHOWN.values())]
     for place, share in enumerate(results[0]["shares"]):
         for part in ("all", "unseen"):
             scores = [result["shares"][place]["test"][part] for result in results]

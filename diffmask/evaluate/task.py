@@ -1,7 +1,5 @@
 """A task to evaluate on: texts and their labels, in the splits train, dev and test."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,52 +10,15 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.columns import Columns, find_columns, read_label, read_pair, read_text
 from diffmask.evaluate.metrics import OUTSIDE, score
 from diffmask.evaluate.settings import KINDS, MULTI_LABEL, TOKENS, TaskSettings
-from diffmask.files.blocks import listed, shown
+from diffmask.evaluate.splits import SPLIT_NAMES, SPLITS, Split, hash_task, hold_out, label_names
+from diffmask.files.blocks import listed
 from diffmask.files.records import read_records
 from diffmask.text.corpus import list_files
 
-SPLITS = ("train", "dev", "test")
-_SPLIT_NAMES = {
-    "train": "train", "training": "train", "dev": "dev", "devel": "dev", "val": "dev", "valid": "dev",
-    "validation": "dev", "eval": "dev", "test": "test",
-}  # fmt: skip
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
 """What the parts of one large file are named by."""
 Example = tuple[Any, str | None, Any]
 """A text (or its words), the second text where there is one, and the name of the label or labels."""
-HELD_OUT_SHARE = 0.1
-"""Share of the training texts that becomes the dev split where there is none."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """The examples of one split.
-
-    Attributes:
-        texts: Each a text, or the list of its words where words are labelled.
-        pairs: The second text of each example, or None where there is one text.
-        labels: Row of `Task.labels`; a list of rows for several labels a text, or one row for each word.
-    """
-
-    texts: list[Any]
-    pairs: list[str] | None
-    labels: list[Any]
-
-    def __len__(self) -> int:
-        """Return the number of examples."""
-        return len(self.texts)
-
-    def take(self, rows: Sequence[int]) -> "Split":
-        """Return some of the examples."""
-        pairs = None if self.pairs is None else [self.pairs[row] for row in rows]
-        return Split([self.texts[row] for row in rows], pairs, [self.labels[row] for row in rows])
-
-    def joined(self) -> list[str]:
-        """Return each example as one text, words and pairs joined."""
-        texts = [text if isinstance(text, str) else " ".join(text) for text in self.texts]
-        return (
-            texts if self.pairs is None else [f"{text}\n{pair}" for text, pair in zip(texts, self.pairs, strict=True)]
-        )
 
 
 @dataclass(frozen=True)
@@ -83,6 +44,11 @@ class Task:
     dev_from_train: bool = False
     outside: str | None = None
     files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> str:
+        """What the examples are called."""
+        return "texts"
 
     @property
     def train(self) -> Split:
@@ -122,14 +88,14 @@ def read_task(settings: TaskSettings) -> Task:
         if not found[split]:
             raise InputError(f"{paths[0]} has no rows; a task needs texts and labels in train, dev and test")
     assert columns is not None
-    names = _label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
+    names = label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
     splits = {split: make_split(rows, columns, names) for split, rows in found.items()}
     if dev_from_train := "dev" not in splits:
-        splits["train"], splits["dev"] = _hold_out(splits["train"])
+        splits["train"], splits["dev"] = hold_out(splits["train"])
     name = settings.name or _name(settings.files)
     ordered = {split: splits[split] for split in SPLITS}
     outside = _outside(settings.outside, names) if columns.kind == TOKENS else None
-    return Task(name, columns.kind, names, ordered, _hash(names, ordered), dev_from_train, outside, files)
+    return Task(name, columns.kind, names, ordered, hash_task(names, ordered), dev_from_train, outside, files)
 
 
 def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
@@ -167,7 +133,7 @@ def splits_named(path: Path) -> list[str]:
     >>> splits_named(Path("data/chem-val.jsonl")), splits_named(Path("train_and_test.csv"))
     (['dev'], ['train', 'test'])
     """
-    return [_SPLIT_NAMES[part] for part in re.split(r"[^a-z]+", path.name.lower()) if part in _SPLIT_NAMES]
+    return [SPLIT_NAMES[part] for part in re.split(r"[^a-z]+", path.name.lower()) if part in SPLIT_NAMES]
 
 
 def _is_dataset_dict(path: Path) -> bool:
@@ -204,15 +170,6 @@ def _example(path: Path, number: int, row: Mapping[str, Any], columns: Columns) 
     return text, read_pair(where, row, columns), label
 
 
-def _label_names(labels: Sequence[Any], kind: str) -> list[str]:
-    several = kind in (MULTI_LABEL, TOKENS)
-    names = {name for label in labels for name in (label if several else [label])}
-    if len(names) < 2:
-        what = f"all are labelled {shown(next(iter(names)))!r}" if names else "there is no label"
-        raise InputError(f"the task has nothing to tell apart: {what}; give texts of two labels or more")
-    return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
-
-
 def _outside(wanted: str | None, names: Sequence[str]) -> str | None:
     """Return the label of words that are part of nothing."""
     if wanted is None and all(name.isdecimal() for name in names):
@@ -238,26 +195,6 @@ def make_split(rows: Sequence[Example], columns: Columns, names: Sequence[str]) 
     return Split([text for text, _, _ in rows], pairs, labels)
 
 
-def _hold_out(train: Split) -> tuple[Split, Split]:
-    """Return the training split without a tenth, and the tenth; equal texts stay on one side."""
-    texts = train.joined()
-    order = sorted(set(texts), key=lambda text: hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest())
-    held = set(order[: max(1, round(HELD_OUT_SHARE * len(order)))])
-    if len(held) == len(order):
-        raise InputError("the task has no dev split and too few training texts to take one from; give a file named dev")
-    sides: dict[bool, list[int]] = {True: [], False: []}
-    for row, text in enumerate(texts):
-        sides[text in held].append(row)
-    return train.take(sides[False]), train.take(sides[True])
-
-
 def _name(sources: Sequence[str]) -> str:
     path = Path(sources[0]).resolve()
     return path.name if path.is_dir() else path.parent.name
-
-
-def _hash(names: Sequence[str], splits: Mapping[str, Split]) -> str:
-    digest = hashlib.sha256(json.dumps(names).encode())
-    for split, examples in splits.items():
-        digest.update(json.dumps([split, examples.texts, examples.pairs, examples.labels]).encode())
-    return digest.hexdigest()

@@ -22,8 +22,9 @@ from transformers import (
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.evaluate.predicted import Predicted
-from diffmask.evaluate.settings import EvaluateSettings, FinetuneSettings
-from diffmask.evaluate.task import Split, Task
+from diffmask.evaluate.settings import EvaluateSettings, FinetuneSettings, VideoFinetuneSettings
+from diffmask.evaluate.splits import Split
+from diffmask.evaluate.task import Task
 from diffmask.files.writing import writing
 
 Rows = Any
@@ -54,7 +55,13 @@ class Tuner(ABC):
     """Makes a batch."""
 
     def __init__(
-        self, task: Task, settings: EvaluateSettings, tuning: FinetuneSettings, *, output: Path, progress: bool
+        self,
+        task: Task,
+        settings: EvaluateSettings,
+        tuning: FinetuneSettings | VideoFinetuneSettings,
+        *,
+        output: Path,
+        progress: bool,
     ):
         self.task, self.settings, self.tuning = task, settings, tuning
         self.output, self.progress = output, progress
