@@ -23,7 +23,8 @@ from diffmask.video.render_shapes import DIGITS, SHAPES, digit_images, draw_digi
 
 SIZE, NUM_FRAMES, FPS = 64, 24, 12
 LABELS, BOXES = "labels.csv", "boxes.csv"
-_OBJECT_SIZES = (26, 36)
+_OBJECT_SIZES = (40, 50)
+_OTHER_SIZES = (12, 22)
 """From, and below which, height and width of a digit or shape are."""
 _TEST_SHARE = 1 / 3
 """Share of the images of each digit that is for the test clips alone."""
@@ -167,8 +168,8 @@ def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
     other = partial(draw_shape, SHAPES[random.integers(len(SHAPES))], random=random)
     main = partial(draw_shape, scene.label, random=random) if scene.image is None else partial(draw_digit, scene.image)
     boxes: list[tuple[int, int, int, int]] = []
-    for draw in (other, main):  # what the clip is about lies on top
-        size = int(random.integers(*_OBJECT_SIZES))
+    for draw, sizes in ((other, _OTHER_SIZES), (main, _OBJECT_SIZES)):  # what the clip is about lies on top
+        size = int(random.integers(*sizes))
         opacity, colour = draw(size=size)[..., None], _colour(random, 0.65, 1.0)
         boxes = []
         for frame, (left, top) in enumerate(_way(size, random)):
