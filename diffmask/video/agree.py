@@ -26,6 +26,8 @@ class Reference:
         self.places = list(places)
         self._rotation = rotation
         self._thumbnails: dict[int, np.ndarray] = {}
+        self.num_damaged = 0
+        """Frames of which the decoder had to guess a part."""
 
     def decode(self, path: str) -> tuple[list[int | None], str]:
         """Decode all frames; return when they are shown, and why there are not more of them ("" at the end)."""
@@ -34,6 +36,7 @@ class Reference:
             try:
                 for index, frame in enumerate(container.decode(video_stream(container))):
                     times.append(frame.pts)
+                    self.num_damaged += frame.is_corrupt
                     if index in wanted:
                         self._thumbnails[index] = thumbnail(upright(frame, self._rotation))
             except (OSError, av.error.FFmpegError) as error:

@@ -97,7 +97,9 @@ def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
     clip = replace(clip, num_frames=len(times))
     if failure or contents.is_cut_short:
         decoded = f"{len(times)} of {contents.num_declared or contents.num_packets} frames can be decoded"
-        raise Unusable("corrupt", f"{decoded} ({failure or 'the file was cut short'})", clip)
+        raise Unusable("corrupt", f"{decoded} ({'the file was cut short' if contents.is_cut_short else failure})", clip)
+    if reference.num_damaged:
+        raise Unusable("corrupt", f"{reference.num_damaged} of {len(times)} frames are damaged", clip)
     if not times:
         raise Unusable("no-video", "no frame of its video can be decoded", clip)
     return find_timing(clip, times, contents), reference

@@ -48,6 +48,7 @@ class PyAVSource:
         self._clip = clip
         self._coded_size = (clip.width, clip.height) if clip.rotation % 180 == 0 else (clip.height, clip.width)
         self._container: Any = None
+        self._stream: Any = None
         try:
             self._open()
             self._table = shown_times(clip.path) if clip.seeking == "table" else []
@@ -68,8 +69,12 @@ class PyAVSource:
 
     def close(self) -> None:
         """Give the file back."""
+        # what decodes holds this object and the frames on their way: given up now, not when garbage is collected
+        self._decoded: Iterator[tuple[int, Any]] = iter(())
+        self._stream = None
         if self._container is not None:
             self._container.close()
+            self._container = None
 
     def _open(self) -> None:
         """Open the file, or open it again, so that decoding begins at its first frame."""

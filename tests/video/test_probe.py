@@ -1,0 +1,334 @@
+"""Probing: a status and a sentence for whatever a file turns out to be, and nothing that a file can break."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+from clips import Recipe, make_clip
+
+from diffmask.core.errors import InputError
+from diffmask.video import examine as examining
+from diffmask.video.clip import STATUSES, Clip
+from diffmask.video.examine import examine
+from diffmask.video.probe import _Prober, probe, probe_all
+
+REPO = Path(__file__).parents[2]
+DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "video"
+
+
+def found(path, reader="auto") -> Clip:
+    """Return what is found in this process: a file that does not hang needs no other."""
+    *_, clip = examine(str(path), reader)
+    assert clip.status in STATUSES
+    assert "\n" not in clip.reason
+    return clip
+
+
+def why(path, reader="auto") -> tuple[str, str]:
+    clip = found(path, reader)
+    assert clip.path == str(path)
+    return clip.status, clip.reason
+
+
+def test_the_facts_of_a_clip(tmp_path):
+    path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=50, width=112, height=80, fps=10, rotation=90))
+    clip, status = found(path), path.stat()
+    assert (clip.status, clip.num_frames, clip.fps, clip.duration) == ("ok", 50, 10.0, 5.0)
+    assert (clip.width, clip.height, clip.rotation, clip.codec) == (112, 80, 90, "h264")
+    assert (clip.first_pts, clip.edit_list, clip.size, clip.mtime) == (0.0, False, status.st_size, status.st_mtime)
+    assert (clip.name, clip.seeking, clip.caption, clip.label, clip.split) == ("a", "rate", None, None, None)
+
+
+def test_a_clip_that_begins_late_and_one_of_uneven_times(tmp_path):
+    times = [500, 520, 600, 1000, 1100, 1500]
+    clip = found(make_clip(tmp_path / "a.mkv", Recipe(num_frames=6, times=times)))
+    assert (clip.first_pts, clip.seeking, clip.fps) == (0.5, "table", 5.0)
+    assert clip.duration == pytest.approx(1.2)
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / "text.mp4").write_text("this is not a video\n" * 50)
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert why(tmp_path / "text.mp4") == ("unreadable", "it holds text, not video")
+    status, reason = why(tmp_path / "noise.mp4")
+    assert (status, reason) == ("unreadable", "FFmpeg finds no video in it (Invalid data found when processing input)")
+    assert why(tmp_path / "empty.mp4") == ("empty", "the file is empty (0 bytes)")
+    assert why(tmp_path / "folder.mp4") == ("not-a-file", "it is a folder, not a file")
+    assert why(tmp_path / "pipe.mp4") == ("not-a-file", "it is a pipe or a device, not a file")
+    assert why(tmp_path / "no.mp4") == ("missing", "the file is not there")
+    assert why(tmp_path / "empty.mp4" / "no.mp4") == ("missing", "the file is not there")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = make_clip(tmp_path / "a.mp4")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(examining, "open", refuse, raising=False)
+    assert why(path) == ("no-permission", "the file may not be read (permission denied)")
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert why(path) == ("no-video", "it has no stream of video")
+
+
+def test_what_was_cut_short(tmp_path):
+    whole = make_clip(tmp_path / "a.mp4", Recipe(num_frames=100)).read_bytes()
+    (tmp_path / "end.mp4").write_bytes(whole[: len(whole) // 2])
+    reason = "it has no table of frames (the box 'moov' of an MP4), as a file that was cut short"
+    assert why(tmp_path / "end.mp4") == ("unreadable", reason)
+    path = tmp_path / "table-first.mp4"
+    with av.open(str(tmp_path / "a.mp4")) as old, av.open(str(path), "w", options={"movflags": "faststart"}) as new:
+        copy = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                new.mux(packet)
+    path.write_bytes(path.read_bytes()[: -len(whole) // 3])
+    status, reason = why(path)
+    assert status == "corrupt"
+    num_decoded = int(reason.split()[0])
+    assert 1 < num_decoded < 100
+    assert reason == f"{num_decoded} of 100 frames can be decoded (the file was cut short)"
+    streamed = make_clip(tmp_path / "a.webm", Recipe(num_frames=100, codec="libvpx-vp9", keys_every=10))
+    streamed.write_bytes(streamed.read_bytes()[: streamed.stat().st_size // 2])
+    status, reason = why(streamed)
+    assert status == "corrupt"
+    assert reason.endswith("(the file was cut short)")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "reason"),
+    [
+        ("a.avi", "mpeg4", "1 of 100 frames are damaged"),
+        ("a.webm", "libvpx-vp9", "30 of 100 frames can be decoded (Invalid data found when processing input)"),
+    ],
+)
+def test_a_clip_that_is_damaged_inside(tmp_path, name, codec, reason):
+    path = make_clip(tmp_path / name, Recipe(num_frames=100, codec=codec, keys_every=50))
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][30]
+    content = bytearray(path.read_bytes())
+    end = min(packet.size, 30)
+    content[packet.pos + 12 : packet.pos + end] = bytes([0xA5] * (end - 12))
+    path.write_bytes(content)
+    assert why(path) == ("corrupt", reason)
+
+
+def test_clips_that_are_small_or_short(tmp_path):
+    tiny = make_clip(tmp_path / "tiny.mp4", Recipe(width=24, height=12))
+    assert why(tiny) == ("too-small", "its frames are 24x12; the smaller side must have at least 16 pixels")
+    assert (found(tiny).num_frames, found(tiny).width, found(tiny).height) == (60, 24, 12)
+    for count in (1, 4):
+        clip = found(make_clip(tmp_path / f"{count}.mov", Recipe(num_frames=count)))
+        assert (clip.status, clip.num_frames) == ("ok", count)
+        assert clip.duration == pytest.approx(count / 25)
+
+
+def test_long_clips_are_decoded_at_places_only(tmp_path, monkeypatch):
+    path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=400, keys_every=20))
+    whole = found(path)
+    monkeypatch.setattr(examining, "_WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(examining.Reference, "decode", None)
+    assert found(path) == whole
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    for packet in packets[60:380]:
+        content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+    status, reason = why(path)
+    assert status == "corrupt"
+    assert reason.startswith("a part of it cannot be decoded (")
+
+
+def test_the_reader_that_is_asked_for_is_the_only_one(tmp_path):
+    pytest.importorskip("decord")
+    path = make_clip(tmp_path / "a.ts")
+    assert (found(path, "pyav").reader, found(path, "pyav").reason) == ("pyav", "")
+    status, reason = why(path, "decord")
+    assert (status, reason.split(" for frame ")[0]) == ("wrong-frames", "decord gives another frame")
+    assert reason.endswith("; index it with --reader auto")
+    path = make_clip(tmp_path / "a.mp4")
+    assert (found(path, "decord").reader, found(path, "pyav").reader) == ("decord", "pyav")
+
+
+def test_without_decord_pyav_is_taken(tmp_path, monkeypatch):
+    path = make_clip(tmp_path / "a.mp4")
+    monkeypatch.setitem(sys.modules, "decord", None)
+    monkeypatch.delitem(sys.modules, "diffmask.video.read_decord", raising=False)
+    clip = found(path)
+    assert (clip.status, clip.reader) == ("ok", "pyav")
+    assert clip.reason.startswith("decord is not there (decord cannot be loaded (")
+
+
+def test_another_process_says_the_same_and_is_silent(tmp_path, capfd):
+    paths = [make_clip(tmp_path / "a.mp4"), make_clip(tmp_path / "b.ts"), tmp_path / "no.mp4"]
+    (tmp_path / "text.mp4").write_text("text " * 100)
+    paths.append(tmp_path / "text.mp4")
+    clips = {clip.path: clip for clip in probe_all(paths, num_processes=2)}
+    assert clips == {str(path): found(path) for path in paths}
+    output = capfd.readouterr()
+    assert (output.out, output.err) == ("", "")
+    assert list(probe_all([])) == []
+
+
+def test_a_file_that_takes_too_long_is_given_up(tmp_path):
+    path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=300))
+    clip = probe(path, time_limit=0.001)
+    assert (clip.status, clip.reason) == ("timeout", "probing it took longer than 0.001 s")
+    assert clip.size == path.stat().st_size
+
+
+def isolated(body: str, time_limit: float = 20.0) -> tuple[dict, float]:
+    """Return what came of a function in a process of its own, and the seconds it took."""
+    script = f"""
+import json, os, signal, sys, time
+from diffmask.video.isolate import run_isolated
+def function():
+{body}
+start = time.monotonic()
+outcome = run_isolated(function, {time_limit})
+seconds = time.monotonic() - start
+print(json.dumps([dict(last=outcome.last, stopped_by=outcome.stopped_by, error=outcome.error), seconds]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPO, check=False)
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_a_function_that_crashes_hangs_or_raises_does_it_alone():
+    outcome, _ = isolated('    yield "a"\n    print("noise"); os.write(2, b"noise")\n    yield {"b": 1}')
+    assert outcome == {"last": {"b": 1}, "stopped_by": "", "error": ""}
+    outcome, _ = isolated('    yield "known"\n    os.kill(os.getpid(), signal.SIGSEGV)')
+    assert outcome == {"last": "known", "stopped_by": "SIGSEGV", "error": ""}
+    outcome, seconds = isolated('    yield "known"\n    time.sleep(100)', time_limit=0.3)
+    assert outcome == {"last": "known", "stopped_by": "timeout", "error": ""}
+    assert seconds < 5
+    outcome, _ = isolated('    yield 1\n    raise RuntimeError("what is this")')
+    assert outcome == {"last": 1, "stopped_by": "", "error": "RuntimeError: what is this"}
+
+
+def test_what_a_killed_function_started_is_killed_too(tmp_path):
+    note = tmp_path / "pid"
+    body = (
+        f"    if os.fork() == 0:\n        open({str(note)!r}, 'w').write(str(os.getpid()))\n        time.sleep(100)\n"
+    )
+    isolated(body + "    time.sleep(100)\n    yield 1", time_limit=1.0)
+    pid = int(note.read_text())
+    for _ in range(50):
+        # a zombie that nobody waits for is dead as well
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().split(")")[1].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {pid} is alive")
+
+
+ANSWERS = """
+import json, os, signal, sys, time
+from diffmask.video import prober
+def crashing(path, reader):
+    from diffmask.video.clip import Clip
+    {early}
+    {late}
+prober.examine = crashing
+os.dup2(os.pipe()[0], 0)  # an input that stays open: somebody asks
+print(json.dumps(prober._answer("a.mp4", {limit}, {reader!r}).to_row()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "reader", "expected"),
+    [
+        ("", "os.kill(os.getpid(), signal.SIGSEGV); yield", "auto", ("crashed", "", "the decoder crashed (SIGSEGV)")),
+        ("", "yield 1 / 0", "auto", ("unreadable", "", "reading it failed (ZeroDivisionError: division by zero)")),
+        (
+            "yield Clip(path, 'ok', reader='pyav')",
+            "os.abort()",
+            "auto",
+            ("ok", "pyav", "decord crashed (SIGABRT)"),
+        ),
+        (
+            "yield Clip(path, 'ok', reader='pyav')",
+            "time.sleep(9)",
+            "auto",
+            ("ok", "pyav", "decord took longer than 1 s"),
+        ),
+    ],
+)
+def test_a_decoder_that_crashes_or_hangs_is_told(early, late, reader, expected):
+    script = ANSWERS.format(early=early, late=late, reader=reader, limit=1)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPO, check=False)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert (row["status"], row["reader"], row["reason"]) == expected
+
+
+def test_a_prober_that_is_killed_is_started_again(tmp_path):
+    path = str(make_clip(tmp_path / "a.mp4"))
+    with _Prober(time_limit=20.0, reader="pyav") as prober:
+        assert prober.ask(path).status == "ok"
+        prober._process.kill()
+        clip = prober.ask(path)
+        reason = "the process that probed it was killed (SIGKILL), perhaps for want of memory"
+        assert (clip.status, clip.reason) == ("crashed", reason)
+        assert prober.ask(path).status == "ok"
+
+
+def test_a_prober_that_cannot_start_says_why(tmp_path, monkeypatch):
+    (tmp_path / "av.py").write_text("raise ImportError('no libraries for it')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"^clips cannot be probed: ImportError: no libraries for it$"):
+        probe(tmp_path / "a.mp4")
+
+
+def test_nothing_is_left_behind(tmp_path):
+    paths = [make_clip(tmp_path / f"{index}.mp4", Recipe(num_frames=300)) for index in range(4)]
+    clips = probe_all(paths, num_processes=2)
+    next(clips)
+    clips.close()
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    if children.exists():
+        names = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children.read_text().split()]
+        assert not [name for name in names if "prober" in name]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "videos.jsonl").exists(), reason="the real clips are not here")
+def test_every_real_clip_gets_its_status():
+    facts = {Path(row["file"]).name: row for row in map(json.loads, (DATA / "videos.jsonl").open())}
+    clips = list(probe_all(sorted([*DATA.glob("clips/*"), *DATA.glob("edge/*")]), num_processes=2))
+    aside = {Path(clip.path).name: (clip.status, clip.reason) for clip in clips if not clip.is_ok}
+    assert aside == {
+        "decord__corrupted.mp4": (
+            "corrupt",
+            "28 of 50 frames can be decoded (Invalid data found when processing input)",
+        ),
+        "moviepy__bitmap.mp4": (
+            "too-small",
+            "its frames are 1x1; the smaller side must have at least 16 pixels",
+        ),
+    }
+    for clip in clips:
+        fact = facts[Path(clip.path).name]
+        # this one has two streams of video, of which players show the larger one, and the table counts the other
+        expected = 390 if clip.name == "torchcodec__nasa_13013" else fact["frames_decoded"]
+        assert clip.num_frames == expected, clip
+        assert clip.rotation == -fact["rotation"] % 360
