@@ -13,6 +13,28 @@ SIZE, PATCH = 64, 16
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 VISION = {"image_size": SIZE, "layers": 2, "width": 64, "head_width": 16, "patch_size": PATCH}
 
+STUDENT = {
+    "image_size": 32,
+    "patch_size": 8,
+    "num_frames": 4,
+    "tubelet_size": 2,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "decoder_hidden_size": 16,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 24,
+}
+"""Settings of a VideoMAE that reads 4 frames."""
+
+
+def frames_of(count=3, height=48, width=80, seed=0):
+    """Return frames of noise, uint8 (count, height, width, 3)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8, generator=generator)
+
 
 def tiny_config(**vision):
     """Return the settings of a model of open_clip with a transformer of 2 layers."""

@@ -1,17 +1,19 @@
-"""diffmask anchors: find the words that make a domain different, and score every word by them."""
+"""diffmask anchors: find what makes a domain different, words or visual words, and score by it."""
 
 import argparse
 import shlex
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
 
 DESCRIPTION = """\
-Find the anchors of a domain - the words that make it different from general text - and score every word of it by how
-much it belongs to the domain. Difference masking hides high scores more often.
+Find the anchors of a domain - what makes it different from what is general - and score by how near things are to them.
+Difference masking hides high scores more often.
 
-Anchors are the words with the highest TF-ICF: so many times more frequent in DATA than in the reference. Every word is
-then read where it occurs, by the model that is continued (or another: --embedder), and scored by two similarities: to
-the words with a high TF-ICF in general, and to the anchors in particular, against common words.
+TEXT. Anchors are the words with the highest TF-ICF: so many times more frequent in DATA than in the reference. Every
+word is then read where it occurs, by the model that is continued (or another: --embedder), and scored by two
+similarities: to the words with a high TF-ICF in general, and to the anchors in particular, against common words.
 
 DATA are files, folders or globs of .txt (a line is a document), .jsonl, .json, .csv, .tsv and .parquet, each also
 compressed (.gz, .zst), and datasets written by `save_to_disk` of Hugging Face datasets.
@@ -23,15 +25,30 @@ The output folder holds
   anchors.json         how it was made: inputs with hashes, models, settings, versions
 
 Your own anchors: drop, replace or add rows of anchors.csv (only the column `anchor` is read), or write one word a line
-in a file, and run the command again with --anchors FILE."""
+in a file, and run the command again with --anchors FILE.
+
+VIDEO. DATA are an index of `diffmask index`, videos, or folders and globs of videos. Anchors are what you say
+(--text, with a CLIP model), what you show (--exemplar), or what is found: patches of DATA and of --reference are
+clustered into visual words, and those with the highest TF-ICF are the anchors. Patches are embedded by a CLIP model
+of open_clip (--embedder clip:MODEL:WEIGHTS or clip:FOLDER), by the model that is trained (student:FOLDER), or by their
+colour and texture (pixels, the default, which needs no weights). Nothing is fetched unless a tag or hub name is given.
+
+The output folder holds anchors.csv, anchors.safetensors, anchors.json, and sheet.png, which shows what each anchor
+looks like in DATA. Drop rows of anchors.csv to leave anchors out; with --anchors FILE the sheet is drawn again."""
 
 EPILOG = """\
 examples:
   diffmask anchors papers/ --model bert-base-uncased -o anchors/
   diffmask anchors papers/ --model minilm --reference general.parquet news/*.txt.gz -o anchors/
   diffmask anchors papers/ --model minilm --anchors anchors/anchors.csv -o anchors/ --overwrite
-  diffmask anchors papers/ --model roberta-base --embedder bert-base-uncased --preset published -o published/"""
+  diffmask anchors papers/ --model roberta-base --embedder bert-base-uncased --preset published -o published/
+  diffmask anchors clips.parquet --reference other-clips/ -o anchors/
+  diffmask anchors clips/ --text "a face" --text "hands" --embedder clip:ViT-B-16:weights.safetensors -o anchors/
+  diffmask anchors clips/ --exemplar face.png:40,30,120,130 -o anchors/"""
 
+TEXT_ONLY = ("min_count", "preset", "reduce", "context_words", "column", "num_processes")
+VIDEO_ONLY = ("text", "exemplar", "num_words", "layer", "size", "num_frames")
+VIDEO_MAKING = ("reference", "embedder", "text", "exemplar", "num_words", "layer", "size")
 _NUM_SHOWN = 12
 
 
@@ -42,19 +59,18 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         formatter_class=formatter,
         description=DESCRIPTION,
         epilog=EPILOG,
-        help="find the words that make a domain different",
+        help="find what makes a domain different: words, or what is seen in clips",
     )
     add = parser.add_argument
-    add("data", nargs="+", metavar="DATA", help="files, folders or globs of the domain")
-    add("--model", required=True, help="the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
+    add("data", nargs="+", metavar="DATA", help="files, folders or globs of the domain; for clips also an index")
+    add("--model", help="text: the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
     add("-o", "--output", required=True, metavar="FOLDER", help="folder to write")
     add(
         "--reference",
         nargs="+",
-        default=["wordfreq:en"],
         metavar="REF",
         help="what the domain is compared with: wordfreq:LANGUAGE, corpora, or counts files of `diffmask count` "
-        "(default: wordfreq:en)",
+        "(default: wordfreq:en); or other clips",
     )
     add("--num-anchors", type=int, metavar="N", help="how many anchors to choose (default: 20)")
     add(
@@ -64,13 +80,25 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         help="words that occur less often are no anchors (default: 10, and once in 5,000 words)",
     )
     add("--anchors", metavar="FILE", help="use the anchors of this file: an edited anchors.csv, or one a line")
-    add("--embedder", metavar="MODEL", help="encoder that embeds the words (default: the model)")
-    add("--preset", default="default", help="default, or published for the scorer of the paper (Wilf et al. 2023)")
+    add(
+        "--embedder",
+        metavar="MODEL",
+        help="encoder that embeds the words (default: the model); for clips clip:MODEL:WEIGHTS, clip:FOLDER, "
+        "student:FOLDER or pixels (default)",
+    )
+    add("--preset", help="default, or published for the scorer of the paper (Wilf et al. 2023)")
     add("--reduce", help="over the anchors: max, mean, min, or nearest (mean of 3); default mean, of published max")
     add("--context-words", type=int, metavar="N", help="words of DATA to read in context (default: 250000)")
     add("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    add("--num-processes", type=int, default=1, metavar="N", help="count in N processes (default: 1, in this one)")
+    add("--num-processes", type=int, metavar="N", help="count in N processes (default: 1, in this one)")
+    video = parser.add_argument_group("clips only").add_argument
+    video("--text", action="append", metavar="TEXT", help="an anchor in words; may be given more than once")
+    video("--exemplar", action="append", metavar="IMAGE[:X1,Y1,X2,Y2]", help="an anchor as a picture, or a box in one")
+    video("--num-words", type=int, metavar="N", help="visual words to cluster patches into (default: 128)")
+    video("--layer", metavar="N", help="layer that is read: a number, or `value` (default: of CLIP `value`, else last)")
+    video("--size", type=int, metavar="PIXELS", help="short side of frames for the embedder (default: its own)")
+    video("--num-frames", type=int, metavar="N", help="frames of each clip whose patches are clustered (default: 8)")
     add("--overwrite", action="store_true", help="replace the output if it exists")
     parser.set_defaults(run=run)
 
@@ -78,27 +106,41 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 def run(args: argparse.Namespace) -> None:
     """Find, score, write, and print what was found and what to do next."""
     from diffmask.core.errors import InputError
+    from diffmask.video.detect import are_clips
+
+    # a model to continue is of texts, whatever else a folder holds
+    clips = args.model is None and are_clips(args.data)
+    idle = without_effect(args, clips=clips)
+    if idle is not None:
+        raise InputError(idle)
+    if clips:
+        from diffmask.cli.anchors_video import run_video
+
+        run_video(args)
+    else:
+        _run_text(args)
+
+
+def _run_text(args: argparse.Namespace) -> None:
+    from diffmask.core.errors import InputError
     from diffmask.text.anchor_files import check_folder
     from diffmask.text.anchors import AnchorSettings, build_anchors
 
-    idle = _without_effect(args)
-    if idle is not None:
-        raise InputError(idle)
+    if args.model is None:
+        raise InputError("--model is missing; give the model that is continued: a folder, a hub name, or minilm")
     # before the work, not after it
     check_folder(args.output, overwrite=args.overwrite)
-    given = {name: getattr(args, name) for name in ("num_anchors", "min_count", "context_words")}
+    names = ("num_anchors", "min_count", "context_words", "preset", "num_processes")
     settings = AnchorSettings(
         data=args.data,
         model=args.model,
-        reference=args.reference,
+        reference=args.reference or ["wordfreq:en"],
         embedder=args.embedder,
-        preset=args.preset,
         reduce=args.reduce,
         anchors=args.anchors,
         column=args.column,
         device=args.device,
-        num_processes=args.num_processes,
-        **{name: value for name, value in given.items() if value is not None},
+        **given(args, names),
     )
     start = time.perf_counter()
     found = build_anchors(settings, "diffmask " + shlex.join(sys.argv[1:]))
@@ -108,12 +150,23 @@ def run(args: argparse.Namespace) -> None:
     print(next_steps(args))
 
 
-def _without_effect(args: argparse.Namespace) -> str | None:
+def given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Return the options that the user gave."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def without_effect(args: argparse.Namespace, *, clips: bool) -> str | None:
     """Return the sentence for a setting that would do nothing."""
-    for name in ("num_anchors", "min_count"):
-        if args.anchors is not None and getattr(args, name) is not None:
-            option = f"--{name.replace('_', '-')} {getattr(args, name)}"
-            return f"{option} has no effect with --anchors {args.anchors}, which is taken as it is; leave one out"
+    what, other = ("clips", TEXT_ONLY) if clips else ("texts", VIDEO_ONLY)
+    foreign = next(iter(given(args, other)), None)
+    if foreign is not None:
+        kind = "video" if foreign in VIDEO_ONLY else "text"
+        return f"--{foreign.replace('_', '-')} is an option for {kind}, but {args.data[0]} holds {what}; leave it out"
+    fixed = ("num_anchors", "min_count", *(VIDEO_MAKING if clips else ()))
+    for name, value in given(args, fixed if args.anchors is not None else ()).items():
+        shown = shlex.join(map(str, value)) if isinstance(value, list) else value
+        option = f"--{name.replace('_', '-')} {shown}"
+        return f"{option} has no effect with --anchors {args.anchors}, which is taken as it is; leave one out"
     if args.preset == "published" and args.context_words is not None:
         option = f"--context-words {args.context_words}"
         return f"{option} has no effect with --preset published, which reads words on their own; leave one out"

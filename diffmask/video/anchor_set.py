@@ -101,6 +101,17 @@ class VisualAnchors:
         votes[len(embeddings) :] = self.log_tf_icf.to(votes)
         return likeness(together, votes, voters)[: len(embeddings)], near
 
+    def fitted_to(self, embeddings: Tensor) -> "VisualAnchors":
+        """Return the anchors with scores whose parts differ among these patches as much as each other.
+
+        Args:
+            embeddings: Of patches of the domain, float (N, D).
+        """
+        if not self.is_found:
+            return self
+        spread = [[each.mean().item(), _spread(each)] for each in self.parts(embeddings)]
+        return replace(self, metadata=self.metadata | {"spread": spread})
+
     def score(self, embeddings: Tensor) -> TypeScores:
         """Return the score of patches, float (N,): as that of words, likeness and contrast in standard deviations."""
         likely, near = self.parts(embeddings)
@@ -204,3 +215,7 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
         metadata=record,
     )
     return found.kept(anchor_files.read_kept(Path(table or folder / anchor_files.ANCHORS), names))
+
+
+def _spread(values: Tensor) -> float:
+    return max(values.std(correction=0).item(), torch.finfo(values.dtype).eps)

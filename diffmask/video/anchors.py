@@ -5,8 +5,9 @@ anchors.save("anchors/", sheet)
 """
 
 import importlib.metadata
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from diffmask.video.anchor_set import (
     VisualAnchors,
     load_visual_anchors,
 )
+from diffmask.video.clip import Clip
 from diffmask.video.embed import ClipEmbedder, PatchEmbedder, build_embedder
 from diffmask.video.embed_pixels import PixelEmbedder
 from diffmask.video.exemplar import embed_exemplar
@@ -120,11 +122,10 @@ def build_visual_anchors(
         )
     clips = read_clips(settings.clips, progress=progress)
     others = read_clips(settings.reference, progress=progress) if settings.reference else []
-    shared = {clip.path for clip in clips} & {clip.path for clip in others}
+    shared = _files(clips) & _files(others)
     if shared:
         raise InputError(
-            f"{min(shared)} is among the clips and in the reference ({len(shared)} clips are); give other clips as "
-            "the reference"
+            f"{min(shared)} is among the clips and in the reference too; give other clips as the reference"
         )
     if isinstance(embedder, PixelEmbedder):
         fit_pixels(embedder, [clips, others])
@@ -138,10 +139,8 @@ def build_visual_anchors(
     else:
         found = _given(settings, embedder, patches, record)
     if isinstance(embedder, PixelEmbedder):
-        found.basis.update(embedder.basis or {})
-    if found.is_found:
-        found.metadata["spread"] = [[each.mean().item(), _spread(each)] for each in found.parts(patches.embeddings)]
-    return found, patches
+        found = replace(found, basis=dict(embedder.basis or {}))
+    return found.fitted_to(patches.embeddings), patches
 
 
 def _found(
@@ -152,8 +151,8 @@ def _found(
     eligible = words.eligible(len(patches.clips)) & (tf_icf >= LEAST_TIMES)
     if not eligible.any():
         raise InputError(
-            f"no visual word is {LEAST_TIMES:g} times as frequent in the clips as in the reference, and in two clips; give "
-            "more clips, other ones, or another --num-words"
+            f"no visual word is {LEAST_TIMES:g} times as frequent in the clips as in the reference, and in more than "
+            "one of them; give more clips, other ones, or another --num-words"
         )
     chosen = _apart(choose_anchors(tf_icf, eligible, settings.num_words), words.centroids)[: settings.num_anchors]
     num_common = max(LEAST_COMMON, round(COMMON_SHARE * settings.num_words))
@@ -207,9 +206,11 @@ def _given(
     kinds = [TEXT] * len(settings.texts) + [EXEMPLAR] * len(settings.exemplars)
     rows = [(name, kind, *[None] * 5) for name, kind in zip(names, kinds, strict=True)]
     none = torch.zeros(0)
-    spread = [[0.0, 1.0], [0.0, 1.0]]
-    metadata = record | {"found": False, "spread": spread}
-    return VisualAnchors(names, rows, anchors, words[far], words[:0], none, {}, metadata)
+    return VisualAnchors(names, rows, anchors, words[far], words[:0], none, {}, record | {"found": False})
+
+
+def _files(clips: Sequence[Clip]) -> set[str]:
+    return {os.path.realpath(clip.path) for clip in clips}
 
 
 def _record(settings: VisualAnchorSettings, embedder: PatchEmbedder, patches: Patches) -> dict[str, Any]:
@@ -229,13 +230,10 @@ def _record(settings: VisualAnchorSettings, embedder: PatchEmbedder, patches: Pa
         "num_clips": len(patches.clips),
         "num_patches": len(patches.embeddings),
         "reference": None,
+        "spread": [[0.0, 1.0], [0.0, 1.0]],
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
 
 
 def _two(own: Tensor, other: Tensor, row: int) -> tuple[float, float]:
     return own[row].item(), other[row].item()
-
-
-def _spread(values: Tensor) -> float:
-    return max(values.std(correction=0).item(), torch.finfo(values.dtype).eps)

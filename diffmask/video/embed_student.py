@@ -30,8 +30,8 @@ class StudentEmbedder:
         layer: Block that is read, from 0, negative from the end.
     """
 
-    def __init__(self, folder: str, *, layer: int | str | None = None, device: str = "auto"):
-        self.model, (self.mean, self.std) = load_student(folder, device)
+    def __init__(self, folder: str, *, layer: int | str | None = None, device: str = "auto", attention: str = "sdpa"):
+        self.model, (self.mean, self.std) = load_student(folder, device, attention)
         config = self.model.config
         depth = config.num_hidden_layers
         if layer is not None and (isinstance(layer, str) or not -depth <= layer < depth):

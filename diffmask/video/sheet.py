@@ -59,7 +59,9 @@ def _nearest(anchors: VisualAnchors, row: int, patches: Patches) -> list[int]:
         scores = anchor_similarity(patches.embeddings, own)
     else:
         scores = contrast(patches.embeddings, own, anchors.common, "max")
-    most = max(2, -(-NUM_SHOWN // len(patches.clips)))
+    # a word of a few clips is not to be sought in the others
+    num_clips = anchors.rows[row][4] if anchors.is_found else len(patches.clips)
+    most = max(2, -(-NUM_SHOWN // num_clips))
     taken: dict[int, set[int]] = defaultdict(set)
     chosen: list[int] = []
     for index in scores.sort(descending=True, stable=True).indices.tolist():

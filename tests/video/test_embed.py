@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_clip import PATCH, SIZE, clutter, save_clip, tiny_clip, tiny_config
+from tiny_clip import PATCH, SIZE, STUDENT, clutter, frames_of, save_clip, tiny_clip, tiny_config
 from transformers import BertConfig, VideoMAEConfig, VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.core.errors import InputError
@@ -17,25 +17,6 @@ from diffmask.video.embed_student import StudentEmbedder
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "image_size": 64, "patch_size": None}
 TIMM = {"layers": 12, "width": 64, "patch_size": None, "image_size": 160}
-STUDENT = {
-    "image_size": 32,
-    "patch_size": 8,
-    "num_frames": 4,
-    "tubelet_size": 2,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "decoder_hidden_size": 16,
-    "decoder_num_hidden_layers": 1,
-    "decoder_num_attention_heads": 2,
-    "decoder_intermediate_size": 24,
-}
-
-
-def frames_of(count=3, height=48, width=80, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8, generator=generator)
 
 
 def pixels_of(count=2, size=SIZE):
