@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import shown
 
 SUFFIXES = tuple(".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split())
 """Names by which files of video are known in folders."""
@@ -34,7 +33,8 @@ def list_videos(sources: Sources) -> list[str]:
         try:
             path.encode()
         except UnicodeEncodeError as error:
-            raise InputError(f"the name of {shown(path)} is not UTF-8; rename the file") from error
+            name = path.encode(errors="backslashreplace").decode()
+            raise InputError(f"the name of {name} is not UTF-8; rename the file") from error
     return sorted(once.values())
 
 
