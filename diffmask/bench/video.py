@@ -28,7 +28,7 @@ NUM_FRAMES, RATIO, DECODED_SHARE = 16, 0.9, 0.5
 
 
 def run(
-    config: transformers.VideoMAEConfig, device: str = "cpu", *, batch_size: int = 8, rounds: int = 3
+    config: transformers.VideoMAEConfig, device: str = "cpu", *, batch_size: int = 4, rounds: int = 6
 ) -> list[dict[str, Any]]:
     """Return one row per contender: milliseconds of a step, clips a second, and the ratio to the stock class.
 

@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     parser.add_argument("--column", help="column of the text, where a table has several")
     parser.add_argument("--device", default="cpu", help="where `select` and `video` run (default: cpu)")
     parser.add_argument("--max-length", type=int, default=128, help="tokens of a row for `text` (default: 128)")
-    parser.add_argument("--batch-size", type=int, help="rows of a step for `text` and `video` (default: 32 and 8)")
+    parser.add_argument("--batch-size", type=int, help="rows of a step for `text` and `video` (default: 32 and 4)")
     parser.add_argument("--size", default="small", choices=("small", "base", "large"), help="VideoMAE for `video`")
     parser.add_argument("--image-size", type=int, default=112, help="pixels of a clip for `video` (default: 112)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to a file too")
@@ -101,7 +101,7 @@ def _video(args: argparse.Namespace, scratch: Path) -> list[dict]:
     from diffmask.bench.video import make_config
     from diffmask.bench.video import run as bench
 
-    return bench(make_config(args.size, args.image_size), args.device, batch_size=args.batch_size or 8)
+    return bench(make_config(args.size, args.image_size), args.device, batch_size=args.batch_size or 4)
 
 
 def _count(args: argparse.Namespace, scratch: Path) -> list[dict]:

@@ -3,6 +3,7 @@
 import torch
 from accelerate.utils import extract_model_from_parallel
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from diffmask.core.types import PositionMask
 from diffmask.video.places import Counts, find_places
@@ -42,4 +43,4 @@ def masked_losses(
         targets = targets.gather(1, places.predicted[..., None].expand(-1, -1, targets.shape[2]))
     predictions = model(frames, visible=places.visible, predicted=places.predicted).logits
     assert predictions.shape == targets.shape, f"predictions {predictions.shape}, targets {targets.shape}"
-    return (predictions.float() - targets.float()).square().mean(2).flatten()
+    return mse_loss(predictions.float(), targets.float(), reduction="none").mean(2).flatten()
