@@ -12,11 +12,17 @@ TASK is a folder or files named train, dev (or val, valid, validation) and test,
 .gz, .zst), or a saved Hugging Face data set. A text has one label, a list of labels (several may hold), or a list of
 words with a label for each; or two texts have one label. Without a dev split a tenth of the training texts becomes one.
 
+For a VideoMAE or ViT-MAE, TASK is an index of `diffmask index --join` with labels and splits, a folder of
+SPLIT/LABEL/clips, or a table of clips with label and split. Clips that cannot be read are named and left out; in the
+test split they are refused, unless video.unreadable=leave-out allows a smaller test.
+
   finetune   the whole model by the Hugging Face Trainer; the dev split stops it and chooses the learning rate
   probe      a logistic regression on frozen features, C by cross-validation: seconds, for a quick look
+  attentive  video: learned queries pool the frozen states of all patches; dev chooses learning rate and epoch
+  knn        video: nearest neighbours by cosine similarity of frozen features; dev chooses how many
 
 The test split is read once, by what the dev split has chosen. Texts that stand in more than one split, word for word or
-nearly, are counted, and scores are given for all test texts and for the unseen ones.
+nearly, and clips that are the same file, are counted; scores are given for all test examples and for the unseen ones.
 
 The results are JSON, one file for each seed; seeds that are there are not run again, so the same command goes on where
 it was stopped. `diffmask compare` tells results apart."""
@@ -28,6 +34,7 @@ examples:
   diffmask evaluate runs/difference --task chemprot/ --shares 0.1,0.3,1
   diffmask evaluate runs/difference --task sst2/ finetune.learning_rates=[1e-5,2e-5,5e-5] finetune.epochs=4
   diffmask compare runs/*/evaluation/chemprot-finetune
+  diffmask evaluate runs/clips --task clips.parquet --method probe video.stride=2
 
 All settings with their meaning: diffmask evaluate --settings"""
 
@@ -36,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     """Add the command."""
     parser = commands.add_parser(
         "evaluate",
-        help="fine-tune or probe a model on a labelled task, for several seeds",
+        help="fine-tune or probe a model on labelled texts or clips, for several seeds",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=formatter,
@@ -44,10 +51,10 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL_OR_RUN", help="a model's folder or hub name, `minilm`, or a run's folder")
     add("overrides", nargs="*", metavar="key=value", help="settings, such as finetune.epochs=4")
-    add("--task", nargs="+", metavar="TASK", help="a folder or files named train, dev and test")
-    add("--method", help="finetune or probe (default: finetune)")
+    add("--task", nargs="+", metavar="TASK", help="a folder or files named train, dev and test; an index of clips")
+    add("--method", help="finetune, probe; for video also attentive, knn (default: finetune)")
     add("--seeds", type=int, metavar="N", help="number of seeds (default: 5)")
-    add("--shares", metavar="A,B,...", help="shares of the training texts, for a learning curve (default: 1)")
+    add("--shares", metavar="A,B,...", help="shares of what is trained on, for a learning curve (default: 1)")
     add("--outside", metavar="LABEL", help="label of words that are part of nothing; none: no label is (default: O)")
     add("--name", help="what the model is called in tables (default: the name of its folder)")
     add("-o", "--output", metavar="FOLDER", help="folder of the results (default: inside the run)")
