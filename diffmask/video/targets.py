@@ -1,6 +1,7 @@
 """What is predicted for a hidden patch: its pixels, as the stock classes compute them, or features of another model."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +63,7 @@ class PixelTargets:
 
     def shown(self, pixels: Tensor) -> Tensor:
         """Return pixels of patches in [0, 1], from those that the model reads."""
-        mean, std = (pixels.new_tensor(each) for each in (self.mean, self.std))
+        mean, std = (_on(pixels.device, each) for each in (self.mean, self.std))
         return (pixels.unflatten(2, (-1, len(self.mean))) * std + mean).flatten(2)
 
     def read(self, targets: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ class PixelTargets:
             return (self._by_colour(targets) * deviation + mean).flatten(2)
         if self.joint:
             return targets
-        shift, scale = (targets.new_tensor(each) for each in (self.mean, self.std))
+        shift, scale = (_on(targets.device, each) for each in (self.mean, self.std))
         return ((targets.unflatten(2, (-1, len(self.mean))) - shift) / scale).flatten(2)
 
     def statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,10 +85,16 @@ class PixelTargets:
         # the normalisation of frames is taken back, which but for this number would make no difference
         if self.joint:
             return mean, (deviation.square() + 1e-6).sqrt()
-        return mean, deviation + 1e-6 / pixels.new_tensor(self.std)
+        return mean, deviation + 1e-6 / _on(pixels.device, self.std)
 
     def _by_colour(self, pixels: Tensor) -> Tensor:
         return pixels.unflatten(2, (-1, 1 if self.joint else len(self.mean)))
+
+
+@lru_cache(maxsize=64)
+def _on(device: torch.device, colours: Colours) -> Tensor:
+    """Return numbers as a tensor; moving them anew at each step would make the host wait for the device."""
+    return torch.tensor(colours, device=device)
 
 
 def pixel_targets(

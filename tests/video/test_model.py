@@ -7,6 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 from diffmask.core.errors import InputError
 from diffmask.video.model import masked_losses
 from diffmask.video.places import Counts, find_places
+from diffmask.video.targets import PixelTargets
 
 
 def random_targets(model, masked, seed=1):
@@ -126,11 +127,12 @@ def test_nothing_is_read_back_from_a_gpu():
     frames, (masked, predicted) = tiny_frames(model), tiny_masks(tiny_grid(model), num_predicted=5)
     inputs = [tensor.cuda() for tensor in (frames, masked, predicted, random_targets(model, masked))]
     expected = masked_losses(tiny_videomae(), *(tensor.cpu() for tensor in inputs))
-    masked_losses(model, *inputs)  # moves the tables
+    pixels = PixelTargets(2, 8)
+    masked_losses(model, *inputs[:3], pixels(inputs[0]))  # moves the tables
     torch.cuda.set_sync_debug_mode("error")
     try:
         losses = masked_losses(model, *inputs, counts=Counts(48, 5))
-        losses.mean().backward()
+        (losses.mean() + pixels(inputs[0]).mean()).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.allclose(losses.cpu(), expected, atol=1e-3)
