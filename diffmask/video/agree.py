@@ -38,15 +38,15 @@ class Reference:
                     times.append(frame.pts)
                     self.num_damaged += frame.is_corrupt
                     if index in wanted:
-                        self._thumbnails[index] = thumbnail(upright(frame, self._rotation))
+                        self.add(index, upright(frame, self._rotation))
             except (OSError, av.error.FFmpegError) as error:
                 return times, reason_of(error)
         self.places = [place for place in self.places if place in self._thumbnails]
         return times, ""
 
-    def add_all(self, frames: np.ndarray) -> None:
-        """Take the frames of all places as given."""
-        self._thumbnails = {place: thumbnail(frame) for place, frame in zip(self.places, frames, strict=True)}
+    def add(self, place: int, frame: np.ndarray) -> None:
+        """Take the frame of a place as given."""
+        self._thumbnails[place] = thumbnail(frame)
 
     def first_wrong(self, places: Sequence[int], frames: np.ndarray) -> int | None:
         """Return the place of the first frame that is not the one to be there."""

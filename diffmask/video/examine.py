@@ -87,9 +87,10 @@ def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
     if contents.num_packets * clip.width * clip.height > _WHOLE_PIXELS and contents.times:
         clip = find_timing(clip, contents.times, contents)
         try:
-            with_frames = PyAVSource(clip)
-            reference.add_all(with_frames.frames(reference.places))
-            with_frames.close()
+            source = PyAVSource(clip)
+            for place in reference.places:
+                reference.add(place, source.frames([place])[0])
+            source.close()
         except ReadError as error:
             raise Unusable("corrupt", f"a part of it cannot be decoded ({error.reason})", clip) from error
         return clip, reference

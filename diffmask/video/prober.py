@@ -16,6 +16,7 @@ import av  # noqa: F401 - loaded here, so that no fork has to
 from diffmask.video.clip import OK, Clip
 from diffmask.video.examine import examine, found_of
 from diffmask.video.isolate import run_isolated
+from diffmask.video.read_torchcodec import load_decoder
 
 
 def main() -> None:
@@ -30,6 +31,8 @@ def main() -> None:
 
 
 def _answer(path: str, time_limit: float, reader: str) -> Clip:
+    if reader == "torchcodec":
+        load_decoder()  # once, for it is slow
     outcome = run_isolated(partial(_rows, path, reader), time_limit, sys.stdin.fileno())
     if outcome.stopped_by == "abandoned":
         sys.exit(1)
