@@ -53,6 +53,8 @@ class Tuner(ABC):
     """How the Trainer orders what it trains on."""
     collate: Callable[[Sequence[Any]], dict[str, torch.Tensor]]
     """Makes a batch."""
+    num_workers: int = 0
+    """Processes that make batches."""
 
     def __init__(
         self,
@@ -156,6 +158,7 @@ class Tuner(ABC):
             dataloader_pin_memory=device.type == "cuda",
             use_cpu=device.type == "cpu",
             report_to="none",
+            dataloader_num_workers=self.num_workers,
             disable_tqdm=not self.progress,
             remove_unused_columns=False,
             label_names=["labels"],

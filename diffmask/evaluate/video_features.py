@@ -1,7 +1,8 @@
 """Frozen features of clips: the last states of an encoder, of every patch or their mean, averaged over views."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
     kept = _empty_tokens(len(rows), loaded.grid.num_positions, width) if tokens else None
     start = 0
     batches = view_batches(list(task.clips.values()), loaded, settings)
-    with tqdm(total=len(rows), desc="features", unit="clip", disable=not progress) as bar:
+    with tqdm(total=len(rows), desc="features", unit="clip", disable=not progress) as bar, worker_errors():
         for frames in batches:
             with torch.autocast(device.type, kind, enabled=kind != torch.float32):
                 states = encoder(ready(frames))
@@ -111,6 +112,20 @@ def view_batches(clips: Sequence[Clip], loaded: LoadedVideo, settings: EvaluateS
         # forked, a worker would inherit what the threads of decoders and of torch hold locked
         multiprocessing_context="spawn" if video.num_workers else None,
     )
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Say in one sentence what a process that reads clips could not read; torch writes its whole trace into it.
+
+    Raises:
+        InputError: In the place of torch's.
+    """
+    try:
+        yield
+    except InputError as error:
+        name = f"{InputError.__module__}.{InputError.__qualname__}: "
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix(name)) from error
 
 
 def _stack(rows: Sequence[Sequence[dict[str, Any]]]) -> Tensor:

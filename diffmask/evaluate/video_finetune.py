@@ -13,10 +13,11 @@ from transformers import PreTrainedModel, VideoMAEForVideoClassification
 from diffmask.core.errors import InputError
 from diffmask.evaluate.finetune import PROBLEMS, decode
 from diffmask.evaluate.layer_rates import layer_groups
+from diffmask.evaluate.predicted import Predicted
 from diffmask.evaluate.settings import MULTI_LABEL, EvaluateSettings
 from diffmask.evaluate.splits import Split
 from diffmask.evaluate.tuner import Tuner
-from diffmask.evaluate.video_features import load_for, normalise, sampling_for
+from diffmask.evaluate.video_features import load_for, normalise, sampling_for, worker_errors
 from diffmask.evaluate.video_task import VideoTask
 from diffmask.text.load import fast_attention, load_weights
 from diffmask.video.dataset import ClipDataset
@@ -62,7 +63,16 @@ class VideoTuner(Tuner):
                 "choose from: probe, attentive, knn"
             )
         self._normalise = normalise(self.loaded, torch.device("cpu"))
-        self.collate = self._batch
+        self.collate, self.num_workers = self._batch, settings.video.num_workers
+
+    def predict(self, train: Split, seed: int) -> Predicted:
+        """Fine-tune and predict.
+
+        Raises:
+            InputError: If a clip cannot be read any more.
+        """
+        with worker_errors():
+            return super().predict(train, seed)
 
     def load(self, device: torch.device) -> tuple[PreTrainedModel, tuple[str, ...]]:
         """Return the model with a classifier of the task's labels, which reads the mean over the patches."""

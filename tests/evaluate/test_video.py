@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from html_checks import check
 from tiny import tiny_model, tiny_tokenizer
 from tiny_video import tiny_videomae, tiny_vit_mae
 from transformers import VideoMAEForVideoClassification
@@ -34,6 +35,9 @@ from diffmask.evaluate.task import Task
 from diffmask.evaluate.video_features import _empty_tokens, encode_clips
 from diffmask.evaluate.video_finetune import LabelledViews
 from diffmask.evaluate.video_task import read_video_task
+from diffmask.report.evaluation_page import evaluation_parts
+from diffmask.report.evaluations import read_evaluation
+from diffmask.report.page import page
 from diffmask.video.dataset import ClipDataset, Sampling
 from diffmask.video.load import load_video_model
 from diffmask.video.render import encode
@@ -95,6 +99,7 @@ def test_results_of_clips_are_compared_as_those_of_texts_are(world, tmp_path):
     found = compare(read_results([tmp_path / "trained", tmp_path / "image"]), CompareSettings(num_draws=1000))
     assert [score.name for score in found.scores] == ["trained", "image"]
     assert found.num_texts == 6 and found.num_seen == 0
+    assert check(page("page", evaluation_parts([read_evaluation(tmp_path / "image")])))
 
 
 def test_shares_and_seeds(world, tmp_path):
@@ -262,6 +267,23 @@ def test_a_clip_that_is_gone_since_it_was_indexed(world, tmp_path):
     encode(draw("red", 9), tmp_path / "clips" / "train-1.mp4")  # another file of the same name
     with pytest.raises(InputError, match="train-1.mp4.* run `diffmask index` again"):
         evaluate(settings)
+
+
+@pytest.mark.slow  # processes are started afresh
+@pytest.mark.parametrize("method", ["knn", "finetune"])
+def test_other_processes_read_the_same_and_say_what_they_cannot(world, tmp_path, method, monkeypatch):
+    video = replace(VIDEO, finetune=replace(TUNING, epochs=1))
+    clips = make_clips(tmp_path / "clips", seed=3)
+    task = TaskSettings((write_task(tmp_path / "torn.parquet", clips),))
+    given = replace(settings_for(world, tmp_path / "none", method, video=video), task=task)
+    several = replace(given, output=str(tmp_path / "two"), video=replace(video, num_workers=2))
+    one, two = (read(evaluate(each)[0])["shares"][0] for each in (given, several))
+    assert one["predictions"] == two["predictions"] and one["dev"] == two["dev"]
+    path = tmp_path / "clips" / "train-1.mp4"
+    encode(draw("red", 9), path)
+    with pytest.raises(InputError, match=r"train-1.mp4.*run `diffmask index` again") as raised:
+        evaluate(replace(several, output=str(tmp_path / "torn")))
+    assert len(str(raised.value).splitlines()) == 1 and "Traceback" not in str(raised.value)
 
 
 def test_tokens_that_do_not_fit_are_refused(monkeypatch):
