@@ -97,7 +97,7 @@ VIDEO_POLICIES: dict[str, Recipe] = {
         settings=("teacher",),
         features=("attention",),
     ),
-    "predicted-loss": Recipe(
+    "hard-patch": Recipe(
         _predicted_loss,
         "patches whose loss is predicted to be high, by a small network that learns along",
         "Wang et al. 2023 (HPM)",

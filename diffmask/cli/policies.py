@@ -1,6 +1,12 @@
 """The command `diffmask policies`."""
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from diffmask.build.recipe import Recipe
 
 DESCRIPTION = """\
 List the policies that `masking.policy` may name: what each masks, where it comes from, what it costs and needs, and
@@ -10,6 +16,7 @@ policy masks whole (`masking.units`) and how its scores become weights (`masking
 EPILOG = """\
 examples:
   diffmask policies
+  diffmask policies video
   diffmask preview papers/ --anchors anchors/ --policy salient-span --policy pmi --set ngrams=pmi/
   diffmask pretrain chemistry.yaml masking.policy=random-span output=runs/random-span"""
 
@@ -23,22 +30,32 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         epilog=EPILOG,
         formatter_class=formatter,
     )
+    parser.add_argument("modality", nargs="?", choices=("text", "video"), help="those of one modality (default: all)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the table."""
+    """Print the tables."""
     from rich.console import Console
+
+    from diffmask.build import POLICIES
+    from diffmask.build.video_policies import VIDEO_POLICIES
+
+    console = Console()
+    for modality, policies in {"text": POLICIES, "video": VIDEO_POLICIES}.items():
+        if args.modality in (None, modality):
+            _print(modality, policies, console)
+
+
+def _print(modality: str, policies: "dict[str, Recipe]", console: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from diffmask.build import POLICIES
-
-    console = Console()
+    console.print(Text(f"For {modality}:", "bold"))
     table = Table("policy", "masks", "paper", "cost", "needs", "settings", show_lines=True)
     rows = {
         name: (recipe.line, recipe.paper, recipe.cost, recipe.needs, ", ".join(recipe.all_settings))
-        for name, recipe in POLICIES.items()
+        for name, recipe in policies.items()
     }
     if console.width < 100:
         for name, (line, paper, cost, needs, settings) in rows.items():

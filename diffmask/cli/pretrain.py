@@ -24,6 +24,18 @@ the shortest config:
   training:
     steps: 2000
 
+for clips, with a VideoMAE or ViT-MAE:
+  modality: video
+  model: MCG-NJU/videomae-base
+  output: runs/kitchen
+  data:
+    train: [clips.parquet]          # made by `diffmask index`
+  masking:
+    policy: difference              # or random-tube, motion, ...: see `diffmask policies video`
+    anchors: kitchen/               # made by `diffmask anchors clips.parquet`
+  training:
+    epochs: 50
+
 examples:
   diffmask pretrain chemistry.yaml
   diffmask pretrain chemistry.yaml masking.policy=whole-word output=runs/random
@@ -31,7 +43,7 @@ examples:
   diffmask pretrain chemistry.yaml --resume
   torchrun --nproc_per_node 8 -m diffmask pretrain chemistry.yaml
 
-All settings with their meaning: diffmask pretrain --settings"""
+All settings with their meaning: diffmask pretrain --settings (or --settings video)"""
 
 
 def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
@@ -47,16 +59,22 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of this run")
     parser.add_argument("--overwrite", action="store_true", help="delete what stands in the output folder")
-    parser.add_argument("--settings", action="store_true", help="list every setting with its default, and stop")
+    parser.add_argument(
+        "--settings",
+        nargs="?",
+        const="text",
+        choices=("text", "video"),
+        help="list every setting of a run on text (or video) with its default, and stop",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from diffmask.config import ConfigError, describe_settings, read_config
+    from diffmask.config import MODALITIES, ConfigError, PretrainConfig, describe_settings, read_config
 
     if args.settings:
-        print(describe_settings())
+        print(describe_settings(MODALITIES[args.settings]))
         return 0
     if args.config is None:
         raise ConfigError("no config was given; write `diffmask pretrain CONFIG.yaml` (see `diffmask pretrain --help`)")
@@ -71,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
     if not progress:
         transformers.logging.disable_progress_bar()
     outcome = pretrain(config, resume=args.resume, overwrite=args.overwrite, progress=progress)
+    for clip, reason in sorted(outcome.failures.items()):
+        print(f"left out: {clip} ({reason})", file=sys.stderr)
     if outcome.interrupted:
         print(
             f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume goes on", file=sys.stderr
@@ -82,6 +102,6 @@ def run(args: argparse.Namespace) -> int:
         if name.startswith(("eval_loss", "eval_task")):
             print(f"{name:20} {value:.4f}")
     print(f"model: {outcome.model}")
-    if config.task is not None:
+    if isinstance(config, PretrainConfig) and config.task is not None:
         print(f"classifier: {outcome.classifier}")
     return 0

@@ -1,6 +1,7 @@
 """Settings of a run, as small frozen dataclasses; imports nothing of ours."""
 
 from diffmask.config.read import (
+    MODALITIES,
     ConfigError,
     from_mapping,
     read_config,
@@ -24,6 +25,7 @@ from diffmask.config.task import TaskConfig
 from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
 
 __all__ = [
+    "MODALITIES",
     "ConfigError",
     "DataConfig",
     "HeadConfig",

@@ -51,8 +51,7 @@ class VideoMaskingConfig:
     anchors: str | None = None
     """Folder made by `diffmask anchors` of clips; difference needs it."""
     live: bool | None = None
-    """Score each row while training, in place of maps made once; by default only where features are predicted that
-    come from the anchors' embedder, which then runs in any case."""
+    """Score rows while training, in place of maps made once; by default where the anchors' embedder runs anyway."""
     units: str | None = None
     """What is masked whole: patch, tube, frame, block or cell; by default that of the policy's paper."""
     unit_size: tuple[int, ...] = ()
@@ -78,7 +77,7 @@ class VideoMaskingConfig:
     teacher: str | None = None
     """For attention: clip:MODEL:WEIGHTS or student:FOLDER, whose attention is followed."""
     predictor_rate: float | None = None
-    """For predicted-loss: learning rate of what predicts the losses (default: 0.01)."""
+    """For hard-patch: learning rate of what predicts the losses (default: 0.01)."""
     seed: int = 0
     """Seed of the masks; the order of the data and the crops have that of the training."""
     eval_ratio: float = 0.9

@@ -18,7 +18,7 @@ from diffmask.core.policy import Policy
 from diffmask.files.writing import writing
 from diffmask.train.buckets import BucketSampler, RowOrder
 from diffmask.train.callbacks import EpochOrder, Feedback
-from diffmask.train.checkpoints import POLICY_FILE, last_checkpoint, read_policy
+from diffmask.train.checkpoints import POLICY_FILE, read_policy, restore_renamed, tell_last
 from diffmask.train.evaluation import row_sums
 from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
@@ -150,7 +150,7 @@ class MaskedTrainer(Trainer):
             rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
             raise InputError(
                 f"the loss is {loss.item()} at step {self.state.global_step}, in the batch of samples {rows}; "
-                f"{self._last_checkpoint()}; lower training.learning_rate, or use precision bf16 or fp32"
+                f"{tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
             )
         return loss
 
@@ -159,15 +159,10 @@ class MaskedTrainer(Trainer):
         # with fp16 the scaler meets infinite gradients as a matter of course, and skips the step
         if norm is not None and self.accelerator.scaler is None and not torch.isfinite(torch.as_tensor(norm)):
             raise InputError(
-                f"the gradient's norm is {float(norm)} at step {self.state.global_step}; {self._last_checkpoint()}; "
-                "lower training.learning_rate, or use precision bf16 or fp32"
+                f"the gradient's norm is {float(norm)} at step {self.state.global_step}; "
+                f"{tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
             )
         return norm
-
-    def _last_checkpoint(self) -> str:
-        assert self.args.output_dir is not None
-        found = last_checkpoint(Path(self.args.output_dir))
-        return f"the last good checkpoint is {found}" if found else "no checkpoint was written yet"
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         assert self.args.output_dir is not None
@@ -180,6 +175,12 @@ class MaskedTrainer(Trainer):
         learned = self.masking.masker.policy.state_dict()
         if learned and self.is_world_process_zero():
             save_file(learned, Path(output_dir) / POLICY_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """Load the weights, also those that are saved under other names."""
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if isinstance(self.model, PreTrainedModel):
+            restore_renamed(self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Load with them what the policy had learned; this is called on every rank and under DeepSpeed too."""

@@ -1,7 +1,7 @@
 """Video as the core sees it: crops of clips become units, a mask of units becomes what an encoder may see."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol
@@ -18,7 +18,6 @@ from diffmask.core.units import Units
 from diffmask.video.features import Feature
 from diffmask.video.grid import Grid, unit_ids
 from diffmask.video.model import masked_losses
-from diffmask.video.targets import PixelTargets
 
 Batch = Mapping[str, Any]
 UNIT_KINDS = ("patch", "tube", "frame", "block", "cell")
@@ -59,10 +58,10 @@ class VideoAdapter:
         grid: The patches of a clip.
         mean: Of red, green and blue, in [0, 1]; pixels are normalised by it and `std`.
         std: Likewise.
+        targets: What is predicted.
         kind: Units: patch, tube, frame, block or cell.
         size: Patches of a block (time, height, width) or of a cell (height, width).
         features: What policies, or targets, read of each patch.
-        targets: What is predicted.
         decoded_share: Share of the masked patches that is decoded and has a loss, the same number in every row.
         decoder: Which they are: `random`, or `cell` for those that lie on running cells first (VideoMAE V2).
         seed: Of that choice.
@@ -72,10 +71,10 @@ class VideoAdapter:
     grid: Grid
     mean: Sequence[float]
     std: Sequence[float]
+    targets: Targets
     kind: str = "patch"
     size: tuple[int, ...] = ()
     features: tuple[Feature, ...] = ()
-    targets: Targets = field(default_factory=PixelTargets)
     decoded_share: float = 1.0
     decoder: str = "random"
     seed: int = 0

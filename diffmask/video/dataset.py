@@ -115,22 +115,31 @@ class ClipDataset(Dataset):
     def __getitem__(self, visit: int) -> list[Row]:
         """Return the crops of a visit's clip, or of another clip where that one cannot be read."""
         epoch, row = divmod(visit, len(self))
+        reason = ""
         for attempt in range(MOST_SUBSTITUTES):
             clip = self.clips[self._clip_of(row, epoch, attempt)]
-            reason = ""
-            for _ in range(self.sampling.retries + 1):
-                try:
-                    return self._rows(clip, epoch, row)
-                except ReadError as error:
-                    reason = str(error)
-                    if self._failures is None:
-                        raise InputError(f"{reason}; take the clip out, or run `diffmask index` again") from error
-            assert self._failures is not None
+            found = self._tried(clip, epoch, row)
+            if not isinstance(found, ReadError):
+                return found
+            if self._failures is None:
+                raise InputError(f"{found}; take the clip out, or run `diffmask index` again") from found
+            reason = str(found)
             self._failures.add(clip.path, reason, visit)
         raise InputError(
-            f"{MOST_SUBSTITUTES} clips in a row could not be read, the last was {clip.path} ({reason}); check that the "
-            "files are still there, or run `diffmask index` again"
+            f"{MOST_SUBSTITUTES} clips in a row could not be read, the last because of {reason}; check that the files "
+            "are still there, or run `diffmask index` again"
         )
+
+    def _tried(self, clip: Clip, epoch: int, row: int) -> list[Row] | ReadError:
+        """Return the rows of a clip, or the last of the errors that each try ended with."""
+        failure: ReadError | None = None
+        for _ in range(self.sampling.retries + 1):
+            try:
+                return self._rows(clip, epoch, row)
+            except ReadError as error:
+                failure = error
+        assert failure is not None
+        return failure
 
     def _clip_of(self, row: int, epoch: int, attempt: int) -> int:
         """Return the clip of a row; another one after a failure, told by the row alone."""

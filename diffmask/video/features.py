@@ -91,10 +91,10 @@ def _position(grid: Grid, device: torch.device) -> Tensor:
 
 
 class Scorer(Protocol):
-    """What scores the patches of a frame by their embeddings."""
+    """What scores patches by their embeddings."""
 
-    def score_embeddings(self, embeddings: Tensor) -> Tensor:
-        """Return scores, float (...), of embeddings float (..., D)."""
+    def score(self, embeddings: Tensor) -> Tensor:
+        """Return scores, float (N,), of embeddings float (N, D)."""
         ...
 
 
@@ -120,7 +120,7 @@ class Embedded:
         embeddings = self._embedder.embed(middle.flatten(0, 1).permute(0, 2, 3, 1)).to(frames.device)
         found: dict[str, Tensor] = {}
         if self._scorer is not None:
-            scores = self._scorer.score_embeddings(embeddings)[..., None]
+            scores = self._scorer.score(embeddings.flatten(0, 2)).view(*embeddings.shape[:3], 1)
             found["difference"] = _to_grid(scores, len(frames), grid)[..., 0]
         if self._keep:
             found["embedding"] = _to_grid(embeddings, len(frames), grid)
