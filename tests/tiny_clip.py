@@ -64,7 +64,7 @@ def clutter(count, generator):
     return F.interpolate(coarse, (SIZE, SIZE), mode="bilinear", align_corners=False)
 
 
-def digit_scenes(count, seed, *, train=True):
+def digit_scenes(count, seed, *, train=True, num_digits=10):
     """Return pictures of one digit each in clutter, their digits, and which patch holds it.
 
     Returns:
@@ -73,8 +73,9 @@ def digit_scenes(count, seed, *, train=True):
     generator = torch.Generator().manual_seed(seed)
     found = load_digits()
     half = slice(0, None, 2) if train else slice(1, None, 2)
-    images = torch.tensor(found.images[half], dtype=torch.float32) / 16
-    labels = torch.tensor(found.target[half])
+    known = found.target[half] < num_digits
+    images = torch.tensor(found.images[half][known], dtype=torch.float32) / 16
+    labels = torch.tensor(found.target[half][known])
     rows = torch.randint(len(images), (count,), generator=generator)
     glyphs = F.interpolate(images[rows][:, None], (PATCH, PATCH), mode="bilinear", align_corners=False)
     side = SIZE // PATCH
@@ -92,17 +93,17 @@ def caption(digit):
     return f"the digit {NAMES[digit]}"
 
 
-def train_on_digits(model, num_steps, *, batch_size=64, seed=0):
+def train_on_digits(model, num_steps, *, batch_size=64, seed=0, num_digits=10):
     """Train on pairs of pictures and captions: a picture is to be nearest to its own caption."""
     tokenizer = open_clip.SimpleTokenizer(context_length=TEXT["context_length"])
-    captions = tokenizer([caption(digit) for digit in range(10)])
+    captions = tokenizer([caption(digit) for digit in range(num_digits)])
     # most tokens are of no caption
     model.token_embedding.requires_grad_(False)
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, num_steps)
     model.train()
     for step in range(num_steps):
-        frames, digits, _ = digit_scenes(batch_size, seed * 10_000 + step)
+        frames, digits, _ = digit_scenes(batch_size, seed * 10_000 + step, num_digits=num_digits)
         pixels = (frames.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
         images, texts = model.encode_image(pixels, normalize=True), model.encode_text(captions, normalize=True)
         loss = F.cross_entropy(model.logit_scale.exp() * images @ texts.T, digits)

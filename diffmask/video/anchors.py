@@ -44,6 +44,7 @@ __all__ = [
 
 COMMON_SHARE, LEAST_COMMON = 0.25, 8
 """Of the visual words, so many that are most frequent in the reference are what anchors are held against."""
+NUM_ANCHORS = 20
 LEAST_TIMES = 2.0
 """A visual word that is not so many times more frequent than in the reference is no anchor."""
 _PACKAGES = ("torch", "open_clip_torch", "scikit-learn")
@@ -62,7 +63,7 @@ class VisualAnchorSettings:
         layer: See `embed.build_embedder`.
         size: See `embed.build_embedder`.
         num_words: How many visual words.
-        num_anchors: How many of them to choose at most.
+        num_anchors: How many of them to choose at most; None is 20, or all words where they are fewer.
         num_frames: Frames of each clip whose patches are clustered.
         device: auto, cpu, cuda, ...
     """
@@ -75,7 +76,7 @@ class VisualAnchorSettings:
     layer: int | str | None = None
     size: int | None = None
     num_words: int = 128
-    num_anchors: int = 20
+    num_anchors: int | None = None
     num_frames: int = 8
     device: str = "auto"
 
@@ -87,13 +88,14 @@ class VisualAnchorSettings:
             none = "no anchors are given; give --text, --exemplar, or --reference OTHER_CLIPS to find some"
             raise InputError(both if given else none)
         for name in ("num_words", "num_anchors", "num_frames"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} is below 1")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name}={value} is below 1")
         if self.num_words < 2:
             raise InputError("num_words=1 leaves nothing to compare; ask for some dozens")
         if self.size is not None and self.size < 16:
             raise InputError(f"size={self.size} is smaller than a patch; give the short side of a frame in pixels")
-        if not given and self.num_anchors > self.num_words:
+        if not given and self.num_anchors is not None and self.num_anchors > self.num_words:
             raise InputError(
                 f"num_anchors={self.num_anchors} is more than the {self.num_words} visual words; ask for fewer "
                 "anchors, or for more words with --num-words"
@@ -154,7 +156,8 @@ def _found(
             f"no visual word is {LEAST_TIMES:g} times as frequent in the clips as in the reference, and in more than "
             "one of them; give more clips, other ones, or another --num-words"
         )
-    chosen = _apart(choose_anchors(tf_icf, eligible, settings.num_words), words.centroids)[: settings.num_anchors]
+    best = choose_anchors(tf_icf, eligible, settings.num_words)
+    chosen = _apart(best, words.centroids)[: settings.num_anchors or NUM_ANCHORS]
     num_common = max(LEAST_COMMON, round(COMMON_SHARE * settings.num_words))
     common = words.reference_counts.sort(descending=True, stable=True).indices[:num_common]
     names = [f"word-{row}" for row in chosen.tolist()]
@@ -201,7 +204,7 @@ def _given(
     num_words = min(settings.num_words, len(patches.embeddings))
     words = find_words(patches, patches, num_words).centroids
     # what people ask for may be everywhere in their clips, so frequent words would be no contrast
-    far = anchor_similarity(words, anchors).sort(stable=True).indices[: -(-num_words // 2)]
+    far = anchor_similarity(words, anchors).sort(stable=True).indices[: -(-num_words * 3 // 4)]
     names = [*settings.texts, *settings.exemplars]
     kinds = [TEXT] * len(settings.texts) + [EXEMPLAR] * len(settings.exemplars)
     rows = [(name, kind, *[None] * 5) for name, kind in zip(names, kinds, strict=True)]
