@@ -25,13 +25,15 @@ from diffmask.video.grid import Grid
 from diffmask.video.load import LoadedVideo
 
 if TYPE_CHECKING:
-    from diffmask.video.anchors import VisualAnchors
+    from diffmask.video.anchor_set import VisualAnchors
 
 DOMAIN_SCORE = 1.0
 """Patches that score at least this - one standard deviation above the mean - count as the domain's own."""
-_SIZES = {"block": (2, 2, 2), "cell": (2, 2)}
+UNIT_SIZES = {"block": (2, 2, 2), "cell": (2, 2)}
+"""Patches of units whose size the config does not say."""
 _POINTS = 1000
-_FEATURES: dict[str, Feature] = {"motion": Motion(), "appearance": Appearance()}
+FEATURES: dict[str, Feature] = {"motion": Motion(), "appearance": Appearance()}
+"""What is found in the frames themselves; rows bring the rest along."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,11 @@ def is_live(config: VideoConfig, parts: VideoParts) -> bool:
     """Tell whether rows are scored while training, in the place of maps made once."""
     if config.masking.live is not None:
         return config.masking.live
-    same = parts.embedder is not None and parts.anchors is not None and parts.embedder.key == parts.anchors.embedder_key
+    same = (
+        parts.embedder is not None
+        and parts.anchors is not None
+        and parts.embedder.key == parts.anchors.metadata["embedder"]["key"]
+    )
     return "difference" in video_recipe(config.masking).features and same
 
 
@@ -117,7 +123,7 @@ def build_video_masking(config: VideoConfig, parts: VideoParts) -> Masking:
         )
     adapter = _adapter(config, parts, device)
     # what is evaluated is predicted whole, and its domain patches are told by the same scores
-    size = _SIZES.get(masking.eval_units, ())
+    size = UNIT_SIZES.get(masking.eval_units, ())
     evaluation = replace(
         adapter, kind=masking.eval_units, size=size, decoded_share=1.0, features=_evaluated(config, parts)
     )
@@ -170,7 +176,7 @@ def _adapter(config: VideoConfig, parts: VideoParts, device: str) -> VideoAdapte
     masking, loaded = config.masking, parts.loaded
     units = video_units(masking)
     read = video_recipe(masking).features
-    features = [_FEATURES.get(name) or FromRows(name) for name in read if name != "difference"]
+    features = [FEATURES.get(name) or FromRows(name) for name in read if name != "difference"]
     live = is_live(config, parts)
     if "difference" in read and not live:
         features.append(FromRows("difference"))
@@ -178,10 +184,10 @@ def _adapter(config: VideoConfig, parts: VideoParts, device: str) -> VideoAdapte
         loaded.grid,
         loaded.mean,
         loaded.std,
+        _targets(config.target, parts),
         kind=units,
-        size=masking.unit_size or _SIZES.get(units, ()),
+        size=masking.unit_size or UNIT_SIZES.get(units, ()),
         features=(*features, *_embedded(parts, scored=live and "difference" in read, device=device)),
-        targets=_targets(config.target, parts),
         decoded_share=config.target.decoded_share,
         decoder=config.target.decoder,
         seed=masking.seed,
@@ -192,7 +198,9 @@ def _embedded(parts: VideoParts, *, scored: bool, device: str) -> list[Feature]:
     """Return what embeds rows while training: one pass for scores and targets if both want the same embedder."""
     found: list[Feature] = []
     scorer = parts.anchors if scored else None
-    shared = parts.embedder is not None and scorer is not None and parts.embedder.key == scorer.embedder_key
+    shared = (
+        parts.embedder is not None and scorer is not None and parts.embedder.key == scorer.metadata["embedder"]["key"]
+    )
     if parts.embedder is not None:
         found.append(Embedded(parts.embedder, scorer if shared else None))
     if scorer is not None and not shared:

@@ -25,7 +25,7 @@ from diffmask.video.maps import FrameScorer, make_maps
 from diffmask.video.row_maps import BoxMaps, CachedMaps
 
 if TYPE_CHECKING:
-    from diffmask.video.anchors import VisualAnchors
+    from diffmask.video.anchor_set import VisualAnchors
 
 FAILURES_FILE = "failures.jsonl"
 """Clips that could not be read, in the run's folder."""
@@ -160,7 +160,7 @@ def read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
                 "masking.anchors=anchors/"
             )
         return None
-    from diffmask.video.anchors import load_visual_anchors
+    from diffmask.video.anchor_set import load_visual_anchors
 
     return load_visual_anchors(config.masking.anchors)
 
