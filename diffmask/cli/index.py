@@ -71,7 +71,7 @@ def _index(args: argparse.Namespace) -> None:
     from diffmask.video.files import list_videos
     from diffmask.video.index import check_reader, usable
     from diffmask.video.join import join
-    from diffmask.video.store import check_output, update_index
+    from diffmask.video.store import Probing, check_output, update_index
 
     # before the work, not after it
     check_output(args.output)
@@ -79,16 +79,8 @@ def _index(args: argparse.Namespace) -> None:
     paths = list_videos(args.clips)
     joins = [join(path, paths) for path in args.join]
     start = time.perf_counter()
-    clips = update_index(
-        args.output,
-        paths,
-        joins=joins,
-        num_processes=args.num_processes,
-        time_limit=args.time_limit,
-        reader=args.reader,
-        overwrite=args.overwrite,
-        progress=True,
-    )
+    probing = Probing(args.num_processes, args.time_limit, args.reader, progress=True)
+    clips = update_index(args.output, paths, joins=joins, overwrite=args.overwrite, probing=probing)
     seconds = time.perf_counter() - start
     for joined in joins:
         print(joined.summary)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from diffmask.core.errors import InputError
@@ -13,16 +14,23 @@ from diffmask.video.join import Joined
 from diffmask.video.probe import TIME_LIMIT
 
 
+@dataclass(frozen=True)
+class Probing:
+    """How files are probed; see `index_clips`."""
+
+    num_processes: int = 1
+    time_limit: float = TIME_LIMIT
+    reader: str = "auto"
+    progress: bool = False
+
+
 def update_index(
     path: str | Path,
     sources: Sources,
     *,
     joins: Sequence[str | Path | Joined] = (),
-    num_processes: int = 1,
-    time_limit: float = TIME_LIMIT,
-    reader: str = "auto",
     overwrite: bool = False,
-    progress: bool = False,
+    probing: Probing = Probing(),  # noqa: B008 - frozen
 ) -> list[Clip]:
     """Write the index of some files and return its clips; what an earlier run found of them is kept.
 
@@ -31,8 +39,9 @@ def update_index(
     Args:
         path: The index, whether it is there or not.
         sources: Files, folders and globs; the index lists these and no others.
-        joins: See `index_clips`, as of `num_processes`, `time_limit`, `reader` and `progress`.
+        joins: Tables with captions, labels and splits, as for `index_clips`.
         overwrite: Probe everything again and replace what is there.
+        probing: How.
 
     Raises:
         InputError: If the index is no index, or lists clips that are not among the sources; or see `index_clips`.
@@ -44,15 +53,7 @@ def update_index(
         beside.unlink(missing_ok=True)
     known = {} if overwrite else {clip.path: clip for clip in _known(path, beside, paths)}
     clips = []
-    found = index_clips(
-        paths,
-        known=known.values(),
-        joins=joins,
-        num_processes=num_processes,
-        time_limit=time_limit,
-        reader=reader,
-        progress=progress,
-    )
+    found = index_clips(paths, known=known.values(), joins=joins, **asdict(probing))
     with beside.open("a", encoding="utf-8") as notes:
         for clip in found:
             clips.append(clip)

@@ -19,7 +19,7 @@ from diffmask.video.files import list_videos
 from diffmask.video.index import check_reader, index_clips, read_clips, read_index, write_index
 from diffmask.video.join import join
 from diffmask.video.probe import probe_all
-from diffmask.video.store import side_file, update_index
+from diffmask.video.store import Probing, side_file, update_index
 
 REPO = Path(__file__).parents[2]
 
@@ -164,7 +164,7 @@ def test_a_second_run_probes_what_is_new_or_changed(folder, tmp_path, probed):
     assert sorted(probed) == ["b.mp4", "c.mp4", "text.mp4"]
     # another reader is another question
     probed.clear()
-    assert {clip.reader for clip in update_index(path, folder, reader="pyav")} == {"pyav"}
+    assert {clip.reader for clip in update_index(path, folder, probing=Probing(reader="pyav"))} == {"pyav"}
     assert sorted(probed) == ["b.mp4", "c.mp4", "text.mp4"]
     probed.clear()
     assert {clip.reader for clip in update_index(path, folder)} == {"decord"}
@@ -233,6 +233,7 @@ def test_where_an_index_cannot_be(folder, tmp_path):
     assert message == f"{tmp_path}/x.parquet is a folder; choose another name for the index"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_outright_keeps_what_it_has(tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
