@@ -14,6 +14,7 @@ from diffmask.config import ConfigError
 from diffmask.core.errors import InputError
 
 COMMANDS = (
+    "index",
     "anchors",
     "count",
     "policies",
@@ -32,14 +33,17 @@ COMMANDS = (
 )
 
 DESCRIPTION = """\
-Continue the pretraining of a masked language model on your own domain, and choose what to mask by how much it makes
-that domain different (Difference-Masking).
+Continue the pretraining of a masked language or video model on your own domain, and choose what to mask by how much
+it makes that domain different (Difference-Masking).
 
-The usual order:
+The usual order, for text:
   diffmask anchors  DATA --model MODEL -o anchors/    find the words that make the domain different
   diffmask preview  DATA --anchors anchors/           look at what would be masked
   diffmask pretrain config.yaml                       continue pretraining
-First time here? `diffmask quickstart` does all of it, small and offline, in minutes."""
+and for clips, after `diffmask index CLIPS -o clips.parquet`:
+  diffmask anchors  clips.parquet --reference OTHER_CLIPS -o anchors/
+First time here? `diffmask quickstart` (or `diffmask quickstart --video`) does all of it, small and offline, in
+minutes."""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
