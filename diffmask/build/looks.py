@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.build.masking import build_adapter, build_masker
 from diffmask.build.resolve import DEFAULTS, silent_settings
 from diffmask.build.values import build_annotators, build_scorers
-from diffmask.config import MaskingConfig, PretrainConfig, read_text_config
+from diffmask.config import MaskingConfig, PretrainConfig, VideoConfig, read_config
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
@@ -49,9 +49,13 @@ def build_look(
 
 
 def held_at(masker: Masker, progress: float) -> Masker:
-    """Return a masker whose ratio and strength stay what they are at this share of the training."""
-    ratio, strength = Constant(masker.ratio(progress)), Constant(masker.strength(progress))
-    return replace(masker, ratio=ratio, strength=strength)
+    """Return a masker whose schedules stay what they are at this share of the training."""
+    return replace(
+        masker,
+        ratio=Constant(masker.ratio(progress)),
+        strength=Constant(masker.strength(progress)),
+        guided_share=Constant(masker.guided_share(progress)),
+    )
 
 
 def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
@@ -60,7 +64,7 @@ def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
     return replace(config, **{name: DEFAULTS[name] for name in silent_settings(config)})
 
 
-def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
+def read_checkpoint(folder: Path) -> tuple[PretrainConfig | VideoConfig, float, dict]:
     """Return the settings of a run, how far it was at a checkpoint, and what its policy had learned by then.
 
     Raises:
@@ -74,4 +78,4 @@ def read_checkpoint(folder: Path) -> tuple[PretrainConfig, float, dict]:
         progress = trained["global_step"] / max(trained["max_steps"], 1)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{state} is damaged ({error!r}); give another checkpoint of the run") from error
-    return read_text_config(settings), progress, read_policy(folder)
+    return read_config(settings), progress, read_policy(folder)

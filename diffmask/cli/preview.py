@@ -13,7 +13,12 @@ The page also has the numbers that matter: the mask ratio that is reached, and w
 words of the domain, function words, and words of each band of the general frequency.
 
 DATA are files, folders or globs as for `diffmask anchors`; a sample of it is read, the same each time. With a
-checkpoint of a run, its policy is shown as it was then: its ratio and strength, and what it had learned."""
+checkpoint of a run, its policy is shown as it was then: its ratio and strength, and what it had learned.
+
+VIDEO. DATA are an index of `diffmask index`, videos, or folders and globs of videos. Some clips are shown: the score of
+each patch, how often it is hidden in 64 masks, and one drawn mask, beside random tubes at the same ratio, as a page
+(.html), a picture (.png) or a picture that moves (.gif). With a checkpoint of a run, what its model makes of the hidden
+patches is shown too. Only the clips that are shown are scored."""
 
 EPILOG = """\
 examples:
@@ -23,7 +28,12 @@ examples:
   diffmask preview papers/ --anchors anchors/ --policy difference --policy salient-span --policy random-span
   diffmask preview papers/ --model minilm --policy pmi --policy attention --set ngrams=pmi/ --set teacher=minilm
   diffmask preview papers/ --config chemistry.yaml --progress 0.5
-  diffmask preview papers/ --checkpoint runs/chemistry/checkpoint-500"""
+  diffmask preview papers/ --checkpoint runs/chemistry/checkpoint-500
+  diffmask preview clips.parquet --anchors anchors/ --policy difference --policy motion -o preview.html
+  diffmask preview clips/ --policy boxes --set boxes=faces.csv --ratio 0.75 --num-clips 8 -o preview.gif
+  diffmask preview clips.parquet --checkpoint runs/kitchen/checkpoint-500 -o preview.png"""
+
+NUM_SENTENCES = 8
 
 
 def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
@@ -31,7 +41,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "preview", formatter_class=formatter, description=DESCRIPTION, epilog=EPILOG, help="see what would be masked"
     )
-    parser.add_argument("data", nargs="+", metavar="DATA", help="files, folders or globs of text")
+    parser.add_argument("data", nargs="+", metavar="DATA", help="files, folders or globs of text, or of clips")
     parser.add_argument("--anchors", metavar="FOLDER", help="folder made by `diffmask anchors`")
     parser.add_argument(
         "--policy", action="append", metavar="NAME", help="policy to show; may be repeated (default: difference)"
@@ -41,24 +51,42 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of `masking`; may be repeated"
     )
-    parser.add_argument("--ratio", type=float, help="share of the tokens to mask (default: 0.15)")
+    parser.add_argument("--ratio", type=float, help="share of tokens or patches to mask (default: 0.15; of clips 0.9)")
     parser.add_argument("--strength", type=float, help="0 = at random, 1 = the policy's full preference (default: 1)")
     parser.add_argument("--weighting", metavar="NAME", help="softmax, rank or linear (default: the policy's own)")
-    parser.add_argument("--units", metavar="NAME", help="word, token, span, pmi, salient (default: the policy's own)")
+    parser.add_argument(
+        "--units", metavar="NAME", help="word, token, span, ...; patch, tube, ... (default: the policy's)"
+    )
     parser.add_argument(
         "--progress", type=float, metavar="SHARE", help="hold the schedules at this share of training, such as 0.5"
     )
-    parser.add_argument("--num-sentences", type=int, default=8, metavar="N", help="excerpts to show (default: 8)")
-    parser.add_argument("--model", help="model whose tokenizer is used (default: the one the anchors were made for)")
+    parser.add_argument("--num-sentences", type=int, metavar="N", help="text: excerpts to show (default: 8)")
+    parser.add_argument("--num-clips", type=int, metavar="N", help="video: clips to show (default: 4)")
+    parser.add_argument(
+        "--model",
+        help="text: model whose tokenizer is used (default: the one the anchors were made for); video: model that cuts "
+        "clips into patches (default: 16 frames of 224 pixels into patches of 2 x 16 x 16)",
+    )
     parser.add_argument("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
     parser.add_argument("--seed", type=int, help="seed of the masks (default: 0)")
-    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="HTML page to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
+    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="page to write; of clips also .png or .gif")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Draw masks, print them, write the page."""
+    from diffmask.video.detect import are_clips
+
+    if are_clips(args.data):
+        from diffmask.cli.preview_video import run_video
+
+        run_video(args)
+    else:
+        _run_text(args)
+
+
+def _run_text(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.core.errors import InputError
@@ -66,8 +94,11 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.text.anchor_set import load_anchors
     from diffmask.text.corpus import read_documents
 
-    if args.num_sentences < 1:
-        raise InputError(f"--num-sentences {args.num_sentences} is below 1; give at least one")
+    if args.num_clips is not None:
+        raise InputError(f"--num-clips is an option for video, but {args.data[0]} holds no clips; leave it out")
+    num_sentences = NUM_SENTENCES if args.num_sentences is None else args.num_sentences
+    if num_sentences < 1:
+        raise InputError(f"--num-sentences {num_sentences} is below 1; give at least one")
     # before the work, not after it
     if args.output is not None:
         check_output(args.output, overwrite=args.overwrite)
@@ -97,7 +128,7 @@ def run(args: argparse.Namespace) -> None:
         looks[masking.policy].masker.policy.load_state_dict(learned)
     fresh = [name for name, look in looks.items() if look.masker.policy.state_dict() and not learned]
     settings = PreviewSettings(
-        num_sentences=args.num_sentences,
+        num_sentences=num_sentences,
         max_length=min(PreviewSettings.max_length, tokenizer.model_max_length),
         domain_threshold=masking.domain_threshold,
     )
@@ -114,17 +145,23 @@ def run(args: argparse.Namespace) -> None:
 def _settings(args: argparse.Namespace):
     """Return the masking, the model, the progress and what the policy has learned, as far as they are given."""
     from diffmask.build import read_checkpoint
-    from diffmask.config import MaskingConfig, ScheduleConfig, read_config, with_overrides
+    from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig, read_config, with_overrides
     from diffmask.core.errors import InputError
 
     if args.checkpoint is not None and (args.config is not None or args.policy):
         raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")
-    masking, model, progress, learned = MaskingConfig(), args.model, args.progress, {}
+    config, masking, model, progress, learned = None, MaskingConfig(), args.model, args.progress, {}
     if args.checkpoint is not None:
         config, at, learned = read_checkpoint(args.checkpoint)
-        masking, model, progress = config.masking, model or config.model, at if progress is None else progress
+        progress = at if progress is None else progress
     elif args.config is not None:
         config = read_config(args.config)
+    if config is not None and not isinstance(config, PretrainConfig):
+        raise InputError(
+            f"{args.checkpoint or args.config} is of video, but {args.data[0]} holds no clips; give videos, a folder "
+            "of them, or an index of `diffmask index`"
+        )
+    if config is not None:
         masking, model = config.masking, model or config.model
     given = {
         "anchors": args.anchors,

@@ -11,6 +11,8 @@ from diffmask.report.style import style
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """What a browser may do with a page: show it, and nothing else."""
+PICTURES = "; img-src data:"
+"""Added where a page holds pictures: those inside of it may be shown."""
 
 
 def escape(text: object) -> str:
@@ -36,10 +38,12 @@ def page(title: str, sections: Iterable[str]) -> str:
         sections: Its content, as HTML.
     """
     body = "\n".join(sections)
+    # a tag is ours: of what comes from data every < is escaped
+    policy = POLICY + PICTURES * ("<img " in body)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f"<title>{escape(title)}</title>\n<style>{style()}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )

@@ -92,6 +92,13 @@ table.heat { width: auto; font-variant-numeric: tabular-nums; } .heat td { text-
   padding: 6px 4px; border: 1px solid var(--card); } .heat thead th { vertical-align: bottom; }
 .heat th { border-bottom: 0; } .heat .top { text-align: center; padding: 6px 4px; }
 .heat .turned span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }
+.clip > h3 { overflow-wrap: anywhere; } .strips { overflow-x: auto; } .strips figure { margin: 6px 0 10px; }
+.strips .policy, .strips figcaption { position: sticky; left: 0; width: fit-content; max-width: min(100%%, 84vw); }
+.strips figcaption { font-size: 13px; font-weight: 400; color: var(--soft); display: flex; gap: 4px 14px; }
+.strips .policy { color: var(--ink); font-size: 15px; margin-top: 22px; } .policy .soft { font-weight: 400;
+  font-size: 13px; margin-left: 10px; } .strips img { display: block; border-radius: 4px; max-width: none; }
+.ends { display: inline-flex; align-items: center; gap: 6px; font-variant-numeric: tabular-nums; }
+.colours { display: inline-block; width: 84px; height: 10px; border-radius: 3px; }
 @media (max-width: 760px) { .beside { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 600px) {
   .tiles div { padding: 10px 12px; flex-basis: 132px; } .tiles dt + dd { font-size: 20px; }
@@ -105,8 +112,8 @@ table.heat { width: auto; font-variant-numeric: tabular-nums; } .heat td { text-
 @media print { * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } nav { display: none; }
   main { max-width: none; padding: 0; } body { font-size: 11pt; background: none; }
   .card, figure, tr, .settings div { break-inside: avoid; }
-  .scroll, .card:has(.settings) { break-inside: auto; }
-  h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
+  .scroll, .clip, .card:has(.settings) { break-inside: auto; }
+  h2, h3 { break-after: avoid; } .scroll, .strips { overflow: visible; } .strips img { width: 100%%; height: auto; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 """
 
