@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diffmask.core.schedule_limits import Buckets, Floor, Scaled
     from diffmask.core.units import Units
     from diffmask.policies.difference import Difference
+    from diffmask.policies.feature import Feature
     from diffmask.policies.uniform import Uniform
     from diffmask.pretrain import pretrain
     from diffmask.text.adapter import TextAdapter, text_adapter
@@ -20,8 +21,15 @@ if TYPE_CHECKING:
     from diffmask.text.collate import FollowEpochs, MaskingCollator, Visits
     from diffmask.text.dataset import TokeniseSettings, tokenise
     from diffmask.text.stream import stream
+    from diffmask.train.buckets import RowOrder
     from diffmask.train.masking import Masking
     from diffmask.train.trainer import MaskedTrainer
+    from diffmask.video.adapter import VideoAdapter
+    from diffmask.video.anchor_set import load_visual_anchors
+    from diffmask.video.dataset import ClipDataset, Sampling
+    from diffmask.video.grid import Grid
+    from diffmask.video.index import read_clips
+    from diffmask.video.load import load_video_model
 
 __version__ = "0.1.0"
 
@@ -29,11 +37,14 @@ _HOMES = {
     "AnchorSet": "text.anchors",
     "AnchorSettings": "text.anchors",
     "Buckets": "core.schedule_limits",
+    "ClipDataset": "video.dataset",
     "Constant": "core.schedule",
     "Cosine": "core.schedule",
     "Difference": "policies.difference",
+    "Feature": "policies.feature",
     "Floor": "core.schedule_limits",
     "FollowEpochs": "text.collate",
+    "Grid": "video.grid",
     "Linear": "core.schedule",
     "MaskedTrainer": "train.trainer",
     "Masker": "core.masker",
@@ -42,6 +53,8 @@ _HOMES = {
     "Piecewise": "core.schedule",
     "Policy": "core.policy",
     "Polynomial": "core.schedule",
+    "RowOrder": "train.buckets",
+    "Sampling": "video.dataset",
     "Scaled": "core.schedule_limits",
     "Schedule": "core.schedule",
     "Steps": "core.schedule",
@@ -49,12 +62,16 @@ _HOMES = {
     "TokeniseSettings": "text.dataset",
     "Uniform": "policies.uniform",
     "Units": "core.units",
+    "VideoAdapter": "video.adapter",
     "Visits": "text.collate",
     "build_anchors": "text.anchors",
     "linear_weights": "core.policy",
     "load_anchors": "text.anchors",
+    "load_video_model": "video.load",
+    "load_visual_anchors": "video.anchor_set",
     "pretrain": "pretrain",
     "rank_weights": "core.policy",
+    "read_clips": "video.index",
     "softmax_weights": "core.policy",
     "stream": "text.stream",
     "text_adapter": "text.adapter",
@@ -65,11 +82,14 @@ __all__ = [
     "AnchorSet",
     "AnchorSettings",
     "Buckets",
+    "ClipDataset",
     "Constant",
     "Cosine",
     "Difference",
+    "Feature",
     "Floor",
     "FollowEpochs",
+    "Grid",
     "Linear",
     "MaskedTrainer",
     "Masker",
@@ -78,6 +98,8 @@ __all__ = [
     "Piecewise",
     "Policy",
     "Polynomial",
+    "RowOrder",
+    "Sampling",
     "Scaled",
     "Schedule",
     "Steps",
@@ -85,12 +107,16 @@ __all__ = [
     "TokeniseSettings",
     "Uniform",
     "Units",
+    "VideoAdapter",
     "Visits",
     "build_anchors",
     "linear_weights",
     "load_anchors",
+    "load_video_model",
+    "load_visual_anchors",
     "pretrain",
     "rank_weights",
+    "read_clips",
     "softmax_weights",
     "stream",
     "text_adapter",

@@ -86,9 +86,12 @@ def test_changelog_has_the_current_version():
     assert headings[:2] == ["Unreleased", diffmask.__version__]
 
 
+EXTRAS = {"quickstart": "demo", "spacy": "spacy", "torchcodec": "torchcodec"}
+
+
 def test_imports_of_the_package_are_declared():
     # an extra may be imported only where the name of the file says so
-    extras = {"quickstart": names_of("demo"), "spacy": names_of("spacy")}
+    extras = {name: names_of(extra) for name, extra in EXTRAS.items()}
 
     def allowed(path):
         return names_of("runtime").union(*(names for word, names in extras.items() if word in path.name))
