@@ -3,6 +3,7 @@
 import torch
 from tiny_clip import clutter
 
+from diffmask.video.index import read_clips, write_index
 from diffmask.video.render import encode
 
 
@@ -19,10 +20,11 @@ def stripes(seed):
 
 
 def write_groups(folder):
-    """Write the clips with the square to `domain` and others without it to `general`, three each."""
+    """Write the clips with the square to `domain` and others without it to `general`, three each, and their indexes."""
     for name, first in (("domain", 0), ("general", 10)):
         (folder / name).mkdir()
         for number in range(3):
             frames = stripes(first + number)[name == "general"]
             encode(frames.numpy(), folder / name / f"{number}.mp4")
+        write_index(folder / f"{name}.parquet", read_clips(folder / name))
     return folder

@@ -218,4 +218,6 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
 
 
 def _spread(values: Tensor) -> float:
-    return max(values.std(correction=0).item(), torch.finfo(values.dtype).eps)
+    spread = values.std(correction=0).item()
+    # where patches do not differ there is nothing to scale
+    return spread if spread > 1e-6 else 1.0

@@ -54,8 +54,9 @@ class ClipEmbedder:
     Attributes:
         clip: The model with its tokenizer and statistics.
         layer: Block whose tokens are read, from 0, negative from the end; or `value`: what the last block would hand
-            on if each patch attended to itself only (MaskCLIP, Zhou et al. 2022). Tokens of the last block itself hold
-            the whole frame rather than their patch.
+            on if each patch attended to itself only (MaskCLIP, Zhou et al. 2022), the default. Tokens of the last block
+            itself hold the whole frame rather than their patch: in a small model that was trained on digits in clutter,
+            a caption finds its digit with an AUC of 0.97 by `value`, 0.14 to 0.30 by the last block.
         size: Pixels of the short side.
     """
 

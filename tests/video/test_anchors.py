@@ -23,6 +23,7 @@ from diffmask.video import words as words_module
 from diffmask.video.anchor_set import ALIKE
 from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors, load_visual_anchors
 from diffmask.video.clip import ReadError
+from diffmask.video.render import encode
 from diffmask.video.sheet import CELL, draw_sheet
 
 
@@ -33,7 +34,12 @@ def groups(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(groups):
-    return {"clips": [str(groups / "domain")], "reference": [str(groups / "general")], "num_words": 16, "size": 128}
+    return {
+        "clips": [str(groups / "domain.parquet")],
+        "reference": [str(groups / "general.parquet")],
+        "num_words": 16,
+        "size": 128,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +177,7 @@ def test_folders_that_are_refused(found, tmp_path):
 def test_another_model_than_the_one_they_were_made_with_is_refused(groups, clip_folder, tmp_path):
     folder = tmp_path / "clip"
     shutil.copytree(clip_folder, folder)
-    options = {"clips": [str(groups / "domain")], "texts": ["a square"], "embedder": f"clip:{folder}"}
+    options = {"clips": [str(groups / "domain.parquet")], "texts": ["a square"], "embedder": f"clip:{folder}"}
     anchors, _ = build_visual_anchors(VisualAnchorSettings(**options))
     config = tiny_config(pool_type="avg")
     save_clip(tiny_clip(config, seed=5), config, folder)
@@ -179,7 +185,7 @@ def test_another_model_than_the_one_they_were_made_with_is_refused(groups, clip_
 
 
 def test_texts_are_held_against_what_is_least_like_them(groups, clip_folder):
-    options = {"clips": [str(groups / "domain")], "embedder": f"clip:{clip_folder}", "num_words": 12}
+    options = {"clips": [str(groups / "domain.parquet")], "embedder": f"clip:{clip_folder}", "num_words": 12}
     anchors, patches = build_visual_anchors(VisualAnchorSettings(texts=["a square", "stripes"], **options))
     assert anchors.names == ["a square", "stripes"] and not anchors.is_found
     assert anchors.rows[0] == ("a square", "text", None, None, None, None, None) and len(anchors.common) == 9
@@ -204,7 +210,7 @@ def test_the_student_finds_anchors_too(groups, settings, tmp_path):
 def test_anchors_of_an_exemplar_find_what_it_shows(groups, tmp_path):
     Image.fromarray(stripes(70)[0][0].numpy()).save(tmp_path / "image.png")
     name = f"{tmp_path}/image.png:16,8,40,32"
-    options = {"clips": [str(groups / "domain")], "size": 128, "num_words": 16}
+    options = {"clips": [str(groups / "domain.parquet")], "size": 128, "num_words": 16}
     anchors, _ = build_visual_anchors(VisualAnchorSettings(exemplars=[name], **options))
     assert anchors.names == [name] and anchors.rows[0][1] == "exemplar"
     scores = anchors.scorer("cpu").score(stripes(80)[0][:1])[0]
@@ -257,6 +263,18 @@ def test_clips_that_differ_in_nothing_are_refused(settings, groups, tmp_path):
         shutil.copy(groups / "domain" / f"{number}.mp4", tmp_path)
     message = refusal(build_visual_anchors, VisualAnchorSettings(**settings | {"reference": [str(tmp_path)]}))
     assert "no visual word is 2 times as frequent in the clips as in the reference" in message
+
+
+def test_clips_of_one_colour_have_scores_of_a_usual_size(tmp_path):
+    for name, value in (("dark", 30), ("light", 200)):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            encode(torch.full((4, 64, 64, 3), value).byte().numpy(), tmp_path / name / f"{number}.mp4")
+    sources = {"clips": [str(tmp_path / "dark")], "reference": [str(tmp_path / "light")]}
+    anchors, _ = build_visual_anchors(VisualAnchorSettings(**sources, num_words=4))
+    scorer = anchors.scorer("cpu")
+    dark, light = (scorer.score(torch.full((1, 64, 64, 3), value).byte()) for value in (30, 200))
+    assert dark.min() > light.max() and light.abs().max() < 100
 
 
 def test_clips_that_cannot_be_read_are_named_and_left_out(settings, groups, monkeypatch, caplog):
