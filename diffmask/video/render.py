@@ -23,7 +23,7 @@ from diffmask.video.render_shapes import DIGITS, SHAPES, digit_images, draw_digi
 
 SIZE, NUM_FRAMES, FPS = 64, 24, 12
 LABELS, BOXES = "labels.csv", "boxes.csv"
-_OBJECT_SIZES = (40, 50)
+_OBJECT_SIZES = (44, 53)
 _OTHER_SIZES = (12, 22)
 """From, and below which, height and width of a digit or shape are."""
 _TEST_SHARE = 1 / 3
@@ -163,14 +163,14 @@ def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
     """Return the frames of a clip, uint8 (T, H, W, 3), and the box of its digit in each."""
     random = np.random.default_rng(scene.seed)
     pattern = draw_clutter(scene.clutter, NUM_FRAMES, SIZE, random)[..., None]
-    dark, light = _colour(random, 0.05, 0.35), _colour(random, 0.3, 0.6)
+    dark, light = _colour(random, 0.0, 0.12), _colour(random, 0.1, 0.3)
     frames = dark + (light - dark) * pattern
     other = partial(draw_shape, SHAPES[random.integers(len(SHAPES))], random=random)
     main = partial(draw_shape, scene.label, random=random) if scene.image is None else partial(draw_digit, scene.image)
     boxes: list[tuple[int, int, int, int]] = []
     for draw, sizes in ((other, _OTHER_SIZES), (main, _OBJECT_SIZES)):  # what the clip is about lies on top
         size = int(random.integers(*sizes))
-        opacity, colour = draw(size=size)[..., None], _colour(random, 0.65, 1.0)
+        opacity, colour = draw(size=size)[..., None], _colour(random, 0.75, 1.0)
         boxes = []
         for frame, (left, top) in enumerate(_way(size, random)):
             under = frames[frame, top : top + size, left : left + size]
@@ -182,7 +182,7 @@ def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
 def _colour(random: np.random.Generator, darkest: float, lightest: float) -> np.ndarray:
     """Return a colour, (3,) in [0, 1], of a brightness between two."""
     hue, brightness = random.uniform(0.0, 2.0 * np.pi), random.uniform(darkest, lightest)
-    shades = 1.0 + 0.4 * np.cos(hue + np.array([0.0, 2.0, 4.0]) * (np.pi / 3.0))
+    shades = 1.0 + 0.2 * np.cos(hue + np.array([0.0, 2.0, 4.0]) * (np.pi / 3.0))
     return (brightness * shades / shades.max()).astype(np.float32)
 
 
@@ -190,7 +190,7 @@ def _way(size: int, random: np.random.Generator) -> list[tuple[int, int]]:
     """Return where the left upper corner of something is in each frame; it turns back at the edges."""
     room = SIZE - size
     start = random.uniform(0.0, room, 2)
-    heading, speed = random.uniform(0.0, 2.0 * np.pi), random.uniform(0.5, 2.0)
+    heading, speed = random.uniform(0.0, 2.0 * np.pi), random.uniform(0.3, 1.2)
     straight = start + np.arange(NUM_FRAMES)[:, None] * (speed * np.array([np.cos(heading), np.sin(heading)]))
     bounced = room - np.abs(straight % (2 * room) - room)
     return [(int(left), int(top)) for left, top in bounced.round()]
