@@ -123,10 +123,18 @@ def _directions(grey: Tensor, patch: int) -> Tensor:
     strength = (across.square() + down.square()).sqrt()
     # an edge from dark to light is the same as one from light to dark
     place = torch.atan2(down, across) % math.pi / math.pi * NUM_DIRECTIONS
-    bins = torch.arange(NUM_DIRECTIONS, device=grey.device)[:, None, None]
-    away = (place - bins).abs()
-    near = (1 - torch.minimum(away, NUM_DIRECTIONS - away)).clamp_min(0)
-    sums = F.avg_pool2d(near * strength, patch)
+    below = place.floor()
+    share = place - below
+    low = below.long() % NUM_DIRECTIONS
+    count, _, height, width = grey.shape
+    shape = (count, height // patch, width // patch)
+    patches = torch.arange(math.prod(shape), device=grey.device).view(count, 1, *shape[1:])
+    first = patches.repeat_interleave(patch, 2).repeat_interleave(patch, 3) * NUM_DIRECTIONS
+    # an edge between two directions counts for both
+    bins = torch.cat([(first + low).flatten(), (first + (low + 1) % NUM_DIRECTIONS).flatten()])
+    weights = torch.cat([(strength * (1 - share)).flatten(), (strength * share).flatten()])
+    sums = torch.bincount(bins, weights, patches.numel() * NUM_DIRECTIONS).float() / patch**2
+    sums = sums.view(*shape, NUM_DIRECTIONS).permute(0, 3, 1, 2)
     mean = F.avg_pool2d(strength, patch)
     return torch.cat([sums / (mean + _FLAT), (mean + _FLAT).log()], dim=1)
 

@@ -23,6 +23,9 @@ from diffmask.video import words as words_module
 from diffmask.video.anchor_set import ALIKE
 from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors, load_visual_anchors
 from diffmask.video.clip import ReadError
+from diffmask.video.index import read_clips
+from diffmask.video.maps import make_maps, read_map
+from diffmask.video.readers import open_reader
 from diffmask.video.render import encode
 from diffmask.video.sheet import CELL, draw_sheet
 
@@ -73,6 +76,17 @@ def test_anchors_are_what_the_clips_have_and_the_others_lack(found):
         top = 8 + 2 * frame
         inside[frame, -(-top // 8) : (top + 24) // 8, 2:5] = True
     assert roc_auc_score(inside.flatten(), scores.flatten()) > 0.95
+
+
+def test_maps_of_clips_are_made_by_the_scorer(found, groups, tmp_path):
+    scorer = found[0].scorer("cpu")
+    clips = read_clips(groups / "domain.parquet")
+    paths = make_maps(clips, scorer, tmp_path)
+    scores = read_map(paths[0])
+    assert scores.values.shape == (8, 8, 8) and scores.times[[0, -1]].tolist() == [0, 1]
+    with open_reader(clips[0]) as reader:
+        slow = scorer.score(reader.read(range(8)))
+    torch.testing.assert_close(scores.values, slow.half())
 
 
 def test_the_score_is_that_of_words(found):

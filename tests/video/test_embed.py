@@ -1,4 +1,5 @@
 import json
+import math
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ from tiny_clip import PATCH, SIZE, STUDENT, clutter, frames_of, save_clip, tiny_
 from transformers import BertConfig, VideoMAEConfig, VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.core.errors import InputError
+from diffmask.video import embed_pixels
 from diffmask.video.clip_load import load_clip
 from diffmask.video.clip_tower import resize_positions
 from diffmask.video.embed import build_embedder, fitted_grid, parse_layer
@@ -278,6 +280,27 @@ def test_pixels_are_embedded_alike_whatever_their_brightness_and_shift():
     # texture and smooth blots are far apart
     left, right = found[:, 3:-3, 2:5].flatten(0, 2), found[:, 3:-3, -5:-2].flatten(0, 2)
     assert (left @ right.T).mean() < 0.2 < (right @ right.T).mean()
+
+
+def test_directions_are_shares_of_edges():
+    """Each pixel adds its strength to the two directions that it lies between."""
+    grey = torch.rand(2, 1, 8, 12, generator=torch.Generator().manual_seed(0))
+    found = embed_pixels._directions(grey, 4)
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")[:, 0]
+    for frame, row, column in [(0, 0, 0), (1, 1, 2), (1, 0, 1)]:
+        sums, total = torch.zeros(8), 0.0
+        for y in range(4 * row, 4 * row + 4):
+            for x in range(4 * column, 4 * column + 4):
+                across = (padded[frame, y + 1, x + 2] - padded[frame, y + 1, x]).item() / 2
+                down = (padded[frame, y + 2, x + 1] - padded[frame, y, x + 1]).item() / 2
+                strength = math.hypot(across, down)
+                place = math.atan2(down, across) % math.pi / math.pi * 8
+                sums[int(place) % 8] += strength * (1 - place % 1)
+                sums[(int(place) + 1) % 8] += strength * (place % 1)
+                total += strength
+        mean = total / 16
+        expected = torch.cat([sums / 16 / (mean + 0.01), torch.tensor([math.log(mean + 0.01)])])
+        torch.testing.assert_close(found[frame, :, row, column], expected, atol=1e-4, rtol=1e-3)
 
 
 def test_the_basis_is_all_that_a_pixel_embedder_needs():
