@@ -17,7 +17,7 @@ from diffmask.core.select import mask_count
 from diffmask.policies.uniform import Uniform
 from diffmask.train.domain import HighScores
 from diffmask.train.masking import Masking
-from diffmask.video.adapter import FeatureTargets, Targets, VideoAdapter
+from diffmask.video.adapter import FeatureTargets, VideoAdapter
 from diffmask.video.dataset import Sampling
 from diffmask.video.embed import PatchEmbedder, build_embedder, parse_layer
 from diffmask.video.features import Appearance, Embedded, Feature, FromRows, Motion
@@ -184,7 +184,7 @@ def _adapter(config: VideoConfig, parts: VideoParts, device: str) -> VideoAdapte
         loaded.grid,
         loaded.mean,
         loaded.std,
-        _targets(config.target, parts),
+        loaded.targets if parts.embedder is None else FeatureTargets(),
         kind=units,
         size=masking.unit_size or UNIT_SIZES.get(units, ()),
         features=(*features, *_embedded(parts, scored=live and "difference" in read, device=device)),
@@ -211,12 +211,6 @@ def _embedded(parts: VideoParts, *, scored: bool, device: str) -> list[Feature]:
 def _evaluated(config: VideoConfig, parts: VideoParts) -> tuple[Feature, ...]:
     scores: list[Feature] = [FromRows("difference")] if parts.anchors is not None else []
     return (*scores, *_embedded(parts, scored=False, device=""))
-
-
-def _targets(config: TargetConfig, parts: VideoParts) -> Targets:
-    if parts.embedder is not None:
-        return FeatureTargets()
-    return replace(parts.loaded.targets, normalised=config.normalised)
 
 
 def map_names(config: VideoConfig, parts: VideoParts) -> Mapping[str, tuple[str, ...]]:

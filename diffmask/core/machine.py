@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -74,3 +75,16 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices); use auto or cpu")
     return device
+
+
+def fast_attention(device: torch.device, precision: str) -> dict[str, Any]:
+    """Return what the loading of a model is told, so that its attention is fast.
+
+    On a CPU the backward pass of torch's fused attention in bfloat16 takes longer than the rest of the step; as plain
+    matrix products it is left to the processor's own bfloat16 units (a MiniLM step: 0.98 s against 0.55 s).
+
+    Args:
+        device: Where the model runs.
+        precision: fp32, bf16 or fp16.
+    """
+    return {"attn_implementation": "eager"} if device.type == "cpu" and precision == "bf16" else {}

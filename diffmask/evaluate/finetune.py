@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from diffmask.core.machine import fast_attention
 from diffmask.evaluate.encode import Row, encode
 from diffmask.evaluate.predicted import Predicted
 from diffmask.evaluate.settings import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
@@ -20,7 +21,7 @@ from diffmask.evaluate.splits import Split
 from diffmask.evaluate.task import Task
 from diffmask.evaluate.tuner import Tuner
 from diffmask.text.batches import Batches, by_length
-from diffmask.text.load import fast_attention, load_weights
+from diffmask.text.load import load_weights
 from diffmask.text.special import pad_id
 
 PROBLEMS = {SINGLE_LABEL: "single_label_classification", MULTI_LABEL: "multi_label_classification"}

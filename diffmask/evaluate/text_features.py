@@ -8,13 +8,13 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModel, PreTrainedTokenizerBase
 
-from diffmask.core.machine import resolve_device
+from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.evaluate.encode import Row, encode
 from diffmask.evaluate.settings import TOKENS, EvaluateSettings
 from diffmask.evaluate.splits import Split
 from diffmask.evaluate.task import Task
 from diffmask.text.batches import Batches, by_length
-from diffmask.text.load import fast_attention, load_weights
+from diffmask.text.load import load_weights
 from diffmask.text.special import pad_id
 from diffmask.text.words import split_words
 

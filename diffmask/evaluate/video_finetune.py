@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, VideoMAEForVideoClassification
 
 from diffmask.core.errors import InputError
+from diffmask.core.machine import fast_attention
 from diffmask.evaluate.finetune import PROBLEMS, decode
 from diffmask.evaluate.layer_rates import layer_groups
 from diffmask.evaluate.predicted import Predicted
@@ -19,7 +20,7 @@ from diffmask.evaluate.splits import Split
 from diffmask.evaluate.tuner import Tuner
 from diffmask.evaluate.video_features import load_for, normalise, sampling_for, worker_errors
 from diffmask.evaluate.video_task import VideoTask
-from diffmask.text.load import fast_attention, load_weights
+from diffmask.text.load import load_weights
 from diffmask.video.dataset import ClipDataset
 
 

@@ -11,7 +11,7 @@ import torch
 from diffmask.build.video import VideoParts, build_sampling, build_video_masking, map_names, target_embedder
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
-from diffmask.core.machine import resolve_device
+from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.pretrain.rows import CACHE
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.train.buckets import RowOrder
@@ -128,15 +128,19 @@ def load_parts(config: VideoConfig) -> VideoParts:
     """Load the model, the anchors and what gives the features; what starts at random starts the same for a seed."""
     device = str(resolve_device(config.training.device or "auto"))
     embedder = target_embedder(config.target, device)
+    attention = fast_attention(torch.device(device), config.training.precision).get("attn_implementation")
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         loaded = load_video_model(
             config.model,
+            attention=attention,
             num_frames=config.data.num_frames,
             image_size=config.data.image_size,
             feature_dim=None if embedder is None else embedder.dim,
         )
     _check_head(loaded, config)
+    if embedder is None:
+        loaded.model.config.norm_pix_loss = config.target.normalised  # who loads the model reads its pictures by this
     return VideoParts(loaded, read_visual_anchors(config), embedder)
 
 

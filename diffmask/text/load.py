@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -140,19 +139,6 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
             "the checkpoint is of another model than its config says"
         )
     return model, fresh
-
-
-def fast_attention(device: torch.device, precision: str) -> dict[str, Any]:
-    """Return what the loading of a model is told, so that its attention is fast.
-
-    On a CPU the backward pass of torch's fused attention in bfloat16 takes longer than the rest of the step; as plain
-    matrix products it is left to the processor's own bfloat16 units (a MiniLM step: 0.98 s against 0.55 s).
-
-    Args:
-        device: Where the model runs.
-        precision: fp32, bf16 or fp16.
-    """
-    return {"attn_implementation": "eager"} if device.type == "cpu" and precision == "bf16" else {}
 
 
 _WHERE = (

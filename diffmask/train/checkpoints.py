@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -66,7 +67,8 @@ def restore_renamed(model: PreTrainedModel, checkpoint: Path) -> None:
     absent = own.keys() - held - set(model.all_tied_weights_keys)
     if not absent:
         return
-    loaded, report = type(model).from_pretrained(checkpoint, config=model.config, output_loading_info=True)
+    kind: Any = type(model)
+    loaded, report = kind.from_pretrained(checkpoint, config=model.config, output_loading_info=True)
     if lost := sorted(absent & report["missing_keys"]):
         raise InputError(f"the checkpoint {checkpoint} lacks {lost[0]}; go on from another one")
     renamed = loaded.state_dict()

@@ -18,6 +18,8 @@ from diffmask.core.units import Units
 from diffmask.video.features import Feature
 from diffmask.video.grid import Grid, unit_ids
 from diffmask.video.model import masked_losses
+from diffmask.video.places import find_places
+from diffmask.video.targets import on_device
 
 Batch = Mapping[str, Any]
 UNIT_KINDS = ("patch", "tube", "frame", "block", "cell")
@@ -28,12 +30,13 @@ _DECODER_CELL = (2, 2)
 class Targets(Protocol):
     """What a model has to predict."""
 
-    def __call__(self, frames: Tensor, units: Units) -> Tensor:
-        """Return the targets of all patches, float (B, L, C).
+    def __call__(self, frames: Tensor, units: Units, *, positions: Tensor | None = None) -> Tensor:
+        """Return the targets of patches, float (B, P, C).
 
         Args:
             frames: Normalised, float (B, T, 3, H, W).
             units: The patches, with their features.
+            positions: Which patches, int64 (B, P); None takes all.
         """
         ...
 
@@ -44,9 +47,11 @@ class FeatureTargets:
     So neither a model's scale nor its outlying patches decide the loss (MVD, Wang et al. 2023, does alike).
     """
 
-    def __call__(self, frames: Tensor, units: Units) -> Tensor:
-        """Return them, float (B, L, D); the units have the feature `embedding`."""
+    def __call__(self, frames: Tensor, units: Units, *, positions: Tensor | None = None) -> Tensor:
+        """Return them, float (B, P, D); the units have the feature `embedding`."""
         embedding = units.features["embedding"]
+        if positions is not None:
+            embedding = embedding.gather(1, positions[..., None].expand(-1, -1, embedding.shape[2]))
         return F.layer_norm(embedding, embedding.shape[-1:])
 
 
@@ -123,16 +128,14 @@ class VideoAdapter:
         """Return normalised frames, which patches are hidden and which of them are predicted, and the targets."""
         frames = self.normalised(batch["frames"])
         hidden = units.to_positions(masked)
-        return {
-            "frames": frames,
-            "masked": hidden,
-            "predicted": self._predicted(hidden, units, step),
-            "targets": self.targets(frames, units.smallest),
-        }
+        predicted = self._predicted(hidden, units, step)
+        places = find_places(hidden, predicted)
+        targets = self.targets(frames, units.smallest, positions=places.predicted)
+        return {"frames": frames, "masked": hidden, "predicted": predicted, "targets": targets}
 
     def normalised(self, frames: Tensor) -> Tensor:
         """Return uint8 frames (..., 3, H, W) as the model reads them."""
-        mean, std = (torch.tensor(list(each), device=frames.device)[:, None, None] for each in (self.mean, self.std))
+        mean, std = (on_device(frames.device, tuple(each))[:, None, None] for each in (self.mean, self.std))
         return frames.float().div_(255).sub_(mean).div_(std)
 
     def _predicted(self, hidden: PositionMask, units: Units, step: int) -> PositionMask:

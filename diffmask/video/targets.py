@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from diffmask.core.units import Units
@@ -63,7 +62,7 @@ class PixelTargets:
 
     def shown(self, pixels: Tensor) -> Tensor:
         """Return pixels of patches in [0, 1], from those that the model reads."""
-        mean, std = (_on(pixels.device, each) for each in (self.mean, self.std))
+        mean, std = (on_device(pixels.device, each) for each in (self.mean, self.std))
         return (pixels.unflatten(2, (-1, len(self.mean))) * std + mean).flatten(2)
 
     def read(self, targets: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -72,7 +71,7 @@ class PixelTargets:
             return (self._by_colour(targets) * deviation + mean).flatten(2)
         if self.joint:
             return targets
-        shift, scale = (_on(targets.device, each) for each in (self.mean, self.std))
+        shift, scale = (on_device(targets.device, each) for each in (self.mean, self.std))
         return ((targets.unflatten(2, (-1, len(self.mean))) - shift) / scale).flatten(2)
 
     def statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,47 +84,13 @@ class PixelTargets:
         # the normalisation of frames is taken back, which but for this number would make no difference
         if self.joint:
             return mean, (deviation.square() + 1e-6).sqrt()
-        return mean, deviation + 1e-6 / _on(pixels.device, self.std)
+        return mean, deviation + 1e-6 / on_device(pixels.device, self.std)
 
     def _by_colour(self, pixels: Tensor) -> Tensor:
         return pixels.unflatten(2, (-1, 1 if self.joint else len(self.mean)))
 
 
 @lru_cache(maxsize=64)
-def _on(device: torch.device, colours: Colours) -> Tensor:
+def on_device(device: torch.device, colours: Colours) -> Tensor:
     """Return numbers as a tensor; moving them anew at each step would make the host wait for the device."""
     return torch.tensor(colours, device=device)
-
-
-def pixel_targets(
-    frames: Tensor,
-    grid: Grid,
-    *,
-    mean: Colours = IMAGENET_MEAN,
-    std: Colours = IMAGENET_STD,
-    normalised: bool = True,
-    positions: Tensor | None = None,
-) -> Tensor:
-    """Return the targets of a VideoMAE, float32 (B, L, C); see `PixelTargets`."""
-    return PixelTargets(grid.tubelet, grid.patch_size, mean, std, normalised)(frames, positions=positions)
-
-
-@torch.no_grad()
-def feature_targets(features: Tensor, grid: Grid) -> Tensor:
-    """Return features of another model as targets, float32 (B, L, D).
-
-    Between its patches and ours they are interpolated; then each is given zero mean and a variance of one, so that
-    neither the scale of a model nor its few outlying patches decide the loss (MVD and data2vec do alike).
-
-    Args:
-        features: Of the frames and places of another grid, (B, frames, rows, columns, D).
-        grid: The student's patches.
-    """
-    features = features.float()
-    if tuple(features.shape[1:4]) != grid.shape:
-        finer = all(theirs >= ours for theirs, ours in zip(features.shape[1:4], grid.shape, strict=True))
-        # a mean over what a patch covers, or a slope between the patches that cover it
-        mode = "area" if finer else "trilinear"
-        features = F.interpolate(features.movedim(4, 1), size=grid.shape, mode=mode).movedim(1, 4)
-    features = features.flatten(1, 3)
-    return F.layer_norm(features, features.shape[-1:])

@@ -55,7 +55,7 @@ def test_what_is_masked_is_hidden_and_predicted(kind, size):
     assert torch.equal(adapter.predicted(inputs), inputs["masked"])
     assert inputs["masked"].sum(1).tolist() == [32] * 3
     assert torch.allclose(inputs["frames"], batch["frames"].float() / 127.5 - 1, atol=1e-6)
-    assert inputs["targets"].shape == (3, 64, 2 * 8 * 8 * 3)
+    assert inputs["targets"].shape == (3, 32, 2 * 8 * 8 * 3)
 
 
 @pytest.mark.parametrize("decoder", ["random", "cell"])
@@ -139,8 +139,9 @@ def test_one_pass_of_an_embedder_serves_scores_and_targets():
     adapter = make_adapter(features=(Embedded(Colours()),), targets=FeatureTargets())
     units = adapter.units(batch, 0)
     inputs = adapter.corrupt(batch, units, Masker(Uniform(), Constant(0.5), uniform=True)(units, 0, 1), 0)
-    assert inputs["targets"].shape == (2, 64, 3)
-    assert torch.allclose(inputs["targets"].mean(2), torch.zeros(2, 64), atol=1e-5)
+    assert inputs["targets"].shape == (2, 32, 3)
+    hidden = [units.features["embedding"][row][inputs["masked"][row]] for row in range(2)]
+    assert torch.allclose(inputs["targets"], torch.nn.functional.layer_norm(torch.stack(hidden), (3,)), atol=1e-5)
 
 
 def test_high_scores_are_hidden_more_often():

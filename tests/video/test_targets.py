@@ -1,7 +1,6 @@
 import pytest
 import torch
 from tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
-from torch.nn import functional as F
 
 from diffmask.core.errors import InputError
 from diffmask.video.grid import Grid
@@ -10,7 +9,7 @@ from diffmask.video.model import masked_losses
 from diffmask.video.patches import put_patches, take_patches
 from diffmask.video.places import find_places
 from diffmask.video.reconstruct import nearness, reconstruct
-from diffmask.video.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets, feature_targets, pixel_targets
+from diffmask.video.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -66,11 +65,12 @@ def test_targets_patch_by_patch(normalised):
     grid = Grid(2, 3, 4, 2, 8)
     frames = torch.randn(2, 4, 3, 24, 32, generator=torch.Generator().manual_seed(0))
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-    got = pixel_targets(frames, grid, mean=mean, std=std, normalised=normalised)
+    targets = PixelTargets(grid.tubelet, grid.patch_size, mean, std, normalised)
+    got = targets(frames)
     for row in range(2):
         assert torch.allclose(got[row], slow_targets(frames[row], grid, mean, std, normalised), atol=1e-5)
     positions = torch.tensor([[3, 5, 23], [0, 1, 7]])
-    some = pixel_targets(frames, grid, mean=mean, std=std, normalised=normalised, positions=positions)
+    some = targets(frames, positions=positions)
     assert torch.allclose(some, got.gather(1, positions[..., None].expand(-1, -1, got.shape[2])), atol=1e-6)
 
 
@@ -112,20 +112,6 @@ def test_patches_are_cut_and_put_together():
     assert torch.equal(take_patches(frames, grid, positions), expected)
     first = take_patches(frames, grid, positions, channels_first=True)
     assert torch.equal(first.unflatten(2, (3, -1)).transpose(2, 3).flatten(2), expected)
-
-
-def test_features_are_brought_to_the_grid_and_to_one_scale():
-    grid = Grid(2, 3, 4, 2, 8)
-    features = torch.randn(2, 2, 3, 4, 16) * 5 + 3
-    targets = feature_targets(features, grid)
-    assert targets.shape == (2, 24, 16) and targets.dtype == torch.float32
-    assert torch.allclose(targets, F.layer_norm(features.flatten(1, 3), (16,)))
-    assert torch.allclose(targets.mean(2), torch.zeros(2, 24), atol=1e-5)
-    finer = features.repeat_interleave(2, 1).repeat_interleave(3, 2).repeat_interleave(4, 3)
-    assert torch.allclose(feature_targets(finer, grid), targets, atol=1e-4)
-    scattered = finer + torch.tensor([2.0, -2.0]).repeat(8)[:, None]  # a mean over the patch takes this away
-    assert torch.allclose(feature_targets(scattered, grid), targets, atol=1e-4)
-    assert feature_targets(features.half(), Grid(4, 6, 6, 2, 8)).shape == (2, 144, 16)
 
 
 def smooth_clips(grid, batch=2):
