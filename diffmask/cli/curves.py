@@ -66,9 +66,10 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def _read_run(folder: Path, name: str):
     """Return what a run has logged, with the schedules of its config."""
     from diffmask.build import RATIO_FLOOR, build_schedule
-    from diffmask.config import read_config
+    from diffmask.config import VideoConfig, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.curves import read_log
+    from diffmask.report.nouns import PATCHES, WORDS
     from diffmask.report.run_curves import RunLog
 
     settings, log = folder / "config.yaml", folder / "log.jsonl"
@@ -87,6 +88,7 @@ def _read_run(folder: Path, name: str):
         _num_steps(config.training, entries),
         build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
         build_schedule(config.masking.strength, "masking.strength", 0.0),
+        PATCHES if isinstance(config, VideoConfig) else WORDS,
     )
 
 

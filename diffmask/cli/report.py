@@ -10,7 +10,8 @@ throughput; and every evaluation in RUN/evaluation. One HTML file, for wide and 
 paper, that needs no network.
 
 A run that is not finished, or was made by an older version, has a page too. It says what it lacks. Text and anchors are
-read again where they were, for the heat maps."""
+read again where they were, for the heat maps. Of a run on video, some held-out clips are shown with the scores of
+their patches, masks, and what the trained model makes of what is hidden; and the clips that failed are named."""
 
 EPILOG = """\
 examples:

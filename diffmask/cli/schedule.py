@@ -12,7 +12,7 @@ DESCRIPTION = """\
 Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
 with -o. With the mean, the least and the greatest value, and the number of tokens that will be masked.
 
-For that number the config's text is tokenised, as the run does and into the same cache. With --no-data, and for
+For that number a config's text is tokenised, as the run does and into the same cache. With --no-data, and for
 data.streaming=true, nothing is read, and the number is the most that it can be: every row as long as data.max_length.
 Started with WORLD_SIZE set, it counts the rows of so many ranks.
 
@@ -48,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file, as for diffmask pretrain")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
     parser.add_argument("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
-    parser.add_argument("--no-data", action="store_true", help="read no text; say the most that can be masked")
+    parser.add_argument("--no-data", action="store_true", help="read no text and no clips; say the most that is masked")
     parser.add_argument("--list", action="store_true", help="show all schedules and presets, and stop")
     parser.add_argument("--overwrite", action="store_true", help="replace the figure if it exists")
     parser.set_defaults(run=run)
@@ -56,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> None:
     """Print the schedules, and write the figure."""
-    from diffmask.config import ConfigError, read_config
+    from diffmask.config import ConfigError, VideoConfig, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures import check_figure
 
@@ -74,16 +74,29 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.build import RATIO_FLOOR, build_schedule
-    from diffmask.pretrain.budget import run_budget
     from diffmask.report.courses import course, draw_courses, print_course
+    from diffmask.report.nouns import PATCHES, WORDS
 
     schedules = {
         "mask ratio": build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
         "strength": build_schedule(config.masking.strength, "masking.strength", 0.0),
     }
-    budget = run_budget(config, read_data=not args.no_data)
+    if isinstance(config, VideoConfig):
+        import transformers
+
+        from diffmask.config import VideoMaskingConfig
+        from diffmask.pretrain.video_budget import video_budget
+
+        transformers.logging.disable_progress_bar()
+        if config.masking.guided_share != VideoMaskingConfig().guided_share:
+            schedules["guided share"] = build_schedule(config.masking.guided_share, "masking.guided_share", 0.0)
+        budget, nouns = video_budget(config, read_data=not args.no_data), PATCHES
+    else:
+        from diffmask.pretrain.budget import run_budget
+
+        budget, nouns = run_budget(config, read_data=not args.no_data), WORDS
     courses = [course(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
-    notes = _notes(budget, courses[0])
+    notes = _notes(budget, courses[0], nouns.parts)
     console = Console(highlight=False)
     for each in courses:
         print_course(each, console)
@@ -95,22 +108,25 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"wrote {args.output}")
 
 
-def _notes(budget: "Budget", ratio: "Course") -> list[str]:
+def _notes(budget: "Budget", ratio: "Course", parts: str) -> list[str]:
     """Return the size of the run in words."""
     rows, masked = budget.rows_per_step, budget.masked_per_step(ratio.values)
     tokens = budget.tokens_per_step / rows
-    per_step = f"{rows:,} rows a step, " + (
-        f"at most {tokens:,.0f} tokens each (data.max_length)" if budget.is_bound else f"{tokens:,.1f} tokens each"
-    )
+    if parts == "patches":
+        per_step = f"{rows:,} rows a step, {tokens:,.0f} patches each"
+    elif budget.is_bound:
+        per_step = f"{rows:,} rows a step, at most {tokens:,.0f} tokens each (data.max_length)"
+    else:
+        per_step = f"{rows:,} rows a step, {tokens:,.1f} tokens each"
     if budget.num_steps is None:
         return [
             per_step,
-            f"masked: at most {masked:,.0f} tokens a step on average; how many steps training.epochs comes to is known "
-            "only from the text",
+            f"masked: {'at most ' * budget.is_bound}{masked:,.0f} {parts} a step on average; how many steps "
+            f"training.epochs comes to is known only from the {'clips' if parts == 'patches' else 'text'}",
         ]
     steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
     bound = "at most" if budget.is_bound else "about"
-    notes = [steps, f"masked over the run: {bound} {budget.num_steps * masked:,.0f} tokens"]
+    notes = [steps, f"masked over the run: {bound} {budget.num_steps * masked:,.0f} {parts}"]
     reached = masked / budget.tokens_per_step
     if reached > ratio.mean + 0.001:
         notes.append(

@@ -1,22 +1,23 @@
 """Read the folder of a run for its page, as far as it goes: what is missing is said, and stops nothing else."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from diffmask.build import RATIO_FLOOR, build_schedule
 from diffmask.build.values import class_names
-from diffmask.config import ConfigError, DataConfig, PretrainConfig, explain_settings, read_config, to_mapping
+from diffmask.config import ConfigError, PretrainConfig, VideoConfig, read_config
 from diffmask.core.errors import InputError
+from diffmask.pretrain.run_settings import group, is_video, list_settings, read_settings_file
 from diffmask.pretrain.shown import Course, class_losses, preview_run
 from diffmask.report.curves import Log, read_log
 from diffmask.report.evaluations import Evaluation, read_evaluation
+from diffmask.report.nouns import PATCHES
 from diffmask.report.run_curves import CLASS_LOSS
-from diffmask.report.run_data import ClassLosses, RunData, Setting
+from diffmask.report.run_data import ClassLosses, RunData
 from diffmask.text.anchors import AnchorSet, load_anchors
 from diffmask.text.corpus import describe_sources
 from diffmask.text.load import load_tokenizer
@@ -48,7 +49,7 @@ class _Reader:
             return None
 
     def read(self) -> RunData:
-        raw = self.attempt("Settings", _read_settings, self.folder / SETTINGS_FILE) or {}
+        raw = self.attempt("Settings", read_settings_file, self.folder / SETTINGS_FILE) or {}
         config = self.attempt("Schedules and heat maps", read_config, self.folder / SETTINGS_FILE)
         record = self.attempt("Machine, versions and time", self.record) or {}
         inputs = self.attempt("Data and anchors", _read_json, self.folder / INPUTS_FILE) or {}
@@ -60,13 +61,15 @@ class _Reader:
                 f"The model: the run stands at step {course.last_step:,} of {course.num_steps:,}; "
                 "`diffmask pretrain` with --resume goes on."
             )
-        anchors = None if config is None else self.anchors(config, inputs)
-        shown = None if config is None else self.preview(config, inputs, anchors, course)
-        known = [(name, times) for name, times, *_ in anchors.rows()] if anchors is not None else []
-        classes = None if config is None else self.attempt("Classes of words", _classes, config, anchors, log)
+        own: dict[str, Any] = (
+            {"nouns": PATCHES} | (self.clips(config, inputs, course) if isinstance(config, VideoConfig) else {})
+            if is_video(raw)
+            else self.text(config if isinstance(config, PretrainConfig) else None, inputs, course)
+        )
         return RunData(
             name=self.folder.resolve().name,
-            policy=str(_group(raw, "masking").get("policy", "difference")),
+            **own,
+            policy=str(group(raw, "masking").get("policy", "difference")),
             model=str(raw.get("model", "a model")),
             log=log,
             num_steps=course.num_steps,
@@ -75,14 +78,31 @@ class _Reader:
             inputs=inputs,
             settings=list_settings(raw, config),
             schedules=(None if config is None else self.attempt("Schedules", _schedules, config)) or {},
-            anchors=known or [(name, 0.0) for name in inputs.get("anchors", {}).get("anchors", [])],
-            threshold=10.0 if config is None else config.masking.domain_threshold,
-            preview=None if shown is None else shown[0],
-            text_note="" if shown is None else shown[1],
-            classes=classes,
             evaluations=self.evaluations(),
             missing=self.missing,
         )
+
+    def text(self, config: PretrainConfig | None, inputs: Mapping[str, Any], course: Course) -> dict[str, Any]:
+        """Return what a page says of a run on text only."""
+        recorded = [(name, 0.0) for name in inputs.get("anchors", {}).get("anchors", [])]
+        if config is None:
+            return {"anchors": recorded}
+        anchors = self.anchors(config, inputs)
+        shown = self.preview(config, inputs, anchors, course)
+        known = [(name, times) for name, times, *_ in anchors.rows()] if anchors is not None else []
+        return {
+            "anchors": known or recorded,
+            "threshold": config.masking.domain_threshold,
+            "preview": None if shown is None else shown[0],
+            "data_note": "" if shown is None else shown[1],
+            "classes": self.attempt("Classes of words", _classes, config, anchors, course.log),
+        }
+
+    def clips(self, config: VideoConfig, inputs: Mapping[str, Any], course: Course) -> dict[str, Any]:
+        """Return what a page says of a run on video only."""
+        from diffmask.pretrain.read_video import VideoReader
+
+        return VideoReader(self.folder, config, self.attempt, self.missing).read(inputs, course)
 
     def evaluations(self) -> list[Evaluation]:
         folders = sorted((self.folder / "evaluation").glob("*/"))
@@ -144,16 +164,6 @@ class _Reader:
         return load_tokenizer(str(kept) if kept.is_dir() else config.model)
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML file ({' '.join(str(error).split())})") from error
-    if not isinstance(given, dict):
-        raise InputError(f"{path} holds no settings")
-    return given
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"not recorded (no {path.name})")
@@ -163,17 +173,11 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged ({error})") from error
 
 
-def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a group of settings as it stands; nothing where it is none."""
-    group = raw.get(name)
-    return group if isinstance(group, Mapping) else {}
-
-
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _schedules(config: PretrainConfig) -> dict[str, Callable[[float], float]]:
+def _schedules(config: PretrainConfig | VideoConfig) -> dict[str, Callable[[float], float]]:
     return {
         "mask_ratio": build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
         "strength": build_schedule(config.masking.strength, "masking.strength", 0.0),
@@ -182,7 +186,7 @@ def _schedules(config: PretrainConfig) -> dict[str, Callable[[float], float]]:
 
 def _num_steps(raw: Mapping[str, Any], record: Mapping[str, Any], log: Log) -> int:
     """Return the steps of the whole run, as it recorded them, was told them, or came to by its epochs."""
-    training = _group(raw, "training")
+    training = group(raw, "training")
     last = max(log, key=lambda entry: entry["step"], default={"step": 1})
     told = record.get("num_steps") or training.get("steps")
     if told:
@@ -206,42 +210,3 @@ def _classes(config: PretrainConfig, anchors: AnchorSet | None, log: Log) -> Cla
     losses = [[entry[CLASS_LOSS + name] for name in names] for entry in entries]
     weights = [class_weights(torch.tensor(each, dtype=torch.float64)).tolist() for each in losses]
     return ClassLosses(names, picked, losses, weights) if picked else None
-
-
-def list_settings(raw: Mapping[str, Any], config: PretrainConfig | None) -> list[Setting]:
-    """Return every setting with its default and its meaning; those of another version as they stand."""
-    given = raw if config is None else to_mapping(config)
-    defaults = _flat(to_mapping(PretrainConfig(model="", output="", data=DataConfig(()))))
-    required, meanings = ("model", "output", "data.train"), explain_settings()
-    return [
-        Setting(name, value, None if name in required else defaults.get(name), meanings.get(name, ""))
-        for name, value in _flat(given).items()
-    ]
-
-
-def _flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in mapping.items():
-        if isinstance(value, Mapping) and "schedule" not in value:
-            flat |= _flat(value, f"{where}{name}.")
-        else:
-            flat[where + str(name)] = _text(value)
-    return flat
-
-
-def _text(value: Any) -> str:
-    """Return a setting as it would be written."""
-    if isinstance(value, Mapping):
-        given = {name: each for name, each in value.items() if each not in (None, [], ())}
-        if given.keys() == {"schedule"}:
-            return str(given["schedule"])
-        if given.get("schedule") == "constant" and given.keys() == {"schedule", "start"}:
-            return f"{given['start']:g}"
-        return ", ".join(f"{name} {_text(each)}" for name, each in given.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(str, value)) or "none"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return str(value)

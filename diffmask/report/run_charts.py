@@ -7,6 +7,7 @@ import numpy as np
 from diffmask.core.schedule import Schedule
 from diffmask.report.charts import Axis, Line, chart
 from diffmask.report.curves import Log, has_values, points
+from diffmask.report.nouns import Nouns
 from diffmask.report.run_curves import SMOOTHED_OVER, smooth
 
 SHARES = Axis(is_share=True, from_zero=True)
@@ -14,9 +15,12 @@ _PLACES = 200
 """Steps of a schedule that are drawn."""
 
 
-def loss_charts(log: Log) -> list[str]:
-    """Return the losses: held out, on all words and on the domain's, and of the training."""
-    titles = {"eval_loss": "held-out loss, all words", "eval_loss_domain": "held-out loss, domain words"}
+def loss_charts(log: Log, nouns: Nouns) -> list[str]:
+    """Return the losses: held out, on all that is masked and on the domain's, and of the training."""
+    titles = {
+        "eval_loss": f"held-out loss, all {nouns.wholes}",
+        "eval_loss_domain": f"held-out loss, domain {nouns.wholes}",
+    }
     figures = [
         chart(key, title, [Line("loss", *points(log, key))])
         for key, title in titles.items()
@@ -52,19 +56,19 @@ def schedule_chart(log: Log, key: str, title: str, schedule: Schedule | None, nu
     return chart(key, title, lines, SHARES)
 
 
-def share_chart(log: Log, in_text: float | None) -> str:
-    """Return how much of what was masked were words of the domain, beside their share of the text."""
+def share_chart(log: Log, in_text: float | None, nouns: Nouns) -> str:
+    """Return how much of what was masked was of the domain, beside its share of the text."""
     steps, shares = points(log, "domain_share")
-    lines = [Line("of the hidden tokens", steps, shares)]
+    lines = [Line(f"of the hidden {nouns.parts}", steps, shares)]
     if in_text is not None:
         lines.append(Line("of the text", [0, max(steps)], [in_text, in_text], "first", "dashed"))
-    return chart("domain_share", "words of the domain", lines, SHARES)
+    return chart("domain_share", f"{nouns.wholes} of the domain", lines, SHARES)
 
 
-def speed_charts(log: Log) -> list[str]:
+def speed_charts(log: Log, nouns: Nouns) -> list[str]:
     """Return throughput, and what it went into."""
     titles = {
-        "tokens_per_second": "tokens per second",
+        f"{nouns.parts}_per_second": f"{nouns.parts} per second",
         "learning_rate": "learning rate",
         "grad_norm": "norm of the gradient",
     }

@@ -15,6 +15,7 @@ from diffmask.core.schedule import Schedule
 from diffmask.report.curves import Log, points
 from diffmask.report.figures import COLOURS, INK, dress, line_style, new_figure, percent, save_figure
 from diffmask.report.labels import label_ends
+from diffmask.report.nouns import WORDS, Nouns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +38,7 @@ class RunLog:
         num_steps: Steps of the whole run.
         ratio: The mask ratio that was planned.
         strength: The strength that was planned.
+        nouns: What is masked.
     """
 
     name: str
@@ -44,6 +46,7 @@ class RunLog:
     num_steps: int
     ratio: Schedule
     strength: Schedule
+    nouns: Nouns = WORDS
 
     def points(self, key: str) -> Points:
         """Return the steps at which a value was logged, and the values; a step that was logged again counts once."""
@@ -75,10 +78,11 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 def draw_runs(runs: Sequence[RunLog], path: Path) -> None:
     """Write the figure of several runs; a panel for which nothing was logged is left out."""
+    masked = " or ".join(dict.fromkeys(run.nouns.wholes for run in runs))
     titles = {
         "loss": "training loss, each on its own masks",
-        "eval_loss": "held-out loss, all words",
-        "eval_loss_domain": "held-out loss, domain words",
+        "eval_loss": f"held-out loss, all {masked}",
+        "eval_loss_domain": f"held-out loss, domain {masked}",
         "mask_ratio": "mask ratio: reached, and planned (dashed)",
         "strength": "strength",
     }

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from diffmask.core.schedule import Schedule
+from diffmask.report.clip_preview import ClipPreview
 from diffmask.report.curves import Log
 from diffmask.report.evaluations import Evaluation
+from diffmask.report.nouns import WORDS, Nouns
 from diffmask.report.preview import Preview
 
 
@@ -49,7 +51,10 @@ class RunData:
         anchors: The domain's words with their TF-ICF, 0 where it is not known; empty for a run without.
         threshold: Least TF-ICF of the domain's own words.
         preview: What was masked at several steps, where text and masker are still there.
-        text_note: Which text that is.
+        clips: The same of a run on video.
+        data_note: Which text, or clips, that is.
+        failures: Clips that could not be read, each with the reason.
+        nouns: What is masked.
         classes: Of loss-weighted masking.
         evaluations: All that were made of it.
         missing: What the page cannot show, one sentence each.
@@ -68,7 +73,10 @@ class RunData:
     anchors: Sequence[tuple[str, float]] = ()
     threshold: float = 10.0
     preview: Preview | None = None
-    text_note: str = ""
+    clips: ClipPreview | None = None
+    data_note: str = ""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    nouns: Nouns = WORDS
     classes: ClassLosses | None = None
     evaluations: Sequence[Evaluation] = ()
     missing: Sequence[str] = ()

@@ -9,6 +9,8 @@ from diffmask.report.run_data import RunData, Setting
 _HASH_SHOWN = 12
 _UNITS = [(1e3, "kB"), (1e6, "MB"), (1e9, "GB")]
 
+CLIP_USES = {"clips": "trained on", "held_out": "held out"}
+"""Clips that a run read, by what inputs.json calls them."""
 USES = {"data": "trained on", "held_out": "held out", "task": "task"}
 """Files that a run read, by what inputs.json calls them."""
 
@@ -58,7 +60,9 @@ def _changed(setting: Setting) -> str:
 
 def _data(inputs: Mapping[str, Any]) -> Iterator[str]:
     """Yield the files, with as much of their hashes as tells them apart; the whole hashes are folded away."""
-    groups = {use: inputs.get(key, []) for key, use in USES.items()}
+    yield from _clips(inputs)
+    # of clips, what was held out is told with them
+    groups = {use: found if isinstance(found := inputs.get(key, []), list) else [] for key, use in USES.items()}
     files = [(use, each) for use, group in groups.items() for each in group]
     if not files:
         return
@@ -73,15 +77,45 @@ def _data(inputs: Mapping[str, Any]) -> Iterator[str]:
     yield folded("Whole hashes, and what the anchors were made of", facts([*whole, *_anchor_facts(inputs)]))
 
 
+def _clips(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how many clips there were, with a hash of which."""
+    found = {use: inputs[key] for key, use in CLIP_USES.items() if isinstance(inputs.get(key), Mapping)}
+    if not found:
+        return
+    rows = (
+        f'<tr><th scope="row">{use}</th><td><code>{escape(each["hash"][:_HASH_SHOWN])}</code></td>'
+        f'<td class="number">{each["number"]:,}</td><td class="number">{_length(each["hours"])}</td></tr>'
+        for use, each in found.items()
+    )
+    yield "<h3>Clips</h3>"
+    yield table(["use", "hash of paths, sizes and times", "clips", "length"], rows, num_texts=2)
+    whole = [(use, each["hash"]) for use, each in found.items()]
+    whole += [(shown, inputs[key]) for key, shown in {"features": "features of", "boxes": "boxes, sha256"}.items()
+              if key in inputs]  # fmt: skip
+    yield folded("Whole hashes, and what the anchors were made of", facts([*whole, *_anchor_facts(inputs)]))
+
+
+def _length(hours: float) -> str:
+    """Return the length of clips, which is recorded in thousandths of an hour."""
+    return duration(3600 * hours) if hours >= 0.05 else "under 3 min"
+
+
 def _anchor_facts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     anchors = inputs.get("anchors", {})
     for name, shown in {"command": "anchors made by", "version": "with diffmask"}.items():
         if name in anchors:
             yield shown, str(anchors[name])
-    if "reference" in anchors:
-        yield "general frequencies", str(anchors["reference"].get("name", ""))
+    reference = anchors.get("reference")
+    if isinstance(reference, Mapping) and "name" in reference:
+        yield "general frequencies", str(reference["name"])
     for each in anchors.get("sources", []):
-        yield f"anchors' text {each['path']}", each["sha256"]
+        if isinstance(each, Mapping):
+            yield f"anchors' text {each['path']}", each["sha256"]
+        else:
+            yield "anchors' clips", str(each)
+    embedder = anchors.get("embedder")
+    if isinstance(embedder, Mapping) and "spec" in embedder:
+        yield "anchors' embedder", str(embedder["spec"])
     for each in inputs.get("values of units", []):
         yield "values of units", str(each)
 

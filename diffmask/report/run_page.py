@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from diffmask.report.clip_page import clip_parts, failure_table, number_part
 from diffmask.report.curves import has_values, points
 from diffmask.report.evaluation_page import evaluation_parts, say
 from diffmask.report.heat_table import heat_table
 from diffmask.report.heatmap import ANCHOR_LEAD, anchor_chips, heat_cards, number_table, word_lists
+from diffmask.report.nouns import PATCHES
 from diffmask.report.page import contents, header, page, paragraph, prose, section, tiles
 from diffmask.report.run_charts import charts, loss_charts, schedule_chart, share_chart, speed_charts
 from diffmask.report.run_data import RunData
@@ -21,6 +23,12 @@ LOSS_LEAD = (
     "The held-out losses are measured on the same random masks throughout, and may be compared with those of other "
     "runs on the same text; the training loss is measured on the words that this run hides."
 )
+CLIP_LOSS_LEAD = (
+    "The held-out losses are measured on the same random masks throughout, and may be compared with those of other "
+    "runs on the same clips; the training loss is measured on the patches that this run hides."
+)
+CLIP_ANCHOR_LEAD = "What makes this domain different; a number is how many times more frequent it is than elsewhere."
+FAILURE_LEAD = "Clips that could not be read while they were scored or trained on; others took their place."
 MOST_TILES = 4
 """Evaluations among the figures at the top; the section on them has all."""
 CLASS_LEAD = (
@@ -37,6 +45,7 @@ def run_page(run: RunData) -> str:
         "schedules": ("Schedules", list(_schedules(run))),
         "anchors": ("Anchors", list(_anchors(run))),
         "masked": ("What was masked", list(_masked(run))),
+        "failures": ("Clips that failed", list(_failures(run))),
         "classes": ("Classes of words", list(_classes(run))),
         "speed": ("Throughput and optimiser", list(_speed(run))),
         "evaluation": ("Evaluation", list(evaluation_parts(run.evaluations)) if run.evaluations else []),
@@ -66,7 +75,8 @@ def _missing(run: RunData) -> str:
 
 def _figures(run: RunData) -> Iterator[tuple[str, str, str]]:
     """Yield what matters most."""
-    for key, name in {"eval_loss": "held-out loss", "eval_loss_domain": "on domain words"}.items():
+    domain = f"domain {run.nouns.wholes}"
+    for key, name in {"eval_loss": "held-out loss", "eval_loss_domain": f"on {domain}"}.items():
         steps, losses = points(run.log, key)
         if steps:
             change = f"{losses[-1] - losses[0]:+.3f} since".replace("-", "\u2212") if len(losses) > 1 else "at"
@@ -74,13 +84,13 @@ def _figures(run: RunData) -> Iterator[tuple[str, str, str]]:
     ratio = _mean(run, "mask_ratio")
     if ratio is not None:
         share = _mean(run, "domain_share")
-        yield "mask ratio", f"{100 * ratio:.1f} %", "" if share is None else f"{100 * share:.0f} % of it domain words"
+        yield "mask ratio", f"{100 * ratio:.1f} %", "" if share is None else f"{100 * share:.0f} % of it {domain}"
     if run.sessions:
         count = len(run.sessions)
         yield "time", duration(run.seconds), "in one go" if count == 1 else f"in {count} sessions"
-    speed = _mean(run, "tokens_per_second")
+    speed = _mean(run, f"{run.nouns.parts}_per_second")
     if speed is not None:
-        yield "tokens per second", f"{speed:,.0f}", "in training, per process"
+        yield f"{run.nouns.parts} per second", f"{speed:,.0f}", "in training, per process"
     for each in run.evaluations[:MOST_TILES]:
         note = f"micro {say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
         yield f"macro F1, {each.name}", say(each.spread("all", "macro_f1")), note
@@ -96,9 +106,9 @@ def _mean(run: RunData, key: str) -> float | None:
 
 
 def _losses(run: RunData) -> Iterator[str]:
-    figures = loss_charts(run.log)
+    figures = loss_charts(run.log, run.nouns)
     if figures:
-        yield paragraph(LOSS_LEAD)
+        yield paragraph(CLIP_LOSS_LEAD if run.nouns == PATCHES else LOSS_LEAD)
         yield charts(figures)
 
 
@@ -113,11 +123,17 @@ def _schedules(run: RunData) -> Iterator[str]:
         if key in run.schedules or has_values({"": run.log}, key)
     ]
     if has_values({"": run.log}, "domain_share"):
-        figures.append(share_chart(run.log, run.preview.text_shares[DOMAIN] if run.preview else None))
+        in_text = run.preview.text_shares[DOMAIN] if run.preview else None
+        figures.append(share_chart(run.log, in_text, run.nouns))
     if figures:
         yield paragraph(
             "How much was to be masked and how far the policy was to be followed, at each step, and what the masks "
-            "came to. At least one word of every row is masked, so that short rows lie above a small ratio."
+            "came to. "
+            + (
+                "Whole units are hidden, the same number in every row, so that a ratio is met but for a unit."
+                if run.nouns == PATCHES
+                else "At least one word of every row is masked, so that short rows lie above a small ratio."
+            )
             + (f" The strength was {100 * held[0]:g} % throughout." if len(held) == 1 else "")
         )
         yield charts(figures)
@@ -125,20 +141,31 @@ def _schedules(run: RunData) -> Iterator[str]:
 
 def _anchors(run: RunData) -> Iterator[str]:
     if run.anchors:
-        yield paragraph(ANCHOR_LEAD)
+        yield paragraph(CLIP_ANCHOR_LEAD if run.nouns == PATCHES else ANCHOR_LEAD)
         yield anchor_chips(run.anchors)
 
 
 def _masked(run: RunData) -> Iterator[str]:
+    if run.clips is not None:
+        yield paragraph(run.data_note)
+        yield from clip_parts(run.clips)
+        yield "<h3>How much was hidden</h3>"
+        yield number_part(run.clips)
     if run.preview is None:
         return
     yield paragraph(MASKED_LEAD)
-    yield paragraph(run.text_note)
+    yield paragraph(run.data_note)
     yield heat_cards(run.preview)
     yield "<h3>Whose words were hidden</h3>"
     yield number_table(run.preview, run.threshold)
     telling = max(run.preview.figures.items(), key=lambda each: len(each[1].most) + len(each[1].least))
     yield from word_lists(dict([telling]))
+
+
+def _failures(run: RunData) -> Iterator[str]:
+    if run.failures:
+        yield paragraph(FAILURE_LEAD)
+        yield failure_table(dict(run.failures))
 
 
 def _classes(run: RunData) -> Iterator[str]:
@@ -155,10 +182,10 @@ def _classes(run: RunData) -> Iterator[str]:
 
 
 def _speed(run: RunData) -> Iterator[str]:
-    figures = speed_charts(run.log)
+    figures = speed_charts(run.log, run.nouns)
     if figures:
         yield paragraph(
-            "Tokens that may be masked, of one process, over the time between two log lines; evaluations in between "
-            "are not counted."
+            f"{run.nouns.parts.capitalize()} that may be masked, of one process, over the time between two log lines; "
+            "evaluations in between are not counted."
         )
         yield charts(figures)

@@ -20,7 +20,7 @@ GAP = 2
 """Pixels between frames."""
 QUALITY = 82
 """Of JPEG."""
-_INK, _SOFT, _PAPER, _BACK = (31, 27, 23), (107, 98, 90), (255, 255, 255), (235, 231, 226)
+_INK, _SOFT, _PAPER, _BACK = (31, 27, 23), (107, 98, 90), (255, 255, 255), (184, 179, 174)
 _LABEL_WIDTH, _TITLE_HEIGHT, _BAR = 176, 24, 3
 _COLOURS_SAMPLED = 8
 """Frames that the palette of a GIF is made from."""
