@@ -34,15 +34,23 @@ class Checker(HTMLParser):
             self.text += data
 
 
-def check(text):
-    """Return what is on a page, which must be whole, without scripts and without anything from elsewhere."""
+def check(text, *, pictures=False):
+    """Return what is on a page, which must be whole, without scripts and without anything from elsewhere.
+
+    With `pictures` it may hold pictures, which are inside of it.
+    """
     checker = Checker()
     checker.feed(text)
     checker.close()
     assert checker.open == []
-    assert not checker.tags & {"script", "link", "iframe", "img", "object", "embed", "base"}
-    assert not [name for name, _ in checker.attributes if name.startswith("on") or name in ("src", "srcset")]
+    forbidden = {"script", "link", "iframe", "object", "embed", "base"} | (set() if pictures else {"img"})
+    assert not checker.tags & forbidden
+    sources = [value for name, value in checker.attributes if name == "src"]
+    assert all(re.match(r"data:image/(png|jpeg);base64,", source) for source in sources)
+    assert not [name for name, _ in checker.attributes if name.startswith("on") or name == "srcset"]
+    assert pictures or not sources
     assert all(value.startswith("#") for name, value in checker.attributes if name in ("href", "xlink:href"))
-    assert not re.search(r"https?:|//\w|@import|url\((?!#)", text)
+    outside = re.sub(r'src="data:[^"]*"', "", text)
+    assert not re.search(r"https?:|//\w|@import|url\((?!#)", outside)
     assert len(checker.ids) == len(set(checker.ids))
     return checker

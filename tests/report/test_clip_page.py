@@ -1,0 +1,119 @@
+import base64
+import io
+import re
+
+import pytest
+import torch
+from html_checks import check
+from PIL import Image
+from rich.console import Console
+
+from diffmask.core.errors import InputError
+from diffmask.report.clip_page import clip_preview_page, print_clip_preview
+from diffmask.report.clip_preview import ClipPreview, ClipReading, ShownClip
+from diffmask.report.clip_rows import SIZE, check_pictures, moving, still, write_pictures
+from diffmask.report.page import page
+
+EVIL = "<script>alert('clip')</script>\x1b[31m\"&"
+
+
+def reading(shape, seed, *, scores=True, filled=None):
+    generator = torch.Generator().manual_seed(seed)
+    often = torch.rand(shape, generator=generator)
+    return ClipReading(
+        scores=torch.randn(shape, generator=generator) if scores else None,
+        often=often,
+        masked=often > 0.3,
+        ratio=float(often.mean()),
+        best=0.875 if scores else None,
+        reconstruction=filled,
+    )
+
+
+def preview(num_clips=2, policies=("random-tube", EVIL), *, filled=False, side=32, frames=4):
+    """A preview of clips that look like clips: smooth, with some noise."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(num_clips * frames, 3, side // 8, side // 8, generator=generator)
+    made = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1) * 235
+    made += 20 * torch.rand(made.shape, generator=generator)
+    pixels = made.to(torch.uint8).view(num_clips, frames, 3, side, side)
+    clips = [ShownClip(f"{EVIL}-{number}.mp4", EVIL, each) for number, each in enumerate(pixels)]
+    shape = (frames // 2, side // 16, side // 16)
+    readings = {
+        name: [
+            reading(shape, seed, scores=place > 0, filled=clip.frames if filled else None)
+            for seed, clip in enumerate(clips)
+        ]
+        for place, name in enumerate(policies)
+    }
+    return ClipPreview(clips, readings, 64)
+
+
+def pictures(text):
+    return [base64.b64decode(found) for found in re.findall(r'src="data:image/(?:png|jpeg);base64,([^"]+)"', text)]
+
+
+def test_the_page_is_whole_and_shows_only_pictures_of_its_own():
+    text = clip_preview_page(preview(filled=True), [("clips", EVIL)], {EVIL: EVIL}, [EVIL])
+    check(text, pictures=True)
+    assert 'img-src data:"' in text
+    # of each clip: frames; random: often, mask, filled in; the other has a score too
+    held = pictures(text)
+    assert len(held) == 2 * (1 + 3 + 4) == text.count("<img ")
+    assert {Image.open(io.BytesIO(each)).height for each in held} == {SIZE}
+    assert "never from the truth" in text
+
+
+def test_a_page_without_pictures_allows_none():
+    assert "img-src" not in page("none", ["<p>src</p>"])
+
+
+def test_what_comes_from_data_is_text():
+    text = clip_preview_page(preview(), [(EVIL, EVIL)], {EVIL: EVIL}, [EVIL])
+    assert "<script" not in text and "alert('" not in text
+    assert check(text, pictures=True).text.count("</script>") >= 10
+
+
+def test_the_numbers_are_on_the_page_and_in_the_terminal():
+    shown = preview(policies=("random-tube", "motion"))
+    words = check(clip_preview_page(shown, [], {}), pictures=True).text
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    print_clip_preview(shown, console)
+    out = console.file.getvalue()
+    for name, readings in shown.readings.items():
+        assert name in words and name in out
+        for each in readings:
+            assert f"{100 * each.ratio:.1f} %" in words.replace("\u00a0", " ") and f"{100 * each.ratio:.1f} %" in out
+    assert "87.5 %" in words and "87.5 %" in out and "\x1b" not in out
+    assert "filled in" not in words
+
+
+@pytest.mark.slow
+def test_eight_clips_and_four_policies_stay_below_five_megabytes():
+    shown = preview(8, ("random-tube", "difference", "motion", "boxes"), side=224, frames=16)
+    assert len(clip_preview_page(shown, [], {}).encode()) < 5e6
+
+
+def test_a_still_picture_has_a_row_for_each_kind_of_each_policy():
+    shown = preview(filled=True)
+    rows = 2 * (1 + 3 + 4)
+    assert still(shown).height == pytest.approx(rows * SIZE, rel=0.1)
+
+
+def test_a_moving_picture_has_each_frame_of_the_clips(tmp_path):
+    shown = preview(filled=True, frames=6)
+    assert len(moving(shown)) == 6
+    write_pictures(shown, tmp_path / "a.gif")
+    found = Image.open(io.BytesIO((tmp_path / "a.gif").read_bytes()))
+    assert found.n_frames == 6 and found.format == "GIF"
+    write_pictures(shown, tmp_path / "a.png")
+    assert Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())).format == "PNG"
+
+
+def test_an_output_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is no page and no picture; give a name that ends with .html, .png or .gif"):
+        check_pictures(tmp_path / "a.mp4", overwrite=False)
+    (tmp_path / "a.gif").write_bytes(b"mine")
+    with pytest.raises(InputError, match="exists; use --overwrite"):
+        check_pictures(tmp_path / "a.gif", overwrite=False)
+    check_pictures(tmp_path / "a.gif", overwrite=True)
