@@ -87,7 +87,7 @@ def choose_places(num_frames: int, key_frames: Sequence[int] = ()) -> list[int]:
 def disagreement(clip: Clip, reader: str, reference: Reference) -> str:
     """Return what a reader gets wrong of a clip, as the rest of a sentence; "" if nothing."""
     try:
-        for asked in _questions(reference.places):
+        for asked in _questions(reference.places, reader):
             source = open_source(clip, reader)
             if source.num_frames != clip.num_frames:
                 return f"counts {source.num_frames} frames, not {clip.num_frames}"
@@ -103,12 +103,15 @@ def disagreement(clip: Clip, reader: str, reference: Reference) -> str:
     return ""
 
 
-def _questions(places: list[int]) -> Iterator[list[list[int]]]:
-    """Yield what to ask an open reader: steps as in training; neighbours, those of the start after the others."""
-    yield [places[1::3] or places]
-    yield [places[::3]]
+def _questions(places: list[int], reader: str) -> Iterator[list[list[int]]]:
+    """Yield what to ask an open reader: neighbours, those of the start after the others; and steps as in training.
+
+    PyAV, which goes by the time of each frame, is asked only whether its way to a time is right.
+    """
     middle = len(places) // 2
     yield [places[middle:], places[:middle] or places]
+    if reader != "pyav":
+        yield [places[1::3] or places]
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ from diffmask.video.clip import Clip
 
 TIME_LIMIT = 30.0
 """Seconds for one file."""
+_LAST_SECONDS = 5.0
+"""For a process to end when its input has ended."""
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -126,11 +128,18 @@ class _Prober:
         )
 
     def _stop(self) -> None:
-        """End the process, which ends what it started, and give its pipes back."""
+        """End the process and give its pipes back.
+
+        It ends, and what it started, when its input does; a signal could be lost between two of its reads.
+        """
         process = self._process
-        process.terminate()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            with suppress(BrokenPipeError):
-                if pipe:
-                    pipe.close()
+        assert process.stdin and process.stdout and process.stderr
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        process.stderr.close()

@@ -22,7 +22,6 @@ from diffmask.video.read_torchcodec import load_decoder
 def main() -> None:
     """Answer until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks answers Ctrl-C
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with contextlib.suppress(ImportError, OSError):  # where it is not there, each clip says so in its reason
         import decord  # noqa: F401
     for line in sys.stdin:
