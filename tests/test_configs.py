@@ -5,17 +5,28 @@ from pathlib import Path
 import pytest
 from domain import domain_anchors
 from tiny import tiny_tokenizer
+from transformers import VideoMAEConfig
 
 from diffmask.build import POLICIES, build_arguments, build_masking
-from diffmask.config import read_config
+from diffmask.build.video import VideoParts, build_sampling, build_video_masking
+from diffmask.build.video_policies import VIDEO_POLICIES
+from diffmask.config import PretrainConfig, VideoConfig, read_config
+from diffmask.video.grid import Grid
+from diffmask.video.load import LoadedVideo
+from diffmask.video.videomae import VideoMAEForPreTraining
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+VIDEO_CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "video").glob("*.yaml"))
 ANCHORS = domain_anchors()
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16} | {
+    "decoder_hidden_size": 16, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_builds(path, tmp_path):
     config = read_config(path)
+    assert isinstance(config, PretrainConfig)
     masking = build_masking(config, tiny_tokenizer(), ANCHORS)
     for progress in (0.0, 0.5, 1.0):
         assert 0.0 < masking.masker.ratio(progress) <= 1.0
@@ -28,3 +39,23 @@ def test_every_policy_has_a_config_that_names_it():
     named = {path.stem: read_config(path).masking.policy for path in CONFIGS}
     assert {name: named[name] for name in POLICIES} == {name: name for name in POLICIES}
     assert {"published", "masking-ratio-decay"} <= named.keys()
+
+
+@pytest.mark.parametrize("path", VIDEO_CONFIGS, ids=lambda path: path.stem)
+def test_config_for_video_builds(path, tmp_path):
+    config = read_config(path)
+    assert isinstance(config, VideoConfig)
+    loaded = LoadedVideo("videomae", VideoMAEForPreTraining(VideoMAEConfig(**SMALL)), (0.5,) * 3, (0.5,) * 3, ())
+    assert loaded.grid == Grid(8, 14, 14, 2, 16)
+    masking = build_video_masking(config, VideoParts(loaded))
+    for progress in (0.0, 0.5, 1.0):
+        assert 0.0 < masking.masker.ratio(progress) < 1.0
+    assert build_sampling(config.data, loaded.grid).image_size == 224
+    arguments = build_arguments(config.training, str(tmp_path), evaluates=True, progress=False)
+    assert arguments.learning_rate == config.training.learning_rate
+    assert path.read_text().count(f"diffmask pretrain configs/video/{path.name}") == 1
+
+
+def test_every_policy_for_video_has_a_config_that_names_it():
+    named = {path.stem: read_config(path).masking.policy for path in VIDEO_CONFIGS}
+    assert {name: named[name] for name in VIDEO_POLICIES} == {name: name for name in VIDEO_POLICIES}

@@ -12,6 +12,8 @@ class VideoDataConfig:
 
     train: tuple[str, ...]
     """Indexes made by `diffmask index`; or clips, folders and globs of clips, which are probed first."""
+    split: str | None = None
+    """Only clips of this split of the index, such as train; by default all."""
     eval: tuple[str, ...] = ()
     """Held-out clips for the evaluation; without them a share of the training clips is held out."""
     eval_share: float = 0.05

@@ -177,6 +177,12 @@ def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list
     """
     data = config.data
     training = read_clips(data.train, progress=progress)
+    if data.split is not None:
+        known = sorted({clip.split for clip in training if clip.split})
+        training = [clip for clip in training if clip.split == data.split]
+        if not training:
+            given = ", ".join(known) or "none; give the index splits with `diffmask index --join`"
+            raise InputError(f"no clip of data.train is of data.split={data.split!r}; its splits: {given}")
     if data.eval:
         return training, read_clips(data.eval, progress=progress)
     if not 0.0 <= data.eval_share < 1.0:

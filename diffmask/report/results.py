@@ -11,12 +11,11 @@ from diffmask.report.curves import Log, curves, has_values, legend
 from diffmask.report.page import escape, paragraph, section, table
 
 BEFORE = "not continued"
-COLUMNS = ("held-out loss", "all words", "domain words")
 _ALL, _DOMAIN = "eval_loss", "eval_loss_domain"
 
 
 class Result(NamedTuple):
-    """A model's loss per masked token of the held-out text."""
+    """A model's loss per masked position of what is held out."""
 
     name: str
     loss: float
@@ -44,17 +43,17 @@ def mean_results(seeds: Sequence[Sequence[Result]]) -> list[Result]:
     ]
 
 
-def result_table(results: Sequence[Result]) -> Table:
+def result_table(results: Sequence[Result], units: str = "words") -> Table:
     """Return the losses for the terminal, with what changed from the first row."""
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for place, name in enumerate(COLUMNS):
+    for place, name in enumerate(_columns(units)):
         shown.add_column(name, justify="right" if place else "left")
     for name, *cells in _cells(results):
         shown.add_row(Text(name), *(f"{loss} {change:>8}" for loss, change in cells))
     return shown
 
 
-def result_section(results: Sequence[Result], *notes: str) -> str:
+def result_section(results: Sequence[Result], *notes: str, units: str = "words") -> str:
     """Return the losses for a page; notes say what they show and what they do not."""
     rows = (
         f'<tr><th scope="row">{escape(name)}</th>'
@@ -62,20 +61,26 @@ def result_section(results: Sequence[Result], *notes: str) -> str:
         + "</tr>"
         for name, *cells in _cells(results)
     )
-    return section("Held-out text", table(COLUMNS, rows), *(paragraph(note) for note in notes))
+    title = "Held-out text" if units == "words" else "Held-out clips"
+    return section(title, table(_columns(units), rows), *(paragraph(note) for note in notes))
 
 
-def curve_section(logs: Mapping[str, Log]) -> str:
+def _columns(units: str) -> tuple[str, str, str]:
+    return "held-out loss", f"all {units}", f"domain {units}"
+
+
+def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
     """Return the curves of several runs."""
     figures = {
-        _ALL: "held-out loss, all words",
-        _DOMAIN: "held-out loss, domain words",
+        _ALL: f"held-out loss, all {units}",
+        _DOMAIN: f"held-out loss, domain {units}",
         "loss": "training loss, each on its own masks",
     }
     drawn = "".join(curves(logs, key, title) for key, title in figures.items() if has_values(logs, key))
     lead = (
         "The held-out losses are measured on the same random masks for every run, so they can be compared. The "
-        "training losses cannot: each is measured on the words that its own policy hides, and some are harder to guess."
+        f"training losses cannot: each is measured on the {units} that its own policy hides, and some are harder to "
+        "guess."
     )
     return section("Curves", paragraph(lead), legend(list(logs)), f'<div class="card grid">{drawn}</div>')
 

@@ -113,12 +113,14 @@ class VisualAnchors:
         return replace(self, metadata=self.metadata | {"spread": spread})
 
     def score(self, embeddings: Tensor) -> TypeScores:
-        """Return the score of patches, float (N,): as that of words, likeness and contrast in standard deviations."""
+        """Return the score of patches, float (N,), in standard deviations over the patches of the domain.
+
+        As that of words: likeness and contrast, 4 to 1; contrast alone where people gave the anchors.
+        """
         likely, near = self.parts(embeddings)
-        if not self.is_found:
-            return near
         (likely_mean, likely_spread), (near_mean, near_spread) = self.metadata["spread"]
-        return torch.lerp((likely - likely_mean) / likely_spread, (near - near_mean) / near_spread, ANCHOR_SHARE)
+        near = (near - near_mean) / near_spread
+        return torch.lerp((likely - likely_mean) / likely_spread, near, ANCHOR_SHARE) if self.is_found else near
 
     def embedder(self, device: str = "auto") -> PatchEmbedder:
         """Return the embedder that the anchors were made with.
