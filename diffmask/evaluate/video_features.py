@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
@@ -16,8 +15,8 @@ from diffmask.core.machine import resolve_device
 from diffmask.evaluate.settings import EvaluateSettings, VideoSettings
 from diffmask.evaluate.text_features import TYPES
 from diffmask.evaluate.video_task import VideoTask
-from diffmask.video.clip import Clip
-from diffmask.video.dataset import ClipDataset, Sampling
+from diffmask.evaluate.video_views import view_batches
+from diffmask.video.dataset import Sampling
 from diffmask.video.load import LoadedVideo, load_video_model
 from diffmask.video.vit_mae import ViTMAEForPreTraining
 
@@ -63,7 +62,7 @@ def normalise(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], T
 
 @torch.inference_mode()
 def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, tokens: bool, progress: bool) -> Encoded:
-    """Return the features of all clips of a task, each file read once.
+    """Return the features of all clips of a task, each file opened once.
 
     Args:
         folder: Of the model, or its name.
@@ -83,11 +82,12 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
     pooled = torch.empty(len(rows), width)
     kept = _empty_tokens(len(rows), loaded.grid.num_positions, width) if tokens else None
     start = 0
-    batches = view_batches(list(task.clips.values()), loaded, settings)
+    sampling = sampling_for(loaded, video, clips_per_video=video.num_views)
+    batches = view_batches(list(task.clips.values()), sampling, settings)
     with tqdm(total=len(rows), desc="features", unit="clip", disable=not progress) as bar, worker_errors():
         for frames in batches:
             with torch.autocast(device.type, kind, enabled=kind != torch.float32):
-                states = encoder(ready(frames))
+                states = encoder(ready(frames.flatten(0, 1)))
             states = states.float().unflatten(0, (-1, video.num_views)).mean(1)
             end = start + len(states)
             pooled[start:end] = states.mean(1).cpu()
@@ -97,21 +97,6 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
             start = end
     assert start == len(rows)
     return Encoded(rows, pooled, kept)
-
-
-def view_batches(clips: Sequence[Clip], loaded: LoadedVideo, settings: EvaluateSettings) -> DataLoader:
-    """Return batches of frames uint8 (B, T, 3, S, S): of each clip all views, one below the other."""
-    video = settings.video
-    sampling = sampling_for(loaded, video, clips_per_video=video.num_views)
-    num_clips = max(1, settings.eval_batch_size // video.num_views)
-    return DataLoader(
-        ClipDataset(clips, sampling, augment=False),
-        batch_size=num_clips * video.num_views,
-        num_workers=video.num_workers,
-        collate_fn=_stack,
-        # forked, a worker would inherit what the threads of decoders and of torch hold locked
-        multiprocessing_context="spawn" if video.num_workers else None,
-    )
 
 
 @contextmanager
@@ -126,10 +111,6 @@ def worker_errors() -> Iterator[None]:
     except InputError as error:
         name = f"{InputError.__module__}.{InputError.__qualname__}: "
         raise InputError(str(error).strip().splitlines()[-1].removeprefix(name)) from error
-
-
-def _stack(rows: Sequence[Sequence[dict[str, Any]]]) -> Tensor:
-    return torch.stack([views[0]["frames"] for views in rows])
 
 
 def _encoder(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:
