@@ -64,7 +64,7 @@ class VideoReader:
             raise InputError("they need the anchors that the run used")
         training, held_out = read_split(config, progress=False)
         note = "The clips were held out of the training." if held_out else "The clips are some that were trained on."
-        loaded = self._attempt("Clips filled in by the model", self._model)
+        loaded = self._attempt("What the model makes of hidden patches", self._model)
         grid = (loaded or self._before()).grid
         clips = spread_out(held_out or training, NUM_CLIPS)
         gathered = gather_clips(clips, config, grid, anchors, maskings=[config.masking])

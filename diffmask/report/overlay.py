@@ -9,7 +9,7 @@ COLOURS = "viridis"
 """Colour map of matplotlib; even steps of a value look like even steps, also to the colour-blind and in grey."""
 ALPHA = 0.6
 """How much of a pixel is the colour of its patch; the rest is the frame, in grey."""
-HIDDEN, LINE = 128, 104
+HIDDEN, LINE = 128, 88
 """Grey of a hidden patch and of the lines around it: no content of a frame has such a grid."""
 _LUMA = (0.299, 0.587, 0.114)
 _STEPS = 256

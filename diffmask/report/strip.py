@@ -228,7 +228,7 @@ def data_uri(picture: "Image") -> str:
     # colours that stand for values are not to be blurred
     made = {
         "jpeg": _bytes(picture, "JPEG", quality=QUALITY, optimize=True, subsampling=0),
-        "png": _bytes(picture, "PNG", optimize=True),
+        "png": _bytes(picture, "PNG"),
     }
     kind = min(made, key=lambda each: len(made[each]))
     return f"data:image/{kind};base64,{base64.b64encode(made[kind]).decode()}"
