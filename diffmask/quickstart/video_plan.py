@@ -27,20 +27,20 @@ RUNS = {
 GENERAL = "general"
 MODEL = {
     "image_size": 64,
-    "patch_size": 8,
+    "patch_size": 16,
     "num_frames": 8,
     "tubelet_size": 2,
-    "hidden_size": 96,
+    "hidden_size": 128,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
-    "intermediate_size": 384,
+    "intermediate_size": 512,
     "decoder_hidden_size": 64,
     "decoder_num_hidden_layers": 1,
     "decoder_num_attention_heads": 4,
     "decoder_intermediate_size": 256,
     "use_mean_pooling": False,
 }
-"""A VideoMAE of 0.6 million parameters for 8 frames of 64 x 64 pixels."""
+"""A VideoMAE of a million parameters for 8 frames of 64 x 64 pixels."""
 STRIDE = 2
 
 
@@ -58,18 +58,20 @@ class VideoPlan:
         batch_size: Rows of a step.
         seeds: Runs of each policy, which differ in their seed.
         ratio: Share of the patches that is masked.
+        workers: Processes that read clips beside the one that trains.
         seed: The first; of everything.
     """
 
     output: Path
     general: int = 300
-    domain: int = 300
+    domain: int = 450
     test: int = 150
-    general_steps: int = 300
-    steps: int = 60
+    general_steps: int = 400
+    steps: int = 200
     batch_size: int = 32
     seeds: int = 3
-    ratio: float = 0.75
+    ratio: float = 0.5
+    workers: int = 1
     seed: int = 0
 
     def path(self, *parts: str) -> str:
@@ -127,12 +129,12 @@ class VideoPlan:
             training=TrainingConfig(
                 steps=steps,
                 batch_size=self.batch_size,
-                learning_rate=2e-3 if first else 1e-3,
+                learning_rate=3e-3 if first else 1.5e-3,
                 seed=seed,
                 log_every=max(1, steps // 20),
                 eval_every=max(1, steps // 2) if first or seed == self.seed else 0,
                 save_every=0,
-                num_workers=1,
+                num_workers=self.workers,
             ),
         )
 

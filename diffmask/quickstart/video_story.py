@@ -20,7 +20,7 @@ LOSS_LIMIT = (
 )
 TASK_LIMIT = (
     "What this does not show: which policy is better in general. It is one small task on rendered clips, with frozen "
-    "features, a model of half a million weights and minutes of training. Where it says that no difference is shown, "
+    "features, a model of a million weights and minutes of training. Where it says that no difference is shown, "
     "that is the result; longer training, more seeds and your own clips may tell more."
 )
 COMMANDS_LEAD = (
@@ -40,7 +40,7 @@ def story(
     """Return the page; the logs are those of the first seed, the losses are means over the seeds."""
     facts = [
         ("clips", ", ".join(f"{len(clips[name])} {name}" for name in ("general", "train", "test"))),
-        ("model", "VideoMAE, 4 layers of 96, 8 frames of 64 x 64 pixels"),
+        ("model", "VideoMAE, 4 layers of 128, 8 frames of 64 x 64 pixels"),
         ("general pretraining", f"{plan.general_steps:,} steps of {plan.batch_size} clips"),
         ("continued", f"{plan.steps:,} steps of {plan.batch_size} clips"),
         ("mask ratio", f"{plan.ratio:g}"),

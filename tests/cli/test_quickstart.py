@@ -15,7 +15,8 @@ from diffmask.config import from_mapping
 from diffmask.config.settings import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.quickstart.plan import Plan, installed_sources
-from diffmask.quickstart.run import MARKER, run_quickstart
+from diffmask.quickstart.run import run_quickstart
+from diffmask.quickstart.steps import MARKER
 from diffmask.report.curves import read_log
 
 NAMES = ["cell", "rat", "blood", "dose", "kinase", "protein"]
