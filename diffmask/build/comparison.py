@@ -78,30 +78,38 @@ def _said(each: Difference) -> str:
 
 
 def _facts(found: Comparison) -> list[tuple[str, str]]:
-    texts = f"{found.num_texts:,} test texts" + (", unseen in other splits" if found.settings.texts == "unseen" else "")
+    what = _examples(found)
+    texts = f"{found.num_texts:,} test {what}" + (
+        ", unseen in other splits" if found.settings.texts == "unseen" else ""
+    )
     share = f"{100 * found.settings.share:g} % of the labels" if found.settings.share is not None else "-"
     return [
         ("task", f"{found.task['name']} ({found.task['kind']}, {found.task['hash'][:12]})"),
-        ("texts", texts),
+        (what, texts),
         ("trained on", share),
         ("seeds", ", ".join(map(str, found.seeds))),
         ("draws", f"{found.settings.num_draws:,}, seed {found.settings.seed}"),
     ]
 
 
+def _examples(found: Comparison) -> str:
+    """Return what is labelled: texts, clips."""
+    return found.task.get("examples", "texts")
+
+
 def _notes(found: Comparison) -> list[str]:
-    num_seeds, num_tests = len(found.seeds), len(found.differences)
+    num_seeds, num_tests, what = len(found.seeds), len(found.differences), _examples(found)
     left = "; ".join(f"{', '.join(map(str, seeds))} of {name}" for name, seeds in found.left_out.items())
     notes = [f"Seeds that not all results have are left out: {left}."] if left else []
     if num_seeds == 1:
         notes.append(
-            "There is one seed: intervals and p-values tell what other test texts would change, and nothing can be "
+            f"There is one seed: intervals and p-values tell what other test {what} would change, and nothing can be "
             "said of other seeds; evaluate with at least 5."
         )
     else:
         notes.append(
-            "Intervals and p-values are about new seeds and new test texts: texts are resampled (exchanged between the "
-            "two, for the test) in all seeds alike, and seeds vary as a t-test has them vary."
+            f"Intervals and p-values are about new seeds and new test {what}: {what} are resampled (exchanged between "
+            "the two, for the test) in all seeds alike, and seeds vary as a t-test has them vary."
         )
     if 1 < num_seeds < FEW_SEEDS:
         notes.append(f"With {num_seeds} seeds only large differences can be shown; evaluate with at least 5.")
@@ -120,7 +128,7 @@ def _notes(found: Comparison) -> list[str]:
         )
     if found.settings.texts == "all" and found.num_seen:
         notes.append(
-            f"{found.num_seen:,} of {found.num_texts:,} test texts stand in another split too, exactly or nearly; "
+            f"{found.num_seen:,} of {found.num_texts:,} test {what} stand in another split too, exactly or nearly; "
             "--texts unseen leaves them out."
         )
     return notes

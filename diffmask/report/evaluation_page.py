@@ -23,7 +23,7 @@ OVERLAP = {
 """Texts that stand in another split too, by how much alike they are; the last are some of the others."""
 
 LEAD = (
-    "How well the model of this run serves a labelled task. The test texts were read once, at the end; a mean stands "
+    "How well the model of this run serves a labelled task. What is tested on was read once, at the end; a mean stands "
     "with the standard deviation over seeds. What this run is to be held against are other runs on the same task and "
     "seeds (`diffmask compare`)."
 )
@@ -64,8 +64,8 @@ def _evaluation(evaluation: Evaluation, key: str) -> Iterator[str]:
     task, num_seeds = evaluation.task, len(evaluation.seeds)
     seeds = "one seed, so that there is no spread" if num_seeds == 1 else f"{num_seeds} seeds"
     yield paragraph(
-        f"{task['name']} ({task['kind']}, {len(task['labels'])} labels): {task['num_train']:,} texts to train on, "
-        f"{task['num_dev']:,} to choose on, {task['num_test']:,} to test on; by {evaluation.about['method']}, {seeds}, "
+        f"{task['name']} ({task['kind']}, {len(task['labels'])} labels): {task['num_train']:,} {_examples(task)} to "
+        f"train on, {task['num_dev']:,} to choose on, {task['num_test']:,} to test on; by {evaluation.about['method']}, {seeds}, "
         f"{duration(sum(seed.seconds for seed in evaluation.seeds))} on {evaluation.about.get('hardware', '-')}."
     )
     yield _scores(evaluation)
@@ -79,9 +79,16 @@ def _evaluation(evaluation: Evaluation, key: str) -> Iterator[str]:
     yield folded("Settings of this evaluation", facts([*settings, ("hash of the task", task["hash"])]))
 
 
+def _examples(task: Mapping[str, Any]) -> str:
+    """Return what is labelled: texts, clips."""
+    return task.get("examples", "texts")
+
+
 def _scores(evaluation: Evaluation) -> str:
     num_unseen = evaluation.seeds[0].num_unseen
-    scopes = {"all": "all test texts"} | ({"unseen": f"{num_unseen:,} unseen ones"} if num_unseen else {})
+    scopes = {"all": f"all test {_examples(evaluation.task)}"} | (
+        {"unseen": f"{num_unseen:,} unseen ones"} if num_unseen else {}
+    )
     by_seed = [f"seed {seed.seed}" for seed in evaluation.seeds] if len(evaluation.seeds) > 1 else []
     rows = []
     for metric, name in METRICS.items():
@@ -95,8 +102,8 @@ def _unseen_note(evaluation: Evaluation) -> Iterator[str]:
     num_test, num_unseen = evaluation.task["num_test"], evaluation.seeds[0].num_unseen
     if num_unseen < num_test:
         yield paragraph(
-            f"{num_test - num_unseen:,} of {num_test:,} test texts stand, word for word or nearly so, in another split "
-            "too; the unseen ones are those that do not."
+            f"{num_test - num_unseen:,} of {num_test:,} test {_examples(evaluation.task)} stand, exactly or nearly so, in "
+            "another split too; the unseen ones are those that do not."
         )
 
 
@@ -129,7 +136,7 @@ def _classes(evaluation: Evaluation) -> str:
         bar = f'<td class="number bar" style="--share:{f1.mean if f1 else 0:.3f}">{escape(say(f1))}</td>'
         cells = _numbers([say(precision), say(recall), f"{support(label):,.0f}"])
         rows.append(f'<tr><th scope="row">{escape(label)}</th>{bar}{cells}</tr>')
-    return table(["label", "F1", "precision", "recall", "test texts"], rows)
+    return table(["label", "F1", "precision", "recall", f"test {_examples(evaluation.task)}"], rows)
 
 
 def _confusion(evaluation: Evaluation) -> Iterator[str]:
@@ -139,11 +146,14 @@ def _confusion(evaluation: Evaluation) -> Iterator[str]:
     sums = [sum(row) for row in counts]
     shares = [[cell / total if total else 0.0 for cell in row] for row, total in zip(counts, sums, strict=True)]
     yield paragraph(
-        "What texts of each label (rows) were taken for (columns), in percent of the row; on the diagonal they were "
-        "recognised."
+        f"What {_examples(evaluation.task)} of each label (rows) were taken for (columns), in percent of the row; on "
+        "the diagonal they were recognised."
     )
     titles = [
-        [f"{labels[row]} taken for {labels[column]}: {cell:,.1f} texts" for column, cell in enumerate(cells)]
+        [
+            f"{labels[row]} taken for {labels[column]}: {cell:,.1f} {_examples(evaluation.task)}"
+            for column, cell in enumerate(cells)
+        ]
         for row, cells in enumerate(counts)
     ]
     yield heat_table("labelled", labels, labels, shares, titles=titles)
