@@ -65,8 +65,8 @@ def _evaluation(evaluation: Evaluation, key: str) -> Iterator[str]:
     seeds = "one seed, so that there is no spread" if num_seeds == 1 else f"{num_seeds} seeds"
     yield paragraph(
         f"{task['name']} ({task['kind']}, {len(task['labels'])} labels): {task['num_train']:,} {_examples(task)} to "
-        f"train on, {task['num_dev']:,} to choose on, {task['num_test']:,} to test on; by {evaluation.about['method']}, {seeds}, "
-        f"{duration(sum(seed.seconds for seed in evaluation.seeds))} on {evaluation.about.get('hardware', '-')}."
+        f"train on, {task['num_dev']:,} to choose on, {task['num_test']:,} to test on; by "
+        f"{evaluation.about['method']}, {seeds}, {duration(sum(seed.seconds for seed in evaluation.seeds))} on {evaluation.about.get('hardware', '-')}."
     )
     yield _scores(evaluation)
     yield from _unseen_note(evaluation)
@@ -102,8 +102,8 @@ def _unseen_note(evaluation: Evaluation) -> Iterator[str]:
     num_test, num_unseen = evaluation.task["num_test"], evaluation.seeds[0].num_unseen
     if num_unseen < num_test:
         yield paragraph(
-            f"{num_test - num_unseen:,} of {num_test:,} test {_examples(evaluation.task)} stand, exactly or nearly so, in "
-            "another split too; the unseen ones are those that do not."
+            f"{num_test - num_unseen:,} of {num_test:,} test {_examples(evaluation.task)} stand, exactly or nearly so, "
+            "in another split too; the unseen ones are those that do not."
         )
 
 
