@@ -66,7 +66,8 @@ def _evaluation(evaluation: Evaluation, key: str) -> Iterator[str]:
     yield paragraph(
         f"{task['name']} ({task['kind']}, {len(task['labels'])} labels): {task['num_train']:,} {_examples(task)} to "
         f"train on, {task['num_dev']:,} to choose on, {task['num_test']:,} to test on; by "
-        f"{evaluation.about['method']}, {seeds}, {duration(sum(seed.seconds for seed in evaluation.seeds))} on {evaluation.about.get('hardware', '-')}."
+        f"{evaluation.about['method']}, {seeds}, "
+        f"{duration(sum(seed.seconds for seed in evaluation.seeds))} on {evaluation.about.get('hardware', '-')}."
     )
     yield _scores(evaluation)
     yield from _unseen_note(evaluation)

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -116,3 +117,19 @@ def test_the_grid_of_a_model():
 def test_what_does_not_divide_is_refused(kind, size, message):
     with pytest.raises(InputError, match=message):
         unit_ids(GRID, kind, size)
+
+
+def test_the_guide_has_these_counts():
+    guide = (Path(__file__).parents[2] / "docs" / "video.md").read_text()
+    for label, kind, size in (
+        ("patch", "patch", ()),
+        ("tube, cell", "tube", ()),
+        ("frame", "frame", ()),
+        ("block 2 x 2 x 2", "block", (2, 2, 2)),
+    ):
+        ids = unit_ids(GRID, kind, size)
+        num_units, length = int(ids.max()) + 1, int((ids == 0).sum())
+        counts = [mask_count(num_units, ratio) for ratio in (0.5, 0.75, 0.9, 0.95)]
+        cells = [f"{count * length:,}" if count < num_units else "all: refused" for count in counts]
+        (row,) = [line for line in guide.splitlines() if line.startswith(f"| {label} |")]
+        assert row.split(" | ")[2:] == [*cells[:-1], f"{cells[-1]} |"]
