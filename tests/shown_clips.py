@@ -57,6 +57,7 @@ def write_config(world, name, *, training=None, target=None, **masking):
         },
         "masking": {"policy": "random-tube", "ratio": 0.75} | masking,
         "target": target or {},
+        "head": {"steps": 2},
         "training": {
             "steps": 4,
             "batch_size": 2,

@@ -86,6 +86,8 @@ def _figure(clip: ShownClip, layer: Layer, shown: Sequence[int], policy: str) ->
 
 def _scale(low: float, high: float) -> str:
     """Return the colours from low to high with the numbers of the ends."""
+    if low == high:
+        return f'<span class="ends">{escape(number(low))} throughout</span>'
     table = colour_table()
     rows = [round(place * (len(table) - 1) / (_STOPS - 1)) for place in range(_STOPS)]
     stops = ",".join("#" + bytes(table[row].tolist()).hex() for row in rows)

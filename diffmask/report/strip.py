@@ -140,6 +140,9 @@ def _draw_scale(page: "Image", at: tuple[int, int], scale: tuple[float, float]) 
     """Draw the colours from low to high, with the numbers of the ends."""
     from PIL import ImageDraw
 
+    if scale[0] == scale[1]:
+        _write(ImageDraw.Draw(page), at, f"{number(scale[0])} throughout", 11, _SOFT)
+        return
     width = _LABEL_WIDTH - 32
     page.paste(scale_image().resize((width, 8)), at)
     draw = ImageDraw.Draw(page)

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,6 +63,14 @@ def test_the_page_is_whole_and_shows_only_pictures_of_its_own():
     assert len(held) == 2 * (1 + 3 + 4) == text.count("<img ")
     assert {Image.open(io.BytesIO(each)).height for each in held} == {SIZE}
     assert "never from the truth" in text
+
+
+def test_scores_that_are_all_the_same_have_one_number():
+    shown = preview(1, ("random-tube", "boxes"))
+    same = replace(shown.readings["boxes"][0], scores=torch.zeros(2, 2, 2))
+    shown = replace(shown, readings=shown.readings | {"boxes": [same]})
+    assert "score0 throughout" in check(clip_preview_page(shown, [], {}), pictures=True).text
+    assert still(shown).height > 0
 
 
 def test_a_page_without_pictures_allows_none():
