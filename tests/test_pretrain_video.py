@@ -29,6 +29,8 @@ from diffmask.config import (
 )
 from diffmask.core.errors import InputError
 from diffmask.pretrain import pretrain
+from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors
+from diffmask.video.sheet import draw_sheet
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,13 @@ def world(tmp_path_factory):
     tiny_vit_mae().save_pretrained(folder / "image-model")
     boxes = folder / "boxes.csv"
     boxes.write_text("clip,frame,x1,y1,x2,y2\n" + "".join(f"{path.name},0,8,8,40,24\n" for path in paths))
+    other, _ = clips_on_disk(folder / "other", 6, square=False)
+    for name, embedder, size in (("anchors", "pixels", 64), ("student-anchors", f"student:{folder / 'model'}", None)):
+        settings = VisualAnchorSettings(
+            clips=[str(index)], reference=[str(other)], embedder=embedder, num_words=16, size=size, device="cpu"
+        )
+        anchors, patches = build_visual_anchors(settings)
+        anchors.save(folder / name, draw_sheet(anchors, patches))
     return folder
 
 
@@ -52,7 +61,9 @@ def config_for(world, output, *, model="model", data=None, masking=None, trainin
     return VideoConfig(
         model=str(world / model),
         output=str(output),
-        data=VideoDataConfig(train=(str(world / "clips.parquet"),), stride=1, eval_share=0.3, **(data or {})),
+        data=VideoDataConfig(
+            **({"train": (str(world / "clips.parquet"),), "stride": 1, "eval_share": 0.3} | (data or {}))
+        ),
         masking=VideoMaskingConfig(**({"policy": "random-tube"} | (masking or {}))),
         training=replace(TRAINING, **(training or {})),
         **settings,
@@ -117,6 +128,51 @@ def test_every_policy_without_a_model_of_its_own_trains(world, tmp_path, masking
     assert len(losses) == 4
     assert all(map(torch.isfinite, torch.tensor(losses)))
     assert outcome.model.exists()
+
+
+def test_difference_masking_by_maps_that_are_made_once(world, tmp_path):
+    masking = {"policy": "difference", "anchors": str(world / "anchors"), "ratio": ScheduleConfig(start=0.5)}
+    data = {"cache": str(tmp_path / "cache")}
+    outcome = run(world, tmp_path / "run", masking=masking, data=data)
+    maps = sorted((tmp_path / "cache").iterdir())
+    assert len(maps) == 12
+    assert outcome.metrics["eval_loss_domain"] > 0
+    made = [path.stat().st_mtime_ns for path in maps]
+    other = run(world, tmp_path / "other", masking=masking | {"policy": "random-tube"}, data=data)
+    assert [path.stat().st_mtime_ns for path in maps] == made
+    # who is held against it looks at the same patches before the first step
+    first, second = (next(entry for entry in log_of(each.folder) if "eval_loss" in entry) for each in (outcome, other))
+    assert first["eval_loss_domain"] == second["eval_loss_domain"]
+    assert 0 < first["eval_masked_domain"] < first["eval_masked"]
+
+
+def test_anchors_are_hidden_more_often_than_the_rest(world, tmp_path):
+    from diffmask.build.video import build_video_masking
+    from diffmask.pretrain.video import VideoSubject
+
+    masking = {"policy": "difference", "anchors": str(world / "anchors"), "ratio": ScheduleConfig(start=0.5)}
+    config = config_for(world, tmp_path / "run", masking=masking, data={"cache": str(tmp_path / "cache")})
+    subject = VideoSubject(config)
+    rows = subject.read(progress=False)
+    batch = subject.masking.adapter.pad([rows.training[place] for place in range(8)])
+    adapter, masker = subject.masking.adapter, build_video_masking(config, subject.parts).masker
+    units = adapter.units(batch, 0)
+    hidden = torch.stack([units.to_positions(masker(units, step, 100)) for step in range(60)]).float().mean(0)
+    bright = batch["frames"].float()[:, ::2].unfold(3, 8, 8).unfold(4, 8, 8).mean((2, 5, 6)).flatten(1) > 130
+    assert bright.any()
+    assert hidden[bright].mean() > hidden[~bright].mean() + 0.2
+
+
+def test_rows_are_scored_while_training_where_the_embedder_runs_anyway(world, tmp_path):
+    anchors, cache = str(world / "student-anchors"), tmp_path / "cache"
+    masking = {"policy": "difference", "anchors": anchors, "ratio": ScheduleConfig(start=0.5)}
+    target = TargetConfig(kind="features", embedder=f"student:{world / 'model'}")
+    settings = {"data": {"cache": str(cache), "eval_share": 0.0}, "training": {"eval_every": 0}}
+    run(world, tmp_path / "shared", masking=masking, target=target, **settings)
+    run(world, tmp_path / "alone", masking=masking | {"live": True}, **settings)
+    assert not list(cache.glob("map-*"))
+    run(world, tmp_path / "maps", masking=masking | {"live": False}, target=target, **settings)
+    assert len(list(cache.glob("map-*"))) == 12
 
 
 def test_the_evaluation_is_the_same_for_every_policy(world, tmp_path):
@@ -268,7 +324,7 @@ def test_boxes_of_other_clips_are_refused(world, tmp_path):
 
 
 def test_copies_of_a_clip_stand_on_one_side(world, tmp_path):
-    from diffmask.pretrain.video import read_split
+    from diffmask.pretrain.clips import read_split
 
     (tmp_path / "copies").mkdir()
     for number, path in enumerate(sorted((world / "clips").iterdir())):

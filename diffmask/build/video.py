@@ -32,6 +32,7 @@ DOMAIN_SCORE = 1.0
 UNIT_SIZES = {"block": (2, 2, 2), "cell": (2, 2)}
 """Patches of units whose size the config does not say."""
 _POINTS = 1000
+_PLURALS = {"patch": "patches"}
 FEATURES: dict[str, Feature] = {"motion": Motion(), "appearance": Appearance()}
 """What is found in the frames themselves; rows bring the rest along."""
 
@@ -95,15 +96,17 @@ def target_embedder(config: TargetConfig, device: str) -> PatchEmbedder | None:
 
 
 def is_live(config: VideoConfig, parts: VideoParts) -> bool:
-    """Tell whether rows are scored while training, in the place of maps made once."""
-    if config.masking.live is not None:
-        return config.masking.live
-    same = (
-        parts.embedder is not None
-        and parts.anchors is not None
-        and parts.embedder.key == parts.anchors.metadata["embedder"]["key"]
-    )
-    return "difference" in video_recipe(config.masking).features and same
+    """Tell whether rows are scored while training, in the place of maps made once; the same for every policy."""
+    if parts.anchors is None:
+        return False
+    return _is_shared(parts) if config.masking.live is None else config.masking.live
+
+
+def _is_shared(parts: VideoParts) -> bool:
+    """Tell whether the features that are predicted are those that the anchors are held against."""
+    if parts.embedder is None or parts.anchors is None:
+        return False
+    return parts.embedder.key == parts.anchors.metadata["embedder"]["key"]
 
 
 def build_video_masking(config: VideoConfig, parts: VideoParts) -> Masking:
@@ -125,7 +128,7 @@ def build_video_masking(config: VideoConfig, parts: VideoParts) -> Masking:
     # what is evaluated is predicted whole, and its domain patches are told by the same scores
     size = UNIT_SIZES.get(masking.eval_units, ())
     evaluation = replace(
-        adapter, kind=masking.eval_units, size=size, decoded_share=1.0, features=_evaluated(config, parts)
+        adapter, kind=masking.eval_units, size=size, decoded_share=1.0, features=_evaluated(config, parts, device)
     )
     masker = build_video_masker(masking, adapter)
     ratio = build_schedule(ScheduleConfig(start=masking.eval_ratio), "masking.eval_ratio", 0.0)
@@ -164,10 +167,11 @@ def build_video_masker(config: VideoMaskingConfig, adapter: VideoAdapter) -> Mas
 
 def _check_visible(ratio: Schedule, adapter: VideoAdapter, setting: str) -> None:
     """Refuse a ratio that hides all units of a clip at some time: an encoder needs something to see."""
+    units = _PLURALS.get(adapter.kind, f"{adapter.kind}s")
     for point in (*(step / _POINTS for step in range(_POINTS + 1)), *ratio.breaks):
         if mask_count(adapter.num_units, ratio(point)) >= adapter.num_units:
             raise InputError(
-                f"{setting}={ratio(point):g} hides all {adapter.num_units} {adapter.kind}s of a clip, and the model "
+                f"{setting}={ratio(point):g} hides all {adapter.num_units} {units} of a clip, and the model "
                 "needs something to see; lower it, or choose smaller units"
             )
 
@@ -197,10 +201,7 @@ def _adapter(config: VideoConfig, parts: VideoParts, device: str) -> VideoAdapte
 def _embedded(parts: VideoParts, *, scored: bool, device: str) -> list[Feature]:
     """Return what embeds rows while training: one pass for scores and targets if both want the same embedder."""
     found: list[Feature] = []
-    scorer = parts.anchors if scored else None
-    shared = (
-        parts.embedder is not None and scorer is not None and parts.embedder.key == scorer.metadata["embedder"]["key"]
-    )
+    scorer, shared = parts.anchors if scored else None, _is_shared(parts)
     if parts.embedder is not None:
         found.append(Embedded(parts.embedder, scorer if shared else None))
     if scorer is not None and not shared:
@@ -208,9 +209,10 @@ def _embedded(parts: VideoParts, *, scored: bool, device: str) -> list[Feature]:
     return found
 
 
-def _evaluated(config: VideoConfig, parts: VideoParts) -> tuple[Feature, ...]:
-    scores: list[Feature] = [FromRows("difference")] if parts.anchors is not None else []
-    return (*scores, *_embedded(parts, scored=False, device=""))
+def _evaluated(config: VideoConfig, parts: VideoParts, device: str) -> tuple[Feature, ...]:
+    live = is_live(config, parts)
+    scores: list[Feature] = [FromRows("difference")] if parts.anchors is not None and not live else []
+    return (*scores, *_embedded(parts, scored=live, device=device))
 
 
 def map_names(config: VideoConfig, parts: VideoParts) -> Mapping[str, tuple[str, ...]]:
@@ -219,4 +221,5 @@ def map_names(config: VideoConfig, parts: VideoParts) -> Mapping[str, tuple[str,
     training = tuple(name for name in read if name in ("boxes", "attention"))
     if "difference" in read and not is_live(config, parts):
         training += ("difference",)
-    return {"training": training, "evaluation": () if parts.anchors is None else ("difference",)}
+    live = parts.anchors is None or is_live(config, parts)
+    return {"training": training, "evaluation": () if live else ("difference",)}

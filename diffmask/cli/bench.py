@@ -1,4 +1,4 @@
-"""The command `diffmask bench [select|policies|text|video|count|ngrams]`."""
+"""The command `diffmask bench [select|policies|text|video|clips|count|ngrams]`."""
 
 import argparse
 import json
@@ -11,11 +11,12 @@ Measure speed against what people use today, both in one run, and print a table 
   policies the masking call of each policy, against that of random whole words; feedback, against a training step
   text     training steps, against Trainer + DataCollatorForLanguageModeling
   video    training steps on clips, against VideoMAEForPreTraining, and what masking takes of a step
+  clips    reading clips into rows, against a plain decord loop, and with score maps
   count    counting words, against scikit-learn's CountVectorizer
   ngrams   counting n-grams of 1 to 5 words, against CountVectorizer, and finding them in texts
 
-`select`, `policies` and `video` need no data; without DATA the others use the documentation strings of installed
-libraries."""
+`select`, `policies` and `video` need no data; without DATA `clips` encodes some, and the others use the documentation
+strings of installed libraries."""
 
 EPILOG = """\
 examples:
@@ -35,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         formatter_class=formatter,
     )
     parser.add_argument("what", choices=CONTENDERS, help="what is measured")
-    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (for text, count and ngrams)")
+    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (for text, count and ngrams), or clips")
     parser.add_argument("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
     parser.add_argument("--column", help="column of the text, where a table has several")
     parser.add_argument("--device", default="cpu", help="where `select` and `video` run (default: cpu)")
@@ -104,6 +105,17 @@ def _video(args: argparse.Namespace, scratch: Path) -> list[dict]:
     return bench(make_config(args.size, args.image_size), args.device, batch_size=args.batch_size or 4)
 
 
+def _clips(args: argparse.Namespace, scratch: Path) -> list[dict]:
+    from diffmask.bench.clips import make_clips
+    from diffmask.bench.clips import run as bench
+    from diffmask.video.index import read_clips
+
+    if not args.data:
+        (scratch / "clips").mkdir()
+        make_clips(scratch / "clips")
+    return bench(read_clips(args.data or [str(scratch / "clips")]), scratch / "maps")
+
+
 def _count(args: argparse.Namespace, scratch: Path) -> list[dict]:
     from diffmask.bench.count import run as bench
 
@@ -149,6 +161,7 @@ CONTENDERS = {
     "policies": _policies,
     "text": _text,
     "video": _video,
+    "clips": _clips,
     "count": _count,
     "ngrams": _ngrams,
 }

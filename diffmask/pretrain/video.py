@@ -12,6 +12,7 @@ from diffmask.build.video import VideoParts, build_sampling, build_video_masking
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
+from diffmask.pretrain.clips import describe_clips, read_split
 from diffmask.pretrain.rows import CACHE
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.train.buckets import RowOrder
@@ -19,7 +20,6 @@ from diffmask.video.boxes import read_boxes
 from diffmask.video.clip import Clip
 from diffmask.video.dataset import ClipDataset, MapOf
 from diffmask.video.failures import FailureLog
-from diffmask.video.index import read_clips
 from diffmask.video.load import LoadedVideo, load_video_model
 from diffmask.video.maps import FrameScorer, make_maps
 from diffmask.video.row_maps import BoxMaps, CachedMaps
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 FAILURES_FILE = "failures.jsonl"
 """Clips that could not be read, in the run's folder."""
-_HEAD_BYTES = 1 << 16
 
 
 class VideoSubject(Subject):
@@ -58,7 +57,8 @@ class VideoSubject(Subject):
         config = self._config
         training, held_out = read_split(config, progress=progress)
         names = map_names(config, self.parts)
-        made = self._maps([*training, *held_out], {*names["training"], *names["evaluation"]}, progress=progress)
+        wanted = {*names["training"], *(names["evaluation"] if held_out or self.fresh else ())}
+        made = self._maps([*training, *held_out], wanted, progress=progress)
         training, held_out = ([clip for clip in clips if self._is_scored(clip, made)] for clips in (training, held_out))
         if not training:
             raise InputError("none of the clips could be scored; run `diffmask index` again")
@@ -66,7 +66,8 @@ class VideoSubject(Subject):
             training,
             self._sampling,
             seed=config.training.seed,
-            maps={name: made[name] for name in names["training"]},
+            # a fresh decoder is trained on the same rows as the evaluation's masks draw from
+            maps={name: made[name] for name in {*names["training"], *(names["evaluation"] if self.fresh else ())}},
             failures=self._failures,
         )
         evaluation = None
@@ -167,55 +168,6 @@ def read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
     from diffmask.video.anchor_set import load_visual_anchors
 
     return load_visual_anchors(config.masking.anchors)
-
-
-def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list[Clip]]:
-    """Return the clips to train on and those that are held out, chosen by their content.
-
-    Raises:
-        InputError: If there is no clip, or none is left to train on.
-    """
-    data = config.data
-    training = read_clips(data.train, progress=progress)
-    if data.split is not None:
-        known = sorted({clip.split for clip in training if clip.split})
-        training = [clip for clip in training if clip.split == data.split]
-        if not training:
-            given = ", ".join(known) or "none; give the index splits with `diffmask index --join`"
-            raise InputError(f"no clip of data.train is of data.split={data.split!r}; its splits: {given}")
-    if data.eval:
-        return training, read_clips(data.eval, progress=progress)
-    if not 0.0 <= data.eval_share < 1.0:
-        raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the clips")
-    held = {clip.path for clip in training if _content(clip) < data.eval_share * 2**32}
-    kept = [clip for clip in training if clip.path not in held]
-    if not kept:
-        raise InputError(
-            f"data.eval_share={data.eval_share:g} leaves none of {len(training)} clips to train on; lower it"
-        )
-    return kept, [clip for clip in training if clip.path in held]
-
-
-def _content(clip: Clip) -> int:
-    """Return 32 bits that the file's size and beginning decide, so that copies of a clip stand on one side."""
-    try:
-        with open(clip.path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        head = clip.path.encode()  # it is gone; reading it will say so
-    return int.from_bytes(hashlib.blake2b(head + str(clip.size).encode(), digest_size=4).digest())
-
-
-def describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
-    """Return how many clips there are, and a hash of what they are."""
-    digest = hashlib.sha256()
-    for clip in clips:
-        digest.update(f"{clip.path}\0{clip.size}\0{clip.mtime}\n".encode())
-    return {
-        "number": len(clips),
-        "hours": round(sum(clip.duration for clip in clips) / 3600, 3),
-        "hash": digest.hexdigest(),
-    }
 
 
 def frame_scorer(name: str, config: VideoConfig, anchors: "VisualAnchors | None", device: str) -> FrameScorer:

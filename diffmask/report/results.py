@@ -1,6 +1,7 @@
 """Held-out losses of several runs beside the model that was not continued: a table for the terminal and for a page."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan, nan
 from statistics import fmean
 from typing import NamedTuple
 
@@ -32,7 +33,8 @@ def read_results(logs: Mapping[str, Log]) -> list[Result]:
     first = next(iter(evaluations.values()))[0]
     assert first["step"] == 0, "a run that is compared must evaluate before its first step"
     last = {name: entries[-1] for name, entries in evaluations.items()}
-    return [Result(name, entry[_ALL], entry[_DOMAIN]) for name, entry in {BEFORE: first, **last}.items()]
+    # without a masked position of the domain there is no loss
+    return [Result(name, entry[_ALL], entry.get(_DOMAIN, nan)) for name, entry in {BEFORE: first, **last}.items()]
 
 
 def mean_results(seeds: Sequence[Sequence[Result]]) -> list[Result]:
@@ -90,4 +92,8 @@ def _cells(results: Sequence[Result]) -> Iterator[list]:
     first = results[0]
     for result in results:
         pairs = [(result.loss, first.loss), (result.loss_domain, first.loss_domain)]
-        yield [result.name, *((f"{a:.3f}", "" if result is first else f"{a - b:+.3f}") for a, b in pairs)]
+        yield [result.name, *(_cell(a, b, is_first=result is first) for a, b in pairs)]
+
+
+def _cell(loss: float, first: float, *, is_first: bool) -> tuple[str, str]:
+    return ("-", "") if isnan(loss) else (f"{loss:.3f}", "" if is_first else f"{loss - first:+.3f}")

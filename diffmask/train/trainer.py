@@ -237,7 +237,7 @@ class MaskedTrainer(Trainer):
         model.train(was_training)
         loss, count, domain_loss, domain_count = totals.tolist()
         metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1), f"{metric_key_prefix}_masked": int(count)}
-        if self.masking.domain is not None:
+        if domain_count > 0:
             metrics[f"{metric_key_prefix}_loss_domain"] = domain_loss / max(domain_count, 1)
             metrics[f"{metric_key_prefix}_masked_domain"] = int(domain_count)
         metrics |= self._beside.evaluate(metric_key_prefix)
