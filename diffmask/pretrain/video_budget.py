@@ -10,7 +10,7 @@ from diffmask.build.video_policies import video_recipe
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.pretrain.budget import Budget
-from diffmask.pretrain.video import read_split
+from diffmask.pretrain.clips import read_split
 from diffmask.video.load import load_video_model
 
 
