@@ -55,7 +55,8 @@ class VideoPlan:
         test: Clips with a digit, that it is tested on.
         general_steps: Optimiser steps of the general pretraining.
         steps: Optimiser steps of each continued run.
-        batch_size: Rows of a step.
+        batch_size: Clips of a step.
+        repeats: Crops of each of them: what is decoded once is seen so often.
         seeds: Runs of each policy, which differ in their seed.
         ratio: Share of the patches that is masked.
         workers: Processes that read clips beside the one that trains.
@@ -68,7 +69,8 @@ class VideoPlan:
     test: int = 150
     general_steps: int = 400
     steps: int = 200
-    batch_size: int = 32
+    batch_size: int = 16
+    repeats: int = 2
     seeds: int = 3
     ratio: float = 0.5
     workers: int = 1
@@ -115,6 +117,7 @@ class VideoPlan:
                 train=(clips,),
                 eval=() if first else (self.path("test.parquet"),),
                 stride=STRIDE,
+                repeats=self.repeats,
                 flip=0.0,
                 cache=self.path("cache"),
             ),
