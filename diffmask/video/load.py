@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig
 from transformers.utils.hub import cached_file
@@ -122,12 +123,23 @@ def load_video_model(
     elif hasattr(config, "feature_dim"):
         del config.feature_dim
     model, missing = _weights(kind, name, config, {} if attention is None else {"attn_implementation": attention})
+    settle_mask_token(model, missing)
     # loading unfreezes what it loads
     model.pixel_head.requires_grad_(model.feature_head is None)
     if isinstance(model, ViTMAEForPreTraining):
         settle_tables(model, missing, grid.rows)
     mean, std = _colours(name)
     return LoadedVideo(name, model, mean, std, tuple(key for key in missing if key != DECODER_TABLE))
+
+
+def settle_mask_token(model: VideoModel, missing: list[str]) -> None:
+    """Give a mask token that the checkpoint lacks its first value; the class leaves it as the memory was.
+
+    Its constructor writes zeros (VideoMAE), but loading skips the constructor's values and initialises layers only.
+    """
+    for name, parameter in model.named_parameters():
+        if name in missing and name.endswith("mask_token"):
+            torch.nn.init.normal_(parameter, std=model.config.initializer_range)
 
 
 def _config(name: str) -> Any:

@@ -79,6 +79,16 @@ def test_an_encoder_alone_gets_a_fresh_decoder(build, tmp_path):
     rest = (~masked).nonzero().view(3, -1, 2)[..., 1]
     predictions = loaded.model(frames, visible=rest, predicted=places).logits
     assert predictions.std(1).min() > 1e-5  # a decoder that does not know where a patch is says the same of all
+    fresh = {name: parameter for name, parameter in loaded.model.named_parameters() if name in loaded.missing}
+    # what is left as the memory was may be anything, and is often zero
+    assert all(
+        parameter.abs().max() < 10 * model.config.initializer_range
+        or name.endswith("norm.weight")
+        or "layernorm" in name
+        for name, parameter in fresh.items()
+    )
+    tokens = [parameter for name, parameter in fresh.items() if name.endswith("mask_token")]
+    assert [token.std().item() for token in tokens] == pytest.approx([model.config.initializer_range], rel=0.6)
     trained = {name for name, parameter in loaded.model.named_parameters() if parameter.requires_grad}
     assert trained == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
 from torch.nn.parallel import DistributedDataParallel
 
@@ -204,6 +205,15 @@ def _done(bucket):
     return future
 
 
+@pytest.fixture
+def no_accelerator():
+    """Accelerate keeps one state for a process, and refuses another precision than the first."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("no_accelerator")
 def test_what_accelerate_wraps_around_the_forward_stays():
     plain, model = tiny_videomae(), tiny_videomae()
     prepared = Accelerator(cpu=True, mixed_precision="bf16").prepare(model)
