@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 DESCRIPTION = """\
-Continue the pretraining of a masked language model on your text, as a YAML file says.
+Continue the pretraining of a masked language model on your text, or of a masked video model on your clips, as a YAML
+file says.
 
 The folder `output` receives checkpoints, log.jsonl, TensorBoard logs and, at the end, model/: an ordinary folder for
-AutoModelForMaskedLM.from_pretrained, with a card that records how it was made. Ctrl-C finishes the step and writes a
+from_pretrained of AutoModelForMaskedLM (or VideoMAEModel), with a card that records how it was made. Ctrl-C finishes the step and writes a
 checkpoint; the same command with --resume goes on from there, and gives the weights that an uninterrupted run gives."""
 
 EPILOG = """\
