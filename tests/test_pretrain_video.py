@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def world(tmp_path_factory):
     tiny_videomae().save_pretrained(folder / "model")
     tiny_videomae().videomae.save_pretrained(folder / "encoder")
     tiny_vit_mae().save_pretrained(folder / "image-model")
+    tiny_vit_mae().vit.save_pretrained(folder / "image-encoder")
     boxes = folder / "boxes.csv"
     boxes.write_text("clip,frame,x1,y1,x2,y2\n" + "".join(f"{path.name},0,8,8,40,24\n" for path in paths))
     other, _ = clips_on_disk(folder / "other", 6, square=False)
@@ -227,6 +229,24 @@ def test_a_killed_run_goes_on_bit_for_bit(world, tmp_path):
     assert ends[0][0]["loss"] == ends[1][0]["loss"]
 
 
+@pytest.mark.slow
+def test_two_ranks_are_one(world, tmp_path):
+    whole = run(world, tmp_path / "whole", masking={"policy": "hard-patch"}, training={"batch_size": 4})
+    config = config_for(
+        world, tmp_path / "ranks", masking={"policy": "hard-patch"}, training={"batch_size": 2, "num_workers": 1}
+    )
+    path = tmp_path / "ranks.yaml"
+    path.write_text(yaml.safe_dump(to_mapping(config)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "diffmask"]
+    subprocess.run([*command, "pretrain", str(path)], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
+    found = load_file(tmp_path / "ranks" / "model" / "model.safetensors")
+    for name, value in weights_of(whole).items():
+        assert torch.allclose(value, found[name], atol=2e-5), name
+    assert [entry["loss"] for entry in log_of(tmp_path / "ranks") if "loss" in entry] == pytest.approx(
+        [entry["loss"] for entry in log_of(tmp_path / "whole") if "loss" in entry], abs=1e-4
+    )
+
+
 def test_clips_that_vanish_during_training_are_named_and_end_nothing(world, tmp_path):
     index, paths = clips_on_disk(tmp_path / "some", 8)
     config = config_for(world, tmp_path / "run")
@@ -246,6 +266,36 @@ def test_an_encoder_gets_a_decoder_that_is_trained_first(world, tmp_path):
     assert not any(name.removeprefix("videomae.") in before for name in head)
     assert (tmp_path / "run" / "head" / "log.jsonl").exists()
     VideoMAEForPreTraining.from_pretrained(outcome.model)
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [("encoder", None), ("model", "features"), ("image-encoder", None)],
+    ids=["decoder", "features", "image decoder"],
+)
+def test_a_run_whose_head_was_trained_first_goes_on_bit_for_bit(world, tmp_path, model, target):
+    settings = {
+        "model": model,
+        "head": HeadConfig(steps=2),
+        "training": {"steps": 4, "save_every": 2, "keep": 9},
+        "masking": {"policy": "random-patch", "eval_units": "patch", "ratio": ScheduleConfig(start=0.75)},
+    }
+    if target is not None:
+        settings["target"] = TargetConfig(kind="features", embedder=f"student:{world / 'model'}")
+    whole = run(world, tmp_path / "run", **settings)
+    expected = weights_of(whole)
+    shutil.rmtree(whole.model)
+    shutil.rmtree(tmp_path / "run" / "checkpoint-4")
+    resumed = pretrain(config_for(world, tmp_path / "run", **settings), resume=True, progress=False)
+    found = weights_of(resumed)
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    given = config_for(
+        world,
+        tmp_path / "given",
+        **(settings | {"head": HeadConfig(weights=str(tmp_path / "run" / "head.safetensors"))}),
+    )
+    other = weights_of(pretrain(given, progress=False))
+    assert all(torch.equal(value, other[name]) for name, value in expected.items())
 
 
 def test_an_image_model_runs_as_clips_of_one_frame(world, tmp_path):
@@ -304,6 +354,13 @@ def test_other_frames_and_sizes(world, tmp_path):
         ),
         ({"target": TargetConfig(kind="tokens")}, "unknown target 'tokens'; choose from: features, pixels"),
         ({"target": TargetConfig(layer="3")}, "target.layer is given, and pixels are predicted; leave it out, or use"),
+        (
+            {"target": TargetConfig(decoder="cell")},
+            "target.decoder=cell says which masked patches are decoded, and all",
+        ),
+        ({"data": {"sampling": "uniform", "stride": 7}}, "data.stride=7 is for dense sampling, and data.sampling=unif"),
+        ({"data": {"reader": "decrod"}}, "unknown reader 'decrod'; choose from: auto, decord, pyav, torchcodec"),
+        ({"data": {"eval_split": "dev"}}, "data.eval_split='dev' is a split of data.eval, which is not given"),
         ({"data": {"num_frames": 7}}, "7 frames cannot be cut into patches of 2 frames; give a multiple of 2"),
         ({"data": {"sampling": "sparse"}}, "unknown sampling 'sparse'; choose from: dense, uniform"),
         ({"training": {"steps": 0}}, "training.steps=0 trains the head that a model lacks, and .* lacks none; give at"),
@@ -321,6 +378,41 @@ def test_boxes_of_other_clips_are_refused(world, tmp_path):
     other.write_text("clip,frame,x1,y1,x2,y2\nelsewhere.mp4,0,8,8,40,24\n")
     with pytest.raises(InputError, match="has no box of any of the 12 clips, such as .*; name the clips by their"):
         run(world, tmp_path / "run", masking={"policy": "boxes", "boxes": str(other)})
+
+
+def test_clips_are_not_held_out_and_trained_on(world, tmp_path):
+    with pytest.raises(
+        InputError, match="12 of 12 clips of data.eval are trained on too, such as .*; give others, or set"
+    ):
+        run(world, tmp_path / "run", data={"eval": (str(world / "clips.parquet"),)})
+    assert not (tmp_path / "run").exists()
+
+
+def test_splits_of_one_index_are_trained_on_and_held_out(world, tmp_path):
+    from diffmask.pretrain.clips import read_split
+    from diffmask.video.index import read_index, write_index
+
+    clips = [
+        replace(clip, split="dev" if place < 4 else "train")
+        for place, clip in enumerate(read_index(world / "clips.parquet"))
+    ]
+    index = tmp_path / "split.parquet"
+    write_index(index, clips)
+    data = {"train": (str(index),), "split": "train", "eval": (str(index),), "eval_split": "dev"}
+    training, held_out = read_split(config_for(world, tmp_path / "run", data=data), progress=False)
+    assert (len(training), len(held_out)) == (8, 4)
+    with pytest.raises(InputError, match="no clip is of data.split='tran'; the splits of the index: dev, train"):
+        read_split(config_for(world, tmp_path / "run", data=data | {"split": "tran"}), progress=False)
+
+
+def test_the_share_of_the_domain_is_logged_for_every_policy(world, tmp_path):
+    masking = {"anchors": str(world / "anchors"), "ratio": ScheduleConfig(start=0.5)}
+    data = {"cache": str(tmp_path / "cache")}
+    shares = {}
+    for policy in ("random-patch", "difference"):
+        run(world, tmp_path / policy, masking=masking | {"policy": policy}, data=data)
+        shares[policy] = [entry["domain_share"] for entry in log_of(tmp_path / policy) if "domain_share" in entry]
+    assert 0 < min(shares["random-patch"]) < min(shares["difference"])
 
 
 def test_copies_of_a_clip_stand_on_one_side(world, tmp_path):

@@ -22,6 +22,7 @@ from diffmask.video.dataset import Sampling
 from diffmask.video.embed import PatchEmbedder, build_embedder, parse_layer
 from diffmask.video.features import Appearance, Embedded, Feature, FromRows, Motion
 from diffmask.video.grid import Grid
+from diffmask.video.index import check_reader
 from diffmask.video.load import LoadedVideo
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def build_sampling(config: VideoDataConfig, grid: Grid) -> Sampling:
     Raises:
         InputError: If a setting cannot be used.
     """
+    if config.sampling == "uniform" and config.stride != VideoDataConfig.stride:
+        raise InputError(
+            f"data.stride={config.stride} is for dense sampling, and data.sampling=uniform takes a frame of each part "
+            "of the clip; leave one out"
+        )
+    check_reader(config.reader)
     scale, ratio = tuple(config.crop_scale), tuple(config.crop_ratio)
     return Sampling(
         grid,
@@ -79,7 +86,14 @@ def target_embedder(config: TargetConfig, device: str) -> PatchEmbedder | None:
     Raises:
         InputError: If a setting cannot be used or take effect.
     """
+    if config.decoder == "cell" and config.decoded_share == 1.0:
+        raise InputError(
+            "target.decoder=cell says which masked patches are decoded, and all are; set target.decoded_share=0.5, or "
+            "leave the decoder out"
+        )
     if config.kind == "features":
+        if not config.normalised:
+            raise InputError("target.normalised=false is for pixels, and features are predicted; leave it out")
         if config.embedder is None:
             raise InputError(
                 "target.kind=features needs an embedder; give target.embedder=clip:MODEL:WEIGHTS or student:FOLDER"
@@ -128,7 +142,7 @@ def build_video_masking(config: VideoConfig, parts: VideoParts) -> Masking:
     # what is evaluated is predicted whole, and its domain patches are told by the same scores
     size = UNIT_SIZES.get(masking.eval_units, ())
     evaluation = replace(
-        adapter, kind=masking.eval_units, size=size, decoded_share=1.0, features=_evaluated(config, parts, device)
+        adapter, kind=masking.eval_units, size=size, decoded_share=1.0, features=_domain(config, parts, device)
     )
     masker = build_video_masker(masking, adapter)
     ratio = build_schedule(ScheduleConfig(start=masking.eval_ratio), "masking.eval_ratio", 0.0)
@@ -181,9 +195,6 @@ def _adapter(config: VideoConfig, parts: VideoParts, device: str) -> VideoAdapte
     units = video_units(masking)
     read = video_recipe(masking).features
     features = [FEATURES.get(name) or FromRows(name) for name in read if name != "difference"]
-    live = is_live(config, parts)
-    if "difference" in read and not live:
-        features.append(FromRows("difference"))
     return VideoAdapter(
         loaded.grid,
         loaded.mean,
@@ -191,7 +202,7 @@ def _adapter(config: VideoConfig, parts: VideoParts, device: str) -> VideoAdapte
         loaded.targets if parts.embedder is None else FeatureTargets(),
         kind=units,
         size=masking.unit_size or UNIT_SIZES.get(units, ()),
-        features=(*features, *_embedded(parts, scored=live and "difference" in read, device=device)),
+        features=(*features, *_domain(config, parts, device)),
         decoded_share=config.target.decoded_share,
         decoder=config.target.decoder,
         seed=masking.seed,
@@ -209,17 +220,15 @@ def _embedded(parts: VideoParts, *, scored: bool, device: str) -> list[Feature]:
     return found
 
 
-def _evaluated(config: VideoConfig, parts: VideoParts, device: str) -> tuple[Feature, ...]:
+def _domain(config: VideoConfig, parts: VideoParts, device: str) -> tuple[Feature, ...]:
+    """Return what tells the domain's patches, and embeds those that are predicted."""
     live = is_live(config, parts)
     scores: list[Feature] = [FromRows("difference")] if parts.anchors is not None and not live else []
     return (*scores, *_embedded(parts, scored=live, device=device))
 
 
 def map_names(config: VideoConfig, parts: VideoParts) -> Mapping[str, tuple[str, ...]]:
-    """Return which scores rows bring along, of training and of evaluation."""
+    """Return which scores rows bring along, of training and of evaluation; those of the domain whatever the policy."""
     read = video_recipe(config.masking).features
-    training = tuple(name for name in read if name in ("boxes", "attention"))
-    if "difference" in read and not is_live(config, parts):
-        training += ("difference",)
-    live = parts.anchors is None or is_live(config, parts)
-    return {"training": training, "evaluation": () if live else ("difference",)}
+    domain = () if parts.anchors is None or is_live(config, parts) else ("difference",)
+    return {"training": (*(name for name in read if name in ("boxes", "attention")), *domain), "evaluation": domain}

@@ -109,7 +109,7 @@ VIDEO_POLICIES: dict[str, Recipe] = {
 }
 
 _DEFAULTS = {each.name: each.default for each in fields(VideoMaskingConfig)}
-_READ_BY_ALL = ("anchors",)  # the evaluation tells the domain's patches by them, whatever the policy
+_READ_BY_ALL = ("anchors", "live")  # the domain's patches are told by them, whatever the policy
 _READERS = {
     setting: name
     for name, recipe in reversed(VIDEO_POLICIES.items())

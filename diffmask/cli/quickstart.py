@@ -47,7 +47,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         help="folder that everything lands in (default: quickstart)",
     )
     parser.add_argument("--video", action="store_true", help="with clips that are rendered here, in the place of text")
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 30; --video 200)")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 30; --video 150)")
     parser.add_argument("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that holds something else")
     parser.set_defaults(run=run)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmask.core.errors import InputError
 
     if args.steps is not None and args.steps < 1:
-        raise InputError(f"--steps {args.steps} is below 1; the default is {200 if args.video else 30}")
+        raise InputError(f"--steps {args.steps} is below 1; the default is {150 if args.video else 30}")
 
     import transformers
     from rich.console import Console

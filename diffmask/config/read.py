@@ -33,7 +33,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig | V
     """
     given = _overridden(read_mapping(path), overrides)
     modality = given.get("modality", TEXT)
-    if modality not in MODALITIES:
+    if not isinstance(modality, str) or modality not in MODALITIES:
         raise ConfigError(f"unknown modality {modality!r}; choose from: {', '.join(MODALITIES)}")
     if modality == TEXT:
         given.pop("modality", None)

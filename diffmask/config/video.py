@@ -16,6 +16,8 @@ class VideoDataConfig:
     """Only clips of this split of the index, such as train; by default all."""
     eval: tuple[str, ...] = ()
     """Held-out clips for the evaluation; without them a share of the training clips is held out."""
+    eval_split: str | None = None
+    """Only clips of this split of the indexes of `eval`, such as dev."""
     eval_share: float = 0.05
     """Share of clips that is held out where `eval` is not given."""
     num_frames: int | None = None

@@ -1,5 +1,8 @@
 """The one exception that stands for bad input."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -7,3 +10,17 @@ class InputError(ValueError):
     The message is one sentence that says what was given, what is allowed and what to do. The command line prints it
     and exits with status 2; every other exception is a defect of diffmask and keeps its traceback.
     """
+
+
+@contextmanager
+def worker_errors() -> Generator[None]:
+    """Say in one sentence what a process that loads rows could not use; torch writes its whole trace into it.
+
+    Raises:
+        InputError: In the place of torch's.
+    """
+    try:
+        yield
+    except InputError as error:
+        name = f"{InputError.__module__}.{InputError.__qualname__}: "
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix(name)) from error

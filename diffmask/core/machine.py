@@ -66,8 +66,12 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         InputError: If the name is unknown, or there is no such device.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "auto" and not torch.cuda.is_available():
+        return torch.device("cpu")
+    if name in ("auto", "cuda") and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"  # each process that torchrun starts has a GPU of its own
+    elif name == "auto":
+        return torch.device("cuda")
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -63,12 +63,19 @@ class Masker:
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"guided_share={share} is outside [0, 1]; 0.5 lets the policy draw half of the budget")
         chosen = partial(select, units=units, seed=self.seed, step=step, uniform=self.uniform)
-        if share == 0:
-            weights = torch.ones_like(weights)
-        elif share < 1:
-            first = chosen(weights, ratio=share * ratio, stream=GUIDE)
-            weights = torch.where(first, _FIRST, 1.0)
+        if share < 1:
+            guided = torch.zeros_like(units.eligible)
+            if share > 0:
+                guided = chosen(weights, ratio=share * ratio, stream=GUIDE)
+            weights = torch.where(guided, _FIRST, 1.0).masked_fill(self._hints(units) & ~guided, 0.0)
         return chosen(weights, ratio=ratio)
+
+    def _hints(self, units: Units) -> UnitMask:
+        """Return which units stay visible as hints."""
+        if self.hint_share == 0:
+            return torch.zeros_like(units.eligible)
+        scores = self.policy.score_whole(units)
+        return hints(scores if self.hide else -scores, units.eligible, self.hint_share)
 
     def weights(self, units: Units, progress: float) -> Weights:
         """Return the weights that units are drawn by; the first draw of a row is in proportion to them.

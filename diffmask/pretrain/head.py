@@ -79,16 +79,21 @@ def _train_head(
 ) -> None:
     """Train the head with the encoder frozen and random masks, the same for every policy, and keep it."""
     head, model, masking = _head(subject), subject.model, subject.masking
+    trained_later = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    trained_now = {id(parameter) for parameter in trained_later}
     for parameter in head.values():
-        parameter.requires_grad_(True)
+        parameter.requires_grad_(id(parameter) in trained_now)
     plain = masking.evaluation_adapter or masking.adapter
     random = Masking(plain, replace(masking.evaluation, seed=config.masking.seed), masking.evaluation)
     stage = trained.parent / "head"
     arguments = build_arguments(_settings(config), str(stage), evaluates=False, progress=progress)
     make_trainer(model, arguments, random, replace(rows, evaluation=None), loggers(stage, arguments)).train()
+    # what a model keeps fixed, such as tables of positions, stays fixed
     for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for parameter in trained_later:
         parameter.requires_grad_(True)
     if arguments.process_index == 0:
         draft = trained.with_suffix(".tmp")

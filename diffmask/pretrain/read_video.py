@@ -7,8 +7,8 @@ from typing import Any
 from diffmask.build.video_looks import scores_needed
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
-from diffmask.pretrain.shown import Course
 from diffmask.pretrain.clips import read_split
+from diffmask.pretrain.shown import Course
 from diffmask.pretrain.video import FAILURES_FILE
 from diffmask.pretrain.video_shown import gather_clips, load_trained, preview_clips, run_looks, spread_out
 from diffmask.report.clip_preview import ClipPreview

@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 
 from diffmask.build import build_arguments
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, worker_errors
 from diffmask.files.writing import writing
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject
@@ -117,7 +117,8 @@ def _train(trainer: MaskedTrainer, stop: StopOnInterrupt, steps: int | None, che
             trainer.evaluate()
         return
     try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        with worker_errors():
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
         stop.release()
 

@@ -57,8 +57,7 @@ class VideoSubject(Subject):
         config = self._config
         training, held_out = read_split(config, progress=progress)
         names = map_names(config, self.parts)
-        wanted = {*names["training"], *(names["evaluation"] if held_out or self.fresh else ())}
-        made = self._maps([*training, *held_out], wanted, progress=progress)
+        made = self._maps([*training, *held_out], set(names["training"]), progress=progress)
         training, held_out = ([clip for clip in clips if self._is_scored(clip, made)] for clips in (training, held_out))
         if not training:
             raise InputError("none of the clips could be scored; run `diffmask index` again")
@@ -66,8 +65,7 @@ class VideoSubject(Subject):
             training,
             self._sampling,
             seed=config.training.seed,
-            # a fresh decoder is trained on the same rows as the evaluation's masks draw from
-            maps={name: made[name] for name in {*names["training"], *(names["evaluation"] if self.fresh else ())}},
+            maps={name: made[name] for name in names["training"]},
             failures=self._failures,
         )
         evaluation = None

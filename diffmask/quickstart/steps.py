@@ -31,20 +31,24 @@ def claim(folder: Path, names: Sequence[str], record: Mapping[str, Any], *, over
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the output {folder} is a file; give the name of a folder with -o")
-    ours = (folder / MARKER).exists()
-    if folder.exists() and any(folder.iterdir()) and not ours and not overwrite:
+    marker = folder / MARKER
+    before = json.loads(marker.read_text(encoding="utf-8")).get("names", names) if marker.exists() else []
+    others = [path.name for path in folder.iterdir()] if folder.exists() and not marker.exists() else []
+    others += [name for name in names if marker.exists() and name not in before and (folder / name).exists()]
+    if others and not overwrite:
+        what = f"holds {others[0]}, which" if marker.exists() else "exists and"
         raise InputError(
-            f"the folder {folder} exists and was not made by the quickstart; give another with -o, or use --overwrite "
-            f"to write into it ({', '.join(names)} are then replaced)"
+            f"the folder {folder} {what} was not made by the quickstart; give another with -o, or use --overwrite to "
+            f"write into it ({', '.join(names)} are then replaced)"
         )
-    for name in names:
+    for name in {*names, *before}:
         path = folder / name
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    marker.write_text(json.dumps({**record, "names": list(names)}) + "\n", encoding="utf-8")
 
 
 @contextmanager

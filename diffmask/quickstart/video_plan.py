@@ -42,6 +42,9 @@ MODEL = {
 }
 """A VideoMAE of a million parameters for 8 frames of 64 x 64 pixels."""
 STRIDE = 2
+NUM_WORDS, PICTURE_SIZE = 128, 128
+"""Of the anchors: visual words, and pixels of a frame that is cut into patches."""
+NUM_VIEWS, PROBED = 2, (0.01, 0.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class VideoPlan:
     domain: int = 450
     test: int = 150
     general_steps: int = 400
-    steps: int = 200
+    steps: int = 150
     batch_size: int = 16
     repeats: int = 2
     seeds: int = 3
@@ -145,7 +148,10 @@ class VideoPlan:
     def anchor_settings(self) -> VisualAnchorSettings:
         """How the anchors are found."""
         return VisualAnchorSettings(
-            clips=[self.path("train.parquet")], reference=[self.path("general.parquet")], num_words=128, size=128
+            clips=[self.path("train.parquet")],
+            reference=[self.path("general.parquet")],
+            num_words=NUM_WORDS,
+            size=PICTURE_SIZE,
         )
 
     def evaluation(self, model: str, name: str, output: str, seeds: range) -> EvaluateSettings:
@@ -159,8 +165,8 @@ class VideoPlan:
             metric="accuracy",
             name=name,
             output=output,
-            probe=ProbeSettings(regularisations=(0.01, 0.1, 1.0)),
-            video=VideoSettings(stride=STRIDE, num_views=2),
+            probe=ProbeSettings(regularisations=PROBED),
+            video=VideoSettings(stride=STRIDE, num_views=NUM_VIEWS),
         )
 
     def commands(self) -> dict[str, str]:
@@ -177,8 +183,11 @@ class VideoPlan:
         return {
             "index": f"diffmask index {said['clips']} --join {said['labels']} -o my-clips.parquet",
             "general": f"diffmask pretrain {said['first']} output=my-general",
-            "anchors": f"diffmask anchors {said['train']} --reference {said['general']} -o my-anchors",
+            "anchors": f"diffmask anchors {said['train']} --reference {said['general']} --num-words {NUM_WORDS} "
+            f"--size {PICTURE_SIZE} -o my-anchors",
             "preview": f"diffmask preview {said['train']} --config {said['config']} -o my-preview.html",
             "pretrain": f"diffmask pretrain {said['config']} output=my-run",
-            "evaluate": f"diffmask evaluate {said['run']} --task {said['domain']} --method probe -o my-results",
+            "evaluate": f"diffmask evaluate {said['run']} --task {said['domain']} --method probe --seeds 1 "
+            f"metric=accuracy video.stride={STRIDE} video.num_views={NUM_VIEWS} 'probe.regularisations={list(PROBED)}' "
+            "-o my-results",
         }

@@ -52,7 +52,7 @@ class Meter:
         """Return the figures for the log, and start again.
 
         mask_ratio: share of eligible positions that were masked. domain_share: share of masked positions in words of
-        the domain. entropy: of the choice, 1 = uniform. strength: of the last step. tokens_per_second (or patches):
+        the domain. entropy: of the weights, 1 = uniform. strength: of the last step. tokens_per_second (or patches):
         eligible positions of this rank over wall time.
         """
         if self._sums is None or self._began is None:

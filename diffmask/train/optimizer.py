@@ -27,7 +27,7 @@ def parameter_groups(
     top = max(depths.values(), default=0) + 1
     groups: dict[tuple[int, bool], dict] = {}
     for name, parameter in named:
-        depth = depths.get(name, 0 if "embed" in name.lower() and "decoder" not in name else top)
+        depth = depths.get(name, 0 if "embed" in name.lower() and "decoder_embed" not in name else top)
         group = groups.setdefault(
             (depth, name in decayed),
             {

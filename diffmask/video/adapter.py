@@ -91,6 +91,8 @@ class VideoAdapter:
             raise InputError(f"decoded_share={self.decoded_share:g} is outside (0, 1]; 0.5 decodes every second one")
         if self.decoder not in DECODERS:
             raise InputError(f"unknown decoder {self.decoder!r}; choose from: {', '.join(DECODERS)}")
+        if self.decoder == "cell" and self.decoded_share < 1.0:
+            unit_ids(self.grid, "cell", _DECODER_CELL)  # divides the grid, or is refused
 
     @cached_property
     def _unit_ids(self) -> Tensor:

@@ -35,5 +35,6 @@ class FailureLog:
         """Return the clips that failed, each with its last reason; visits that a resumed run read again count once."""
         if not self.path.exists():
             return {}
-        entries = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        lines = self.path.read_text(encoding="utf-8").split("\n")
+        entries = [json.loads(line) for line in lines[:-1]]  # what a full disk cut off has no end of line
         return {entry["clip"]: entry["reason"] for entry in entries}

@@ -96,7 +96,16 @@ def test_it_starts_over_in_its_own_folder_and_nowhere_else(done, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_what_a_user_put_into_the_folder_of_the_other_quickstart_is_not_deleted(tmp_path):
+    (tmp_path / MARKER).write_text(json.dumps({"names": [MARKER, "anchors"]}))
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "holiday.mp4").write_text("mine")
+    with pytest.raises(InputError, match="holds clips, which was not made by the quickstart; give another with -o"):
+        run_video_quickstart(plan_for(tmp_path), Console(file=io.StringIO()))
+    assert (tmp_path / "clips" / "holiday.mp4").read_text() == "mine"
+
+
 def test_the_option_is_there(capsys):
     assert build_parser().parse_args(["quickstart", "--video"]).video
     assert main(["quickstart", "--video", "--steps", "0"]) == 2
-    assert "--steps 0 is below 1; the default is 200" in capsys.readouterr().err
+    assert "--steps 0 is below 1; the default is 150" in capsys.readouterr().err

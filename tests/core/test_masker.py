@@ -123,3 +123,12 @@ def test_what_is_drawn_at_random_is_independent_of_the_guided_part():
 def test_a_guided_share_outside_its_range_is_refused():
     with pytest.raises(ValueError, match=r"guided_share=1.5 is outside \[0, 1\]; 0.5 lets the policy draw half"):
         Masker(Uniform(), guided_share=Constant(1.5))(units(2), 0, 1)
+
+
+@pytest.mark.parametrize("share_of_budget", [0.0, 0.5, 1.0])
+def test_hints_stay_visible_whatever_part_is_guided(share_of_budget):
+    scores = Difference(torch.tensor([0.0, 0.5, 1.0, 4.0]))
+    masker = Masker(scores, Constant(0.5), uniform=True, hint_share=0.25, guided_share=Constant(share_of_budget))
+    masked = masker(units(), 0, 1).view(400, -1, 4)
+    assert not masked[:, :, 3].any()  # the best quarter
+    assert masked.flatten(1).sum(1).eq(20).all()
