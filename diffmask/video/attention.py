@@ -32,7 +32,7 @@ class ClipAttention:
                 "open_clip, or student:FOLDER"
             )
         self.tower, self.size = tower, size or tower.image_size
-        self.key = f"attention clip {self.clip.weights_hash} size {self.size}"
+        self.key = f"attention clip {self.clip.key} size {self.size}"
 
     @torch.inference_mode()
     def score(self, frames: Tensor) -> Scores:

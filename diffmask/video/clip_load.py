@@ -43,6 +43,12 @@ class LoadedClip:
     std: tuple[float, ...]
     weights_hash: str
 
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that its embeddings depend on: also colours, and settings such as the activation."""
+        content = json.dumps([self.weights_hash, self.config, self.mean, self.std], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
     @property
     def device(self) -> torch.device:
         """Where it runs."""
@@ -177,19 +183,22 @@ def _fetch(download, spec: str, *, hub: bool = True) -> Path:
 def _build(config: dict[str, Any], spec: str) -> Any:
     from open_clip.coca_model import CoCa
     from open_clip.model import CLIP, CustomTextCLIP
+    from transformers import AutoConfig
 
     config = json.loads(json.dumps(config))
     custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
     kind = CoCa if "multimodal_cfg" in config else CustomTextCLIP if custom else CLIP
     if "timm_model_name" in config["vision_cfg"]:
         config["vision_cfg"]["timm_model_pretrained"] = False
-    if "hf_model_name" in config["text_cfg"]:
-        config["text_cfg"]["hf_model_pretrained"] = False
     try:
+        if "hf_model_name" in config["text_cfg"]:
+            config["text_cfg"]["hf_model_pretrained"] = False
+            # open_clip reads it without saying that code is not to be run
+            AutoConfig.from_pretrained(config["text_cfg"]["hf_model_name"], trust_remote_code=False)
         return kind(**config)
     except OSError as error:  # the config of a text tower from a hub
         raise InputError(f"the text tower of clip:{spec} cannot be fetched ({_first_line(error)}); {_PASS}") from error
-    except (TypeError, KeyError, AssertionError) as error:
+    except (TypeError, KeyError, ValueError, AssertionError) as error:
         raise InputError(f"the config of clip:{spec} cannot be built ({_first_line(error)}); check its keys") from error
 
 
@@ -213,11 +222,13 @@ def _tokenizer(spec: str, config: dict[str, Any]) -> Any:
 
     # a name such as hf-hub:NAME has a colon of its own
     name = spec if spec.startswith(_HUB) or Path(spec).is_dir() else spec.partition(":")[0]
+    # a config may ask for code of its own, which is overruled
+    options = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
     try:
         if Path(name).is_dir():
-            return open_clip.get_tokenizer(f"local-dir:{name}")
+            return open_clip.get_tokenizer(f"local-dir:{name}", **options)
         if not Path(name).is_file():
-            return open_clip.get_tokenizer(name if name.startswith(_HUB) else name.replace("/", "-"))
+            return open_clip.get_tokenizer(name if name.startswith(_HUB) else name.replace("/", "-"), **options)
     except (OSError, ValueError) as error:
         raise InputError(f"the tokenizer of clip:{spec} cannot be fetched ({_first_line(error)}); {_PASS}") from error
     return open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))

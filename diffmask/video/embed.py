@@ -64,7 +64,7 @@ class ClipEmbedder:
         self.clip = clip
         self.layer = clip.tower.check_layer(layer)
         self.size = size or clip.tower.image_size
-        self.key = f"clip {clip.weights_hash} layer {self.layer} size {self.size}"
+        self.key = f"clip {clip.key} layer {self.layer} size {self.size}"
         self.dim = clip.tower.dim
 
     @property

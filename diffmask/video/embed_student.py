@@ -1,7 +1,5 @@
 """Embeddings of patches by the model that is trained: the encoder of a VideoMAE."""
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -11,12 +9,11 @@ from torch import Tensor
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.video.clip_load import hash_weights
+from diffmask.video.colours import read_colours
 from diffmask.video.embed import resized
 
 if TYPE_CHECKING:
     from transformers import VideoMAEModel
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class StudentEmbedder:
@@ -93,12 +90,17 @@ def load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
     target = resolve_device(device)
     advice = "give a folder that save_pretrained wrote, or --embedder pixels, which needs no weights"
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if config.model_type != "videomae":
             raise InputError(f"{folder} is a {config.model_type} model, not a VideoMAE; {advice}")
         # the type says nothing about the report
         loaded: Any = VideoMAEModel.from_pretrained(
-            folder, use_safetensors=True, attn_implementation=attention, output_loading_info=True
+            folder,
+            config=config,
+            use_safetensors=True,
+            attn_implementation=attention,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
         model, report = cast(tuple[Any, dict[str, Any]], loaded)
     except (OSError, ValueError) as error:
@@ -108,12 +110,4 @@ def load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
         raise InputError(f"the VideoMAE {folder} cannot be read ({reason}); {advice}") from error
     if report["missing_keys"]:
         raise InputError(f"{folder} lacks weights of the encoder ({min(report['missing_keys'])}); {advice}")
-    return model.eval().requires_grad_(False).to(target), _colours(folder)
-
-
-def _colours(folder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    path = Path(folder) / "preprocessor_config.json"
-    if not path.is_file():
-        return _MEAN, _STD
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(content.get("image_mean", _MEAN)), tuple(content.get("image_std", _STD))
+    return model.eval().requires_grad_(False).to(target), read_colours(folder)

@@ -1,6 +1,5 @@
 """Loading the video or image model that is continued, with one clear sentence for what cannot be."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig
-from transformers.utils.hub import cached_file
 
 from diffmask.core.errors import InputError
+from diffmask.video.colours import read_colours
 from diffmask.video.grid import Grid
-from diffmask.video.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
+from diffmask.video.targets import PixelTargets
 from diffmask.video.videomae import VideoMAEForPreTraining
 from diffmask.video.vit_mae import DECODER_TABLE, ViTMAEForPreTraining, settle_tables
 
@@ -128,7 +127,7 @@ def load_video_model(
     model.pixel_head.requires_grad_(model.feature_head is None)
     if isinstance(model, ViTMAEForPreTraining):
         settle_tables(model, missing, grid.rows)
-    mean, std = _colours(name)
+    mean, std = read_colours(name)
     return LoadedVideo(name, model, mean, std, tuple(key for key in missing if key != DECODER_TABLE))
 
 
@@ -204,19 +203,6 @@ def _missing(name: str, model: VideoModel, report: Mapping[str, Any]) -> list[st
 
 def _only_pickled(name: str) -> bool:
     return Path(name).is_dir() and any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
-
-
-def _colours(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and deviation that the model's processor normalises by."""
-    for file in ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json"):
-        found = cached_file(
-            name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
-        )
-        settings = json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
-        for part in (settings, settings.get("video_processor", {}), settings.get("image_processor", {})):
-            if "image_mean" in part and "image_std" in part:
-                return tuple(part["image_mean"]), tuple(part["image_std"])
-    return IMAGENET_MEAN, IMAGENET_STD
 
 
 _WHERE = "give a folder that save_pretrained wrote (with model.safetensors), or a hub name that can be reached"

@@ -62,6 +62,12 @@ def test_what_others_pay_to_a_patch_of_a_student(student):
     torch.testing.assert_close(found[0], slow, atol=1e-5, rtol=1e-4)
 
 
+def test_the_key_of_a_tower_tells_its_settings(folder, tmp_path):
+    config = tiny_config() | {"quick_gelu": True}
+    other = save_clip(tiny_clip(), config, tmp_path / "other")
+    assert build_attention(f"clip:{folder}", device="cpu").key != build_attention(f"clip:{other}", device="cpu").key
+
+
 def test_keys_differ_by_layer(student):
     keys = [build_attention(f"student:{student}", layer=layer, device="cpu").key for layer in (0, 1, None)]
     assert keys[0] != keys[1] == keys[2]

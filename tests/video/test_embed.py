@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -131,6 +132,65 @@ def test_the_key_tells_weights_layer_and_size(folder, tmp_path):
     assert len(keys) == 4
 
 
+@pytest.mark.parametrize("change", ["mean", "std", "quick_gelu"])
+def test_the_key_tells_colours_and_settings(folder, tmp_path, change):
+    config = tiny_config(pool_type="avg") | ({"quick_gelu": True} if change == "quick_gelu" else {})
+    other = save_clip(tiny_clip(config), config, tmp_path / "other")
+    if change != "quick_gelu":
+        file = other / "open_clip_config.json"
+        content = json.loads(file.read_text())
+        content["preprocess_cfg"][change] = [0.25] * 3
+        file.write_text(json.dumps(content))
+    first, second = (build_embedder(f"clip:{each}", device="cpu") for each in (folder, other))
+    assert first.clip.weights_hash == second.clip.weights_hash and first.key != second.key
+
+
+@pytest.fixture
+def own_code(tmp_path):
+    """A folder whose config names code of its own, and what that code writes when it is run."""
+    trace, code = tmp_path / "was-run", tmp_path / "code"
+    code.mkdir()
+    content = {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoTokenizer": ["own.C", None]}}
+    (code / "config.json").write_text(json.dumps(content))
+    (code / "tokenizer_config.json").write_text(json.dumps(content))
+    (code / "own.py").write_text(
+        f"from transformers import PretrainedConfig\nopen({str(trace)!r}, 'w').close()\n"
+        "class C(PretrainedConfig):\n    model_type = 'own'\n"
+    )
+    return code, trace
+
+
+@pytest.fixture
+def says_yes(monkeypatch):
+    """Whoever asks whether code may be run is told that it may."""
+    monkeypatch.setattr("builtins.input", lambda prompt="": "y")
+
+
+def test_code_of_a_folder_is_not_run(own_code, says_yes):
+    code, trace = own_code
+    assert "contains custom code" in refusal(StudentEmbedder, str(code), device="cpu")
+    assert not trace.exists()
+
+
+def test_code_of_a_text_tower_is_not_run(own_code, says_yes, tmp_path):
+    code, trace = own_code
+    config = tiny_config() | {"text_cfg": {"hf_model_name": str(code), "hf_tokenizer_name": str(code), "width": 8}}
+    made = save_clip(tiny_clip(), config, tmp_path / "clip")
+    assert "contains custom code" in refusal(load_clip, str(made), "cpu")
+    assert not trace.exists()
+
+
+def test_code_of_a_tokenizer_is_not_run(own_code, says_yes):
+    code, trace = own_code
+    model = tiny_clip()
+    config = tiny_config()
+    config["text_cfg"] |= {"hf_tokenizer_name": "x", "tokenizer_kwargs": {"trust_remote_code": True}}
+    folder = save_clip(model, config, code)
+    clip = load_clip(str(folder), "cpu")
+    assert "cannot be fetched" in refusal(getattr, clip, "tokenizer")
+    assert not trace.exists()
+
+
 def test_a_config_and_a_file_of_weights_are_a_model(folder, tmp_path):
     weights = tmp_path / "w.pt"
     torch.save(load_clip(str(folder), "cpu").model.state_dict(), weights)
@@ -249,6 +309,18 @@ def test_the_student_embeds_each_frame_as_a_tubelet_that_stands_still(student):
     torch.testing.assert_close(found[:2], F.normalize(slow[0].detach().view(2, 4, 4, 32), dim=-1))
     first = StudentEmbedder(str(student), layer=0, device="cpu")
     assert first.key != embedder.key and not torch.allclose(first.embed(frames), found)
+
+
+def test_a_student_has_the_colours_of_its_processor(student, tmp_path):
+    shutil.copytree(student, tmp_path / "s")
+    (tmp_path / "s" / "processor_config.json").write_text(
+        json.dumps({"video_processor": {"image_mean": 0.5, "image_std": [0.5, 0.5, 0.25]}})
+    )
+    embedder = StudentEmbedder(str(tmp_path / "s"), device="cpu")
+    assert embedder.mean == (0.5, 0.5, 0.5) and embedder.std == (0.5, 0.5, 0.25)
+    assert embedder.embed(frames_of()).isfinite().all()
+    (tmp_path / "s" / "processor_config.json").write_text("{")
+    assert "processor_config.json is no JSON" in refusal(StudentEmbedder, str(tmp_path / "s"), device="cpu")
 
 
 def test_a_model_of_another_kind_is_no_student(tmp_path):
