@@ -133,8 +133,11 @@ def _check_file(clip: Clip) -> None:
     if not clip.is_ok:
         raise ReadError(clip.path, clip.reason or clip.status)
     try:
-        size = os.stat(clip.path).st_size
+        status = os.stat(clip.path)
     except OSError as error:
         raise ReadError(clip.path, f"it was there when it was indexed ({error.strerror})") from error
-    if size != clip.size:
-        raise ReadError(clip.path, f"it had {clip.size} bytes when it was indexed, now {size}; index it again")
+    if status.st_size != clip.size:
+        reason = f"it had {clip.size} bytes when it was indexed, now {status.st_size}; index it again"
+        raise ReadError(clip.path, reason)
+    if not clip.matches(status):
+        raise ReadError(clip.path, "it was written again after it was indexed; index it again")

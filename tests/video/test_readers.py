@@ -214,6 +214,9 @@ def test_what_cannot_be_read_is_an_error_that_names_the_clip(found, tmp_path):
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[:-100])
     assert refusal(clip) == f"it had {size} bytes when it was indexed, now {size - 100}; index it again"
+    path.write_bytes(bytes(size))
+    os.utime(path, (1, 1))
+    assert refusal(clip) == "it was written again after it was indexed; index it again"
     path.unlink()
     assert refusal(clip) == "it was there when it was indexed (No such file or directory)"
 
@@ -223,14 +226,19 @@ def test_a_clip_that_is_damaged_after_it_was_indexed_is_an_error_not_a_crash(fou
     pytest.importorskip(name.replace("pyav", "av"))
     path = make_clip(tmp_path / "a.mp4")
     *_, clip = examine(str(path))
-    size = path.stat().st_size
-    path.write_bytes(b"x" * size)
+    size, content = path.stat().st_size, path.read_bytes()
+
+    def write_unseen(damaged: bytes) -> None:
+        path.write_bytes(damaged)
+        os.utime(path, (clip.mtime, clip.mtime))
+        assert clip.matches(path.stat())
+
+    write_unseen(b"x" * size)
     assert refusal(clip, name=name)
-    path.write_bytes(path.read_bytes()[: size // 2] + bytes(size - size // 2))
+    write_unseen(content[: size // 2] + bytes(size - size // 2))
     assert refusal(clip, name=name)
     shorter = make_clip(tmp_path / "b.mp4", Recipe(num_frames=30))
-    shorter.write_bytes(shorter.read_bytes().ljust(size, b"\0"))
-    os.replace(shorter, path)
+    write_unseen(shorter.read_bytes().ljust(size, b"\0"))
     assert refusal(clip, [0, 45], name)
     output = capfd.readouterr()
     assert (output.out, output.err) == ("", "")
