@@ -7,7 +7,7 @@ import av.error
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.video.clip import Clip, ReadError
+from diffmask.video.clip import NOT_THERE, Clip, ReadError
 from diffmask.video.read_pyav import reason_of, upright, video_stream
 from diffmask.video.readers import open_source
 
@@ -57,7 +57,9 @@ class Reference:
             distance = _distance(shown, self._thumbnails[place])
             if distance == 0:
                 continue
-            least = min(_distance(shown, other) for other in self._thumbnails.values())
+            # a stream may change its size on the way
+            alike = (other for other in self._thumbnails.values() if other.shape == shown.shape)
+            least = min(_distance(shown, other) for other in alike)
             if distance > _TOLERANCE or distance > least + _BETTER:
                 return place
         return None
@@ -99,7 +101,7 @@ def disagreement(clip: Clip, reader: str, reference: Reference) -> str:
     except ReadError as error:
         return f"cannot read it ({error.reason})"
     except InputError as error:
-        return f"is not there ({error})"
+        return f"{NOT_THERE} ({error})"
     return ""
 
 

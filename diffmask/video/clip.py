@@ -21,6 +21,10 @@ STATUSES = {
     "wrong-frames": "the reader that was asked for reads other frames than the clip holds",
 }
 """What may be wrong with a clip."""
+NOT_THERE = "is not there"
+"""Of decord, in the reason of a clip that PyAV reads: no library to ask."""
+TOO_SLOW = "took longer than"
+"""Of decord likewise, or of probing: the time limit was over."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,13 @@ class Clip:
     def is_ok(self) -> bool:
         """Whether its frames can be read."""
         return self.status == OK
+
+    @property
+    def why_not_decord(self) -> str:
+        """Which of `NOT_THERE`, `TOO_SLOW` and "is wrong" made PyAV its reader; "" if nothing did."""
+        if not self.is_ok or not self.reason:
+            return ""
+        return next((why for why in (NOT_THERE, TOO_SLOW) if self.reason.startswith(f"decord {why}")), "is wrong")
 
     def put_aside(self, status: str, reason: str) -> Self:
         """Return the clip as one that cannot be used."""

@@ -83,6 +83,9 @@ def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
     if min(clip.width, clip.height) < MIN_SIDE:
         reason = f"its frames are {clip.width}x{clip.height}; the smaller side must have at least {MIN_SIDE} pixels"
         raise Unusable("too-small", reason, clip)
+    if contents.is_cut_short:
+        count = f"{contents.num_packets} of {contents.num_declared}" if contents.num_declared else contents.num_packets
+        raise Unusable("corrupt", f"the file was cut short after {count} frames", clip)
     reference = Reference(choose_places(contents.num_packets, contents.key_frames), clip.rotation)
     if contents.num_packets * clip.width * clip.height > _WHOLE_PIXELS and contents.times:
         clip = find_timing(clip, contents.times, contents)
@@ -96,9 +99,9 @@ def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
         return clip, reference
     times, failure = reference.decode(clip.path)
     clip = replace(clip, num_frames=len(times))
-    if failure or contents.is_cut_short:
+    if failure:
         decoded = f"{len(times)} of {contents.num_declared or contents.num_packets} frames can be decoded"
-        raise Unusable("corrupt", f"{decoded} ({'the file was cut short' if contents.is_cut_short else failure})", clip)
+        raise Unusable("corrupt", f"{decoded} ({failure})", clip)
     if reference.num_damaged:
         raise Unusable("corrupt", f"{reference.num_damaged} of {len(times)} frames are damaged", clip)
     if not times:

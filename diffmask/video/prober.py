@@ -13,7 +13,7 @@ from typing import Any
 
 import av  # noqa: F401 - loaded here, so that no fork has to
 
-from diffmask.video.clip import OK, Clip
+from diffmask.video.clip import OK, TOO_SLOW, Clip
 from diffmask.video.examine import examine, found_of
 from diffmask.video.isolate import run_isolated
 from diffmask.video.read_torchcodec import load_decoder
@@ -36,14 +36,14 @@ def _answer(path: str, time_limit: float, reader: str) -> Clip:
     if outcome.stopped_by == "abandoned":
         sys.exit(1)
     clip = Clip.from_row(outcome.last) if outcome.last else found_of(path)
-    if outcome.error:
-        return clip.put_aside("unreadable", f"reading it failed ({outcome.error})")
-    if not outcome.stopped_by:
+    if not outcome.stopped_by and not outcome.error:
         return clip
     is_late = outcome.stopped_by == "timeout"
-    what = f"took longer than {time_limit:g} s" if is_late else f"crashed ({outcome.stopped_by})"
+    what = f"{TOO_SLOW} {time_limit:g} s" if is_late else f"crashed ({outcome.stopped_by})"
     if clip.status == OK and clip.reader and reader == "auto":  # PyAV was done with it
-        return clip.with_reason(f"decord {what}")
+        return clip.with_reason(f"decord failed ({outcome.error})" if outcome.error else f"decord {what}")
+    if outcome.error:
+        return clip.put_aside("unreadable", f"reading it failed ({outcome.error})")
     who = "probing it" if is_late else "the decoder"
     return clip.put_aside("timeout" if is_late else "crashed", f"{who} {what}")
 

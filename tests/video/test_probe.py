@@ -5,18 +5,20 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from clips import Recipe, make_clip
+from clips import Recipe, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
 from diffmask.video import examine as examining
-from diffmask.video.clip import STATUSES, Clip
+from diffmask.video.clip import NOT_THERE, STATUSES, Clip
 from diffmask.video.examine import examine
 from diffmask.video.probe import _Prober, probe, probe_all
+from diffmask.video.readers import open_reader
 
 REPO = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "video"
@@ -89,7 +91,9 @@ def test_sound_alone_is_no_video(tmp_path):
     assert why(path) == ("no-video", "it has no stream of video")
 
 
-def test_what_was_cut_short(tmp_path):
+@pytest.mark.parametrize("whole_pixels", [examining._WHOLE_PIXELS, 1000])
+def test_what_was_cut_short(tmp_path, monkeypatch, whole_pixels):
+    monkeypatch.setattr(examining, "_WHOLE_PIXELS", whole_pixels)
     whole = make_clip(tmp_path / "a.mp4", Recipe(num_frames=100)).read_bytes()
     (tmp_path / "end.mp4").write_bytes(whole[: len(whole) // 2])
     reason = "it has no table of frames (the box 'moov' of an MP4), as a file that was cut short"
@@ -103,15 +107,14 @@ def test_what_was_cut_short(tmp_path):
                 new.mux(packet)
     path.write_bytes(path.read_bytes()[: -len(whole) // 3])
     status, reason = why(path)
-    assert status == "corrupt"
-    num_decoded = int(reason.split()[0])
-    assert 1 < num_decoded < 100
-    assert reason == f"{num_decoded} of 100 frames can be decoded (the file was cut short)"
+    num_left = found(path).num_frames
+    assert 1 < num_left < 100
+    assert (status, reason) == ("corrupt", f"the file was cut short after {num_left} of 100 frames")
     streamed = make_clip(tmp_path / "a.webm", Recipe(num_frames=100, codec="libvpx-vp9", keys_every=10))
     streamed.write_bytes(streamed.read_bytes()[: streamed.stat().st_size // 2])
-    status, reason = why(streamed)
-    assert status == "corrupt"
-    assert reason.endswith("(the file was cut short)")
+    num_left = found(streamed).num_frames
+    assert 1 < num_left < 100
+    assert why(streamed) == ("corrupt", f"the file was cut short after {num_left} frames")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,23 @@ def test_long_clips_are_decoded_at_places_only(tmp_path, monkeypatch):
     assert reason.startswith("a part of it cannot be decoded (")
 
 
+def test_a_clip_that_changes_its_size_on_the_way(tmp_path):
+    # few of the places lie in the second part, so each reader is compared with frames of both sizes
+    parts = [Recipe(num_frames=120, width=320, height=240), Recipe(num_frames=30, width=160, height=128)]
+    starts = [0, 120]
+    content = b""
+    for number, (recipe, start) in enumerate(zip(parts, starts, strict=True)):
+        times = [40 * (start + index) for index in range(recipe.num_frames)]
+        content += make_clip(tmp_path / f"part-{number}.ts", replace(recipe, times=times)).read_bytes()
+    path = tmp_path / "a.ts"
+    path.write_bytes(content)
+    clip = found(path)
+    assert (clip.status, clip.reader, clip.num_frames, clip.width) == ("ok", "pyav", 150, 320)
+    with open_reader(clip) as reader:
+        frames = reader.read([0, 119, 120, 149])
+    assert numbers_of(frames) == [0, 119, 0, 29]
+
+
 def test_the_reader_that_is_asked_for_is_the_only_one(tmp_path):
     pytest.importorskip("decord")
     path = make_clip(tmp_path / "a.ts")
@@ -177,6 +197,7 @@ def test_without_decord_pyav_is_taken(tmp_path, monkeypatch):
     clip = found(path)
     assert (clip.status, clip.reader) == ("ok", "pyav")
     assert clip.reason.startswith("decord is not there (decord cannot be loaded (")
+    assert clip.why_not_decord == NOT_THERE
 
 
 def test_another_process_says_the_same_and_is_silent(tmp_path, capfd):
@@ -260,6 +281,18 @@ print(json.dumps(prober._answer("a.mp4", {limit}, {reader!r}).to_row()))
     [
         ("", "os.kill(os.getpid(), signal.SIGSEGV); yield", "auto", ("crashed", "", "the decoder crashed (SIGSEGV)")),
         ("", "yield 1 / 0", "auto", ("unreadable", "", "reading it failed (ZeroDivisionError: division by zero)")),
+        (
+            "yield Clip(path, 'ok', reader='pyav')",
+            "yield 1 / 0",
+            "auto",
+            ("ok", "pyav", "decord failed (ZeroDivisionError: division by zero)"),
+        ),
+        (
+            "yield Clip(path, 'ok', reader='pyav')",
+            "yield 1 / 0",
+            "decord",
+            ("unreadable", "", "reading it failed (ZeroDivisionError: division by zero)"),
+        ),
         (
             "yield Clip(path, 'ok', reader='pyav')",
             "os.abort()",
