@@ -20,6 +20,8 @@ examples:
   diffmask index --summary clips.parquet"""
 
 _NUM_SHOWN = 8
+_NUM_ROWS = 20
+"""Of clips that are used and not read by decord."""
 
 
 def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
@@ -100,12 +102,11 @@ def _summarise(path: str) -> None:
 
 
 def _print(clips) -> None:
-    import os
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from diffmask.video.clip import TOO_SLOW
     from diffmask.video.summary import summarise
 
     summary, console = summarise(clips), Console()
@@ -122,11 +123,25 @@ def _print(clips) -> None:
         more = [f"{len(counts) - _NUM_SHOWN} more"] if len(counts) > _NUM_SHOWN else []
         facts.add_row(Text(name, "bold"), Text(", ".join(most + more)))
     console.print(facts)
-    for title, chosen in (("read by PyAV, for decord is wrong", summary.fallbacks), ("put aside", summary.aside)):
-        if chosen:
-            table = Table(title=f"{len(chosen)} {title}", title_justify="left", box=None, padding=(0, 2, 0, 0))
-            for header in ("clip", "status", "why"):
-                table.add_column(header, overflow="fold")
-            for clip in chosen:
-                table.add_row(*map(Text, (os.path.relpath(clip.path), clip.status, clip.reason)))
-            console.print(table)
+    for why, chosen in summary.fallbacks.items():
+        limit = " the time limit" if why == TOO_SLOW else ""
+        _print_clips(console, f"{len(chosen)} read by PyAV, for decord {why}{limit}", chosen, _NUM_ROWS)
+    if summary.aside:
+        _print_clips(console, f"{len(summary.aside)} put aside", summary.aside, len(summary.aside))
+
+
+def _print_clips(console, title: str, clips, num_rows: int) -> None:
+    import os
+
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text(title, "table.title"))  # as its title it would be wrapped to the width of the table
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for header in ("clip", "status", "why"):
+        table.add_column(header, overflow="fold")
+    for clip in clips[:num_rows]:
+        table.add_row(*map(Text, (os.path.relpath(clip.path), clip.status, clip.reason)))
+    console.print(table)
+    if len(clips) > num_rows:
+        console.print(f"... and {len(clips) - num_rows:,} more", highlight=False)

@@ -5,17 +5,19 @@ write_index("clips.parquet", clips)
 for clip in read_clips("clips.parquet"): ...
 """
 
+import importlib
 import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import shown
-from diffmask.video.clip import Clip
+from diffmask.video.clip import NOT_THERE, TOO_SLOW, Clip
 from diffmask.video.files import Sources, list_videos
 from diffmask.video.join import Joined, join
 from diffmask.video.probe import TIME_LIMIT, probe_all
@@ -44,7 +46,8 @@ def index_clips(
 
     Args:
         sources: Files, folders and globs.
-        known: Clips of an earlier index; a file that did not change since is not probed again.
+        known: Clips of an earlier index; a file that did not change since is not probed again, and one that did
+            keeps its caption, label and split where no table says otherwise.
         num_processes: How many files are probed at the same moment.
         time_limit: Seconds for one file.
         reader: The only reader to use, or "auto"; see `probe`.
@@ -63,14 +66,16 @@ def index_clips(
         raise InputError(f"time_limit={time_limit:g} must be above 0 seconds")
     paths = list_videos(sources)
     texts = [(each if isinstance(each, Joined) else join(each, paths)).texts for each in joins]
-    same = {clip.path: clip for clip in known if _is_same(clip, reader)}
+    old = {clip.path: clip for clip in known}
+    worth_asking = _worth_asking(old.values())
+    same = {clip.path: clip for clip in old.values() if _is_same(clip, reader, worth_asking)}
     wanted = [path for path in paths if path not in same]
     found = probe_all(wanted, num_processes=num_processes, time_limit=time_limit, reader=reader)
-    yield from (_with_texts(same[path], texts) for path in paths if path in same)
+    yield from (_with_texts(same[path], same[path], texts) for path in paths if path in same)
     with tqdm(total=len(wanted), desc="probing", unit="clip", disable=None if progress else True, leave=False) as bar:
         for clip in found:
             bar.update()
-            yield _with_texts(clip, texts)
+            yield _with_texts(clip, old.get(clip.path, clip), texts)
 
 
 def check_reader(name: str) -> None:
@@ -79,8 +84,6 @@ def check_reader(name: str) -> None:
     Raises:
         InputError: Says what to do.
     """
-    import importlib
-
     if name not in ("auto", *READERS):
         raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
     if name == "torchcodec":
@@ -170,10 +173,16 @@ def usable(clips: Iterable[Clip], where: str) -> list[Clip]:
     return good
 
 
-def _is_same(clip: Clip, reader: str) -> bool:
-    """Tell whether what is known of a clip holds still, and was asked for now."""
+def _is_same(clip: Clip, reader: str, worth_asking: Collection[str]) -> bool:
+    """Tell whether what is known of a clip holds still, and was asked for now.
+
+    Args:
+        clip: What is known.
+        reader: The reader that is wanted.
+        worth_asking: See `_worth_asking`.
+    """
     # of the readers that "auto" chooses from, PyAV is taken for a reason only
-    is_choice_of_auto = clip.reader == "decord" or bool(clip.reason)
+    is_choice_of_auto = clip.reader == "decord" or (bool(clip.reason) and clip.why_not_decord not in worth_asking)
     is_wanted = is_choice_of_auto if reader == "auto" else clip.reader == reader
     if clip.status in _MAY_PASS or (clip.is_ok and not is_wanted):
         return False
@@ -183,19 +192,25 @@ def _is_same(clip: Clip, reader: str) -> bool:
         return False
 
 
-def _with_texts(clip: Clip, tables: Sequence[dict[str, dict[str, str]]]) -> Clip:
+def _worth_asking(clips: Iterable[Clip]) -> set[str]:
+    """Return which reasons for taking PyAV may hold no more: time always, the missing library once it is there."""
+    if any(clip.why_not_decord == NOT_THERE for clip in clips):
+        with suppress(ImportError, OSError):
+            importlib.import_module("decord")
+            return {TOO_SLOW, NOT_THERE}
+    return {TOO_SLOW}
+
+
+def _with_texts(clip: Clip, old: Clip, tables: Sequence[dict[str, dict[str, str]]]) -> Clip:
+    """Return a clip with what tables say of it, or else with what was known of the old one."""
     texts: dict[str, str] = {}
     for table in tables:
         texts = table.get(clip.path, {}) | texts
-    return (
-        replace(
-            clip,
-            caption=texts.get("caption", clip.caption),
-            label=texts.get("label", clip.label),
-            split=texts.get("split", clip.split),
-        )
-        if texts
-        else clip
+    return replace(
+        clip,
+        caption=texts.get("caption", old.caption),
+        label=texts.get("label", old.label),
+        split=texts.get("split", old.split),
     )
 
 

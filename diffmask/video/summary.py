@@ -18,13 +18,17 @@ class Summary:
     """How many have each size, codec, rate, reader, turn and edit list; and how many have captions, labels, splits."""
     aside: list[Clip]
     """Clips that were put aside."""
-    fallbacks: list[Clip]
-    """Clips that are not read by the reader of first choice."""
+    fallbacks: dict[str, list[Clip]]
+    """Clips that are not read by decord, the reader of first choice, by why (see `Clip.why_not_decord`)."""
 
 
 def summarise(clips: Sequence[Clip]) -> Summary:
     """Return what clips hold."""
     good = [clip for clip in clips if clip.is_ok]
+    fallbacks: dict[str, list[Clip]] = {}
+    for clip in good:
+        if clip.why_not_decord:
+            fallbacks.setdefault(clip.why_not_decord, []).append(clip)
     counts = {
         "size": Counter(f"{clip.width}x{clip.height}" for clip in good),
         "codec": Counter(clip.codec for clip in good),
@@ -42,5 +46,5 @@ def summarise(clips: Sequence[Clip]) -> Summary:
         num_frames=sum(clip.num_frames for clip in good),
         counts={name: count for name, count in counts.items() if count},
         aside=[clip for clip in clips if not clip.is_ok],
-        fallbacks=[clip for clip in good if clip.reason],
+        fallbacks=fallbacks,
     )

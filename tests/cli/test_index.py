@@ -10,7 +10,8 @@ from clips import Recipe, make_clip
 
 from diffmask.cli import Formatter, index
 from diffmask.core.errors import InputError
-from diffmask.video.index import read_index
+from diffmask.video.clip import Clip
+from diffmask.video.index import read_index, write_index
 
 REPO = Path(__file__).parents[2]
 
@@ -75,6 +76,34 @@ def test_clips_are_indexed_and_what_was_found_is_told(folder, capfd):
     assert [clip.label for clip in clips] == ["odd", None, None]
     call("--summary", "clips.parquet")
     assert lines(capfd.readouterr().out) == found
+
+
+def test_why_decord_is_not_the_reader_is_told_and_not_of_every_clip(folder, capsys):
+    def clip(number, reason):
+        name = f"{folder}/{number:02}.mp4"
+        return Clip(name, "ok", reason, "pyav", num_frames=25, fps=25.0, duration=1.0, width=96, height=72)
+
+    missing, late, wrong = "decord is not there (no)", "decord took longer than 30 s", "decord counts 80 frames, not 60"
+    clips = [clip(number, missing) for number in range(25)]
+    clips += [clip(25, late), clip(26, late), clip(27, wrong), clip(28, "decord crashed (SIGSEGV)")]
+    write_index("clips.parquet", clips)
+    call("--summary", "clips.parquet")
+    _, _, _, _, reader, *tables = lines(capsys.readouterr().out)
+    assert reader == "reader pyav (29)"
+    header = "clip status why"
+    assert tables == [
+        "25 read by PyAV, for decord is not there",
+        header,
+        *(f"{number:02}.mp4 ok {missing}" for number in range(20)),
+        "... and 5 more",
+        "2 read by PyAV, for decord took longer than the time limit",
+        header,
+        *(f"{number:02}.mp4 ok {late}" for number in (25, 26)),
+        "2 read by PyAV, for decord is wrong",
+        header,
+        f"27.mp4 ok {wrong}",
+        "28.mp4 ok decord crashed (SIGSEGV)",
+    ]
 
 
 def test_an_index_of_nothing_that_can_be_used_is_written_and_refused(folder, capsys):

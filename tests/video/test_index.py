@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from clips import Recipe, make_clip
@@ -349,6 +350,55 @@ def test_what_tables_say_is_in_the_index_and_stays(folder, tmp_path, probed):
     other = table(tmp_path, "o.csv", [{"clip": "b", "label": "cat"}])
     clip = update_index(path, folder, joins=[other])[0]
     assert (clip.caption, clip.label, probed) == ("a dog", "cat", [])
+
+
+def test_what_tables_said_stays_when_a_clip_is_probed_again(folder, tmp_path, probed):
+    row = {"file": "b.mp4", "caption": "a dog", "label": "dog", "split": "train"}
+    path = tmp_path / "clips.parquet"
+
+    def texts(**settings):
+        clip = update_index(path, folder, **settings)[0]
+        assert clip.path == str(folder / "b.mp4")
+        return clip.caption, clip.label, clip.split
+
+    update_index(path, folder, joins=[table(tmp_path, "t.jsonl", [row])])
+    probed.clear()
+    # a file that was touched, another reader, a second try after it took too long
+    os.utime(folder / "b.mp4", (1, 1))
+    assert texts() == ("a dog", "dog", "train")
+    assert texts(probing=Probing(reader="pyav")) == ("a dog", "dog", "train")
+    clips = read_index(path)
+    write_index(path, [clips[0].put_aside("timeout", "it was so"), *clips[1:]])
+    assert texts() == ("a dog", "dog", "train")
+    assert probed.count("b.mp4") == 3
+    # a table says otherwise
+    os.utime(folder / "b.mp4", (2, 2))
+    joins = [table(tmp_path, "o.csv", [{"clip": "b", "label": "cat"}])]
+    assert texts(joins=joins) == ("a dog", "cat", "train")
+    assert probed.count("b.mp4") == 4
+    assert texts(joins=joins, overwrite=True) == (None, "cat", None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_there", "is_asked_again"),
+    [
+        ("decord is not there (decord cannot be loaded (No module named 'decord'); install it)", True, True),
+        ("decord is not there (decord cannot be loaded (No module named 'decord'); install it)", False, False),
+        ("decord took longer than 30 s", False, True),
+        ("decord gives another frame for frame 3", True, False),
+        ("decord crashed (SIGSEGV)", True, False),
+    ],
+)
+def test_decord_is_asked_again_when_it_may_answer_now(
+    folder, tmp_path, probed, monkeypatch, reason, is_there, is_asked_again
+):
+    monkeypatch.setitem(sys.modules, "decord", ModuleType("decord") if is_there else None)
+    path = tmp_path / "clips.parquet"
+    clips = update_index(path, folder)
+    write_index(path, [replace(clips[0], reader="pyav", reason=reason), *clips[1:]])
+    probed.clear()
+    update_index(path, folder)
+    assert probed == (["b.mp4"] if is_asked_again else [])
 
 
 def test_the_side_file_lies_beside_the_index():
