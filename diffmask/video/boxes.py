@@ -1,12 +1,12 @@
 """Boxes that people or detectors drew: faces, hands, bodies; as maps of how much of each patch lies in one.
 
-boxes = read_boxes("faces.csv")["clip.mp4"].of(clip)
-box_map(boxes, times, crop, rows=14, columns=14)
+placed = match_boxes(read_boxes("faces.csv"), clips, label="face")
+box_map(placed[clip.path], times, crop, rows=14, columns=14)
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from diffmask.files.blocks import listed
 from diffmask.files.records import read_records
 from diffmask.video.clip import Clip
 from diffmask.video.crop import Crop, crop_boxes
+from diffmask.video.paths import clips_named
 
 CORNERS = ("x1", "y1", "x2", "y2")
 FRAME, TIME = "frame", "time"
@@ -114,6 +115,35 @@ def boxes_of(boxes: Mapping[str, Boxes], clip: Clip) -> Boxes | None:
     return None
 
 
+def match_boxes(boxes: Mapping[str, Boxes], clips: Sequence[Clip], label: str | None = None) -> dict[str, Boxes]:
+    """Return the boxes of each clip that has one, as shares of it, by its path.
+
+    Names that are the whole path of a clip belong to it. Others are the end of a path, with or without the suffix of
+    the file, and must be that of one clip only. All boxes are placed, so that what lies outside of its clip is found
+    now. The result tells how many clips matched (its length) and how many rows (their times).
+
+    Args:
+        boxes: As `read_boxes` returns them.
+        clips: All that are used: what a name belongs to depends on them.
+        label: Only the boxes of this label; None takes all.
+
+    Raises:
+        InputError: If no row has the label, a name could be of several clips, or a box lies outside of its clip.
+    """
+    labels = sorted({own for each in boxes.values() for own in each.labels if own})
+    if label is not None and label not in labels:
+        known = f"choose from: {listed(labels)}" if labels else "no row has one; leave it out"
+        raise InputError(f"no box has the label {label!r}; {known}")
+    by_path = {clip.path: clip for clip in clips}
+    placed: dict[str, list[Boxes]] = defaultdict(list)
+    for name, path in clips_named(boxes, by_path).items():
+        placed[path].append(boxes[name].of(by_path[path]))
+    joined = {path: _join(found) for path, found in placed.items()}
+    if label is not None:
+        joined = {path: found.labelled(label) for path, found in joined.items()}
+    return {path: found for path, found in joined.items() if not found.corners.isnan().any(1).all()}
+
+
 def box_map(boxes: Boxes, times: Tensor, crop: Crop, rows: int, columns: int) -> Tensor:
     """Return which share of each patch lies in a box, float32 (T', rows, columns) in [0, 1].
 
@@ -140,6 +170,13 @@ def box_map(boxes: Boxes, times: Tensor, crop: Crop, rows: int, columns: int) ->
     made = [cover[row].amax(0) for row in held]
     parts = torch.stack(made).unflatten(2, (columns, _FINE)).unflatten(1, (rows, _FINE))
     return parts.mean((2, 4))
+
+
+def _join(boxes: Sequence[Boxes]) -> Boxes:
+    """Return the boxes that a file has under several names of one clip."""
+    labels = tuple(label for each in boxes for label in each.labels)
+    times, corners = torch.cat([each.times for each in boxes]), torch.cat([each.corners for each in boxes])
+    return Boxes(times, corners, labels, SHARE)
 
 
 def _coverage(corners: Tensor, rows: int, columns: int) -> Tensor:

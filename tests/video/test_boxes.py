@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.video.boxes import Boxes, box_map, boxes_of, read_boxes
+from diffmask.video.boxes import Boxes, box_map, match_boxes, read_boxes
 from diffmask.video.clip import OK, Clip
 from diffmask.video.crop import Crop
 
@@ -63,27 +64,100 @@ def test_a_box_is_covered_to_the_last_bit():
     torch.testing.assert_close(found, expected.expand(2, 2, 4))
 
 
+def placed(path, label=None):
+    """Boxes of the one clip."""
+    return match_boxes(read_boxes(path), [CLIP], label)[CLIP.path]
+
+
+def at(*paths):
+    return [replace(CLIP, path=path) for path in paths]
+
+
+def named(tmp_path, *names):
+    """A file with a box as wide as its row's number for each name."""
+    rows = (f"{name},0,0,0,{number + 1},5,\n" for number, name in enumerate(names))
+    return read_boxes(write(tmp_path, HEADER + "".join(rows)))
+
+
+def widths(boxes):
+    return {path: [round(200 * corner) for corner in each.corners[:, 2].tolist()] for path, each in boxes.items()}
+
+
 def test_frames_seconds_and_pixels_become_shares(tmp_path):
-    path = write(tmp_path, HEADER + "a.mp4,50,20,10,100,60,face\na.mp4,100,,,,,\nb,0,0,0,5,5,\n")
-    boxes = boxes_of(read_boxes(path), CLIP)
+    boxes = placed(write(tmp_path, HEADER + "a.mp4,50,20,10,100,60,face\na.mp4,100,,,,,\nb,0,0,0,5,5,\n"))
     assert boxes.times.tolist() == [0.5, 1.0]
     assert boxes.corners[0].tolist() == [0.1, 0.1, 0.5, 0.6]
     assert boxes.corners[1].isnan().all() and boxes.labels == ("face", "")
     line = {"clip": "a", "time": 2.5, "x1": 20, "y1": 10, "x2": 400, "y2": 60}
-    seconds = boxes_of(read_boxes(write(tmp_path, json.dumps(line), "b.jsonl")), CLIP)
+    seconds = placed(write(tmp_path, json.dumps(line), "b.jsonl"))
     assert seconds.times.tolist() == [0.25] and seconds.corners[0].tolist() == [0.1, 0.1, 1.0, 0.6]
 
 
-def test_boxes_are_found_by_path_file_name_or_name(tmp_path):
-    for name in ("videos/a.mp4", "a.mp4", "a"):
-        assert boxes_of(read_boxes(write(tmp_path, f"{HEADER}{name},0,0,0,5,5,\n")), CLIP) is not None
-    assert boxes_of(read_boxes(write(tmp_path, f"{HEADER}other,0,0,0,5,5,\n")), CLIP) is None
+@pytest.mark.parametrize("name", ["videos/a.mp4", "./videos/a.mp4", "videos/a", "a.mp4", "a"])
+def test_boxes_are_found_by_the_end_of_the_path(tmp_path, name):
+    assert widths(match_boxes(named(tmp_path, name), at("videos/a.mp4", "videos/aa.mp4"))) == {"videos/a.mp4": [1]}
+    absolute = str(tmp_path / "videos/a.mp4")
+    assert widths(match_boxes(named(tmp_path, name), at(absolute))) == {absolute: [1]}
+
+
+@pytest.mark.parametrize("name", ["other", "deos/a.mp4", "/elsewhere/videos/a.mp4", "more/videos/a.mp4", "videos"])
+def test_boxes_of_other_clips_are_left_out(tmp_path, name):
+    assert match_boxes(named(tmp_path, name), at("videos/a.mp4")) == {}
+
+
+def test_clips_of_one_name_have_their_own_boxes(tmp_path):
+    clips = at("videos/run/0001.mp4", "videos/walk/0001.mp4", "videos/walk/0001.webm", "videos/walk/0002.mp4")
+    names = ("walk/0001.mp4", "run/0001", "0001.webm", "0002")
+    expected = {"videos/walk/0001.mp4": [1], "videos/run/0001.mp4": [2], "videos/walk/0001.webm": [3]}
+    assert widths(match_boxes(named(tmp_path, *names), clips)) == expected | {"videos/walk/0002.mp4": [4]}
+
+
+def test_a_whole_path_is_no_end_of_another(tmp_path):
+    clips = at("0001.mp4", "more/0001.mp4")
+    assert widths(match_boxes(named(tmp_path, "0001.mp4"), clips)) == {"0001.mp4": [1]}
+
+
+def test_rows_under_several_names_of_a_clip_are_all_taken(tmp_path):
+    boxes = match_boxes(named(tmp_path, "a.mp4", "a", "videos/a.mp4"), at("videos/a.mp4"))
+    assert sorted(widths(boxes)["videos/a.mp4"]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("name", "number"), [("0001.mp4", 2), ("0001", 3), ("walk/0001", 2)])
+def test_a_name_that_several_clips_share_is_refused(tmp_path, name, number):
+    with pytest.raises(InputError) as caught:
+        match_boxes(named(tmp_path, name), at("v/walk/0001.mp4", "v/run/0001.mp4", "v/walk/0001.avi"))
+    first, other = ("run/0001.mp4", "walk/0001.avi")
+    assert f"the boxes of {name!r} could be those of {number} clips, such as v/walk/0001.mp4 and v/" in str(
+        caught.value
+    )
+    assert (first if number == 3 or name.endswith("mp4") else other) in str(caught.value)
 
 
 def test_boxes_of_a_label_leave_times_without_a_box(tmp_path):
-    boxes = boxes_of(read_boxes(write(tmp_path, HEADER + "a,0,0,0,100,100,face\na,100,0,0,100,100,hand\n")), CLIP)
-    faces = box_map(boxes.labelled("face"), torch.tensor([0.0, 1.0]), Crop(), 1, 2)
+    path = write(tmp_path, HEADER + "a,0,0,0,100,100,face\na,100,0,0,100,100,hand\n")
+    faces = box_map(placed(path, "face"), torch.tensor([0.0, 1.0]), Crop(), 1, 2)
     assert faces.flatten().tolist() == [1, 0, 0, 0]
+
+
+def test_only_clips_with_a_box_of_the_label_are_returned(tmp_path):
+    rows = "a,0,0,0,9,9,face\nb,0,0,0,9,9,hand\nc,0,,,,,face\n"
+    boxes, clips = read_boxes(write(tmp_path, HEADER + rows)), at("v/a.mp4", "v/b.mp4", "v/c.mp4", "v/d.mp4")
+    assert set(match_boxes(boxes, clips, "face")) == {"v/a.mp4"}
+    assert set(match_boxes(boxes, clips)) == {"v/a.mp4", "v/b.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("face", "hand", ""), "no box has the label 'faces'; choose from: face, hand"),
+        (("", "", ""), "no box has the label 'faces'; no row has one; leave it out"),
+    ],
+)
+def test_a_label_that_no_row_has_is_refused(tmp_path, labels, message):
+    path = write(tmp_path, HEADER + "".join(f"a,{row},0,0,9,9,{label}\n" for row, label in enumerate(labels)))
+    with pytest.raises(InputError) as caught:
+        placed(path, "faces")
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -111,6 +185,7 @@ def test_a_missing_file_is_refused(tmp_path):
         read_boxes(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("label", [None, "hand"])
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -118,7 +193,8 @@ def test_a_missing_file_is_refused(tmp_path):
         ("a,0,200,2,300,4,", "has a box (200, 2, 300, 4) outside of its frame of 200x100 pixels"),
     ],
 )
-def test_boxes_outside_of_a_clip_are_refused(tmp_path, row, message):
+def test_boxes_outside_of_a_clip_are_refused(tmp_path, row, message, label):
+    row += "face\na,0,1,1,5,5,hand"
     with pytest.raises(InputError) as caught:
-        boxes_of(read_boxes(write(tmp_path, HEADER + row + "\n")), CLIP)
+        placed(write(tmp_path, HEADER + row + "\n"), label)
     assert message in str(caught.value)
