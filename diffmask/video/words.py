@@ -4,6 +4,7 @@ patches = sample_patches(clips, embedder)
 words = find_words(patches, sample_patches(others, embedder), num_words=128)
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from diffmask.core.difference import tf_icf
 from diffmask.core.errors import InputError
+from diffmask.core.noise import SELECT, keys, uniforms
 from diffmask.core.types import TypeScores
 from diffmask.video.clip import Clip, ReadError
 from diffmask.video.embed import PatchEmbedder
@@ -24,7 +26,7 @@ from diffmask.video.readers import open_reader
 from diffmask.video.sampling import uniform
 
 MAX_CLIPS, MAX_PATCHES, MAX_FITTED_CLIPS = 500, 200_000, 64
-"""Of more clips or patches, so many are taken that are spread evenly."""
+"""Of more clips, so many are taken that are spread evenly; of more patches, about so many, at random."""
 NUM_FRAMES = 8
 LEAST_COUNT, LEAST_CLIPS = 5, 2
 """A word that is rarer, or that one clip only has, says more about the clip than about the domain."""
@@ -106,9 +108,10 @@ def sample_patches(
             continue
         rows, columns = made.shape[1:3]
         coordinates = torch.cartesian_prod(torch.tensor(indices), torch.arange(rows), torch.arange(columns))
-        stride = -(-len(coordinates) // most)
-        embeddings.append(made.flatten(0, 2)[::stride])
-        places.append(torch.nn.functional.pad(coordinates[::stride], (1, 0), value=len(found)))
+        taken = choose_patches(clip.name, coordinates, most)
+        # a view would keep the patches that are not taken in memory
+        embeddings.append(made.flatten(0, 2).index_select(0, taken))
+        places.append(torch.nn.functional.pad(coordinates[taken], (1, 0), value=len(found)))
         found.append(clip)
         grids.append((rows, columns))
     if not found:
@@ -166,6 +169,22 @@ def find_words(domain: Patches, reference: Patches, num_words: int) -> VisualWor
         torch.bincount(other, minlength=num_words),
         torch.bincount(pairs[0], minlength=num_words),
     )
+
+
+def choose_patches(name: str, coordinates: Tensor, most: int) -> Tensor:
+    """Return which patches of a clip are taken, int64: at random, as a stride would take the same columns of all rows.
+
+    Args:
+        name: Of the clip, which the choice depends on.
+        coordinates: Frame, row and column of each patch, int64 (N, 3).
+        most: How many are taken; all where there are no more.
+    """
+    if len(coordinates) <= most:
+        return torch.arange(len(coordinates))
+    frames, rows, columns = coordinates.unbind(1)
+    clip = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    draws = uniforms(keys(SEED, clip, frames, stream=SELECT), rows * (columns.max() + 1) + columns)
+    return draws.topk(most).indices.sort().values
 
 
 def spread(clips: Sequence[Clip], most: int) -> list[Clip]:

@@ -1,8 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from striped import stripes
 
-from diffmask.video.words import Patches, find_words, spread
+from diffmask.video.index import read_clips
+from diffmask.video.render import encode
+from diffmask.video.words import Patches, choose_patches, find_words, sample_patches, spread
 
 
 def patches_of(embeddings, clips):
@@ -29,3 +32,49 @@ def test_words_are_counted_in_both_groups():
 def test_of_many_clips_some_are_taken_evenly():
     assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
     assert spread(list(range(3)), 5) == [0, 1, 2] and spread([], 5) == []
+
+
+@pytest.mark.parametrize("most", [1568 // 14, 1568 // 2, 400])
+def test_patches_are_taken_from_all_rows_and_columns(most):
+    coordinates = torch.cartesian_prod(torch.arange(0, 80, 10), torch.arange(14), torch.arange(14))
+    taken = choose_patches("a.mp4", coordinates, most)
+    assert len(taken) == most == len(taken.unique()) and torch.equal(taken, taken.sort().values)
+    assert torch.equal(taken, choose_patches("a.mp4", coordinates, most))
+    assert not torch.equal(taken, choose_patches("b.mp4", coordinates, most))
+    for axis in range(3):
+        counts = coordinates[taken, axis].unique(return_counts=True)[1]
+        assert len(counts) == len(coordinates[:, axis].unique())
+        # 14 values, or 8, of which each is as likely
+        expected = most / len(counts)
+        assert ((counts - expected).abs() < 4.5 * expected**0.5).all(), counts
+    assert choose_patches("a.mp4", coordinates, 1568).tolist() == list(range(1568))
+
+
+class Places:
+    """Embeds each patch as its row and column of 8 x 8."""
+
+    def embed(self, frames):
+        grid = torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0)).view(8, 8, 2)
+        return grid.expand(len(frames), -1, -1, -1)
+
+
+def test_patches_that_are_not_taken_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("diffmask.video.words.MAX_PATCHES", 64)
+    for number in range(2):
+        encode(stripes(number)[0].numpy(), tmp_path / f"{number}.mp4")
+    clips = read_clips(tmp_path)
+    joined, cat = [], torch.cat
+
+    def record(tensors, *args, **options):
+        joined.append(list(tensors))
+        return cat(tensors, *args, **options)
+
+    monkeypatch.setattr("torch.cat", record)
+    found = sample_patches(clips, Places(), num_frames=4)
+    monkeypatch.undo()
+    assert len(found.embeddings) == len(found.places) == 64
+    assert torch.equal(found.embeddings, found.places[:, 2:].float())
+    assert found.places[:, 3].unique().tolist() == list(range(8))
+    kept = [each for tensors in joined for each in tensors if len(tensors) == 2]
+    assert len(kept) == 4
+    assert [each.untyped_storage().nbytes() for each in kept] == [each.nbytes for each in kept]
