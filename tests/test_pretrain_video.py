@@ -415,6 +415,27 @@ def test_the_share_of_the_domain_is_logged_for_every_policy(world, tmp_path):
     assert 0 < min(shares["random-patch"]) < min(shares["difference"])
 
 
+def test_boxes_are_checked_before_anything_is_written(world, tmp_path):
+    masking = {"policy": "boxes", "boxes": str(world / "boxes.csv"), "ratio": ScheduleConfig(start=0.25)}
+    with pytest.raises(InputError, match="no box has the label 'fase'; no row has one; leave it out"):
+        run(world, tmp_path / "run", masking=masking | {"box_label": "fase"})
+    late = tmp_path / "late.csv"
+    late.write_text((world / "boxes.csv").read_text() + "clip-11.mp4,999,8,8,40,24\n")
+    with pytest.raises(InputError, match="clip-11.mp4 has a box at frame 999, but only 14 frames"):
+        run(world, tmp_path / "run", masking=masking | {"boxes": str(late)})
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_worker_cannot_read_is_one_sentence(world, tmp_path):
+    index, paths = clips_on_disk(tmp_path / "some", 4)
+    config = config_for(world, tmp_path / "run", data={"train": (str(index),), "eval_share": 0.0})
+    for path in paths:
+        path.unlink()
+    config = replace(config, training=replace(config.training, num_workers=1))
+    with pytest.raises(InputError, match=r"^20 clips in a row could not be read, the last because of .* again$"):
+        pretrain(config, progress=False)
+
+
 def test_copies_of_a_clip_stand_on_one_side(world, tmp_path):
     from diffmask.pretrain.clips import read_split
 

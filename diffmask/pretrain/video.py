@@ -1,6 +1,7 @@
 """A run on video: a masked autoencoder, its clips, and the scores that their rows bring along."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from diffmask.pretrain.clips import describe_clips, read_split
 from diffmask.pretrain.rows import CACHE
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.train.buckets import RowOrder
-from diffmask.video.boxes import read_boxes
+from diffmask.video.boxes import match_boxes, read_boxes
 from diffmask.video.clip import Clip
 from diffmask.video.dataset import ClipDataset, MapOf
 from diffmask.video.failures import FailureLog
@@ -26,6 +27,8 @@ from diffmask.video.row_maps import BoxMaps, CachedMaps
 
 if TYPE_CHECKING:
     from diffmask.video.anchor_set import VisualAnchors
+
+logger = logging.getLogger(__name__)
 
 FAILURES_FILE = "failures.jsonl"
 """Clips that could not be read, in the run's folder."""
@@ -196,10 +199,11 @@ def box_maps(config: VideoConfig, clips: Sequence[Clip]) -> BoxMaps:
         raise InputError(
             "the policy `boxes` needs boxes; set masking.boxes to a table with the columns clip, frame, x1, y1, x2, y2"
         )
-    found = BoxMaps(read_boxes(config.masking.boxes), config.masking.box_label)
-    if not any(map(found.has, clips)):
+    found = match_boxes(read_boxes(config.masking.boxes), clips, config.masking.box_label)
+    if not found:
         raise InputError(
             f"{config.masking.boxes} has no box of any of the {len(clips)} clips, such as {clips[0].path}; name the "
             "clips by their paths or file names"
         )
-    return found
+    logger.info("%s of %s clips have boxes", f"{len(found):,}", f"{len(clips):,}")
+    return BoxMaps(found)

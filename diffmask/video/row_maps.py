@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diffmask.video.boxes import Boxes, box_map, boxes_of
+from diffmask.video.boxes import Boxes, box_map
 from diffmask.video.clip import Clip
 from diffmask.video.crop import Crop, crop_map
 from diffmask.video.maps import read_map
@@ -36,18 +36,13 @@ class BoxMaps:
     """Boxes of clips: how much of each patch lies in one.
 
     Args:
-        boxes: As `read_boxes` returns them.
-        label: Only the boxes of this label; None takes all.
+        boxes: Of each clip that has some, by its path, as `match_boxes` returns them.
     """
 
-    def __init__(self, boxes: Mapping[str, Boxes], label: str | None = None):
-        self._boxes = {name: each if label is None else each.labelled(label) for name, each in boxes.items()}
-
-    def has(self, clip: Clip) -> bool:
-        """Tell whether there are boxes of a clip."""
-        return boxes_of(self._boxes, clip) is not None
+    def __init__(self, boxes: Mapping[str, Boxes]):
+        self._boxes = dict(boxes)
 
     def __call__(self, clip: Clip, times: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:
         """Return the share of each patch in a box, float (T', rows, columns); zero for clips without boxes."""
-        boxes = boxes_of(self._boxes, clip)
+        boxes = self._boxes.get(clip.path)
         return torch.zeros(len(times), *shape) if boxes is None else box_map(boxes, times, crop, *shape)
