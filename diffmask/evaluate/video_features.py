@@ -1,6 +1,5 @@
 """Frozen features of clips: the last states of an encoder, of every patch or their mean, averaged over views."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
+from diffmask.evaluate.free_memory import free_memory
 from diffmask.evaluate.settings import EvaluateSettings, VideoSettings
 from diffmask.evaluate.text_features import TYPES
 from diffmask.evaluate.video_task import VideoTask
@@ -130,16 +130,10 @@ def _encoder(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Te
 
 
 def _empty_tokens(num_clips: int, num_positions: int, width: int) -> Tensor:
-    needed, free = 2 * num_clips * num_positions * width, _free_memory()
+    needed, free = 2 * num_clips * num_positions * width, free_memory()
     if free is not None and needed > 0.8 * free:
         raise InputError(
             f"the tokens of {num_clips:,} clips take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free;"
             " use the method probe or knn, or give a smaller video.num_frames or video.image_size"
         )
     return torch.empty(num_clips, num_positions, width, dtype=torch.float16)
-
-
-def _free_memory() -> int | None:
-    """Return the bytes of memory that are free; None where the system does not tell."""
-    names = ("SC_AVPHYS_PAGES", "SC_PAGE_SIZE")
-    return os.sysconf(names[0]) * os.sysconf(names[1]) if all(name in os.sysconf_names for name in names) else None
