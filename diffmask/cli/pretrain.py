@@ -10,8 +10,8 @@ Continue the pretraining of a masked language model on your text, or of a masked
 file says.
 
 The folder `output` receives checkpoints, log.jsonl, TensorBoard logs and, at the end, model/: an ordinary folder for
-from_pretrained of AutoModelForMaskedLM (or VideoMAEModel), with a card that records how it was made. Ctrl-C finishes the
-step and writes a checkpoint; the same command with --resume goes on from there, and gives the weights that an
+from_pretrained of AutoModelForMaskedLM (or VideoMAEModel), with a card that records how it was made. Ctrl-C finishes
+the step and writes a checkpoint; the same command with --resume goes on from there, and gives the weights that an
 uninterrupted run gives."""
 
 EPILOG = """\
