@@ -48,7 +48,7 @@ def compare(results: Sequence[Result], settings: CompareSettings) -> Comparison:
     measured = {each: _measure(results, each, seeds, rows, settings.metric, draws) for each in wanted}
     scores, drawn = measured[share]
     return Comparison(
-        task={name: first.task[name] for name in ("name", "kind", "hash")},
+        task={name: first.task[name] for name in ("name", "kind", "hash", "examples") if name in first.task},
         method=first.method,
         settings=replace(settings, share=share, baseline=pairs[0][1]),
         num_texts=len(rows),
