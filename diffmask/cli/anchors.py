@@ -106,10 +106,12 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 def run(args: argparse.Namespace) -> None:
     """Find, score, write, and print what was found and what to do next."""
     from diffmask.core.errors import InputError
-    from diffmask.video.detect import are_clips
+    from diffmask.video.detect import are_clips, refuse_nothing
 
     # a model to continue is of texts, whatever else a folder holds
-    clips = args.model is None and are_clips(args.data)
+    clips = args.model is None and are_clips(args.data, lambda: _expects_clips(args))
+    if not clips and (args.model is None or given(args, VIDEO_ONLY)):
+        refuse_nothing(args.data)
     idle = without_effect(args, clips=clips)
     if idle is not None:
         raise InputError(idle)
@@ -119,6 +121,15 @@ def run(args: argparse.Namespace) -> None:
         run_video(args)
     else:
         _run_text(args)
+
+
+def _expects_clips(args: argparse.Namespace) -> bool | None:
+    """Return which kind of data the options are for; None where they do not say."""
+    from diffmask.cli.expected import expects_clips
+
+    if bool(given(args, TEXT_ONLY)) != bool(given(args, VIDEO_ONLY)):
+        return bool(given(args, VIDEO_ONLY))
+    return expects_clips(args)
 
 
 def _run_text(args: argparse.Namespace) -> None:

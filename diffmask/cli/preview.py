@@ -76,13 +76,15 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw masks, print them, write the page."""
-    from diffmask.video.detect import are_clips
+    from diffmask.cli.expected import expects_clips
+    from diffmask.video.detect import are_clips, refuse_nothing
 
-    if are_clips(args.data):
+    if are_clips(args.data, lambda: expects_clips(args)):
         from diffmask.cli.preview_video import run_video
 
         run_video(args)
     else:
+        refuse_nothing(args.data)
         _run_text(args)
 
 

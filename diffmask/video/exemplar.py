@@ -64,5 +64,5 @@ def _read_picture(path: Path) -> Tensor:
             # cameras note the rotation instead of turning the picture
             upright = ImageOps.exif_transpose(picture).convert("RGB")
             return torch.from_numpy(np.array(upright))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # syntax: a damaged PNG
         raise InputError(f"{path} is no picture that can be read ({error}); give .png or .jpg") from error

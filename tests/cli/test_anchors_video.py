@@ -89,6 +89,27 @@ def test_options_of_clips_are_refused_for_texts(tmp_path):
     assert message == "--model is missing; give the model that is continued: a folder, a hub name, or minilm"
 
 
+def test_what_is_not_there_is_not_called_texts(tmp_path):
+    (tmp_path / "empty").mkdir()
+    more = ["--text", "a face", "-o", tmp_path / "a"]
+    assert refusal(tmp_path / "empty", *more) == f"folder {tmp_path}/empty has no files; check the path"
+    assert refusal(tmp_path / "clpis.parquet", *more) == f"{tmp_path}/clpis.parquet does not exist; check the path"
+    (tmp_path / "clips.parquet").write_text("no table")
+    assert f"{tmp_path}/clips.parquet is no table that can be read (" in refusal(tmp_path / "clips.parquet", *more)
+
+
+def test_options_say_what_is_meant_where_a_folder_holds_both(tmp_path):
+    (tmp_path / "both").mkdir()
+    for name in ("a.txt", "b.txt", "talk.mp4"):
+        (tmp_path / "both" / name).write_text("a text")
+    both = [tmp_path / "both", "-o", tmp_path / "a"]
+    assert refusal(*both).startswith("--model is missing")
+    assert refusal(*both, "--text", "a face").startswith("--text needs an embedder that reads text")
+    (tmp_path / "both" / "b.txt").unlink()
+    assert refusal(*both).startswith("no anchors are given; give --text")
+    assert refusal(*both, "--min-count", 3).startswith("--model is missing")
+
+
 def test_an_output_that_exists_is_refused_before_the_work(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "sheet.png").write_text("")

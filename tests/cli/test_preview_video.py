@@ -9,6 +9,7 @@ import pytest
 from html_checks import check
 from PIL import Image
 from shown_clips import EVIL, make_world, write_config
+from tiny import tiny_model
 
 from diffmask.cli import main
 
@@ -133,13 +134,13 @@ def test_a_clip_that_is_gone_is_named_and_the_others_are_shown(world, tmp_path, 
     shutil.copytree(world, other, ignore=shutil.ignore_patterns("run", "cache", ".cache"))
     index = other / "clips.parquet"
     gone = world / "clips" / "clip-2.mp4"
-    kept = gone.read_bytes()
+    # what is written again is another clip
+    away = gone.rename(tmp_path / "away.mp4")
     try:
-        gone.unlink()
         assert main(["preview", str(index), "--policy", "motion", "--model", str(world / "model"), "--num-clips", "5",
                      "-o", str(tmp_path / "p.html")]) == 0  # fmt: skip
     finally:
-        gone.write_bytes(kept)
+        away.rename(gone)
     assert f"not shown: {gone}" in capsys.readouterr().out
     assert "clip-2.mp4" in check((tmp_path / "p.html").read_text(), pictures=True).text
 
@@ -189,3 +190,30 @@ def test_clips_and_text_are_not_mixed_up(world, run, tmp_path, capsys):
     assert main(["preview", str(world / "clips.parquet"), "--config", str(tmp_path / "text.yaml")]) == 2
     assert "text.yaml is of text, but" in capsys.readouterr().err
     assert Path(world / "run.yaml").exists()
+
+
+def test_of_a_folder_with_both_the_options_say_what_is_shown(world, tmp_path, capsys):
+    both, empty = tmp_path / "both", tmp_path / "empty"
+    empty.mkdir()
+    shutil.copytree(world / "clips", both)
+    for number in range(9):
+        (both / f"paper-{number}.txt").write_text("of rats\n")
+
+    def error(*more):
+        assert main(["preview", str(both), *map(str, more)]) == 2
+        return capsys.readouterr().err
+
+    # there are more texts, and nothing else says what is meant
+    assert "diffmask: neither --model nor --anchors nor --config says which tokenizer" in error()
+    (tmp_path / "video.yaml").write_text(f"modality: video\nmodel: {world}/model\noutput: y\ndata: {{train: [z]}}\n")
+    for more in (["--config", tmp_path / "video.yaml"], ["--anchors", world / "anchors"], ["--model", world / "model"]):
+        assert "diffmask: --column is an option for text, but" in error(*more, "--column", "text")
+    for number in range(6):
+        (both / f"paper-{number}.txt").unlink()
+    assert "diffmask: --column is an option for text, but" in error("--column", "text")
+    tiny_model().save_pretrained(tmp_path / "bert")
+    (tmp_path / "text.yaml").write_text("model: x\noutput: y\ndata: {train: [z]}\n")
+    for more in (["--config", tmp_path / "text.yaml"], ["--model", tmp_path / "bert"]):
+        assert "diffmask: --num-clips is an option for video, but" in error(*more, "--num-clips", "1")
+    assert main(["preview", str(empty)]) == 2
+    assert capsys.readouterr().err == f"diffmask: folder {empty} has no files; check the path\n"

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -48,4 +49,13 @@ def test_pictures_that_are_refused(embedder, tmp_path):
     assert "none.png does not exist; give a picture" in refusal(embed_exemplar, f"{tmp_path}/none.png", embedder)
     (tmp_path / "text.png").write_text("no picture")
     assert "is no picture that can be read" in refusal(embed_exemplar, f"{tmp_path}/text.png", embedder)
+    # a chunk whose name is no name is an error of syntax to PIL
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "damaged.png")
+    content = (tmp_path / "damaged.png").read_bytes()
+    second = content.index(b"IDAT", content.index(b"IDAT") + 4)
+    (tmp_path / "damaged.png").write_bytes(content[:second] + b"\0\0\0\0" + content[second + 4 :])
+    assert "damaged.png is no picture that can be read (broken PNG file" in refusal(
+        embed_exemplar, f"{tmp_path}/damaged.png", embedder
+    )
     assert parse_exemplar("a.png:1,2") == (parse_exemplar("a.png:1,2")[0], None)
