@@ -1,13 +1,19 @@
 """Settings of an evaluation that cannot be used."""
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.evaluate.settings import (
+    ATTENTIVE,
+    FINETUNE,
+    KNN,
     LEAVE_OUT,
     METHODS,
     METRICS,
+    PROBE,
     REFUSE,
     TEXT_METHODS,
     EvaluateSettings,
@@ -27,6 +33,14 @@ AFTER_PAD = (
     "xmod",
 )
 """Models that count positions from behind that of the pad token."""
+READ_BY = {
+    "finetune.": FINETUNE,
+    "probe.": PROBE,
+    "video.attentive.": ATTENTIVE,
+    "video.finetune.": FINETUNE,
+    "video.neighbours": KNN,
+}
+"""The method that reads settings; those that are not named here are read by all."""
 
 
 def check_settings(settings: EvaluateSettings) -> None:
@@ -109,7 +123,7 @@ def _check_video(video: VideoSettings) -> None:
 
 
 def check_modality(settings: EvaluateSettings, config: Any, *, video: bool) -> None:
-    """Refuse a method, or settings, of the other modality, where they would have no effect.
+    """Refuse a method, or settings, of the other modality or of another method, where they would have no effect.
 
     Args:
         settings: The evaluation.
@@ -129,6 +143,30 @@ def check_modality(settings: EvaluateSettings, config: Any, *, video: bool) -> N
         raise InputError(f"settings of video.* are for video, and {kind} is a model of text; leave them out")
     if video and settings.finetune != FinetuneSettings():
         raise InputError(f"settings of finetune.* are for text, and {kind} is a model of video; write video.finetune.*")
+    for name, value in _changed(settings, EvaluateSettings(settings.model, settings.task)):
+        given = f"{name}={list(value) if isinstance(value, tuple) else value}"
+        if video and name == "max_length":
+            raise InputError(f"{given} is for text, and {kind} is a model of video; leave it out")
+        if name == "video.stride" and settings.video.sampling == "uniform":
+            raise InputError(
+                f"{given} has no effect with video.sampling=uniform; it is for dense sampling, so leave one of them out"
+            )
+        reader = next((method for start, method in READ_BY.items() if name.startswith(start)), settings.method)
+        if reader != settings.method:
+            raise InputError(
+                f"{given} has no effect with the method {settings.method}; it is for the method {reader}, so leave "
+                "it out or choose that method"
+            )
+
+
+def _changed(settings: Any, usual: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
+    """Return the name and the value of each setting that is not the default."""
+    for field in fields(settings):
+        own, default = getattr(settings, field.name), getattr(usual, field.name)
+        if is_dataclass(own):
+            yield from _changed(own, default, f"{inside}{field.name}.")
+        elif own != default:
+            yield inside + field.name, own
 
 
 def check_machine(settings: EvaluateSettings) -> None:

@@ -24,7 +24,7 @@ from diffmask.evaluate.checks import check_length
 from diffmask.evaluate.gather import read_results
 from diffmask.evaluate.record import is_done, remove_others
 from diffmask.evaluate.run import _write, choose_share, evaluate
-from diffmask.evaluate.settings import EvaluateSettings, FinetuneSettings, TaskSettings
+from diffmask.evaluate.settings import EvaluateSettings, FinetuneSettings, ProbeSettings, TaskSettings
 from diffmask.evaluate.task import read_task
 from diffmask.text.load import load_weights
 
@@ -58,8 +58,27 @@ def world(tmp_path_factory):
 
 def settings_for(world, output, kind="single-label", **changes):
     tuning = FinetuneSettings(learning_rates=(3e-3,), epochs=20, patience=20, batch_size=8)
-    given = {"method": "finetune", "seeds": 1, "max_length": 16, "device": "cpu", "finetune": tuning} | changes
+    given = {"method": "finetune", "seeds": 1, "max_length": 16, "device": "cpu"} | changes
+    if given["method"] == "finetune":
+        given = {"finetune": tuning} | given
     return EvaluateSettings(str(world / "model"), TaskSettings((str(world / kind),)), output=str(output), **given)
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        (
+            "probe",
+            {"finetune": FinetuneSettings(epochs=3)},
+            "finetune.epochs=3 has no effect with the method probe; it",
+        ),
+        ("finetune", {"probe": ProbeSettings(folds=5)}, "probe.folds=5 has no effect with the method finetune; it is"),
+    ],
+)
+def test_settings_of_another_method_are_refused(world, tmp_path, method, changes, message):
+    with pytest.raises(InputError) as caught:
+        evaluate(settings_for(world, tmp_path / "out", method=method, **changes))
+    assert message in str(caught.value) and str(caught.value).endswith("leave it out or choose that method")
 
 
 def read(path):

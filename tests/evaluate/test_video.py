@@ -16,6 +16,7 @@ from video_task import as_clip, draw, make_clips, write_task
 from diffmask.cli import main
 from diffmask.core.errors import InputError
 from diffmask.evaluate.attentive import AttentivePool, AttentiveProber
+from diffmask.evaluate.checks import check_modality
 from diffmask.evaluate.compare import compare
 from diffmask.evaluate.comparison import CompareSettings
 from diffmask.evaluate.gather import read_results
@@ -26,6 +27,7 @@ from diffmask.evaluate.settings import (
     AttentiveSettings,
     EvaluateSettings,
     FinetuneSettings,
+    ProbeSettings,
     TaskSettings,
     VideoFinetuneSettings,
     VideoSettings,
@@ -43,7 +45,8 @@ from diffmask.video.load import load_video_model
 from diffmask.video.render import encode
 
 TUNING = VideoFinetuneSettings(learning_rates=(3e-3,), epochs=4, patience=4, batch_size=4)
-VIDEO = VideoSettings(stride=1, num_views=2, finetune=TUNING, attentive=AttentiveSettings(epochs=10, batch_size=4))
+VIDEO = VideoSettings(stride=1, num_views=2)
+OF_METHOD = {"finetune": {"finetune": TUNING}, "attentive": {"attentive": AttentiveSettings(epochs=10, batch_size=4)}}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,8 @@ def world(tmp_path_factory):
 
 
 def settings_for(world, output, method="probe", model="videomae", task="colours.parquet", **changes):
-    given = {"method": method, "seeds": 1, "device": "cpu", "eval_batch_size": 8, "video": VIDEO} | changes
+    video = replace(VIDEO, **OF_METHOD.get(method, {}))
+    given = {"method": method, "seeds": 1, "device": "cpu", "eval_batch_size": 8, "video": video} | changes
     return EvaluateSettings(str(world / model), TaskSettings((str(world / task),)), output=str(output), **given)
 
 
@@ -257,6 +261,59 @@ def test_what_is_refused(world, tmp_path, changes, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ("probe", {"max_length": 128}, "max_length=128 is for text, and videomae is a model of video; leave it out"),
+        ("knn", {"probe": ProbeSettings(folds=5)}, "probe.folds=5 has no effect with the method knn; it is for the "),
+        ("attentive", {"probe": ProbeSettings(folds=5)}, "the method attentive; it is for the method probe, so leave"),
+        ("finetune", {"probe": ProbeSettings(max_iterations=9)}, "probe.max_iterations=9 has no effect with the metho"),
+        (
+            "probe",
+            {"video": VideoSettings(attentive=AttentiveSettings(heads=1))},
+            "video.attentive.heads=1 has no effect with the method probe; it is for the method attentive, so leave it "
+            "out or choose that method",
+        ),
+        (
+            "attentive",
+            {"video": VideoSettings(finetune=VideoFinetuneSettings(learning_rates=(1e-3, 1e-2)))},
+            "video.finetune.learning_rates=[0.001, 0.01] has no effect with the method attentive; it is for the method "
+            "finetune",
+        ),
+        ("knn", {"video": VideoSettings(finetune=TUNING)}, "video.finetune.learning_rates=[0.003] has no effect"),
+        (
+            "probe",
+            {"video": VideoSettings(neighbours=(3,))},
+            "video.neighbours=[3] has no effect with the method probe",
+        ),
+        (
+            "knn",
+            {"video": VideoSettings(sampling="uniform", stride=2)},
+            "video.stride=2 has no effect with video.sampling=uniform; it is for dense sampling, so leave one of them "
+            "out",
+        ),
+    ],
+)
+def test_settings_that_do_nothing_are_refused(world, tmp_path, method, changes, message):
+    with pytest.raises(InputError) as caught:
+        evaluate(settings_for(world, tmp_path / "out", method, **changes))
+    assert message in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("probe", {"probe": ProbeSettings(folds=5), "precision": "bf16", "shares": (0.5,)}),
+        ("knn", {"video": VideoSettings(neighbours=(3,), sampling="uniform", num_workers=1)}),
+        ("attentive", {"video": VideoSettings(attentive=AttentiveSettings(heads=1), stride=2, unreadable="leave-out")}),
+        ("finetune", {"video": VideoSettings(finetune=TUNING, image_size=32)}),
+    ],
+)
+def test_settings_that_the_method_reads_are_taken(world, tmp_path, method, changes):
+    check_modality(settings_for(world, tmp_path, method, **changes), SimpleNamespace(model_type="videomae"), video=True)
+
+
 def test_a_clip_that_is_gone_since_it_was_indexed(world, tmp_path):
     clips = make_clips(tmp_path / "clips", seed=3)
     settings = settings_for(world, tmp_path / "out")
@@ -272,7 +329,7 @@ def test_a_clip_that_is_gone_since_it_was_indexed(world, tmp_path):
 @pytest.mark.slow  # processes are started afresh
 @pytest.mark.parametrize("method", ["knn", "finetune"])
 def test_other_processes_read_the_same_and_say_what_they_cannot(world, tmp_path, method, monkeypatch):
-    video = replace(VIDEO, finetune=replace(TUNING, epochs=1))
+    video = replace(VIDEO, finetune=replace(TUNING, epochs=1)) if method == "finetune" else VIDEO
     clips = make_clips(tmp_path / "clips", seed=3)
     task = TaskSettings((write_task(tmp_path / "torn.parquet", clips),))
     given = replace(settings_for(world, tmp_path / "none", method, video=video), task=task)
@@ -287,7 +344,7 @@ def test_other_processes_read_the_same_and_say_what_they_cannot(world, tmp_path,
 
 
 def test_tokens_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setattr("diffmask.evaluate.video_features._free_memory", lambda: 2**30)
+    monkeypatch.setattr("diffmask.evaluate.video_features.free_memory", lambda: 2**30)
     with pytest.raises(
         InputError, match=r"tokens of 1,000 clips take 2.2 GiB, and 1.0 GiB are free; use the method probe"
     ):
