@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from diffmask.config import VideoConfig, VideoMaskingConfig
+    from diffmask.video.clip import Clip
     from diffmask.video.grid import Grid
 
 NUM_CLIPS = 4
@@ -21,10 +22,9 @@ def run_video(args: argparse.Namespace) -> None:
 
     from diffmask.build.video_looks import build_clip_look
     from diffmask.core.errors import InputError
-    from diffmask.pretrain.video_shown import gather_clips, preview_clips, spread_out
+    from diffmask.pretrain.video_shown import gather_clips, preview_clips
     from diffmask.report.clip_page import print_clip_preview
     from diffmask.report.clip_rows import check_pictures
-    from diffmask.video.index import read_clips
 
     for name in TEXT_ONLY:
         if getattr(args, name) is not None:
@@ -40,7 +40,7 @@ def run_video(args: argparse.Namespace) -> None:
     _quiet()
     config, progress, learned = _settings(args)
     maskings = _maskings(args, config.masking)
-    clips = spread_out(read_clips(args.data, progress=True), count)
+    clips = _clips(args, config, list(maskings.values()), count)
     loaded, grid, notes = _model(args, config)
     looks = {name: build_clip_look(each, grid, progress=progress) for name, each in maskings.items()}
     if learned:
@@ -59,6 +59,21 @@ def run_video(args: argparse.Namespace) -> None:
     if args.output is not None:
         _write(args, preview, _facts(args, config, grid, progress), gathered.failed, notes)
         print(f"\nwrote {args.output}")
+
+
+def _clips(
+    args: argparse.Namespace, config: "VideoConfig", maskings: "list[VideoMaskingConfig]", count: int
+) -> "list[Clip]":
+    """Return the clips that are shown, of which some have boxes where a policy follows them."""
+    from diffmask.pretrain.video import box_maps
+    from diffmask.pretrain.video_shown import choose_clips
+    from diffmask.video.index import read_clips
+
+    clips = read_clips(args.data, progress=True)
+    for masking in maskings:
+        if masking.policy == "boxes":  # as training would refuse them
+            box_maps(replace(config, masking=masking), clips)
+    return choose_clips(clips, count, maskings)
 
 
 def _quiet() -> None:

@@ -10,7 +10,7 @@ from diffmask.core.errors import InputError
 from diffmask.pretrain.clips import read_split
 from diffmask.pretrain.shown import Course
 from diffmask.pretrain.video import FAILURES_FILE
-from diffmask.pretrain.video_shown import gather_clips, load_trained, preview_clips, run_looks, spread_out
+from diffmask.pretrain.video_shown import choose_clips, gather_clips, load_trained, preview_clips, run_looks
 from diffmask.report.clip_preview import ClipPreview
 from diffmask.train.checkpoints import last_checkpoint
 from diffmask.video.anchor_set import VisualAnchors, load_visual_anchors
@@ -67,7 +67,7 @@ class VideoReader:
         note = "The clips were held out of the training." if held_out else "The clips are some that were trained on."
         loaded = self._attempt("What the model makes of hidden patches", self._model)
         grid = (loaded or self._before()).grid
-        clips = spread_out(held_out or training, NUM_CLIPS)
+        clips = choose_clips(held_out or training, NUM_CLIPS, [config.masking])
         gathered = gather_clips(clips, config, grid, anchors, maskings=[config.masking])
         for path, reason in gathered.failed.items():
             self._missing.append(f"The clip {path}: {reason}.")

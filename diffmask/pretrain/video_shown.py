@@ -18,13 +18,14 @@ from diffmask.pretrain.video import box_maps, frame_scorer
 from diffmask.report.clip_preview import ClipLook, ClipPreview, Reconstruct, ShownClip, make_clip_preview
 from diffmask.report.curves import Log
 from diffmask.train.checkpoints import read_policy
+from diffmask.video.boxes import match_boxes, read_boxes
 from diffmask.video.clip import Clip
 from diffmask.video.dataset import ClipDataset, MapOf
 from diffmask.video.grid import Grid
 from diffmask.video.load import LoadedVideo, load_video_model
 from diffmask.video.maps import make_maps
 from diffmask.video.reconstruct import reconstruct
-from diffmask.video.row_maps import CachedMaps
+from diffmask.video.row_maps import BoxMaps, CachedMaps
 
 if TYPE_CHECKING:
     from diffmask.video.anchor_set import VisualAnchors
@@ -54,6 +55,15 @@ def spread_out(clips: Sequence[Clip], count: int) -> list[Clip]:
     return [clips[(2 * place + 1) * len(clips) // (2 * count)] for place in range(count)]
 
 
+def choose_clips(clips: Sequence[Clip], count: int, maskings: Sequence[VideoMaskingConfig]) -> list[Clip]:
+    """Return some of the clips, evenly spread over those that have boxes, if a masking follows boxes and any has."""
+    for masking in maskings:
+        if masking.policy == "boxes" and masking.boxes is not None:
+            boxes = match_boxes(read_boxes(masking.boxes), clips, masking.box_label)
+            clips = [clip for clip in clips if clip.path in boxes] or clips
+    return spread_out(clips, count)
+
+
 def gather_clips(
     clips: Sequence[Clip],
     config: VideoConfig,
@@ -80,8 +90,7 @@ def gather_clips(
     failed: dict[str, str] = {}
     for name in scores_needed(list(maskings)):
         if name == "boxes":
-            masking = next(each for each in maskings if each.policy == "boxes")
-            made[name] = box_maps(replace(config, masking=masking), clips)
+            made[name] = _boxes(next(each for each in maskings if each.policy == "boxes"), config, clips)
             continue
         scored = _score_maps(name, clips, config, maskings, anchors, progress=progress)
         failed |= {clip.path: "it could not be read when it was scored" for clip in clips if not scored.has(clip)}
@@ -103,6 +112,13 @@ def gather_clips(
     ids = torch.tensor([row["sample_id"] for row in rows])
     batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name != "sample_id"}
     return Gathered(shown, batch | {"sample_ids": ids}, failed)
+
+
+def _boxes(masking: VideoMaskingConfig, config: VideoConfig, clips: Sequence[Clip]) -> BoxMaps:
+    """Return boxes, of which some clips may have none: that no clip of a run has any is not said by a few of them."""
+    if masking.boxes is None:  # which is said there
+        return box_maps(replace(config, masking=masking), clips)
+    return BoxMaps(match_boxes(read_boxes(masking.boxes), clips, masking.box_label))
 
 
 def _score_maps(

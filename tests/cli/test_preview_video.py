@@ -10,8 +10,12 @@ from html_checks import check
 from PIL import Image
 from shown_clips import EVIL, make_world, write_config
 from tiny import tiny_model
+from tiny_video import tiny_grid, tiny_videomae
 
 from diffmask.cli import main
+from diffmask.config import VideoConfig, VideoDataConfig, VideoMaskingConfig
+from diffmask.pretrain.video_shown import choose_clips, gather_clips
+from diffmask.video.index import read_clips
 
 DRAWS = 16
 
@@ -217,3 +221,30 @@ def test_of_a_folder_with_both_the_options_say_what_is_shown(world, tmp_path, ca
         assert "diffmask: --num-clips is an option for video, but" in error(*more, "--num-clips", "1")
     assert main(["preview", str(empty)]) == 2
     assert capsys.readouterr().err == f"diffmask: folder {empty} has no files; check the path\n"
+
+
+def test_clips_with_boxes_are_shown_where_only_some_have_them(world, tmp_path, capsys):
+    boxes = tmp_path / "boxes.csv"
+    head = "clip,frame,x1,y1,x2,y2\n"
+    boxes.write_text(head + "clip-3.mp4,0,8,8,40,24\n")
+    asked = ["--policy", "boxes", "--set", f"boxes={boxes}", "--num-clips"]
+    for count in (1, 2, 5):
+        assert preview(world, *asked, count) == 0
+        assert "clip-3.mp4" in capsys.readouterr().out
+    boxes.write_text(head + "other.mp4,0,8,8,40,24\n")
+    assert preview(world, *asked, 1) == 2
+    assert f"{boxes} has no box of any of the 5 clips" in capsys.readouterr().err
+
+
+def test_clips_of_a_run_that_have_no_boxes_are_shown_without(world, tmp_path):
+    clips = read_clips(str(world / "clips.parquet"))
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("clip,frame,x1,y1,x2,y2\nclip-3.mp4,0,8,8,40,24\n")
+    masking = VideoMaskingConfig(policy="boxes", boxes=str(boxes))
+    config = VideoConfig(model="", output="", data=VideoDataConfig(train=("",), stride=1), masking=masking)
+    assert choose_clips(clips, 2, [masking]) == [clips[3]]
+    assert choose_clips(clips[:2], 2, [masking]) == clips[:2]
+    grid = tiny_grid(tiny_videomae())
+    for chosen, has_boxes in ((clips[:2], False), ([clips[3]], True)):
+        gathered = gather_clips(chosen, config, grid, None, maskings=[masking])
+        assert len(gathered.clips) == len(chosen) and bool(gathered.batch["boxes"].any()) is has_boxes
