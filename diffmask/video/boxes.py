@@ -107,14 +107,6 @@ def read_boxes(path: str | Path) -> dict[str, Boxes]:
     return {name: _boxes(found, unit) for name, found in rows.items()}
 
 
-def boxes_of(boxes: Mapping[str, Boxes], clip: Clip) -> Boxes | None:
-    """Return the boxes of a clip as its shares, found by path, file name or name without suffix; None without any."""
-    for name in (clip.path, Path(clip.path).name, clip.name):
-        if name in boxes:
-            return boxes[name].of(clip)
-    return None
-
-
 def match_boxes(boxes: Mapping[str, Boxes], clips: Sequence[Clip], label: str | None = None) -> dict[str, Boxes]:
     """Return the boxes of each clip that has one, as shares of it, by its path.
 
