@@ -1,7 +1,6 @@
 """Frozen features of clips: the last states of an encoder, of every patch or their mean, averaged over views."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, worker_errors
 from diffmask.core.machine import resolve_device
 from diffmask.evaluate.free_memory import free_memory
 from diffmask.evaluate.settings import EvaluateSettings, VideoSettings
@@ -97,20 +96,6 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
             start = end
     assert start == len(rows)
     return Encoded(rows, pooled, kept)
-
-
-@contextmanager
-def worker_errors() -> Iterator[None]:
-    """Say in one sentence what a process that reads clips could not read; torch writes its whole trace into it.
-
-    Raises:
-        InputError: In the place of torch's.
-    """
-    try:
-        yield
-    except InputError as error:
-        name = f"{InputError.__module__}.{InputError.__qualname__}: "
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix(name)) from error
 
 
 def _encoder(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:

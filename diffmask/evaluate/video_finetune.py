@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, VideoMAEForVideoClassification
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, worker_errors
 from diffmask.core.machine import fast_attention
 from diffmask.evaluate.finetune import PROBLEMS, decode
 from diffmask.evaluate.layer_rates import layer_groups
@@ -18,7 +18,7 @@ from diffmask.evaluate.predicted import Predicted
 from diffmask.evaluate.settings import MULTI_LABEL, EvaluateSettings
 from diffmask.evaluate.splits import Split
 from diffmask.evaluate.tuner import Tuner
-from diffmask.evaluate.video_features import load_for, normalise, sampling_for, worker_errors
+from diffmask.evaluate.video_features import load_for, normalise, sampling_for
 from diffmask.evaluate.video_task import VideoTask
 from diffmask.text.load import load_weights
 from diffmask.video.dataset import ClipDataset
