@@ -78,9 +78,10 @@ def _figure(clip: ShownClip, layer: Layer, shown: Sequence[int], policy: str) ->
     picture = side_by_side(layer.frames[shown], SIZE)
     told = escape(", ".join(filter(None, [clip.name, policy, layer.name])))
     scale = "" if layer.scale is None else _scale(*layer.scale)
+    source = data_uri(picture, exact=layer.scale is not None)
     return (
         f"<figure><figcaption>{escape(layer.name)}{scale}</figcaption>"
-        f'<img src="{data_uri(picture)}" width="{picture.width}" height="{picture.height}" alt="{told}"></figure>'
+        f'<img src="{source}" width="{picture.width}" height="{picture.height}" alt="{told}"></figure>'
     )
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from diffmask.core.errors import InputError
 from diffmask.report import page
 from diffmask.report.clip_preview import ClipPreview, ClipReading, ShownClip
-from diffmask.report.overlay import heat, hide, spread
+from diffmask.report.overlay import heat, hide, spread, to_grey
 from diffmask.report.strip import Block, Row, pick, resize, sheet, write_gif, write_png
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ NUM_SHOWN = 8
 SIZE = 112
 """Pixels of a frame in a picture."""
 _BLANK = 235
+_GREY_STEP = 32
 SUFFIXES = (".html", ".png", ".gif")
 
 
@@ -40,13 +42,23 @@ class Layer(NamedTuple):
 
 def layers(clip: ShownClip, reading: ClipReading, num_draws: int) -> Iterator[Layer]:
     """Yield the pictures of a clip under a policy."""
+    ground = _outlines(clip.frames)
     if reading.scores is not None:
         low, high = spread(reading.scores)
-        yield Layer("score", heat(clip.frames, reading.scores, low, high), (low, high))
-    yield Layer(f"hidden in {num_draws} masks", heat(clip.frames, reading.often, 0.0, 1.0), (0.0, 1.0))
+        yield Layer("score", heat(ground, reading.scores, low, high), (low, high))
+    yield Layer(f"hidden in {num_draws} masks", heat(ground, reading.often, 0.0, 1.0), (0.0, 1.0))
     yield Layer("one mask", hide(clip.frames, reading.masked))
     if reading.reconstruction is not None:
         yield Layer("filled in", reading.reconstruction)
+
+
+def _outlines(frames: Tensor) -> Tensor:
+    """Return frames in few greys and large pixels: under colours that are kept exactly, more would cost megabytes."""
+    grey = to_grey(frames)
+    side = frames.shape[-1] // max(1, 2 * frames.shape[-1] // SIZE)
+    coarse = F.interpolate(grey, (side, side), mode="area")
+    steps = ((coarse / _GREY_STEP).round() * _GREY_STEP).clamp(0, 255)
+    return F.interpolate(steps, grey.shape[2:], mode="nearest-exact").to(torch.uint8).expand_as(frames)
 
 
 def check_pictures(path: Path, *, overwrite: bool) -> None:

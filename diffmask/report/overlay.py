@@ -42,9 +42,14 @@ def heat(frames: Tensor, values: Tensor, low: float, high: float, alpha: float =
         high: Value of the last colour.
         alpha: Share of the colour.
     """
-    grey = torch.einsum("tchw,c->thw", frames.float(), torch.tensor(_LUMA))[:, None]
+    grey = to_grey(frames)
     colours = to_pixels(colour(values, low, high).float().movedim(3, 1), frames)
     return torch.lerp(grey.expand_as(colours), colours, alpha).round().to(torch.uint8)
+
+
+def to_grey(frames: Tensor) -> Tensor:
+    """Return how bright frames are, float (T, 1, H, W) in [0, 255]."""
+    return torch.einsum("tchw,c->thw", frames.float(), torch.tensor(_LUMA))[:, None]
 
 
 def hide(frames: Tensor, masked: Tensor) -> Tensor:

@@ -226,13 +226,16 @@ def _write_whole(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def data_uri(picture: "Image") -> str:
-    """Return a picture as an address that holds it, as JPEG or PNG: whichever is smaller."""
-    # colours that stand for values are not to be blurred
-    made = {
-        "jpeg": _bytes(picture, "JPEG", quality=QUALITY, optimize=True, subsampling=0),
-        "png": _bytes(picture, "PNG"),
-    }
+def data_uri(picture: "Image", *, exact: bool = False) -> str:
+    """Return a picture as an address that holds it, as JPEG or PNG: whichever is smaller.
+
+    Args:
+        picture: What is shown.
+        exact: Its colours stand for values, which JPEG would blur: always PNG.
+    """
+    made = {"png": _bytes(picture, "PNG", optimize=True)}
+    if not exact:
+        made["jpeg"] = _bytes(picture, "JPEG", quality=QUALITY, optimize=True, subsampling=0)
     kind = min(made, key=lambda each: len(made[each]))
     return f"data:image/{kind};base64,{base64.b64encode(made[kind]).decode()}"
 

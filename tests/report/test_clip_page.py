@@ -3,6 +3,7 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from html_checks import check
@@ -12,8 +13,9 @@ from rich.console import Console
 from diffmask.core.errors import InputError
 from diffmask.report.clip_page import clip_preview_page, print_clip_preview
 from diffmask.report.clip_preview import ClipPreview, ClipReading, ShownClip
-from diffmask.report.clip_rows import SIZE, check_pictures, moving, still, write_pictures
+from diffmask.report.clip_rows import SIZE, check_pictures, layers, moving, still, write_pictures
 from diffmask.report.page import page
+from diffmask.report.strip import side_by_side
 
 EVIL = "<script>alert('clip')</script>\x1b[31m\"&"
 
@@ -95,6 +97,29 @@ def test_the_numbers_are_on_the_page_and_in_the_terminal():
             assert f"{100 * each.ratio:.1f} %" in words.replace("\u00a0", " ") and f"{100 * each.ratio:.1f} %" in out
     assert "87.5 %" in words and "87.5 %" in out and "\x1b" not in out
     assert "filled in" not in words
+
+
+def test_colours_that_stand_for_values_are_kept_exactly():
+    shown = preview(1, ("random-tube", "motion"), side=128)
+    held = [Image.open(io.BytesIO(each)) for each in pictures(clip_preview_page(shown, [], {}))]
+    made = [layer for each in shown.readings.values() for layer in layers(shown.clips[0], each[0], 64)]
+    assert len(held) == 1 + len(made)
+    valued = [(image, layer) for image, layer in zip(held[1:], made, strict=True) if layer.scale is not None]
+    assert len(valued) == 3
+    for image, layer in valued:
+        assert image.format == "PNG"
+        assert np.array_equal(np.array(image), np.array(side_by_side(layer.frames, SIZE)))
+    assert held[0].format == "JPEG"
+
+
+def test_a_frame_is_seen_under_the_colours_of_its_patches():
+    frames = torch.zeros(2, 3, 224, 224, dtype=torch.uint8)
+    frames[:, :, :, 112:] = 240
+    same = replace(reading((1, 14, 14), 0, scores=False), often=torch.full((1, 14, 14), 0.5))
+    shown = next(layers(ShownClip("a", "", frames), same, 64)).frames.float()
+    # the frame is two fifths of what is seen
+    assert (shown[:, :, :, 112:] - shown[:, :, :, :112]).mean() == pytest.approx(0.4 * 256, abs=2)
+    assert shown[:, :, :, :112].std((2, 3)).max() == 0 == shown[:, :, :, 112:].std((2, 3)).max()
 
 
 @pytest.mark.slow
