@@ -78,7 +78,7 @@ def test_clips_that_failed_are_named(copied, capsys):
     words, text, _ = report(copied, capsys)
     assert "Clips that failed" in words and f"/clips/{EVIL}.mp4" in words and "it is <gone>" in words
     assert "<script" not in text
-    (copied / "failures.jsonl").write_text('{"clip": ')
+    (copied / "failures.jsonl").write_text('{"clip": \n')
     _, _, out = report(copied, capsys)
     assert "not on the page: Clips that failed:" in out and "is damaged" in out
 
