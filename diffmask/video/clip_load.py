@@ -223,7 +223,7 @@ def _tokenizer(spec: str, config: dict[str, Any]) -> Any:
     # a name such as hf-hub:NAME has a colon of its own
     name = spec if spec.startswith(_HUB) or Path(spec).is_dir() else spec.partition(":")[0]
     # a config may ask for code of its own, which is overruled
-    options = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
+    options: dict[str, Any] = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
     try:
         if Path(name).is_dir():
             return open_clip.get_tokenizer(f"local-dir:{name}", **options)
