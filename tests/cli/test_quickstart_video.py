@@ -35,7 +35,15 @@ def done(tmp_path_factory):
 def test_it_ends_with_a_page_and_tables(done):
     plan, page, printed = done
     assert page == plan.output / "quickstart.html"
-    for text in ("new test clips", "all patches", "domain patches", "not continued", *RUNS.values(), "7/7", "Open the page"):
+    for text in (
+        "new test clips",
+        "all patches",
+        "domain patches",
+        "not continued",
+        *RUNS.values(),
+        "7/7",
+        "Open the page",
+    ):
         assert text in printed
     html = page.read_text()
     check(html, pictures=True)
