@@ -18,7 +18,10 @@ def load_decoder() -> Any:
         InputError: If it, or what it needs, is not there.
     """
     try:
-        from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
+        # it need not be installed
+        from torchcodec.decoders import (  # pyright: ignore[reportMissingImports]
+            VideoDecoder,  # pyright: ignore[reportPrivateImportUsage]
+        )
 
         _load_libraries(VideoDecoder)
     except (ImportError, OSError, RuntimeError) as error:
