@@ -97,7 +97,7 @@ class _Place:
 
 def _place(data: ClipDataset, row: int) -> _Place:
     """Return what the dataset draws for a row in its first pass, so that the plain loop need not draw it."""
-    clip, draws = data.clips[row], data._draws(0, row, 0)
+    clip, draws = data.clips[row], data._draws(0, row)[0]
     height, width = clip.height, clip.width  # readers see to it that frames have them, and to their number
     crop = data._crop(height, width, draws)
     top, left = round(crop.top * height), round(crop.left * width)

@@ -1,6 +1,6 @@
 """Settings of an evaluation that cannot be used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -74,9 +74,7 @@ def check_settings(settings: EvaluateSettings) -> None:
         "probe.folds": (probe.folds, 2),
         "probe.max_iterations": (probe.max_iterations, 1),
     }
-    for name, (value, smallest) in least.items():
-        if value < smallest:
-            raise InputError(f"{name}={value} is too small; give at least {smallest}")
+    _check_least(least)
     for name, values in (("learning_rates", tuning.learning_rates), ("regularisations", probe.regularisations)):
         if not values or min(values) <= 0.0:
             raise InputError(f"{name}={list(values)} must be numbers above 0, at least one")
@@ -88,24 +86,29 @@ def check_settings(settings: EvaluateSettings) -> None:
         raise InputError(f"finetune.max_grad_norm={tuning.max_grad_norm:g} must be above 0, such as 1")
 
 
+def _check_least(least: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse a setting whose value is below its smallest one."""
+    for name, (value, smallest) in least.items():
+        if value < smallest:
+            raise InputError(f"{name}={value} is too small; give at least {smallest}")
+
+
 def _check_video(video: VideoSettings) -> None:
     """Refuse what is wrong with the settings of clips; `Sampling` checks how they are read."""
     tuning, attentive = video.finetune, video.attentive
     if video.unreadable not in (REFUSE, LEAVE_OUT):
         raise InputError(f"unknown video.unreadable {video.unreadable!r}; choose from: {REFUSE}, {LEAVE_OUT}")
     least = {
-        "num_views": (video.num_views, 1),
-        "num_workers": (video.num_workers, 0),
-        "attentive.epochs": (attentive.epochs, 1),
-        "attentive.batch_size": (attentive.batch_size, 1),
-        "attentive.heads": (attentive.heads, 1),
-        "finetune.epochs": (tuning.epochs, 1),
-        "finetune.patience": (tuning.patience, 1),
-        "finetune.batch_size": (tuning.batch_size, 1),
+        "video.num_views": (video.num_views, 1),
+        "video.num_workers": (video.num_workers, 0),
+        "video.attentive.epochs": (attentive.epochs, 1),
+        "video.attentive.batch_size": (attentive.batch_size, 1),
+        "video.attentive.heads": (attentive.heads, 1),
+        "video.finetune.epochs": (tuning.epochs, 1),
+        "video.finetune.patience": (tuning.patience, 1),
+        "video.finetune.batch_size": (tuning.batch_size, 1),
     }
-    for name, (value, smallest) in least.items():
-        if value < smallest:
-            raise InputError(f"video.{name}={value} is too small; give at least {smallest}")
+    _check_least(least)
     if not video.neighbours or min(video.neighbours) < 1:
         raise InputError(f"video.neighbours={list(video.neighbours)} must be whole numbers above 0, at least one")
     for name, rates in (("attentive", attentive.learning_rates), ("finetune", tuning.learning_rates)):

@@ -150,26 +150,25 @@ class ClipDataset(Dataset):
         return int(draw.item() * len(self.clips))
 
     def _rows(self, clip: Clip, epoch: int, row: int) -> list[Row]:
+        draws = self._draws(epoch, row)
         with open_reader(clip, self.sampling.reader) as reader:
-            draws = self._draws(epoch, row, 0)
-            indices = self._indices(reader.num_frames, float(draws[NUM_DRAWS]), row)
+            indices = self._indices(reader.num_frames, float(draws[0, NUM_DRAWS]), row)
             frames = reader.read(indices)
         times = torch.tensor(indices, dtype=torch.float32).view(self.sampling.grid.frames, -1).mean(1)
         times = times / max(reader.num_frames - 1, 1)
-        return [self._row(clip, frames, times, epoch, row, repeat) for repeat in range(self.sampling.repeats)]
+        crops = [self._crop(frames.shape[1], frames.shape[2], each) for each in draws]
+        first = row * len(crops)
+        return [self._row(clip, frames, times, crop, first + repeat) for repeat, crop in enumerate(crops)]
 
-    def _row(self, clip: Clip, frames: Tensor, times: Tensor, epoch: int, row: int, repeat: int) -> Row:
+    def _row(self, clip: Clip, frames: Tensor, times: Tensor, crop: Crop, sample_id: int) -> Row:
         grid = self.sampling.grid
-        crop = self._crop(frames.shape[1], frames.shape[2], self._draws(epoch, row, repeat))
-        made = {
-            "frames": crop_frames(frames, crop, self.sampling.image_size),
-            "sample_id": row * self.sampling.repeats + repeat,
-        }
+        made = {"frames": crop_frames(frames, crop, self.sampling.image_size), "sample_id": sample_id}
         return made | {name: find(clip, times, crop, (grid.rows, grid.columns)) for name, find in self.maps.items()}
 
-    def _draws(self, epoch: int, row: int, repeat: int) -> Tensor:
-        sample = torch.tensor([row * self.sampling.repeats + repeat])
-        return uniforms(keys(self._seed, epoch, sample, stream=AUGMENT), torch.arange(NUM_DRAWS + 1))
+    def _draws(self, epoch: int, row: int) -> Tensor:
+        """Return the uniforms of each crop of a row, float64 (repeats, N); the last of the first places it in time."""
+        samples = row * self.sampling.repeats + torch.arange(self.sampling.repeats)[:, None]
+        return uniforms(keys(self._seed, epoch, samples, stream=AUGMENT), torch.arange(NUM_DRAWS + 1)[None])
 
     def _indices(self, num_frames: int, place: float, row: int) -> list[int]:
         """Return the frames of a row; several rows of a clip divide it among them."""

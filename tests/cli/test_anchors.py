@@ -1,15 +1,14 @@
 """diffmask anchors: what it writes, prints and refuses."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from commands import Command
 from encoders import save_encoder, write_corpus
 
-from diffmask.cli import Formatter, anchors, main
-from diffmask.core.errors import InputError
+from diffmask.cli import anchors, main
 from diffmask.text.anchors import load_anchors
 
 REPO = Path(__file__).parents[2]
@@ -19,17 +18,8 @@ PUBLISHED = """inos adrenoceptor inhibit tcdd akt agonist vegf caspase inhibitin
 antagonists inhibitory potent inhibits tyrosine synthase""".split()
 
 
-def call(*argv):
-    parser = argparse.ArgumentParser()
-    anchors.add_parser(parser.add_subparsers(), Formatter)
-    args = parser.parse_args(["anchors", *map(str, argv)])
-    return args.run(args)
-
-
-def refusal(*argv):
-    with pytest.raises(InputError) as caught:
-        call(*argv)
-    return str(caught.value)
+call = Command(anchors)
+refusal = call.refusal
 
 
 @pytest.fixture(scope="module")

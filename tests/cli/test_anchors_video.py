@@ -1,27 +1,16 @@
 """diffmask anchors, of clips."""
 
-import argparse
 import sys
 
 import pytest
+from commands import Command
 from striped import write_groups
 
-from diffmask.cli import Formatter, anchors
-from diffmask.core.errors import InputError
+from diffmask.cli import anchors
 from diffmask.video.anchors import load_visual_anchors
 
-
-def call(*argv):
-    parser = argparse.ArgumentParser()
-    anchors.add_parser(parser.add_subparsers(), Formatter)
-    args = parser.parse_args(["anchors", *map(str, argv)])
-    return args.run(args)
-
-
-def refusal(*argv):
-    with pytest.raises(InputError) as caught:
-        call(*argv)
-    return str(caught.value)
+call = Command(anchors)
+refusal = call.refusal
 
 
 @pytest.fixture(scope="module")

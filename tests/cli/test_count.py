@@ -1,30 +1,20 @@
 """diffmask count: what it writes, prints and refuses."""
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import Command
 
-from diffmask.cli import Formatter, count
-from diffmask.core.errors import InputError
+from diffmask.cli import count
 from diffmask.text.count import count_corpus, load_counts
 
 REPO = Path(__file__).parents[2]
 
 
-def call(*argv):
-    parser = argparse.ArgumentParser()
-    count.add_parser(parser.add_subparsers(), Formatter)
-    args = parser.parse_args(["count", *map(str, argv)])
-    return args.run(args)
-
-
-def refusal(*argv):
-    with pytest.raises(InputError) as caught:
-        call(*argv)
-    return str(caught.value)
+call = Command(count)
+refusal = call.refusal
 
 
 @pytest.fixture

@@ -1,32 +1,22 @@
 """diffmask index: what it writes, prints and refuses."""
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from clips import Recipe, make_clip
+from commands import Command
 
-from diffmask.cli import Formatter, index
-from diffmask.core.errors import InputError
+from diffmask.cli import index
 from diffmask.video.clip import Clip
 from diffmask.video.index import read_index, write_index
 
 REPO = Path(__file__).parents[2]
 
 
-def call(*argv):
-    parser = argparse.ArgumentParser()
-    index.add_parser(parser.add_subparsers(), Formatter)
-    args = parser.parse_args(["index", *map(str, argv)])
-    return args.run(args)
-
-
-def refusal(*argv):
-    with pytest.raises(InputError) as caught:
-        call(*argv)
-    return str(caught.value)
+call = Command(index)
+refusal = call.refusal
 
 
 @pytest.fixture

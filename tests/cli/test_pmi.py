@@ -1,6 +1,5 @@
 """diffmask pmi: what it writes, prints and refuses."""
 
-import argparse
 import json
 import random
 import signal
@@ -10,25 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import Command
 
-from diffmask.cli import Formatter, pmi
-from diffmask.core.errors import InputError
+from diffmask.cli import pmi
 from diffmask.text.pmi_files import read_vocabulary
 
 REPO = Path(__file__).parents[2]
 
 
-def call(*argv):
-    parser = argparse.ArgumentParser()
-    pmi.add_parser(parser.add_subparsers(), Formatter)
-    args = parser.parse_args(["pmi", *map(str, argv)])
-    return args.run(args)
-
-
-def refusal(*argv):
-    with pytest.raises(InputError) as caught:
-        call(*argv)
-    return str(caught.value)
+call = Command(pmi)
+refusal = call.refusal
 
 
 @pytest.fixture
