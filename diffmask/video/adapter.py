@@ -18,7 +18,7 @@ from diffmask.core.units import Units
 from diffmask.video.features import Feature
 from diffmask.video.grid import Grid, unit_ids
 from diffmask.video.model import masked_losses
-from diffmask.video.places import find_places
+from diffmask.video.places import Counts, find_places
 from diffmask.video.targets import on_device
 
 Batch = Mapping[str, Any]
@@ -126,14 +126,18 @@ class VideoAdapter:
         ids = self._unit_ids.to(device).expand(rows, -1)
         return Units(ids, eligible[:, : self.num_units], batch["sample_ids"], parts=patches, part_units=ids)
 
-    def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
+    def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Any]:
         """Return normalised frames, which patches are hidden and which of them are predicted, and the targets."""
         frames = self.normalised(batch["frames"])
         hidden = units.to_positions(masked)
         predicted = self._predicted(hidden, units, step)
         places = find_places(hidden, predicted)
         targets = self.targets(frames, units.smallest, positions=places.predicted)
-        return {"frames": frames, "masked": hidden, "predicted": predicted, "targets": targets}
+        # known now, so that the forward pass need not read it back from the device again
+        num_masked = hidden.shape[1] - places.visible.shape[1]
+        return {
+            "frames": frames, "masked": hidden, "predicted": predicted, "targets": targets, "num_masked": num_masked
+        }  # fmt: skip
 
     def normalised(self, frames: Tensor) -> Tensor:
         """Return uint8 frames (..., 3, H, W) as the model reads them."""
@@ -160,4 +164,6 @@ class VideoAdapter:
 
     def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
         """Return the mean squared error of each predicted patch, row by row, float32 (N,)."""
-        return masked_losses(model, inputs["frames"], inputs["masked"], inputs["predicted"], inputs["targets"])
+        counts = Counts(inputs["num_masked"], inputs["targets"].shape[1])
+        hidden, predicted = inputs["masked"], inputs["predicted"]
+        return masked_losses(model, inputs["frames"], hidden, predicted, inputs["targets"], counts=counts)
