@@ -17,65 +17,65 @@ if TYPE_CHECKING:
     from diffmask.policies.uniform import Uniform
     from diffmask.pretrain import pretrain
     from diffmask.text.adapter import TextAdapter, text_adapter
-    from diffmask.text.anchors import AnchorSet, AnchorSettings, build_anchors, load_anchors
-    from diffmask.text.collate import FollowEpochs, MaskingCollator, Visits
-    from diffmask.text.dataset import TokeniseSettings, tokenise
-    from diffmask.text.stream import stream
+    from diffmask.text.anchors.find import AnchorSet, AnchorSettings, build_anchors, load_anchors
+    from diffmask.text.collator import FollowEpochs, MaskingCollator, Visits
+    from diffmask.text.segment.stream import stream
+    from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
     from diffmask.train.buckets import RowOrder
     from diffmask.train.masking import Masking
     from diffmask.train.trainer import MaskedTrainer
     from diffmask.video.adapter import VideoAdapter
-    from diffmask.video.anchor_set import load_visual_anchors
-    from diffmask.video.dataset import ClipDataset, Sampling
-    from diffmask.video.grid import Grid
-    from diffmask.video.index import read_clips
-    from diffmask.video.load import load_video_model
+    from diffmask.video.anchors.anchor_set import load_visual_anchors
+    from diffmask.video.index.index import read_clips
+    from diffmask.video.model.load import load_video_model
+    from diffmask.video.read.dataset import ClipDataset, Sampling
+    from diffmask.video.units.grid import Grid
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AnchorSet": "text.anchors",
-    "AnchorSettings": "text.anchors",
+    "AnchorSet": "text.anchors.find",
+    "AnchorSettings": "text.anchors.find",
     "Buckets": "core.schedule_limits",
-    "ClipDataset": "video.dataset",
+    "ClipDataset": "video.read.dataset",
     "Constant": "core.schedule",
     "Cosine": "core.schedule",
     "Difference": "policies.difference",
     "Feature": "policies.feature",
     "Floor": "core.schedule_limits",
-    "FollowEpochs": "text.collate",
-    "Grid": "video.grid",
+    "FollowEpochs": "text.collator",
+    "Grid": "video.units.grid",
     "Linear": "core.schedule",
     "MaskedTrainer": "train.trainer",
     "Masker": "core.masker",
     "Masking": "train.masking",
-    "MaskingCollator": "text.collate",
+    "MaskingCollator": "text.collator",
     "Piecewise": "core.schedule",
     "Policy": "core.policy",
     "Polynomial": "core.schedule",
     "RowOrder": "train.buckets",
-    "Sampling": "video.dataset",
+    "Sampling": "video.read.dataset",
     "Scaled": "core.schedule_limits",
     "Schedule": "core.schedule",
     "Steps": "core.schedule",
     "TextAdapter": "text.adapter",
-    "TokeniseSettings": "text.dataset",
+    "TokeniseSettings": "text.segment.tokenise",
     "Uniform": "policies.uniform",
     "Units": "core.units",
     "VideoAdapter": "video.adapter",
-    "Visits": "text.collate",
-    "build_anchors": "text.anchors",
+    "Visits": "text.collator",
+    "build_anchors": "text.anchors.find",
     "linear_weights": "core.policy",
-    "load_anchors": "text.anchors",
-    "load_video_model": "video.load",
-    "load_visual_anchors": "video.anchor_set",
+    "load_anchors": "text.anchors.find",
+    "load_video_model": "video.model.load",
+    "load_visual_anchors": "video.anchors.anchor_set",
     "pretrain": "pretrain",
     "rank_weights": "core.policy",
-    "read_clips": "video.index",
+    "read_clips": "video.index.index",
     "softmax_weights": "core.policy",
-    "stream": "text.stream",
+    "stream": "text.segment.stream",
     "text_adapter": "text.adapter",
-    "tokenise": "text.dataset",
+    "tokenise": "text.segment.tokenise",
 }
 
 __all__ = [

@@ -3,7 +3,7 @@
 import av
 import numpy as np
 
-from diffmask.video.index import index_clips, write_index
+from diffmask.video.index.index import index_clips, write_index
 
 SIDE, NUM_FRAMES = 64, 14
 

@@ -6,7 +6,7 @@ PYTHONPATH=tests python tests/contract.py
 import torch
 from domain import COUNTS, domain_anchors
 
-from diffmask.build.policies import POLICIES, Ingredients, weighting_of
+from diffmask.assemble.text import POLICIES, Ingredients, weighting_of
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant

@@ -3,8 +3,8 @@
 import torch
 
 from diffmask.core.difference import tf_icf
-from diffmask.text.anchor_set import AnchorSet
-from diffmask.text.corpus import Document
+from diffmask.text.anchors.anchor_set import AnchorSet
+from diffmask.text.corpus.documents import Document
 
 GENERAL = {
     "the": 0.05, "of": 0.03, "a": 0.02, "in": 0.02, "was": 5e-3, "we": 2e-3, "to": 2e-2, "found": 3e-4,

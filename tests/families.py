@@ -18,7 +18,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from diffmask.text.segment import segmenter_for
+from diffmask.text.segment.segmenter import segmenter_for
 
 LINES = [
     "the protein kinase in the cell of a protein, and the cells",

@@ -7,9 +7,9 @@ from clip_files import NUM_FRAMES, SIDE, draw_clip
 from PIL import Image
 from tiny_video import tiny_videomae
 
-from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors
-from diffmask.video.clip import Clip
-from diffmask.video.index import write_index
+from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
+from diffmask.video.clip.clip import Clip
+from diffmask.video.index.index import write_index
 
 EVIL = "<script>alert('clip')<'script>"
 

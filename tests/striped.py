@@ -3,8 +3,8 @@
 import torch
 from tiny_clip import clutter
 
-from diffmask.video.index import read_clips, write_index
-from diffmask.video.render import encode
+from diffmask.demo.rendered_clips import encode
+from diffmask.video.index.index import read_clips, write_index
 
 
 def stripes(seed):

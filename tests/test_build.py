@@ -5,16 +5,14 @@ import torch
 from domain import domain_anchors
 from tiny import tiny_rows, tiny_tokenizer
 
-from diffmask.build import (
+from diffmask.assemble import (
     POLICIES,
     build_adapter,
     build_annotators,
     build_arguments,
-    build_look,
     build_masker,
     build_masking,
     build_schedule,
-    for_policy,
 )
 from diffmask.config import DataConfig, MaskingConfig, PretrainConfig, ScheduleConfig, TrainingConfig
 from diffmask.core.errors import InputError
@@ -22,6 +20,7 @@ from diffmask.core.policy import rank_weights
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
+from diffmask.report.preview.build_look import build_look, for_policy
 
 ANCHORS = SimpleNamespace(
     scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0

@@ -7,13 +7,13 @@ from domain import domain_anchors
 from tiny import tiny_tokenizer
 from transformers import VideoMAEConfig
 
-from diffmask.build import POLICIES, build_arguments, build_masking
-from diffmask.build.video import VideoParts, build_sampling, build_video_masking
-from diffmask.build.video_policies import VIDEO_POLICIES
+from diffmask.assemble import POLICIES, build_arguments, build_masking
+from diffmask.assemble.video import VIDEO_POLICIES
+from diffmask.assemble.video_too import VideoParts, build_sampling, build_video_masking
 from diffmask.config import PretrainConfig, VideoConfig, read_config
-from diffmask.video.grid import Grid
-from diffmask.video.load import LoadedVideo
-from diffmask.video.videomae import VideoMAEForPreTraining
+from diffmask.video.model.load import LoadedVideo
+from diffmask.video.model.videomae import VideoMAEForPreTraining
+from diffmask.video.units.grid import Grid
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 VIDEO_CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "video").glob("*.yaml"))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffmask.build.presets import PRESETS
-from diffmask.build.schedules import RATIO_FLOOR, SCHEDULES, build_schedule
+from diffmask.assemble.presets import PRESETS
+from diffmask.assemble.schedules import RATIO_FLOOR, SCHEDULES, build_schedule
 from diffmask.config import ScheduleConfig
 from diffmask.core.schedule_limits import mean
 

@@ -199,7 +199,7 @@ def test_what_cannot_be_used_is_refused(world, tmp_path):
 
 def test_texts_that_are_trained_on_are_not_measured_on(world, tmp_path):
     import diffmask.pretrain.task as module
-    from diffmask.text.load import load_masked_lm
+    from diffmask.text.model.load import load_masked_lm
 
     both = write_task(tmp_path / "both.jsonl", [*labelled_rows(10), *labelled_rows(5, seed=9)])
     config = config_for(world, tmp_path / "run", {"eval": (both,)})

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny import WORDS, tiny_model, tiny_tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
-from diffmask.build import Values
+from diffmask.assemble import Values
 from diffmask.cli import main
 from diffmask.config import (
     DataConfig,
@@ -28,7 +28,7 @@ from diffmask.config import (
 )
 from diffmask.core.errors import InputError
 from diffmask.pretrain import pretrain
-from diffmask.text.anchors import AnchorSettings, build_anchors
+from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ from diffmask.config import (
 )
 from diffmask.core.errors import InputError
 from diffmask.pretrain import pretrain
-from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors
-from diffmask.video.sheet import draw_sheet
+from diffmask.video.anchors.contact_sheet import draw_sheet
+from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_difference_masking_by_maps_that_are_made_once(world, tmp_path):
 
 
 def test_anchors_are_hidden_more_often_than_the_rest(world, tmp_path):
-    from diffmask.build.video import build_video_masking
+    from diffmask.assemble.video_too import build_video_masking
     from diffmask.pretrain.video import VideoSubject
 
     masking = {"policy": "difference", "anchors": str(world / "anchors"), "ratio": ScheduleConfig(start=0.5)}
@@ -390,7 +390,7 @@ def test_clips_are_not_held_out_and_trained_on(world, tmp_path):
 
 def test_splits_of_one_index_are_trained_on_and_held_out(world, tmp_path):
     from diffmask.pretrain.clips import read_split
-    from diffmask.video.index import read_index, write_index
+    from diffmask.video.index.index import read_index, write_index
 
     clips = [
         replace(clip, split="dev" if place < 4 else "train")

@@ -10,7 +10,7 @@ from tiny import WORDS, tiny_model, tiny_tokenizer
 from transformers import TrainingArguments
 
 from diffmask.cli import build_parser
-from diffmask.text.anchors import AnchorSettings, build_anchors
+from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,9 +6,9 @@ import torch
 import transformers
 from transformers import VideoMAEConfig, ViTMAEConfig
 
-from diffmask.video.grid import Grid
-from diffmask.video.videomae import VideoMAEForPreTraining
-from diffmask.video.vit_mae import ViTMAEForPreTraining
+from diffmask.video.model.videomae import VideoMAEForPreTraining
+from diffmask.video.model.vit_mae import ViTMAEForPreTraining
+from diffmask.video.units.grid import Grid
 
 SIZE = {
     "hidden_size": 32,

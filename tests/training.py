@@ -13,8 +13,8 @@ from diffmask.policies.difference import Difference
 from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.text.end_task import EndTask, shared_classifier
-from diffmask.text.load import LoadedModel
+from diffmask.text.model.end_task import EndTask, shared_classifier
+from diffmask.text.model.load import LoadedModel
 from diffmask.train.buckets import RowOrder
 from diffmask.train.domain import DomainTypes
 from diffmask.train.masking import Masking

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmask.video.clip import Clip
-from diffmask.video.index import write_index
-from diffmask.video.render import encode
+from diffmask.demo.rendered_clips import encode
+from diffmask.video.clip.clip import Clip
+from diffmask.video.index.index import write_index
 
 COLOURS = {"red": (200, 40, 40), "blue": (40, 40, 200)}
 NUM_FRAMES = 10

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from diffmask.evaluate.leakage import Overlap, find_leakage
-from diffmask.text.corpus import read_documents
+from diffmask.tasks.leakage import Overlap, find_leakage
+from diffmask.text.corpus.documents import read_documents
 
 LEAST_WORDS = 8
 Change = Callable[[str, "Random"], str]

@@ -22,12 +22,12 @@ import torch
 from scipy.stats import rankdata
 
 from diffmask.core.similarity import ANCHOR_SHARE, anchor_similarity, contrast, likeness, standardise
-from diffmask.text.contexts import embed_types
-from diffmask.text.count import count_corpus
-from diffmask.text.docstrings import find_package
-from diffmask.text.encoder import load_encoder
-from diffmask.text.reference import read_reference
-from diffmask.text.vocabulary import Vocabulary, compare
+from diffmask.demo.docstrings import find_package
+from diffmask.text.anchors.contexts import embed_types
+from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.vocabulary import Vocabulary, compare
+from diffmask.text.corpus.counts import count_corpus
+from diffmask.text.corpus.reference import read_reference
 
 MARKED = re.compile(r"<<\s*(.*?)\s*>>|\[\[\s*(.*?)\s*\]\]|`+([^`]+)`+")
 WORD = re.compile(r"[a-z]+")

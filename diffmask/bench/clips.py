@@ -15,13 +15,13 @@ from torchvision.transforms.v2 import functional
 
 from diffmask.bench.timing import IN_A_ROW, fastest
 from diffmask.core.errors import InputError
-from diffmask.video.clip import Clip
-from diffmask.video.crop import NUM_DRAWS
-from diffmask.video.dataset import ClipDataset, Sampling
-from diffmask.video.grid import Grid
-from diffmask.video.maps import make_maps
-from diffmask.video.render import encode
-from diffmask.video.row_maps import CachedMaps
+from diffmask.demo.rendered_clips import encode
+from diffmask.video.clip.clip import Clip
+from diffmask.video.read.crop import NUM_DRAWS
+from diffmask.video.read.dataset import ClipDataset, Sampling
+from diffmask.video.score.row_maps import CachedMaps
+from diffmask.video.score.score_maps import make_maps
+from diffmask.video.units.grid import Grid
 
 GRID = Grid(8, 14, 14, 2, 16)
 STRIDE = 2

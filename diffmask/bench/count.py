@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from diffmask.text.corpus import Sources, read_documents
+from diffmask.text.corpus.documents import Sources, read_documents
 
 PEER = "scikit-learn CountVectorizer (texts in memory)"
 OURS = "diffmask count_words (texts in memory)"
@@ -60,8 +60,8 @@ def _contestant(name: str, paths: Sources, column: str | None) -> Callable[[list
     import pyarrow  # noqa: F401 - what count_corpus imports when it decompresses
     import tqdm  # noqa: F401
 
-    from diffmask.text.count import count_corpus
-    from diffmask.text.words import count_words
+    from diffmask.text.corpus.counts import count_corpus
+    from diffmask.text.corpus.words import count_words
 
     count_words(["warm"])
     if name == PEER:

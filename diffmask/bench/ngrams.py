@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from diffmask.bench.count import memory
-from diffmask.text.corpus import Sources, read_documents
+from diffmask.text.corpus.documents import Sources, read_documents
 
 PEER = "scikit-learn CountVectorizer, ngram_range=(1, 5) (texts in memory)"
 OURS = "diffmask count_ngrams (reads the files)"
@@ -27,7 +27,7 @@ def run(paths: Sources, column: str | None = None) -> list[dict[str, Any]]:
     `peak_mb` is None where the system does not tell (it is read from /proc), and for the last row, whose process needed
     more before, to find the n-grams.
     """
-    from diffmask.text.count import count_corpus
+    from diffmask.text.corpus.counts import count_corpus
 
     num_words = count_corpus(paths, column).num_words
     rows = []
@@ -59,10 +59,10 @@ def _contestant(name: str, paths: Sources, column: str | None) -> Callable[[list
     import pyarrow  # noqa: F401 - what count_ngrams imports
     import tqdm  # noqa: F401
 
-    from diffmask.text.ngram_counts import NGramSettings, count_ngrams
-    from diffmask.text.ngram_groups import build_lookup, share_in_ngrams
-    from diffmask.text.ngrams import count_texts
-    from diffmask.text.pmi import VocabularySettings, choose
+    from diffmask.text.ngrams.annotator import build_lookup, share_in_ngrams
+    from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
+    from diffmask.text.ngrams.ngrams import count_texts
+    from diffmask.text.ngrams.vocabulary import VocabularySettings, choose
 
     count_texts(["warm"])
     settings = NGramSettings(column=column)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from diffmask.assemble.masking import GRANULARITIES
+from diffmask.assemble.text import POLICIES, Ingredients, weighting_of
 from diffmask.bench.select import TYPES, make_batch
 from diffmask.bench.timing import fastest
-from diffmask.build.masking import GRANULARITIES
-from diffmask.build.policies import POLICIES, Ingredients, weighting_of
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.policy import softmax_weights
@@ -22,8 +22,8 @@ from diffmask.core.schedule import Constant
 from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import TextAdapter, text_adapter
-from diffmask.text.anchor_set import AnchorSet
-from diffmask.text.load import LoadedModel
+from diffmask.text.anchors.anchor_set import AnchorSet
+from diffmask.text.model.load import LoadedModel
 from diffmask.train.masking import by_unit
 
 CLASS_NAMES = tuple(f"class {number}" for number in range(17))

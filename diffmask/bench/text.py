@@ -14,7 +14,7 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallba
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.text.load import LoadedModel
+from diffmask.text.model.load import LoadedModel
 from diffmask.train.buckets import RowOrder
 from diffmask.train.masking import Masking
 from diffmask.train.trainer import MaskedTrainer

@@ -16,10 +16,10 @@ from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.core.units import Units
 from diffmask.policies.feature import Feature
-from diffmask.video.grid import Grid
-from diffmask.video.model import masked_losses
-from diffmask.video.targets import PixelTargets
-from diffmask.video.videomae import VideoMAEForPreTraining
+from diffmask.video.model.forward import masked_losses
+from diffmask.video.model.targets import PixelTargets
+from diffmask.video.model.videomae import VideoMAEForPreTraining
+from diffmask.video.units.grid import Grid
 
 # width, layers and heads of the encoder; width and heads of the decoder, which has 4 layers, or 12 in the largest
 SIZES = {"small": (384, 12, 6, 192, 3, 4), "base": (768, 12, 12, 384, 6, 4), "large": (1024, 24, 16, 512, 8, 12)}

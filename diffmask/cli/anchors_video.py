@@ -13,8 +13,8 @@ _SETTINGS = ("embedder", "layer", "size", "num_words", "num_anchors", "num_frame
 
 def run_video(args: argparse.Namespace) -> None:
     """Find, write, and print what was found and what to do next."""
-    from diffmask.video.anchor_files import check_folder
-    from diffmask.video.sheet import draw_sheet
+    from diffmask.video.anchors.anchor_files import check_folder
+    from diffmask.video.anchors.contact_sheet import draw_sheet
 
     check_folder(args.output, overwrite=args.overwrite)
     start = time.perf_counter()
@@ -31,8 +31,8 @@ def run_video(args: argparse.Namespace) -> None:
 
 
 def _build(args: argparse.Namespace):
-    from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors
-    from diffmask.video.embed import parse_layer
+    from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
+    from diffmask.video.score.embedders import parse_layer
 
     options = given(args, _SETTINGS)
     if "layer" in options:
@@ -44,9 +44,9 @@ def _build(args: argparse.Namespace):
 def _keep(args: argparse.Namespace):
     """Return the anchors of an edited table, and patches of the clips for the sheet."""
     from diffmask.core.errors import InputError
-    from diffmask.video.anchors import load_visual_anchors
-    from diffmask.video.index import read_clips
-    from diffmask.video.words import sample_patches
+    from diffmask.video.anchors.find import load_visual_anchors
+    from diffmask.video.anchors.visual_words import sample_patches
+    from diffmask.video.index.index import read_clips
 
     table = Path(args.anchors)
     if not table.is_file():

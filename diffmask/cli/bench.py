@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _select(args: argparse.Namespace, scratch: Path) -> list[dict]:
     from diffmask.bench.select import run as bench
-    from diffmask.text.load import load_tokenizer
+    from diffmask.text.model.load import load_tokenizer
 
     return bench(load_tokenizer(args.model), args.device)
 
@@ -77,7 +77,7 @@ def _policies(args: argparse.Namespace, scratch: Path) -> list[dict]:
     import transformers
 
     from diffmask.bench.policies import run as bench
-    from diffmask.text.load import load_masked_lm
+    from diffmask.text.model.load import load_masked_lm
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -88,8 +88,8 @@ def _text(args: argparse.Namespace, scratch: Path) -> list[dict]:
     import transformers
 
     from diffmask.bench.text import run as bench
-    from diffmask.text.dataset import TokeniseSettings, tokenise
-    from diffmask.text.load import load_masked_lm
+    from diffmask.text.model.load import load_masked_lm
+    from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 
     transformers.logging.set_verbosity_error()
     loaded = load_masked_lm(args.model)
@@ -108,7 +108,7 @@ def _video(args: argparse.Namespace, scratch: Path) -> list[dict]:
 def _clips(args: argparse.Namespace, scratch: Path) -> list[dict]:
     from diffmask.bench.clips import make_clips
     from diffmask.bench.clips import run as bench
-    from diffmask.video.index import read_clips
+    from diffmask.video.index.index import read_clips
 
     if not args.data:
         (scratch / "clips").mkdir()
@@ -131,7 +131,7 @@ def _ngrams(args: argparse.Namespace, scratch: Path) -> list[dict]:
 def _documentation(scratch: Path) -> list[str]:
     """Write the documentation strings of torch and scikit-learn, which are installed anyway."""
     from diffmask.core.errors import InputError
-    from diffmask.text.docstrings import find_package, read_docstrings, write_documents
+    from diffmask.demo.docstrings import find_package, read_docstrings, write_documents
 
     folders = {name: find_package(name) for name in ("torch", "sklearn")}
     found = {name: folder for name, folder in folders.items() if folder is not None}

@@ -46,11 +46,11 @@ def run(args: argparse.Namespace) -> None:
     """Read, compare, print, write."""
     from rich.console import Console
 
-    from diffmask.build.comparison import check_output, comparison_table, write_comparison
-    from diffmask.evaluate.compare import compare
-    from diffmask.evaluate.comparison import CompareSettings
-    from diffmask.evaluate.gather import read_results
-    from diffmask.report.comparison import print_comparison
+    from diffmask.evaluate.compare.compare import compare
+    from diffmask.evaluate.compare.comparison import CompareSettings
+    from diffmask.evaluate.compare.results import read_results
+    from diffmask.report.compare.tables import print_comparison
+    from diffmask.report.compare.write import check_output, comparison_table, write_comparison
 
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed

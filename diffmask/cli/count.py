@@ -44,7 +44,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Count, merge, write and print a summary."""
     from diffmask.core.errors import InputError
-    from diffmask.text.count import check_output, count_corpus, load_counts, merge_counts
+    from diffmask.text.corpus.counts import check_output, count_corpus, load_counts, merge_counts
 
     if not args.data and not args.merge:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --merge")

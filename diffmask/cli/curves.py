@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> None:
     """Read the logs, print the table, write the figure."""
     from rich.console import Console
 
-    from diffmask.report.figures import check_figure
-    from diffmask.report.run_curves import draw_runs, print_runs
+    from diffmask.report.figures.figures import check_figure
+    from diffmask.report.figures.run_logs import draw_runs, print_runs
 
     if args.output is not None:
         check_figure(args.output, overwrite=args.overwrite)
@@ -65,12 +65,12 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 def _read_run(folder: Path, name: str):
     """Return what a run has logged, with the schedules of its config."""
-    from diffmask.build import RATIO_FLOOR, build_schedule
+    from diffmask.assemble import RATIO_FLOOR, build_schedule
     from diffmask.config import VideoConfig, read_config
     from diffmask.core.errors import InputError
-    from diffmask.report.curves import read_log
+    from diffmask.report.figures.run_logs import RunLog
+    from diffmask.report.html.curves import read_log
     from diffmask.report.nouns import PATCHES, WORDS
-    from diffmask.report.run_curves import RunLog
 
     settings, log = folder / "config.yaml", folder / "log.jsonl"
     if not settings.is_file():

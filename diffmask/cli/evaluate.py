@@ -66,7 +66,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from diffmask.config import ConfigError, describe_settings, read_settings
-    from diffmask.evaluate.settings import EvaluateSettings
+    from diffmask.config.evaluation import EvaluateSettings
 
     if args.settings:
         print(describe_settings(EvaluateSettings))

@@ -14,7 +14,7 @@ def expects_clips(args: argparse.Namespace) -> bool | None:
 
         return isinstance(read_config(config), VideoConfig)
     if args.anchors is not None:
-        from diffmask.video.anchor_files import NAMES, RECORD
+        from diffmask.video.anchors.anchor_files import NAMES, RECORD
 
         folder = Path(args.anchors) if Path(args.anchors).is_dir() else Path(args.anchors).parent
         if (folder / RECORD).is_file():
@@ -25,8 +25,8 @@ def expects_clips(args: argparse.Namespace) -> bool | None:
 
 def _is_video_model(name: str) -> bool | None:
     from diffmask.core.errors import InputError
-    from diffmask.text.load import load_config
-    from diffmask.video.load import KINDS
+    from diffmask.text.model.load import load_config
+    from diffmask.video.model.load import KINDS
 
     try:
         return load_config(name).model_type in KINDS

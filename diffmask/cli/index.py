@@ -70,10 +70,10 @@ def run(args: argparse.Namespace) -> None:
 def _index(args: argparse.Namespace) -> None:
     import time
 
-    from diffmask.video.files import list_videos
-    from diffmask.video.index import check_reader, usable
-    from diffmask.video.join import join
-    from diffmask.video.store import Probing, check_output, update_index
+    from diffmask.video.clip.find import list_videos
+    from diffmask.video.clip.join_tables import join
+    from diffmask.video.index.index import check_reader, usable
+    from diffmask.video.index.store import Probing, check_output, update_index
 
     # before the work, not after it
     check_output(args.output)
@@ -93,7 +93,7 @@ def _index(args: argparse.Namespace) -> None:
 
 
 def _summarise(path: str) -> None:
-    from diffmask.video.index import read_index, usable
+    from diffmask.video.index.index import read_index, usable
 
     clips = read_index(path)
     _print(clips)
@@ -106,8 +106,8 @@ def _print(clips) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from diffmask.video.clip import TOO_SLOW
-    from diffmask.video.summary import summarise
+    from diffmask.video.clip.clip import TOO_SLOW
+    from diffmask.video.index.summary import summarise
 
     summary, console = summarise(clips), Console()
     seconds = round(summary.hours * 3600)

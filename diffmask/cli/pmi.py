@@ -65,9 +65,9 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Count, measure, choose, write and print a summary."""
     from diffmask.core.errors import InputError
-    from diffmask.text.ngram_counts import NGramSettings, count_ngrams
-    from diffmask.text.pmi import VocabularySettings, choose, describe
-    from diffmask.text.pmi_files import check_folder, write_vocabulary
+    from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
+    from diffmask.text.ngrams.pmi_files import check_folder, write_vocabulary
+    from diffmask.text.ngrams.vocabulary import VocabularySettings, choose, describe
 
     if not args.data and not args.counts:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --counts")
@@ -105,8 +105,8 @@ def _summary(counts, table) -> str:
 
 def _share_in_ngrams(data: list[str], column: str | None, ngrams: list[str]) -> float:
     """Return the share of words in an n-gram, in a sample from the beginning."""
-    from diffmask.text.corpus import read_documents
-    from diffmask.text.ngram_groups import build_lookup, share_in_ngrams
+    from diffmask.text.corpus.documents import read_documents
+    from diffmask.text.ngrams.annotator import build_lookup, share_in_ngrams
 
     texts, num_chars = [], 0
     for document in read_documents(data, column):

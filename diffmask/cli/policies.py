@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from diffmask.build.recipe import Recipe
+    from diffmask.assemble.recipe import Recipe
 
 DESCRIPTION = """\
 List the policies that `masking.policy` may name: what each masks, where it comes from, what it costs and needs, and
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
     """Print the tables."""
     from rich.console import Console
 
-    from diffmask.build import POLICIES
-    from diffmask.build.video_policies import VIDEO_POLICIES
+    from diffmask.assemble import POLICIES
+    from diffmask.assemble.video import VIDEO_POLICIES
 
     console = Console()
     for modality, policies in {"text": POLICIES, "video": VIDEO_POLICIES}.items():

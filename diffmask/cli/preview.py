@@ -77,7 +77,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Draw masks, print them, write the page."""
     from diffmask.cli.expected import expects_clips
-    from diffmask.video.detect import are_clips, refuse_nothing
+    from diffmask.video.clip.detect import are_clips, refuse_nothing
 
     if are_clips(args.data, lambda: expects_clips(args)):
         from diffmask.cli.preview_video import run_video
@@ -92,9 +92,9 @@ def _run_text(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.core.errors import InputError
-    from diffmask.report.page import check_output, write_page
-    from diffmask.text.anchor_set import load_anchors
-    from diffmask.text.corpus import read_documents
+    from diffmask.report.html.page import check_output, write_page
+    from diffmask.text.anchors.anchor_set import load_anchors
+    from diffmask.text.corpus.documents import read_documents
 
     if args.num_clips is not None:
         raise InputError(f"--num-clips is an option for video, but {args.data[0]} holds no clips; leave it out")
@@ -113,11 +113,11 @@ def _run_text(args: argparse.Namespace) -> None:
 
     import transformers
 
-    from diffmask.build import build_look
-    from diffmask.report.heatmap import preview_page
-    from diffmask.report.preview import PreviewSettings, make_preview
-    from diffmask.report.terminal import print_preview
-    from diffmask.text.load import load_tokenizer
+    from diffmask.report.preview.build_look import build_look
+    from diffmask.report.preview.heatmap_html import preview_page
+    from diffmask.report.preview.heatmap_terminal import print_preview
+    from diffmask.report.preview.preview import PreviewSettings, make_preview
+    from diffmask.text.model.load import load_tokenizer
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -146,9 +146,9 @@ def _run_text(args: argparse.Namespace) -> None:
 
 def _settings(args: argparse.Namespace):
     """Return the masking, the model, the progress and what the policy has learned, as far as they are given."""
-    from diffmask.build import read_checkpoint
     from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig, read_config, with_overrides
     from diffmask.core.errors import InputError
+    from diffmask.report.preview.build_look import read_checkpoint
 
     if args.checkpoint is not None and (args.config is not None or args.policy):
         raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")
@@ -179,8 +179,9 @@ def _settings(args: argparse.Namespace):
 
 def _configs(args: argparse.Namespace, masking) -> dict:
     """Return the config of each policy that is shown, random masking first."""
-    from diffmask.build import GRANULARITIES, POLICIES, choose, for_policy, silent_settings
+    from diffmask.assemble import GRANULARITIES, POLICIES, choose, silent_settings
     from diffmask.core.errors import InputError
+    from diffmask.report.preview.build_look import for_policy
 
     if masking.units is not None:
         choose(GRANULARITIES, masking.units, "units")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from diffmask.config import VideoConfig, VideoMaskingConfig
-    from diffmask.video.clip import Clip
-    from diffmask.video.grid import Grid
+    from diffmask.video.clip.clip import Clip
+    from diffmask.video.units.grid import Grid
 
 NUM_CLIPS = 4
 PLAIN = (8, 14, 14, 2, 16)
@@ -20,11 +20,11 @@ def run_video(args: argparse.Namespace) -> None:
     """Draw masks, print the numbers, write the pictures."""
     from rich.console import Console
 
-    from diffmask.build.video_looks import build_clip_look
     from diffmask.core.errors import InputError
-    from diffmask.pretrain.video_shown import gather_clips, preview_clips
-    from diffmask.report.clip_page import print_clip_preview
-    from diffmask.report.clip_rows import check_pictures
+    from diffmask.report.clips.build_look import build_clip_look
+    from diffmask.report.clips.page import print_clip_preview
+    from diffmask.report.clips.pictures import check_pictures
+    from diffmask.report.run.masked_clips import gather_clips, preview_clips
 
     for name in TEXT_ONLY:
         if getattr(args, name) is not None:
@@ -66,8 +66,8 @@ def _clips(
 ) -> "list[Clip]":
     """Return the clips that are shown, of which some have boxes where a policy follows them."""
     from diffmask.pretrain.video import box_maps
-    from diffmask.pretrain.video_shown import choose_clips
-    from diffmask.video.index import read_clips
+    from diffmask.report.run.masked_clips import choose_clips
+    from diffmask.video.index.index import read_clips
 
     clips = read_clips(args.data, progress=True)
     for masking in maskings:
@@ -85,9 +85,9 @@ def _quiet() -> None:
 
 def _settings(args: argparse.Namespace) -> "tuple[VideoConfig, float | None, dict]":
     """Return the run that is shown, how far it is, and what its policy has learned, as far as they are given."""
-    from diffmask.build import read_checkpoint
     from diffmask.config import ScheduleConfig, VideoConfig, VideoDataConfig, read_config, with_overrides
     from diffmask.core.errors import InputError
+    from diffmask.report.preview.build_look import read_checkpoint
 
     if args.checkpoint is not None and (args.config is not None or args.policy):
         raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")
@@ -117,9 +117,9 @@ def _settings(args: argparse.Namespace) -> "tuple[VideoConfig, float | None, dic
 
 def _maskings(args: argparse.Namespace, masking: "VideoMaskingConfig") -> "dict[str, VideoMaskingConfig]":
     """Return the masking of each policy that is shown, random tubes first."""
-    from diffmask.build.video_looks import BASELINE, changed_by, for_video_policy
-    from diffmask.build.video_policies import video_recipe
+    from diffmask.assemble.video import video_recipe
     from diffmask.core.errors import InputError
+    from diffmask.report.clips.build_look import BASELINE, changed_by, for_video_policy
 
     names = list(dict.fromkeys(args.policy or [masking.policy]))
     made = {name: for_video_policy(masking, name) for name in [BASELINE, *names]}
@@ -132,9 +132,9 @@ def _maskings(args: argparse.Namespace, masking: "VideoMaskingConfig") -> "dict[
 
 def _anchors(folder: str | None, maskings: "list[VideoMaskingConfig]"):
     """Return the anchors, if a policy follows them."""
-    from diffmask.build.video_looks import scores_needed
     from diffmask.core.errors import InputError
-    from diffmask.video.anchor_set import load_visual_anchors
+    from diffmask.report.clips.build_look import scores_needed
+    from diffmask.video.anchors.anchor_set import load_visual_anchors
 
     if "difference" not in scores_needed(maskings):
         return None
@@ -149,9 +149,9 @@ def _anchors(folder: str | None, maskings: "list[VideoMaskingConfig]"):
 def _model(args: argparse.Namespace, config: "VideoConfig"):
     """Return the model that fills in what is hidden, or None; how it cuts clips; and what is to be said."""
     from diffmask.core.errors import InputError
-    from diffmask.pretrain.video_shown import NO_PICTURES, load_trained
-    from diffmask.video.grid import Grid
-    from diffmask.video.load import load_video_model
+    from diffmask.report.run.masked_clips import NO_PICTURES, load_trained
+    from diffmask.video.model.load import load_video_model
+    from diffmask.video.units.grid import Grid
 
     name = args.model or config.model
     if args.checkpoint is not None:
@@ -168,9 +168,9 @@ def _model(args: argparse.Namespace, config: "VideoConfig"):
 
 
 def _write(args: argparse.Namespace, preview, facts, failed: dict[str, str], notes: list[str]) -> None:
-    from diffmask.report.clip_page import clip_preview_page
-    from diffmask.report.clip_rows import write_pictures
-    from diffmask.report.page import write_page
+    from diffmask.report.clips.page import clip_preview_page
+    from diffmask.report.clips.pictures import write_pictures
+    from diffmask.report.html.page import write_page
 
     if Path(args.output).suffix == ".html":
         write_page(clip_preview_page(preview, facts, failed, notes), args.output)

@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 def run(args: argparse.Namespace) -> None:
     """Read the run, write the page."""
     from diffmask.core.errors import InputError
-    from diffmask.report.page import check_output, write_page
+    from diffmask.report.html.page import check_output, write_page
     from diffmask.train.folder import SETTINGS_FILE
 
     if not (args.folder / SETTINGS_FILE).is_file():
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> None:
 
     import transformers
 
-    from diffmask.pretrain.read_run import read_run
-    from diffmask.report.run_page import run_page
+    from diffmask.report.run.page import run_page
+    from diffmask.report.run.read import read_run
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from diffmask.pretrain.budget import Budget
-    from diffmask.report.courses import Course
+    from diffmask.report.figures.schedules import Course
 
 DESCRIPTION = """\
 Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the schedules, and write the figure."""
     from diffmask.config import ConfigError, VideoConfig, read_config
     from diffmask.core.errors import InputError
-    from diffmask.report.figures import check_figure
+    from diffmask.report.figures.figures import check_figure
 
     if args.output is not None:
         check_figure(args.output, overwrite=args.overwrite)
@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> None:
 
     from rich.console import Console
 
-    from diffmask.build import RATIO_FLOOR, build_schedule
-    from diffmask.report.courses import course, draw_courses, print_course
+    from diffmask.assemble import RATIO_FLOOR, build_schedule
+    from diffmask.report.figures.schedules import course, draw_courses, print_course
     from diffmask.report.nouns import PATCHES, WORDS
 
     schedules = {
@@ -139,8 +139,8 @@ def _notes(budget: "Budget", ratio: "Course", parts: str) -> list[str]:
 def _list(output: Path | None) -> None:
     from rich.console import Console
 
-    from diffmask.build import PRESETS, SCHEDULES
-    from diffmask.report.presets import Listed, draw_presets, print_presets, print_shapes
+    from diffmask.assemble import PRESETS, SCHEDULES
+    from diffmask.report.figures.presets import Listed, draw_presets, print_presets, print_shapes
 
     presets = [Listed(name, each.formula, each.source, each.schedule) for name, each in PRESETS.items()]
     console = Console(highlight=False)

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
 
     import transformers
 
-    from diffmask.text.selective import SelectiveSettings, build_scorer
+    from diffmask.selective.make import SelectiveSettings, build_scorer
 
     transformers.logging.set_verbosity_error()
     names = {field.name for field in dataclasses.fields(SelectiveSettings)}

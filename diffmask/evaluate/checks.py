@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from diffmask.core.errors import InputError
-from diffmask.core.machine import resolve_device
-from diffmask.evaluate.settings import (
+from diffmask.config.evaluation import (
     ATTENTIVE,
     FINETUNE,
     KNN,
@@ -20,6 +18,8 @@ from diffmask.evaluate.settings import (
     FinetuneSettings,
     VideoSettings,
 )
+from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
 
 AFTER_PAD = (
     "camembert",

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import diffmask
+from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, PROBE, TOKENS, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware
-from diffmask.evaluate.metrics import OUTSIDE
-from diffmask.evaluate.result_file import FORMAT
-from diffmask.evaluate.settings import ATTENTIVE, FINETUNE, KNN, PROBE, TOKENS, EvaluateSettings
-from diffmask.evaluate.task import Task
-from diffmask.evaluate.video_task import VideoTask
-from diffmask.text.embed import resolve_model
+from diffmask.evaluate.seed_file import FORMAT
+from diffmask.tasks.metrics import OUTSIDE
+from diffmask.tasks.task import Task
+from diffmask.tasks.video_task import VideoTask
+from diffmask.text.model.embed import resolve_model
 
 LIBRARIES = ("torch", "transformers", "scikit-learn")
 

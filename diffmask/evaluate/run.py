@@ -7,22 +7,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffmask.config.evaluation import FINETUNE, TOKENS, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.evaluate.checks import check_length, check_machine, check_modality, check_settings
-from diffmask.evaluate.finetune import Finetuner
-from diffmask.evaluate.leakage import find_leakage
-from diffmask.evaluate.metrics import summary
-from diffmask.evaluate.predicted import Predicted
-from diffmask.evaluate.probe import Prober
+from diffmask.evaluate.methods.frozen import Prober
+from diffmask.evaluate.methods.predicted import Predicted
+from diffmask.evaluate.methods.text import Finetuner
+from diffmask.evaluate.methods.text_features import text_features, word_keys
+from diffmask.evaluate.methods.video import VIDEO_MODELS, video_predictor
 from diffmask.evaluate.record import Evaluated, describe, is_done, remove_others, surroundings
-from diffmask.evaluate.settings import FINETUNE, TOKENS, EvaluateSettings
-from diffmask.evaluate.splits import Split
-from diffmask.evaluate.task import Task, read_task
-from diffmask.evaluate.text_features import text_features, word_keys
-from diffmask.evaluate.video_methods import VIDEO_MODELS, video_predictor
-from diffmask.evaluate.video_task import VideoTask, clip_leakage, read_video_task
 from diffmask.files.folders import write_text
-from diffmask.text.load import load_config, load_tokenizer
+from diffmask.tasks.leakage import find_leakage
+from diffmask.tasks.metrics import summary
+from diffmask.tasks.splits import Split
+from diffmask.tasks.task import Task, read_task
+from diffmask.tasks.video_task import VideoTask, clip_leakage, read_video_task
+from diffmask.text.model.load import load_config, load_tokenizer
 
 Predict = Callable[[list[int], int], Predicted]
 """From a choice of training texts and a seed to predictions."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from diffmask.build import Values, build_annotators
-from diffmask.build.resolve import recipes_of
-from diffmask.build.training import check_training
+from diffmask.assemble import Values, build_annotators
+from diffmask.assemble.resolve import recipes_of
+from diffmask.assemble.training import check_training
 from diffmask.config import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.pretrain.rows import read_anchors, read_rows
-from diffmask.text.load import load_tokenizer
+from diffmask.text.model.load import load_tokenizer
 
 if TYPE_CHECKING:
     import datasets

@@ -6,8 +6,8 @@ from typing import Any
 
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
-from diffmask.video.clip import Clip
-from diffmask.video.index import read_clips
+from diffmask.video.clip.clip import Clip
+from diffmask.video.index.index import read_clips
 
 _HEAD_BYTES = 1 << 16
 

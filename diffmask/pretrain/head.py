@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diffmask.build import build_arguments
+from diffmask.assemble import build_arguments
 from diffmask.config import PretrainConfig, TrainingConfig, VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.files.writing import writing

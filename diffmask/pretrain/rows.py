@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.build import Values, units_of
+from diffmask.assemble import Values, units_of
 from diffmask.config import DataConfig, PretrainConfig
 from diffmask.core.errors import InputError
-from diffmask.text.anchors import AnchorSet, load_anchors
-from diffmask.text.dataset import TokeniseSettings, tokenise
-from diffmask.text.scored import add_scores
-from diffmask.text.stream import stream
+from diffmask.text.anchors.find import AnchorSet, load_anchors
+from diffmask.text.score.position_scores import add_scores
+from diffmask.text.segment.stream import stream
+from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 
 if TYPE_CHECKING:
     import datasets

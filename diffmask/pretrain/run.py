@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from diffmask.build import build_arguments
+from diffmask.assemble import build_arguments
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
 from diffmask.core.errors import InputError, worker_errors
 from diffmask.files.writing import writing

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from diffmask.build import Values, build_annotators, build_masking, build_scorers
+from diffmask.assemble import Values, build_annotators, build_masking, build_scorers
 from diffmask.config import PretrainConfig
 from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.pretrain.rows import read_anchors, read_rows, row_lengths
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.pretrain.task import build_task, save_classifier
-from diffmask.text.corpus import describe_sources
-from diffmask.text.load import LoadedModel, load_masked_lm
+from diffmask.text.corpus.documents import describe_sources
+from diffmask.text.model.load import LoadedModel, load_masked_lm
 from diffmask.train.buckets import RowOrder
 from diffmask.train.trainer import MaskedTrainer
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diffmask.build.video import VideoParts, build_sampling, build_video_masking, map_names, target_embedder
+from diffmask.assemble.video_too import VideoParts, build_sampling, build_video_masking, map_names, target_embedder
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
@@ -17,16 +17,16 @@ from diffmask.pretrain.clips import describe_clips, read_split
 from diffmask.pretrain.rows import CACHE
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.train.buckets import RowOrder
-from diffmask.video.boxes import match_boxes, read_boxes
-from diffmask.video.clip import Clip
-from diffmask.video.dataset import ClipDataset, MapOf
-from diffmask.video.failures import FailureLog
-from diffmask.video.load import LoadedVideo, load_video_model
-from diffmask.video.maps import FrameScorer, make_maps
-from diffmask.video.row_maps import BoxMaps, CachedMaps
+from diffmask.video.clip.clip import Clip
+from diffmask.video.model.load import LoadedVideo, load_video_model
+from diffmask.video.read.dataset import ClipDataset, MapOf
+from diffmask.video.read.failures import FailureLog
+from diffmask.video.score.boxes import match_boxes, read_boxes
+from diffmask.video.score.row_maps import BoxMaps, CachedMaps
+from diffmask.video.score.score_maps import FrameScorer, make_maps
 
 if TYPE_CHECKING:
-    from diffmask.video.anchor_set import VisualAnchors
+    from diffmask.video.anchors.anchor_set import VisualAnchors
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
                 "masking.anchors=anchors/"
             )
         return None
-    from diffmask.video.anchor_set import load_visual_anchors
+    from diffmask.video.anchors.anchor_set import load_visual_anchors
 
     return load_visual_anchors(config.masking.anchors)
 
@@ -182,7 +182,7 @@ def frame_scorer(name: str, config: VideoConfig, anchors: "VisualAnchors | None"
             raise InputError(
                 "the policy `attention` needs a teacher; set masking.teacher=clip:MODEL:WEIGHTS or student:FOLDER"
             )
-        from diffmask.video.attention import build_attention
+        from diffmask.video.score.attention import build_attention
 
         return build_attention(config.masking.teacher, device=device)
     assert anchors is not None, f"no scorer for {name}"

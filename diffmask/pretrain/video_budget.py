@@ -5,13 +5,13 @@ import os
 
 import numpy as np
 
-from diffmask.build.training import check_training
-from diffmask.build.video_policies import video_recipe
+from diffmask.assemble.training import check_training
+from diffmask.assemble.video import video_recipe
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.pretrain.budget import Budget
 from diffmask.pretrain.clips import read_split
-from diffmask.video.load import load_video_model
+from diffmask.video.model.load import load_video_model
 
 
 def video_budget(config: VideoConfig, *, read_data: bool) -> Budget:

@@ -5,17 +5,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from diffmask.build.comparison import comparison_table
+from diffmask.config.evaluation import PROBE, EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare import compare
-from diffmask.evaluate.comparison import CompareSettings
-from diffmask.evaluate.gather import read_results
+from diffmask.demo.docstrings import Documented, is_held_out, write_documents
+from diffmask.evaluate.compare.compare import compare
+from diffmask.evaluate.compare.comparison import CompareSettings
+from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.run import evaluate
-from diffmask.evaluate.settings import PROBE, EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.quickstart.plan import RUNS, Plan
-from diffmask.report.comparison import ComparisonTable
-from diffmask.report.results import BEFORE
-from diffmask.text.docstrings import Documented, is_held_out, write_documents
+from diffmask.report.compare.losses import BEFORE
+from diffmask.report.compare.tables import ComparisonTable
+from diffmask.report.compare.write import comparison_table
 
 MAX_TEXTS = 40
 """Of a subpackage with more training texts, so many are taken."""

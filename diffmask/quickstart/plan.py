@@ -7,9 +7,9 @@ from pathlib import Path
 
 from diffmask.config import DataConfig, HeadConfig, MaskingConfig, PretrainConfig, TrainingConfig
 from diffmask.core.errors import InputError
+from diffmask.demo.docstrings import find_package
 from diffmask.pretrain import HEAD_FILE
-from diffmask.text.anchors import AnchorSettings
-from diffmask.text.docstrings import find_package
+from diffmask.text.anchors.find import AnchorSettings
 
 PACKAGES = {"sklearn": "scikit-learn", "scipy": "SciPy", "torch": "PyTorch"}
 SUBPACKAGES = {"torch": ("autograd", "distributions", "nn", "optim")}

@@ -6,23 +6,23 @@ import yaml
 from rich.console import Console
 
 import diffmask
-from diffmask.build import build_look
 from diffmask.config import to_mapping
+from diffmask.demo.docstrings import Documented, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import pretrain
 from diffmask.quickstart.downstream import evaluate_all, write_task
 from diffmask.quickstart.plan import RUNS, SUBPACKAGES, Plan
 from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
 from diffmask.quickstart.story import LOSS_LIMIT, TASK_LIMIT, count_words, story
-from diffmask.report.comparison import print_comparison
-from diffmask.report.curves import Log, read_log
-from diffmask.report.page import write_page
-from diffmask.report.preview import PreviewSettings, make_preview
-from diffmask.report.results import result_table
-from diffmask.report.terminal import print_preview
-from diffmask.text.anchors import build_anchors
-from diffmask.text.corpus import read_documents
-from diffmask.text.docstrings import Documented, is_held_out, read_docstrings, write_documents
-from diffmask.text.load import load_tokenizer
+from diffmask.report.compare.losses import result_table
+from diffmask.report.compare.tables import print_comparison
+from diffmask.report.html.curves import Log, read_log
+from diffmask.report.html.page import write_page
+from diffmask.report.preview.build_look import build_look
+from diffmask.report.preview.heatmap_terminal import print_preview
+from diffmask.report.preview.preview import PreviewSettings, make_preview
+from diffmask.text.anchors.find import build_anchors
+from diffmask.text.corpus.documents import read_documents
+from diffmask.text.model.load import load_tokenizer
 
 PAGE = "quickstart.html"
 _OURS = (MARKER, PAGE, "text", "task", "anchors", "cache", "evaluation", *RUNS, *(f"{name}.yaml" for name in RUNS))

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from diffmask.core.errors import InputError
-from diffmask.report.curves import Log
-from diffmask.report.results import Result, mean_results, read_results
+from diffmask.report.compare.losses import Result, mean_results, read_results
+from diffmask.report.html.curves import Log
 
 MARKER = "quickstart.json"
 

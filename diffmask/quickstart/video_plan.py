@@ -15,8 +15,8 @@ from diffmask.config import (
     VideoDataConfig,
     VideoMaskingConfig,
 )
-from diffmask.evaluate.settings import PROBE, EvaluateSettings, ProbeSettings, TaskSettings, VideoSettings
-from diffmask.video.anchors import VisualAnchorSettings
+from diffmask.config.evaluation import PROBE, EvaluateSettings, ProbeSettings, TaskSettings, VideoSettings
+from diffmask.video.anchors.find import VisualAnchorSettings
 
 RUNS = {
     "random-tube": "random tubes",

@@ -7,30 +7,30 @@ import yaml
 from rich.console import Console
 
 import diffmask
-from diffmask.build.comparison import comparison_table
-from diffmask.build.video_looks import build_clip_look
 from diffmask.config import VideoConfig, to_mapping
-from diffmask.evaluate.compare import compare
-from diffmask.evaluate.comparison import CompareSettings
-from diffmask.evaluate.gather import read_results
+from diffmask.demo.rendered_clips import render_digits
+from diffmask.evaluate.compare.compare import compare
+from diffmask.evaluate.compare.comparison import CompareSettings
+from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
-from diffmask.pretrain.video_shown import gather_clips, load_trained, preview_clips, spread_out
 from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
 from diffmask.quickstart.video_plan import GENERAL, RUNS, VideoPlan
 from diffmask.quickstart.video_story import LOSS_LIMIT, TASK_LIMIT, story
-from diffmask.report.clip_page import print_clip_preview
-from diffmask.report.clip_preview import ClipPreview
-from diffmask.report.comparison import ComparisonTable, print_comparison
-from diffmask.report.curves import Log, read_log
-from diffmask.report.page import write_page
-from diffmask.report.results import BEFORE, result_table
-from diffmask.video.anchor_set import VisualAnchors
-from diffmask.video.anchors import build_visual_anchors
-from diffmask.video.clip import Clip
-from diffmask.video.index import index_clips, write_index
-from diffmask.video.render import render_digits
-from diffmask.video.sheet import draw_sheet
+from diffmask.report.clips.build_look import build_clip_look
+from diffmask.report.clips.page import print_clip_preview
+from diffmask.report.clips.preview import ClipPreview
+from diffmask.report.compare.losses import BEFORE, result_table
+from diffmask.report.compare.tables import ComparisonTable, print_comparison
+from diffmask.report.compare.write import comparison_table
+from diffmask.report.html.curves import Log, read_log
+from diffmask.report.html.page import write_page
+from diffmask.report.run.masked_clips import gather_clips, load_trained, preview_clips, spread_out
+from diffmask.video.anchors.anchor_set import VisualAnchors
+from diffmask.video.anchors.contact_sheet import draw_sheet
+from diffmask.video.anchors.find import build_visual_anchors
+from diffmask.video.clip.clip import Clip
+from diffmask.video.index.index import index_clips, write_index
 
 PAGE = "quickstart.html"
 NUM_SHOWN = 4

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from diffmask.quickstart.video_plan import VideoPlan
-from diffmask.report.clip_page import clip_parts, number_part
-from diffmask.report.clip_preview import ClipPreview
-from diffmask.report.comparison import ComparisonTable
-from diffmask.report.comparison_page import comparison_sections
-from diffmask.report.curves import Log
-from diffmask.report.page import code, header, page, paragraph, section
-from diffmask.report.results import Result, curve_section, result_section
-from diffmask.video.clip import Clip
+from diffmask.report.clips.page import clip_parts, number_part
+from diffmask.report.clips.preview import ClipPreview
+from diffmask.report.compare.comparison_page import comparison_sections
+from diffmask.report.compare.losses import Result, curve_section, result_section
+from diffmask.report.compare.tables import ComparisonTable
+from diffmask.report.html.curves import Log
+from diffmask.report.html.page import code, header, page, paragraph, section
+from diffmask.video.clip.clip import Clip
 
 LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same clips, those of one seed the same crops in the same order, at the "

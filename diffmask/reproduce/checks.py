@@ -5,15 +5,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from diffmask.build import RATIO_FLOOR, build_schedule
-from diffmask.build.resolve import recipes_of
-from diffmask.build.training import check_training
+from diffmask.assemble import RATIO_FLOOR, build_schedule
+from diffmask.assemble.resolve import recipes_of
+from diffmask.assemble.training import check_training
 from diffmask.config import ConfigError, PretrainConfig, from_mapping
+from diffmask.config.evaluation import EvaluateSettings
 from diffmask.config.experiment import ExperimentConfig, arms_of
+from diffmask.config.mappings import flat
 from diffmask.core.errors import InputError
-from diffmask.core.mappings import flat
 from diffmask.evaluate.checks import check_settings
-from diffmask.evaluate.settings import EvaluateSettings
 from diffmask.reproduce.place import DATA_VARIABLE, Place
 
 

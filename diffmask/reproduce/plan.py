@@ -10,7 +10,7 @@ import yaml
 
 from diffmask.config import ConfigError, PretrainConfig, from_mapping, to_mapping
 from diffmask.config.experiment import START, Arm, ExperimentConfig, arms_of, tasks_of
-from diffmask.core.mappings import flat
+from diffmask.config.mappings import flat
 from diffmask.reproduce.checks import (
     check_budgets,
     check_data,
@@ -22,8 +22,8 @@ from diffmask.reproduce.checks import (
 )
 from diffmask.reproduce.jobs import Job
 from diffmask.reproduce.place import Place
-from diffmask.text.anchors import AnchorSettings
-from diffmask.text.selective import SelectiveSettings
+from diffmask.selective.make import SelectiveSettings
+from diffmask.text.anchors.find import AnchorSettings
 
 OWN = {
     "pretrain": ("model", "output", "task", "data.train", "training.seed", "masking.seed", "masking.anchors",

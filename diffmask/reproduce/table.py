@@ -9,14 +9,13 @@ from typing import Any
 
 import yaml
 
-from diffmask.build.comparison import check_output, comparison_table, write_comparison
 from diffmask.config import to_mapping
 from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
-from diffmask.evaluate.compare import compare
-from diffmask.evaluate.comparison import CompareSettings
-from diffmask.evaluate.gather import read_results
+from diffmask.evaluate.compare.compare import compare
+from diffmask.evaluate.compare.comparison import CompareSettings
+from diffmask.evaluate.compare.results import read_results
 from diffmask.files.folders import write_text
-from diffmask.report.comparison import (
+from diffmask.report.compare.tables import (
     DIFFERENCE_HEAD,
     SCORE_HEAD,
     ComparisonTable,
@@ -25,7 +24,8 @@ from diffmask.report.comparison import (
     score_cells,
     to_markdown,
 )
-from diffmask.report.curves import read_log
+from diffmask.report.compare.write import check_output, comparison_table, write_comparison
+from diffmask.report.html.curves import read_log
 from diffmask.train.card import versions
 
 RESULTS_FILE, MADE_FILE = "results.md", "made.json"

@@ -10,12 +10,12 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.core.errors import InputError
 from diffmask.core.types import IGNORE_INDEX, PositionMask, UnitMask
 from diffmask.core.units import Units
-from diffmask.text.annotate import STARTS
-from diffmask.text.corrupt import Corruption, corruption_for
-from diffmask.text.model import masked_losses
-from diffmask.text.pad import Pad
+from diffmask.text.model.corrupt import Corruption, corruption_for
+from diffmask.text.model.masked_lm import masked_losses
+from diffmask.text.segment.annotate import STARTS
+from diffmask.text.segment.pad import Pad
+from diffmask.text.segment.special import special_id
 from diffmask.text.spans import grouped, random_starts
-from diffmask.text.special import special_id
 
 GRANULARITIES = ("word", "token", "span", "group")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from diffmask.config.mappings import flat
 from diffmask.core.errors import InputError
-from diffmask.core.mappings import flat
 from diffmask.files.folders import write_text
 
 SETTINGS_FILE = "config.yaml"

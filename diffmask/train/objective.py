@@ -15,7 +15,7 @@ BESIDE = "beside"
 
 
 class Objective(Protocol):
-    """What a run learns beside what is masked; `diffmask.text.end_task.EndTask` is one.
+    """What a run learns beside what is masked; `diffmask.text.model.end_task.EndTask` is one.
 
     Its parameters are part of the model that is trained, so that they are moved, saved, resumed and distributed with
     it.

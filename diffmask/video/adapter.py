@@ -15,11 +15,11 @@ from diffmask.core.noise import PREDICT
 from diffmask.core.select import select
 from diffmask.core.types import PositionMask, UnitMask
 from diffmask.core.units import Units
-from diffmask.video.features import Feature
-from diffmask.video.grid import Grid, unit_ids
-from diffmask.video.model import masked_losses
-from diffmask.video.places import Counts, find_places
-from diffmask.video.targets import on_device
+from diffmask.video.model.forward import masked_losses
+from diffmask.video.model.targets import on_device
+from diffmask.video.units.features import Feature
+from diffmask.video.units.grid import Grid, unit_ids
+from diffmask.video.units.places import Counts, find_places
 
 Batch = Mapping[str, Any]
 UNIT_KINDS = ("patch", "tube", "frame", "block", "cell")

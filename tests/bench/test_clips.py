@@ -8,8 +8,8 @@ from clip_files import clips_on_disk
 from diffmask.bench import clips as bench
 from diffmask.cli import main
 from diffmask.core.errors import InputError
-from diffmask.video.dataset import ClipDataset
-from diffmask.video.index import read_clips
+from diffmask.video.index.index import read_clips
+from diffmask.video.read.dataset import ClipDataset
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 from tiny import tiny_model, tiny_tokenizer
 
+from diffmask.assemble import POLICIES
 from diffmask.bench import policies, select
-from diffmask.build import POLICIES
-from diffmask.text.load import LoadedModel
+from diffmask.text.model.load import LoadedModel
 
 
 def test_every_policy_and_the_feedback_are_measured(monkeypatch):

@@ -3,8 +3,8 @@ import random
 
 import pytest
 
-from diffmask.build.presets import PRESETS
-from diffmask.build.schedules import COMMON, RATIO_FLOOR, SCHEDULES, build_schedule
+from diffmask.assemble.presets import PRESETS
+from diffmask.assemble.schedules import COMMON, RATIO_FLOOR, SCHEDULES, build_schedule
 from diffmask.config import ScheduleConfig
 from diffmask.core.errors import InputError
 from diffmask.core.schedule_limits import Buckets, mean

@@ -7,7 +7,7 @@ from commands import Command
 from striped import write_groups
 
 from diffmask.cli import anchors
-from diffmask.video.anchors import load_visual_anchors
+from diffmask.video.anchors.find import load_visual_anchors
 
 call = Command(anchors)
 refusal = call.refusal

@@ -162,7 +162,7 @@ def test_nan_stops_with_the_last_good_checkpoint(world, tmp_path, capsys):
 def test_a_full_disk_is_one_sentence(world, tmp_path, capsys, monkeypatch):
     import errno
 
-    from diffmask.text.anchor_set import AnchorSet
+    from diffmask.text.anchors.anchor_set import AnchorSet
 
     def fills(self, folder, overwrite=False):
         raise OSError(errno.ENOSPC, "No space left on device", str(folder))

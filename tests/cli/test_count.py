@@ -8,7 +8,7 @@ import pytest
 from commands import Command
 
 from diffmask.cli import count
-from diffmask.text.count import count_corpus, load_counts
+from diffmask.text.corpus.counts import count_corpus, load_counts
 
 REPO = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from clips import Recipe, make_clip
 from commands import Command
 
 from diffmask.cli import index
-from diffmask.video.clip import Clip
-from diffmask.video.index import read_index, write_index
+from diffmask.video.clip.clip import Clip
+from diffmask.video.index.index import read_index, write_index
 
 REPO = Path(__file__).parents[2]
 

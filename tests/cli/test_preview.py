@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import main
-from diffmask.text.anchors import AnchorSettings, build_anchors
+from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.NUM_DRAWS", 40)
+    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 40)
 
 
 def preview(world, *more):

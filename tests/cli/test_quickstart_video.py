@@ -73,7 +73,7 @@ def test_budgets_are_equal_and_runs_of_a_seed_differ_in_one_line(done):
 
 def test_no_clip_of_the_test_is_trained_on(done):
     plan, _, _ = done
-    from diffmask.video.index import read_clips
+    from diffmask.video.index.index import read_clips
 
     training, test, general = (
         {clip.path for clip in read_clips([plan.path(f"{name}.parquet")])} for name in ("train", "test", "general")

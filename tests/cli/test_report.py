@@ -14,15 +14,15 @@ from tiny import tiny_model, tiny_tokenizer
 from diffmask.cli import main
 from diffmask.config import read_config
 from diffmask.pretrain.rows import read_rows, row_lengths
-from diffmask.pretrain.shown import held_out_documents
-from diffmask.text.anchors import AnchorSettings, build_anchors
+from diffmask.report.run.masked_text import held_out_documents
+from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
 EVIL = "<script>alert(1)</script>"
 
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.NUM_DRAWS", 60)
+    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 60)
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +281,7 @@ def test_weights_of_classes_are_shown_and_the_masks_follow_them(world, capsys):
 def test_held_out_sentences_are_those_that_the_run_held_out(world, done):
     config = read_config(done / "config.yaml")
     tokenizer = tiny_tokenizer()
-    from diffmask.build import Values
+    from diffmask.assemble import Values
 
     _, held = read_rows(config, tokenizer, None, Values())
     documents, note = held_out_documents(config, tokenizer)

@@ -106,7 +106,7 @@ def test_the_figure_is_written_and_not_overwritten(world, capsys, tmp_path):
 
 
 def test_the_list_has_every_schedule_and_preset(capsys, tmp_path):
-    from diffmask.build import PRESETS, SCHEDULES
+    from diffmask.assemble import PRESETS, SCHEDULES
 
     text = said(capsys, "--list", "-o", tmp_path / "presets.png")
     for name in (*PRESETS, *SCHEDULES):

@@ -13,7 +13,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import Formatter, selective
 from diffmask.core.errors import InputError
-from diffmask.text.scorer import load_gain
+from diffmask.text.score.gain_scorer import load_gain
 
 QUICK = ["--epochs", "9", "--learning-rate", "1e-2", "--batch-size", "8", "--max-length", "32", "--common-words", "0"]
 

@@ -19,14 +19,14 @@ from transformers import (
 )
 
 from diffmask.cli import main
+from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
 from diffmask.evaluate.checks import check_length
-from diffmask.evaluate.gather import read_results
+from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.record import is_done, remove_others
 from diffmask.evaluate.run import _write, choose_share, evaluate
-from diffmask.evaluate.settings import EvaluateSettings, FinetuneSettings, ProbeSettings, TaskSettings
-from diffmask.evaluate.task import read_task
-from diffmask.text.load import load_weights
+from diffmask.tasks.task import read_task
+from diffmask.text.model.load import load_weights
 
 SIZES = {"train": 60, "dev": 20, "test": 24}
 KINDS = ("single-label", "multi-label", "tokens", "pairs")

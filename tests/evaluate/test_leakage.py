@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate import shingles
-from diffmask.evaluate.leakage import find_leakage
-from diffmask.evaluate.shingles import similar_pairs
-from diffmask.text.words import split_words
+from diffmask.tasks import near_duplicates as shingles
+from diffmask.tasks.leakage import find_leakage
+from diffmask.tasks.near_duplicates import similar_pairs
+from diffmask.text.corpus.words import split_words
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "text"

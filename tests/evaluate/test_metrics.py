@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from diffmask.evaluate.counts import count, ratio
-from diffmask.evaluate.metrics import score, summary
+from diffmask.evaluate.compare.counts import count, ratio
+from diffmask.tasks.metrics import score, summary
 
 LABELS = ["a", "b", "c"]
 

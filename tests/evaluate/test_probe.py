@@ -8,12 +8,12 @@ import pytest
 from labelled import TOLD_BY, labelled_rows
 from tiny import tiny_model, tiny_tokenizer
 
-from diffmask.evaluate.metrics import score
-from diffmask.evaluate.probe import Prober, make_folds
+from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings
+from diffmask.evaluate.methods.frozen import Prober, make_folds
 from diffmask.evaluate.run import evaluate
-from diffmask.evaluate.settings import EvaluateSettings, ProbeSettings, TaskSettings
-from diffmask.evaluate.task import Task
-from diffmask.text.special import pad_id
+from diffmask.tasks.metrics import score
+from diffmask.tasks.task import Task
+from diffmask.text.segment.special import pad_id
 
 
 def write_task(folder, **splits):

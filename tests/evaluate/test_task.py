@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from diffmask.config.evaluation import TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.settings import TaskSettings
-from diffmask.evaluate.task import read_task
+from diffmask.tasks.task import read_task
 
 ROWS = {
     "train": [{"text": f"the kinase {number}", "label": "enzyme" if number % 2 else "body"} for number in range(20)],

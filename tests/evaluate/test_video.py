@@ -14,16 +14,7 @@ from transformers import VideoMAEForVideoClassification
 from video_task import as_clip, draw, make_clips, write_task
 
 from diffmask.cli import main
-from diffmask.core.errors import InputError
-from diffmask.evaluate.attentive import AttentivePool, AttentiveProber
-from diffmask.evaluate.checks import check_modality
-from diffmask.evaluate.compare import compare
-from diffmask.evaluate.comparison import CompareSettings
-from diffmask.evaluate.gather import read_results
-from diffmask.evaluate.layer_rates import layer_groups
-from diffmask.evaluate.neighbours import TEMPERATURE, Neighbours
-from diffmask.evaluate.run import evaluate
-from diffmask.evaluate.settings import (
+from diffmask.config.evaluation import (
     AttentiveSettings,
     EvaluateSettings,
     FinetuneSettings,
@@ -32,17 +23,26 @@ from diffmask.evaluate.settings import (
     VideoFinetuneSettings,
     VideoSettings,
 )
-from diffmask.evaluate.splits import Split
-from diffmask.evaluate.task import Task
-from diffmask.evaluate.video_features import _empty_tokens, encode_clips
-from diffmask.evaluate.video_finetune import LabelledViews
-from diffmask.evaluate.video_task import read_video_task
-from diffmask.report.evaluation_page import evaluation_parts
+from diffmask.core.errors import InputError
+from diffmask.demo.rendered_clips import encode
+from diffmask.evaluate.checks import check_modality
+from diffmask.evaluate.compare.compare import compare
+from diffmask.evaluate.compare.comparison import CompareSettings
+from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.methods.attentive import AttentivePool, AttentiveProber
+from diffmask.evaluate.methods.neighbours import TEMPERATURE, Neighbours
+from diffmask.evaluate.methods.video_features import _empty_tokens, encode_clips
+from diffmask.evaluate.methods.video_finetune import LabelledViews
+from diffmask.evaluate.run import evaluate
 from diffmask.report.evaluations import read_evaluation
-from diffmask.report.page import page
-from diffmask.video.dataset import ClipDataset, Sampling
-from diffmask.video.load import load_video_model
-from diffmask.video.render import encode
+from diffmask.report.html.page import page
+from diffmask.report.run.evaluations_html import evaluation_parts
+from diffmask.tasks.splits import Split
+from diffmask.tasks.task import Task
+from diffmask.tasks.video_task import read_video_task
+from diffmask.train.layer_rates import layer_groups
+from diffmask.video.model.load import load_video_model
+from diffmask.video.read.dataset import ClipDataset, Sampling
 
 TUNING = VideoFinetuneSettings(learning_rates=(3e-3,), epochs=4, patience=4, batch_size=4)
 VIDEO = VideoSettings(stride=1, num_views=2)
@@ -344,7 +344,7 @@ def test_other_processes_read_the_same_and_say_what_they_cannot(world, tmp_path,
 
 
 def test_tokens_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setattr("diffmask.evaluate.video_features.free_memory", lambda: 2**30)
+    monkeypatch.setattr("diffmask.evaluate.methods.video_features.free_memory", lambda: 2**30)
     with pytest.raises(
         InputError, match=r"tokens of 1,000 clips take 2.2 GiB, and 1.0 GiB are free; use the method probe"
     ):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from video_task import as_clip, make_clips, write_task
 
+from diffmask.config.evaluation import EvaluateSettings, TaskSettings, VideoSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.settings import EvaluateSettings, TaskSettings, VideoSettings
-from diffmask.evaluate.video_task import read_video_task
-from diffmask.video.clip import Clip
+from diffmask.tasks.video_task import read_video_task
+from diffmask.video.clip.clip import Clip
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import contract
 import pytest
 
-from diffmask.build import POLICIES
+from diffmask.assemble import POLICIES
 
 
 @pytest.mark.parametrize("shape", contract.SHAPES, ids=str)

@@ -11,11 +11,11 @@ from PIL import Image
 from rich.console import Console
 
 from diffmask.core.errors import InputError
-from diffmask.report.clip_page import clip_preview_page, print_clip_preview
-from diffmask.report.clip_preview import ClipPreview, ClipReading, ShownClip
-from diffmask.report.clip_rows import SIZE, check_pictures, layers, moving, still, write_pictures
-from diffmask.report.page import page
-from diffmask.report.strip import side_by_side
+from diffmask.report.clips.film_strip import side_by_side
+from diffmask.report.clips.page import clip_preview_page, print_clip_preview
+from diffmask.report.clips.pictures import SIZE, check_pictures, layers, moving, still, write_pictures
+from diffmask.report.clips.preview import ClipPreview, ClipReading, ShownClip
+from diffmask.report.html.page import page
 
 EVIL = "<script>alert('clip')</script>\x1b[31m\"&"
 

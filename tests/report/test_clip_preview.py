@@ -7,17 +7,11 @@ from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant, Linear
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
-from diffmask.report.clip_preview import (
-    ClipLook,
-    ShownClip,
-    hidden_of_best,
-    make_clip_preview,
-    read_clips,
-)
+from diffmask.report.clips.preview import ClipLook, ShownClip, hidden_of_best, make_clip_preview, read_clips
 from diffmask.video.adapter import VideoAdapter
-from diffmask.video.features import FromRows
-from diffmask.video.grid import Grid
-from diffmask.video.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
+from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
+from diffmask.video.units.features import FromRows
+from diffmask.video.units.grid import Grid
 
 GRID = Grid(2, 4, 4, 2, 8)
 

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from diffmask.core.schedule import Constant, Cosine, Linear, Steps
-from diffmask.report.courses import NUM_PLACES, NUM_ROWS, course, describe, draw_courses, print_course
+from diffmask.report.figures.schedules import NUM_PLACES, NUM_ROWS, course, describe, draw_courses, print_course
 
 
 def printed(given, width=60, encoding="utf-8"):

@@ -8,7 +8,10 @@ import pytest
 from html_checks import check
 from rich.console import Console
 
-from diffmask.report.comparison import (
+from diffmask.report.compare.comparison_page import comparison_page
+from diffmask.report.compare.figures import Effect, draw_forest, forest, ticks
+from diffmask.report.compare.learning import Scored, draw_learning, learning_curves
+from diffmask.report.compare.tables import (
     NOT_SHOWN,
     ComparisonTable,
     DifferenceRow,
@@ -17,10 +20,7 @@ from diffmask.report.comparison import (
     to_csv,
     to_markdown,
 )
-from diffmask.report.comparison_page import comparison_page
-from diffmask.report.forest import Effect, draw_forest, forest, ticks
-from diffmask.report.learning import Scored, draw_learning, learning_curves
-from diffmask.report.page import page, section
+from diffmask.report.html.page import page, section
 
 EVIL = "<script>alert(1)</script>|*x*"
 EFFECTS = [

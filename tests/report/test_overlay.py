@@ -8,9 +8,8 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
-from diffmask.report import overlay
-from diffmask.report.overlay import ALPHA, HIDDEN, LINE, colour, colour_table, heat, hide, to_pixels
-from diffmask.report.strip import (
+from diffmask.report.clips import overlay
+from diffmask.report.clips.film_strip import (
     GAP,
     Block,
     Row,
@@ -24,6 +23,7 @@ from diffmask.report.strip import (
     write_gif,
     write_png,
 )
+from diffmask.report.clips.overlay import ALPHA, HIDDEN, LINE, colour, colour_table, heat, hide, to_pixels
 
 
 def clip(frames=4, side=12, seed=0):

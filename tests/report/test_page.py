@@ -11,11 +11,11 @@ from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.heatmap import preview_page
-from diffmask.report.look import Look
-from diffmask.report.page import check_output, escape, page, write_page
-from diffmask.report.palette import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
-from diffmask.report.preview import PreviewSettings, make_preview
+from diffmask.report.figures.palette import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
+from diffmask.report.html.page import check_output, escape, page, write_page
+from diffmask.report.preview.heatmap_html import preview_page
+from diffmask.report.preview.look import Look
+from diffmask.report.preview.preview import PreviewSettings, make_preview
 from diffmask.text.adapter import text_adapter
 
 EVIL = "<script>alert('kinase')</script>"

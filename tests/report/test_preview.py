@@ -14,13 +14,13 @@ from diffmask.core.schedule import Constant, Linear
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.cut import cut_documents, cut_texts
-from diffmask.report.look import Look, draw
-from diffmask.report.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
-from diffmask.report.traits import DOMAIN, FUNCTION, TRAITS, Traits
+from diffmask.report.preview.cut import cut_documents, cut_texts
+from diffmask.report.preview.look import Look, draw
+from diffmask.report.preview.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
+from diffmask.report.preview.traits import DOMAIN, FUNCTION, TRAITS, Traits
 from diffmask.text.adapter import text_adapter
-from diffmask.text.salient_rule import RuleSalient
-from diffmask.text.shape import ShapeClasses
+from diffmask.text.annotate.salient import RuleSalient
+from diffmask.text.annotate.shape import ShapeClasses
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_a_reading_belongs_to_its_spans(tokenizer):
 
 
 def test_the_same_corpus_gives_the_same_preview(tokenizer, monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.NUM_DRAWS", 20)
+    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 20)
     assert look(tokenizer) == look(tokenizer)
 
 

@@ -5,9 +5,7 @@ import pytest
 from html_checks import check
 from rich.console import Console
 
-from diffmask.report.curves import curves, legend, read_log
-from diffmask.report.page import page
-from diffmask.report.results import (
+from diffmask.report.compare.losses import (
     BEFORE,
     Result,
     curve_section,
@@ -16,6 +14,8 @@ from diffmask.report.results import (
     result_section,
     result_table,
 )
+from diffmask.report.html.curves import curves, legend, read_log
+from diffmask.report.html.page import page
 
 
 def log(final, domain):

@@ -7,10 +7,10 @@ from rich.console import Console
 
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Constant, Linear
-from diffmask.report.curves import read_log
-from diffmask.report.figures import COLOURS, check_figure, line_style
-from diffmask.report.labels import spread
-from diffmask.report.run_curves import RunLog, draw_runs, print_runs, smooth
+from diffmask.report.figures.figures import COLOURS, check_figure, line_style
+from diffmask.report.figures.labels import spread
+from diffmask.report.figures.run_logs import RunLog, draw_runs, print_runs, smooth
+from diffmask.report.html.curves import read_log
 
 
 def log_of(*keys, num_lines=20, every=5):
@@ -60,7 +60,7 @@ def test_many_runs_are_told_apart():
 def drawn(monkeypatch, runs, path):
     """Return the figure that is written."""
     figures = []
-    monkeypatch.setattr("diffmask.report.run_curves.save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr("diffmask.report.figures.run_logs.save_figure", lambda figure, path: figures.append(figure))
     draw_runs(runs, path)
     return figures[0]
 

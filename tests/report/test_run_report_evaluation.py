@@ -8,9 +8,9 @@ from html_checks import check
 from results import LABELS, measured, result, write_results
 
 from diffmask.core.errors import InputError
-from diffmask.report.evaluation_page import evaluation_parts
 from diffmask.report.evaluations import Spread, read_evaluation
-from diffmask.report.page import page
+from diffmask.report.html.page import page
+from diffmask.report.run.evaluations_html import evaluation_parts
 
 RIGHT = [8, 6, 7]
 

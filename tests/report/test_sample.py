@@ -1,9 +1,9 @@
 import pytest
 from domain import documents, domain_anchors
 
-from diffmask.report.sample import LEAST_WORDS, MOST_WORDS, choose_excerpts, sample_documents
-from diffmask.report.traits import Traits
-from diffmask.text.words import split_words
+from diffmask.report.preview.sample import LEAST_WORDS, MOST_WORDS, choose_excerpts, sample_documents
+from diffmask.report.preview.traits import Traits
+from diffmask.text.corpus.words import split_words
 
 PLAIN = "This sentence has nothing of the domain in it but is long enough to be shown to a reader here."
 TELLING = "The kinase of the cell inhibits a protein in the blood of the rat, and so it was found to do."

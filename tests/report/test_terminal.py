@@ -9,9 +9,9 @@ from tiny import tiny_tokenizer
 from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.look import Look
-from diffmask.report.preview import PreviewSettings, make_preview
-from diffmask.report.terminal import print_preview
+from diffmask.report.preview.heatmap_terminal import print_preview
+from diffmask.report.preview.look import Look
+from diffmask.report.preview.preview import PreviewSettings, make_preview
 from diffmask.text.adapter import text_adapter
 
 

@@ -10,13 +10,13 @@ from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import domain_scores
-from diffmask.text import anchor_files
-from diffmask.text.anchor_files import check_folder, read_anchors
-from diffmask.text.anchors import AnchorSettings, build_anchors, load_anchors
-from diffmask.text.contexts import embed_types
-from diffmask.text.encoder import load_encoder
-from diffmask.text.load import load_tokenizer
-from diffmask.text.words import split_words
+from diffmask.text.anchors import anchor_files
+from diffmask.text.anchors.anchor_files import check_folder, read_anchors
+from diffmask.text.anchors.contexts import embed_types
+from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.find import AnchorSettings, build_anchors, load_anchors
+from diffmask.text.corpus.words import split_words
+from diffmask.text.model.load import load_tokenizer
 
 
 @pytest.fixture(scope="module")

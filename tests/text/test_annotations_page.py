@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from diffmask.text.lexicon import read_lexicon
-from diffmask.text.shape import SHAPES
-from diffmask.text.span_lines import parse_line
-from diffmask.text.word_classes import FrequencyClasses, TfIcfClasses
+from diffmask.text.annotate.lexicon import read_lexicon
+from diffmask.text.annotate.shape import SHAPES
+from diffmask.text.annotate.span_lines import parse_line
+from diffmask.text.annotate.word_classes import FrequencyClasses, TfIcfClasses
 
 DOCS = Path(__file__).parents[2] / "docs" / "annotations.md"
 TEXT = "Rats slept."

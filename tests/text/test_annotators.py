@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from families import FAMILIES, tokenizer_of
 
-from diffmask.build.annotators import CLASSES, SPANS, class_annotator, salient_annotator
+from diffmask.assemble.annotators import CLASSES, SPANS, class_annotator, salient_annotator
 from diffmask.core.errors import InputError
-from diffmask.text.annotate import Annotator
-from diffmask.text.count import Counts
-from diffmask.text.dataset import TokeniseSettings, tokenise
-from diffmask.text.reference import counts_reference
-from diffmask.text.segment import segmenter_for
-from diffmask.text.vocabulary import compare
+from diffmask.text.anchors.vocabulary import compare
+from diffmask.text.corpus.counts import Counts
+from diffmask.text.corpus.reference import counts_reference
+from diffmask.text.segment.annotate import Annotator
+from diffmask.text.segment.segmenter import segmenter_for
+from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 
 TEXTS = [
     "The BRCA1-mutated cells don't grow (in vitro) in New York in May 1998: 37 °C!",

@@ -7,10 +7,10 @@ from tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModel
 
 from diffmask.core.errors import InputError
-from diffmask.text import attention
-from diffmask.text.attention import load_attention
-from diffmask.text.pad import Pad
-from diffmask.text.scored import unit_scores
+from diffmask.text.score import attention
+from diffmask.text.score.attention import load_attention
+from diffmask.text.score.position_scores import unit_scores
+from diffmask.text.segment.pad import Pad
 
 CLS, SEP, MASK = 2, 3, 4
 

@@ -8,7 +8,7 @@ from diffmask.core.masker import Masker
 from diffmask.core.schedule import Linear
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.text.collate import FollowEpochs, MaskingCollator, Visits
+from diffmask.text.collator import FollowEpochs, MaskingCollator, Visits
 
 
 def collator(num_epochs=2, **settings):

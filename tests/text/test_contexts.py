@@ -8,10 +8,10 @@ from encoders import save_encoder, write_corpus
 from tiny import MODELS
 from transformers import AutoModel, AutoTokenizer
 
-from diffmask.text import contexts
-from diffmask.text.contexts import embed_types
-from diffmask.text.corpus import read_blocks
-from diffmask.text.encoder import load_encoder
+from diffmask.text.anchors import contexts
+from diffmask.text.anchors.contexts import embed_types
+from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.corpus.documents import read_blocks
 
 SENTENCES = [
     "The kinase binds the protein.",

@@ -5,15 +5,15 @@ import torch
 from domain import SENTENCES, domain_anchors
 from tiny import tiny_tokenizer
 
-from diffmask.build import build_adapter, build_annotators
-from diffmask.build.resolve import GRANULARITIES
+from diffmask.assemble import build_adapter, build_annotators
+from diffmask.assemble.resolve import GRANULARITIES
 from diffmask.cli import main
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.files.blocks import Block
 from diffmask.policies.uniform import Uniform
-from diffmask.text.dataset import TokeniseSettings, row_maker
+from diffmask.text.segment.tokenise import TokeniseSettings, row_maker
 
 POLICY_OF = {
     "word": "whole-word",

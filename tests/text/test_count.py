@@ -14,9 +14,9 @@ import pytest
 from pyarrow import parquet
 
 from diffmask.core.errors import InputError
-from diffmask.text import count
-from diffmask.text.count import Counts, check_output, count_corpus, is_counts_file, load_counts, merge_counts
-from diffmask.text.words import split_words
+from diffmask.text.corpus import counts as count
+from diffmask.text.corpus.counts import Counts, check_output, count_corpus, is_counts_file, load_counts, merge_counts
+from diffmask.text.corpus.words import split_words
 
 REPO = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data"))

@@ -11,10 +11,11 @@ import pytest
 from families import FAMILIES, broken_tokenizer, tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text import dataset, rows
-from diffmask.text.dataset import TokeniseSettings, tokenise
-from diffmask.text.segment import segmenter_for
-from diffmask.text.words import split_words
+from diffmask.text.corpus.words import split_words
+from diffmask.text.segment import rows
+from diffmask.text.segment import tokenise as dataset
+from diffmask.text.segment.segmenter import segmenter_for
+from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 
 LINES = [
     "The p53 kinase doesn't phosphorylate mutated cells (in vitro).",

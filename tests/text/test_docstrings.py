@@ -3,8 +3,8 @@ import json
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.text.docstrings import find_package, is_held_out, read_docstrings, write_documents
-from diffmask.text.prose import prose
+from diffmask.demo.docstrings import find_package, is_held_out, read_docstrings, write_documents
+from diffmask.demo.prose import prose
 
 NUMPY_STYLE = '''
 def fit(x, y):
@@ -164,7 +164,7 @@ def test_no_document_is_refused(tmp_path):
 
 
 def test_about_a_sixteenth_is_held_out():
-    from diffmask.text.docstrings import Documented
+    from diffmask.demo.docstrings import Documented
 
     held = [is_held_out(Documented(f"package.module.name{index}", "package", [])) for index in range(2000)]
     assert 90 < sum(held) < 150

@@ -12,8 +12,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
-from diffmask.text import encoder as encoder_module
-from diffmask.text.encoder import describe_architecture, load_encoder
+from diffmask.text.anchors import encoder as encoder_module
+from diffmask.text.anchors.encoder import describe_architecture, load_encoder
 
 WHERE = "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
 WORDS = ["kinase", "kinases", "phosphorylation", "a", "the", "zzz", "rat", "kinase protein"]

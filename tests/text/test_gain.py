@@ -6,8 +6,8 @@ from families import tokenizer_of
 from tiny import WORDS, tiny_tokenizer
 from transformers import BertConfig, BertForSequenceClassification
 
-from diffmask.text.gain import classifier, encode_texts, task_gain
-from diffmask.text.segment import segmenter_for
+from diffmask.selective.gain import classifier, encode_texts, task_gain
+from diffmask.text.segment.segmenter import segmenter_for
 
 CLS, SEP = 2, 3
 

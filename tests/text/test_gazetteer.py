@@ -6,8 +6,8 @@ import pytest
 from families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text.gazetteer import read_gazetteer
-from diffmask.text.segment import segmenter_for
+from diffmask.text.annotate.gazetteer import read_gazetteer
+from diffmask.text.segment.segmenter import segmenter_for
 
 PHRASES = (
     "acetyl CoA\tchemical\nCoA\nNew York\tplace\nNew York Times\tpaper\nU.S.\tplace\n细胞\tcell\nYork Times Square\n"

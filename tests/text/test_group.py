@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from families import FAMILIES, SAMPLES, tokenizer_of
 
-from diffmask.text.segment import segmenter_for
-from diffmask.text.words import PUNCT, SPACE, char_classes, unit_starts
+from diffmask.text.corpus.words import PUNCT, SPACE, char_classes, unit_starts
+from diffmask.text.segment.segmenter import segmenter_for
 
 
 def reference(tokenizer, text):

@@ -7,7 +7,7 @@ import pytest
 from labelled import labelled_rows, write_task
 
 from diffmask.core.errors import InputError
-from diffmask.text.labelled import HELD_OUT, LEFT_OUT, TRAINING, read_task
+from diffmask.tasks.labelled import HELD_OUT, LEFT_OUT, TRAINING, read_task
 
 ROWS = labelled_rows(40)
 

@@ -6,8 +6,8 @@ import pytest
 from families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text.lexicon import read_lexicon
-from diffmask.text.segment import segmenter_for
+from diffmask.text.annotate.lexicon import read_lexicon
+from diffmask.text.segment.segmenter import segmenter_for
 
 TSV = 'word\tclass\nThe\tfunction\nkinase\tprotein\n\n细\tother words\n"\tquote\r\n,\tcomma\n'
 

@@ -5,7 +5,7 @@ from tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.text.model import encoder_of, masked_losses
+from diffmask.text.model.masked_lm import encoder_of, masked_losses
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 from pyarrow import parquet
 
 from diffmask.core.errors import InputError
-from diffmask.text import ngram_counts
-from diffmask.text.count import count_corpus
-from diffmask.text.ngram_counts import NGramSettings, count_ngrams
-from diffmask.text.ngrams import JOINERS, count_texts, find_words
-from diffmask.text.words import LETTER, PUNCT, SPACE, UNSPACED, char_classes
+from diffmask.text.corpus.counts import count_corpus
+from diffmask.text.corpus.words import LETTER, PUNCT, SPACE, UNSPACED, char_classes
+from diffmask.text.ngrams import counts as ngram_counts
+from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
+from diffmask.text.ngrams.ngrams import JOINERS, count_texts, find_words
 
 TEXTS = [
     "In vitro, the beta-catenin of beta-catenin cells",
@@ -183,7 +183,7 @@ def test_nothing_is_left_behind(corpus, tmp_path, monkeypatch):
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".diffmask-ngrams-")]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffmask.text.ngram_spill.AddUp.__call__", interrupt)
+    monkeypatch.setattr("diffmask.text.ngrams.ngram_spill.AddUp.__call__", interrupt)
     before = (tmp_path / "a.parquet").read_bytes()
     with pytest.raises(KeyboardInterrupt):
         count_ngrams(corpus, save_to=tmp_path / "a.parquet", overwrite=True)

@@ -8,9 +8,9 @@ import torch
 import wordfreq
 
 from diffmask.core.errors import InputError
-from diffmask.text.count import count_corpus
-from diffmask.text.reference import counts_reference, read_reference
-from diffmask.text.words import split_words
+from diffmask.text.corpus.counts import count_corpus
+from diffmask.text.corpus.reference import counts_reference, read_reference
+from diffmask.text.corpus.words import split_words
 
 
 @pytest.fixture

@@ -6,9 +6,17 @@ import torch
 from tiny import tiny_model, tiny_rows, tiny_tokenizer
 
 from diffmask.core.errors import InputError
-from diffmask.text import scored
-from diffmask.text.pad import Pad
-from diffmask.text.scored import LOG_MEAN_EXP, MEAN, add_scores, check_vocabulary, hash_model, pool, unit_scores
+from diffmask.text.score import position_scores as scored
+from diffmask.text.score.position_scores import (
+    LOG_MEAN_EXP,
+    MEAN,
+    add_scores,
+    check_vocabulary,
+    hash_model,
+    pool,
+    unit_scores,
+)
+from diffmask.text.segment.pad import Pad
 
 
 class Scorer:

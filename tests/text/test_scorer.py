@@ -12,13 +12,13 @@ from tiny import tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModelForTokenClassification
 
 from diffmask.core.errors import InputError
-from diffmask.text.anchor_set import hash_tokenizer
-from diffmask.text.gain import Gain, encode_texts
-from diffmask.text.needed import find_needed, list_words, quality, score_units
-from diffmask.text.pad import Pad
-from diffmask.text.scored import MEAN, add_scores, unit_scores
-from diffmask.text.scorer import check_scorer_folder, load_gain
-from diffmask.text.selective import SelectiveSettings, build_scorer
+from diffmask.selective.gain import Gain, encode_texts
+from diffmask.selective.make import SelectiveSettings, build_scorer
+from diffmask.selective.needed import find_needed, list_words, quality, score_units
+from diffmask.text.anchors.anchor_set import hash_tokenizer
+from diffmask.text.score.gain_scorer import check_scorer_folder, load_gain
+from diffmask.text.score.position_scores import MEAN, add_scores, unit_scores
+from diffmask.text.segment.pad import Pad
 
 QUICK = {"epochs": 9, "learning_rate": 1e-2, "batch_size": 8, "common_words": 0, "max_length": 32, "device": "cpu"}
 

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from diffmask.core.errors import InputError
-from diffmask.text import segment
-from diffmask.text.segment import segmenter_for
-from diffmask.text.words import split_words
+from diffmask.text.corpus.words import split_words
+from diffmask.text.segment import segmenter as segment
+from diffmask.text.segment.segmenter import segmenter_for
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,10 +10,10 @@ import pytest
 from families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text import spacy_pipeline
-from diffmask.text.segment import segmenter_for
-from diffmask.text.spacy_annotators import UPOS, spacy_salient, spacy_tags
-from diffmask.text.spacy_pipeline import ENTITIES, TAGS, load_pipeline, needless_components
+from diffmask.text.annotate import spacy_pipeline
+from diffmask.text.annotate.spacy_annotators import UPOS, spacy_salient, spacy_tags
+from diffmask.text.annotate.spacy_pipeline import ENTITIES, TAGS, load_pipeline, needless_components
+from diffmask.text.segment.segmenter import segmenter_for
 
 TEXTS = [
     "The rats don't sleep, Dr. Smith slept in New York well.",
@@ -242,5 +242,5 @@ def test_a_pipeline_that_cannot_be_loaded(tmp_path):
 
 
 def test_spacy_is_imported_only_when_asked_for():
-    code = "import sys, diffmask.text.spacy_annotators; sys.exit('spacy' in sys.modules)"
+    code = "import sys, diffmask.text.annotate.spacy_annotators; sys.exit('spacy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,8 +7,8 @@ import pytest
 from families import tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text.segment import segmenter_for
-from diffmask.text.span_file import FileClasses, FileSalient, index_span_file
+from diffmask.text.annotate.span_file import FileClasses, FileSalient, index_span_file
+from diffmask.text.segment.segmenter import segmenter_for
 
 TEXT = "Rats slept 😀 well."
 SPANS = [[0, 4, "NOUN"], [5, 10, "VERB"]]

@@ -5,8 +5,8 @@ import random
 import pytest
 from families import FAMILIES, tokenizer_of
 
-from diffmask.text.segment import segmenter_for
-from diffmask.text.span_labels import LabelledSpans, longest_first, salient_units, span_classes, texts_of
+from diffmask.text.annotate.span_labels import LabelledSpans, longest_first, salient_units, span_classes, texts_of
+from diffmask.text.segment.segmenter import segmenter_for
 
 TEXTS = [
     "The BRCA1-mutated cells don't grow (in vitro): 细胞 👍🏽",

@@ -7,9 +7,9 @@ from families import broken_tokenizer, tokenizer_of
 from torch.utils.data import DataLoader
 
 from diffmask.core.errors import InputError
-from diffmask.text import stream as module
-from diffmask.text.dataset import TokeniseSettings, tokenise
-from diffmask.text.stream import sample_ids_of, stream
+from diffmask.text.segment import stream as module
+from diffmask.text.segment.stream import sample_ids_of, stream
+from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 
 SETTINGS = TokeniseSettings(max_length=20)
 TYPES = ["the", "cells"]

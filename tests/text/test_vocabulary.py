@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.text.count import Counts
-from diffmask.text.letter_parts import letter_parts
-from diffmask.text.reference import counts_reference
-from diffmask.text.vocabulary import common_types, compare, least_count
+from diffmask.text.anchors.letter_parts import letter_parts
+from diffmask.text.anchors.vocabulary import common_types, compare, least_count
+from diffmask.text.corpus.counts import Counts
+from diffmask.text.corpus.reference import counts_reference
 
 DOMAIN = Counter({"the": 50, "kinase": 12, "cyp2b6": 4, "cyp3a4": 6, "b": 11, "12": 20, "rat": 9, "细": 10, "p53": 12})
 GENERAL = Counter({"the": 500, "rat": 3, "b": 7, "12": 90, "kinase": 1, "of": 399})
@@ -80,7 +80,7 @@ def test_in_a_small_text_all_words_vote():
 
 def test_common_words_are_those_of_the_reference_numbers_apart(vocabulary, monkeypatch):
     assert [vocabulary.words[row] for row in vocabulary.common().tolist()] == ["the", "b", "rat", "kinase"]
-    monkeypatch.setattr("diffmask.text.vocabulary.NUM_COMMON", 2)
+    monkeypatch.setattr("diffmask.text.anchors.vocabulary.NUM_COMMON", 2)
     assert [vocabulary.words[row] for row in vocabulary.common().tolist()] == ["the", "b"]
 
 

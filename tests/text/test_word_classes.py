@@ -8,12 +8,12 @@ import torch
 import wordfreq
 from families import FAMILIES, tokenizer_of
 
-from diffmask.text.count import Counts
-from diffmask.text.reference import counts_reference
-from diffmask.text.segment import segmenter_for
-from diffmask.text.shape import SHAPES, ShapeClasses, shape_of
-from diffmask.text.vocabulary import compare
-from diffmask.text.word_classes import FrequencyClasses, tf_icf_classes
+from diffmask.text.anchors.vocabulary import compare
+from diffmask.text.annotate.shape import SHAPES, ShapeClasses, shape_of
+from diffmask.text.annotate.word_classes import FrequencyClasses, tf_icf_classes
+from diffmask.text.corpus.counts import Counts
+from diffmask.text.corpus.reference import counts_reference
+from diffmask.text.segment.segmenter import segmenter_for
 
 TEXT = "The kinase, 3.5 inhibits gefitinib Xqzvkj 😀 细胞"
 
@@ -53,7 +53,7 @@ def test_frequency_knows_other_languages_and_its_key_tells_them_apart():
 
 
 def test_a_token_of_several_chinese_words_has_the_class_of_the_first():
-    from diffmask.text.word_classes import _frequency_class
+    from diffmask.text.annotate.word_classes import _frequency_class
 
     assert _frequency_class("zh", "的细") == _frequency_class("zh", "的") != _frequency_class("zh", "细")
 

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from diffmask.text import words
-from diffmask.text.words import (
+from diffmask.text.corpus import words
+from diffmask.text.corpus.words import (
     LETTER,
     MARK,
     PUNCT,

@@ -6,7 +6,7 @@ from tiny import tiny_model
 from torch.nn.functional import cross_entropy
 from training import make_trainer, steps
 
-from diffmask.text.end_task import HEAD, detach
+from diffmask.text.model.end_task import HEAD, detach
 
 
 def gradient(trainer, step=0):

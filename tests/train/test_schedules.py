@@ -6,7 +6,7 @@ import pytest
 import torch
 from training import make_trainer, steps
 
-from diffmask.build.schedules import RATIO_FLOOR, build_schedule
+from diffmask.assemble.schedules import RATIO_FLOOR, build_schedule
 from diffmask.config import ScheduleConfig
 
 NUM_STEPS = 24

@@ -9,9 +9,9 @@ from diffmask.core.schedule import Constant
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
 from diffmask.video.adapter import FeatureTargets, VideoAdapter
-from diffmask.video.features import APPEARANCE_DIM, Appearance, Embedded, FromRows, Motion
-from diffmask.video.grid import Grid, unit_ids
-from diffmask.video.targets import PixelTargets
+from diffmask.video.model.targets import PixelTargets
+from diffmask.video.units.features import APPEARANCE_DIM, Appearance, Embedded, FromRows, Motion
+from diffmask.video.units.grid import Grid, unit_ids
 
 GRID = Grid(4, 4, 4, 2, 8)
 HALF = (0.5, 0.5, 0.5)

@@ -18,16 +18,16 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import contrast
-from diffmask.text.anchors import load_anchors
-from diffmask.video import words as words_module
-from diffmask.video.anchor_set import ALIKE
-from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors, load_visual_anchors
-from diffmask.video.clip import ReadError
-from diffmask.video.index import read_clips
-from diffmask.video.maps import make_maps, read_map
-from diffmask.video.readers import open_reader
-from diffmask.video.render import encode
-from diffmask.video.sheet import CELL, draw_sheet
+from diffmask.demo.rendered_clips import encode
+from diffmask.text.anchors.find import load_anchors
+from diffmask.video.anchors import visual_words as words_module
+from diffmask.video.anchors.anchor_set import ALIKE
+from diffmask.video.anchors.contact_sheet import CELL, draw_sheet
+from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors, load_visual_anchors
+from diffmask.video.clip.clip import ReadError
+from diffmask.video.index.index import read_clips
+from diffmask.video.read.readers import open_reader
+from diffmask.video.score.score_maps import make_maps, read_map
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from tiny_clip import caption, digit_scenes, save_clip, tiny_clip, tiny_config, train_on_digits
 
-from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors
-from diffmask.video.index import read_clips, write_index
-from diffmask.video.render import encode
+from diffmask.demo.rendered_clips import encode
+from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
+from diffmask.video.index.index import read_clips, write_index
 
 
 def aucs(folder, num_steps, num_digits, batch_size=64):

@@ -4,7 +4,7 @@ from tiny_clip import SIZE, STUDENT, frames_of, save_clip, tiny_clip, tiny_confi
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.core.errors import InputError
-from diffmask.video.attention import build_attention
+from diffmask.video.score.attention import build_attention
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.video.boxes import Boxes, box_map, match_boxes, read_boxes
-from diffmask.video.clip import OK, Clip
-from diffmask.video.crop import Crop
+from diffmask.video.clip.clip import OK, Clip
+from diffmask.video.read.crop import Crop
+from diffmask.video.score.boxes import Boxes, box_map, match_boxes, read_boxes
 
 CLIP = Clip("videos/a.mp4", OK, num_frames=101, fps=10.0, duration=10.0, width=200, height=100)
 HEADER = "clip,frame,x1,y1,x2,y2,label\n"

@@ -7,8 +7,8 @@ import torch
 from transformers import VideoMAEImageProcessor
 
 from diffmask.core.errors import InputError
-from diffmask.video.colours import read_colours
-from diffmask.video.targets import IMAGENET_MEAN, IMAGENET_STD
+from diffmask.video.model.colours import read_colours
+from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD
 
 NAME = "preprocessor_config.json"
 HALF = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}

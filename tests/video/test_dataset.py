@@ -8,12 +8,12 @@ from torch.utils.data import DataLoader
 
 from diffmask.core.errors import InputError
 from diffmask.video.adapter import VideoAdapter
-from diffmask.video.dataset import MOST_SUBSTITUTES, ClipDataset, Sampling
-from diffmask.video.failures import FailureLog
-from diffmask.video.grid import Grid
-from diffmask.video.index import read_clips
-from diffmask.video.readers import open_reader
-from diffmask.video.targets import PixelTargets
+from diffmask.video.index.index import read_clips
+from diffmask.video.model.targets import PixelTargets
+from diffmask.video.read.dataset import MOST_SUBSTITUTES, ClipDataset, Sampling
+from diffmask.video.read.failures import FailureLog
+from diffmask.video.read.readers import open_reader
+from diffmask.video.units.grid import Grid
 
 GRID = Grid(4, 4, 4, 2, 8)
 
@@ -107,7 +107,7 @@ def test_a_clip_that_fails_is_noted_and_another_takes_its_place(clips, tmp_path)
 
 
 def test_a_clip_that_fails_once_is_read_again(clips, monkeypatch):
-    import diffmask.video.dataset as module
+    import diffmask.video.read.dataset as module
 
     calls = []
 

@@ -3,8 +3,8 @@ import pytest
 from pyarrow import parquet
 
 from diffmask.core.errors import InputError
-from diffmask.video.detect import are_clips, refuse_nothing
-from diffmask.video.index import write_index
+from diffmask.video.clip.detect import are_clips, refuse_nothing
+from diffmask.video.index.index import write_index
 
 
 def test_what_data_are(tmp_path):

@@ -11,12 +11,12 @@ from tiny_clip import PATCH, SIZE, STUDENT, clutter, frames_of, save_clip, tiny_
 from transformers import BertConfig, VideoMAEConfig, VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.core.errors import InputError
-from diffmask.video import embed_pixels
-from diffmask.video.clip_load import load_clip
-from diffmask.video.clip_tower import resize_positions
-from diffmask.video.embed import build_embedder, fitted_grid, parse_layer
-from diffmask.video.embed_pixels import PixelEmbedder
-from diffmask.video.embed_student import StudentEmbedder
+from diffmask.video.score import embed_pixels
+from diffmask.video.score.embed_pixels import PixelEmbedder
+from diffmask.video.score.embed_student import StudentEmbedder
+from diffmask.video.score.embedders import build_embedder, fitted_grid, parse_layer
+from diffmask.video.score.openclip_load import load_clip
+from diffmask.video.score.openclip_tower import resize_positions
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "image_size": 64, "patch_size": None}
 TIMM = {"layers": 12, "width": 64, "patch_size": None, "image_size": 160}
@@ -91,7 +91,7 @@ def test_clip_embeds_frames_of_any_shape_with_its_own_colours(folder):
 def test_batches_do_not_matter(folder, monkeypatch):
     embedder = build_embedder(f"clip:{folder}", device="cpu")
     whole = embedder.embed(frames_of(5))
-    monkeypatch.setattr("diffmask.video.embed.BATCH_FRAMES", 2)
+    monkeypatch.setattr("diffmask.video.score.embedders.BATCH_FRAMES", 2)
     torch.testing.assert_close(embedder.embed(frames_of(5)), whole)
 
 

@@ -13,7 +13,7 @@ from diffmask.core.select import mask_count
 from diffmask.core.units import Units
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
-from diffmask.video.grid import Grid, unit_ids
+from diffmask.video.units.grid import Grid, unit_ids
 
 GRID = Grid(8, 14, 14, 2, 16)
 SMALL = Grid(4, 4, 6, 2, 8)

@@ -8,10 +8,10 @@ from tiny_video import tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_v
 from transformers import AutoImageProcessor
 
 from diffmask.core.errors import InputError
-from diffmask.video.grid import Grid
-from diffmask.video.load import load_video_model
-from diffmask.video.model import masked_losses
-from diffmask.video.vit_mae import sinusoids
+from diffmask.video.model.forward import masked_losses
+from diffmask.video.model.load import load_video_model
+from diffmask.video.model.vit_mae import sinusoids
+from diffmask.video.units.grid import Grid
 
 BUILDERS = [tiny_videomae, tiny_vit_mae]
 

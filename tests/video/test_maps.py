@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.video import maps
-from diffmask.video.clip import OK, Clip, ReadError
-from diffmask.video.maps import make_maps, map_frames, map_path, read_map
+from diffmask.video.clip.clip import OK, Clip, ReadError
+from diffmask.video.score import score_maps as maps
+from diffmask.video.score.score_maps import make_maps, map_frames, map_path, read_map
 
 CLIPS = [Clip(f"clips/{name}.mp4", OK, num_frames=30, duration=1.0, size=9, mtime=1.0) for name in "abc"]
 

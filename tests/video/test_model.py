@@ -6,9 +6,9 @@ from tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_mask
 from torch.nn.parallel import DistributedDataParallel
 
 from diffmask.core.errors import InputError
-from diffmask.video.model import masked_losses
-from diffmask.video.places import Counts, find_places
-from diffmask.video.targets import PixelTargets
+from diffmask.video.model.forward import masked_losses
+from diffmask.video.model.targets import PixelTargets
+from diffmask.video.units.places import Counts, find_places
 
 
 def random_targets(model, masked, seed=1):

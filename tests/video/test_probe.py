@@ -14,11 +14,11 @@ import pytest
 from clips import Recipe, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
-from diffmask.video import examine as examining
-from diffmask.video.clip import NOT_THERE, STATUSES, Clip
-from diffmask.video.examine import examine
-from diffmask.video.probe import _Prober, probe, probe_all
-from diffmask.video.readers import open_reader
+from diffmask.video.clip.clip import NOT_THERE, STATUSES, Clip
+from diffmask.video.index import examine as examining
+from diffmask.video.index.examine import examine
+from diffmask.video.index.probe import _Prober, probe, probe_all
+from diffmask.video.read.readers import open_reader
 
 REPO = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "video"
@@ -193,7 +193,7 @@ def test_the_reader_that_is_asked_for_is_the_only_one(tmp_path):
 def test_without_decord_pyav_is_taken(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "decord", None)
-    monkeypatch.delitem(sys.modules, "diffmask.video.read_decord", raising=False)
+    monkeypatch.delitem(sys.modules, "diffmask.video.read.read_decord", raising=False)
     clip = found(path)
     assert (clip.status, clip.reader) == ("ok", "pyav")
     assert clip.reason.startswith("decord is not there (decord cannot be loaded (")

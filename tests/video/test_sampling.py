@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from diffmask.video.sampling import dense, several, uniform
+from diffmask.video.read.sampling import dense, several, uniform
 
 ALMOST_ONE = math.nextafter(1.0, 0.0)
 

@@ -4,11 +4,11 @@ import logging
 import pytest
 import torch
 
-from diffmask.video import sheet as sheet_module
-from diffmask.video.anchor_set import VisualAnchors
-from diffmask.video.clip import OK, Clip, ReadError
-from diffmask.video.sheet import CELL, GAP, LABEL, NUM_SHOWN, draw_sheet
-from diffmask.video.words import Patches
+from diffmask.video.anchors import contact_sheet as sheet_module
+from diffmask.video.anchors.anchor_set import VisualAnchors
+from diffmask.video.anchors.contact_sheet import CELL, GAP, LABEL, NUM_SHOWN, draw_sheet
+from diffmask.video.anchors.visual_words import Patches
+from diffmask.video.clip.clip import OK, Clip, ReadError
 
 CLIPS = tuple(Clip(f"{name}.mp4", OK, num_frames=20, width=40, height=20) for name in "ab")
 GRID = (2, 4)

@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 from striped import stripes
 
-from diffmask.video.index import read_clips
-from diffmask.video.render import encode
-from diffmask.video.words import Patches, choose_patches, find_words, sample_patches, spread
+from diffmask.demo.rendered_clips import encode
+from diffmask.video.anchors.visual_words import Patches, choose_patches, find_words, sample_patches, spread
+from diffmask.video.index.index import read_clips
 
 
 def patches_of(embeddings, clips):
@@ -59,7 +59,7 @@ class Places:
 
 
 def test_patches_that_are_not_taken_are_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("diffmask.video.words.MAX_PATCHES", 64)
+    monkeypatch.setattr("diffmask.video.anchors.visual_words.MAX_PATCHES", 64)
     for number in range(2):
         encode(stripes(number)[0].numpy(), tmp_path / f"{number}.mp4")
     clips = read_clips(tmp_path)

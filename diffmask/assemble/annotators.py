@@ -1,0 +1,140 @@
+"""Names of classes and of salient spans in a config become annotators."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from diffmask.assemble.choose import choose
+from diffmask.core.errors import InputError
+from diffmask.text.annotate.gazetteer import read_gazetteer
+from diffmask.text.annotate.lexicon import DELIMITERS, read_lexicon
+from diffmask.text.annotate.salient import RuleSalient
+from diffmask.text.annotate.shape import ShapeClasses
+from diffmask.text.annotate.spacy_annotators import spacy_salient, spacy_tags
+from diffmask.text.annotate.span_file import FORMATS, FileClasses, FileSalient, index_span_file
+from diffmask.text.annotate.word_classes import FrequencyClasses, tf_icf_classes
+from diffmask.text.corpus.reference import wordfreq_reference
+from diffmask.text.segment.annotate import Annotator
+
+if TYPE_CHECKING:
+    from diffmask.text.anchors.anchor_set import AnchorSet
+
+
+class NamedAnnotator(Annotator, Protocol):
+    """An annotator whose first column holds rows of names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of classes, or labels of spans."""
+        ...
+
+
+def class_annotator(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    """Return what gives each unit its class, in the column `classes`.
+
+    Args:
+        spec: `frequency`, `frequency:LANGUAGE`, `shape`, `tf-icf`, `spacy:PIPELINE` or `file:PATH`.
+        anchors: Needed by `tf-icf`.
+
+    Raises:
+        InputError: If there are no such classes, or what they need is missing; files and pipelines are read for it.
+    """
+    return choose(CLASSES, spec.partition(":")[0], "classes")(spec, anchors)
+
+
+def salient_annotator(spec: str) -> NamedAnnotator:
+    """Return what finds salient spans, in the columns `salient` (row of the label) and `starts`.
+
+    Args:
+        spec: `rule`, `spacy:PIPELINE`, `gazetteer:PATH` or `file:PATH`.
+
+    Raises:
+        InputError: If there are no such spans, or what they need is missing; files and pipelines are read for it.
+    """
+    return choose(SPANS, spec.partition(":")[0], "spans")(spec)
+
+
+def _frequency(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    language = spec.partition(":")[2] or "en"
+    wordfreq_reference(language)  # says which languages there are
+    return FrequencyClasses(language)
+
+
+def _shape(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    _refuse_argument(spec)
+    return ShapeClasses()
+
+
+def _tf_icf(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    _refuse_argument(spec)
+    if anchors is None:
+        raise InputError(
+            "the classes `tf-icf` need anchors; make them with `diffmask anchors DATA --model MODEL -o anchors/` and "
+            "set masking.anchors=anchors/, or use the classes `frequency`, which need nothing"
+        )
+    return tf_icf_classes(anchors)
+
+
+def _class_file(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    path = _argument(spec, "a file: words and classes in a .tsv or .csv, or annotated texts in a .jsonl")
+    suffix = Path(path).suffix.lower()
+    if suffix in DELIMITERS:
+        return read_lexicon(path)
+    if suffix not in FORMATS:
+        raise InputError(
+            f"the class file {path} is neither a .tsv or .csv, with a word and its class in each line, nor a .jsonl, "
+            "with an annotated text in each; name it for what it is"
+        )
+    return FileClasses(index_span_file(path))
+
+
+def _tags(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+    return spacy_tags(_argument(spec, _PIPELINE))
+
+
+def _rule(spec: str) -> NamedAnnotator:
+    _refuse_argument(spec)
+    return RuleSalient()
+
+
+def _entities(spec: str) -> NamedAnnotator:
+    return spacy_salient(_argument(spec, _PIPELINE))
+
+
+def _gazetteer(spec: str) -> NamedAnnotator:
+    return read_gazetteer(_argument(spec, "a file with a phrase in each line"))
+
+
+def _span_file(spec: str) -> NamedAnnotator:
+    return FileSalient(index_span_file(_argument(spec, "a file of annotated texts, a .jsonl")))
+
+
+CLASSES: dict[str, Callable[[str, "AnchorSet | None"], NamedAnnotator]] = {
+    "frequency": _frequency,
+    "shape": _shape,
+    "tf-icf": _tf_icf,
+    "spacy": _tags,
+    "file": _class_file,
+}
+
+SPANS: dict[str, Callable[[str], NamedAnnotator]] = {
+    "rule": _rule,
+    "spacy": _entities,
+    "gazetteer": _gazetteer,
+    "file": _span_file,
+}
+
+_PIPELINE = "the name or folder of a pipeline, such as en_core_web_sm"
+
+
+def _argument(spec: str, what: str) -> str:
+    name, _, argument = spec.partition(":")
+    if not argument:
+        raise InputError(f"{spec!r} lacks {what}; write it behind a colon, as in {name}:NAME")
+    return argument
+
+
+def _refuse_argument(spec: str) -> None:
+    name, colon, _ = spec.partition(":")
+    if colon:
+        raise InputError(f"{spec!r} names something behind the colon, but {name!r} takes nothing; write {name}")

@@ -1,0 +1,216 @@
+"""A small labelled set of clips that is made in code: handwritten digits that move over moving clutter.
+
+What a clip shows is told by a shape alone: the background moves too, and so do shapes that are no digits, of the same
+sizes, colours and speeds. The general clips are the same without a digit, so that a digit is all that makes the domain
+different.
+"""
+
+import csv
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from diffmask.core.errors import InputError
+from diffmask.demo.render_clutter import CLUTTER, draw_clutter
+from diffmask.demo.render_shapes import DIGITS, SHAPES, digit_images, draw_digit, draw_shape
+from diffmask.files.folders import replace_folder
+
+SIZE, NUM_FRAMES, FPS = 64, 24, 12
+LABELS, BOXES = "labels.csv", "boxes.csv"
+_OBJECT_SIZES = (44, 53)
+_OTHER_SIZES = (12, 22)
+"""From, and below which, height and width of a digit or shape are."""
+_TEST_SHARE = 1 / 3
+"""Share of the images of each digit that is for the test clips alone."""
+
+
+@dataclass(frozen=True)
+class RenderedClips:
+    """Where the clips are.
+
+    Attributes:
+        folder: Around all of it.
+        general: Clips without digits: for pretraining, and as what the domain is held against.
+        domain: Clips with a digit, of the splits train and test.
+        labels: A table of clip, label, caption and split for `diffmask index --join`; general clips are of no split.
+        boxes: A table of clip, frame, x1, y1, x2, y2: where the digit is.
+    """
+
+    folder: Path
+    general: Path
+    domain: Path
+    labels: Path
+    boxes: Path
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """One clip before it is drawn."""
+
+    name: str
+    folder: str
+    label: str
+    clutter: str
+    split: str
+    seed: tuple[int, ...]
+    image: np.ndarray | None = None
+
+    @property
+    def caption(self) -> str:
+        """What a person would say of it."""
+        if self.label in ("strokes", "arcs"):
+            return f"{self.label} move over moving {self.clutter}"
+        return f"{'an' if self.label == 'eight' else 'a'} {self.label} moves over moving {self.clutter}"
+
+
+def render_digits(
+    folder: str | Path,
+    *,
+    num_general: int = 300,
+    num_domain: int = 300,
+    num_test: int = 150,
+    seed: int = 0,
+    progress: bool = False,
+) -> RenderedClips:
+    """Render and encode the clips, H.264 of 64 x 64 points, 24 frames at 12 a second; equal seeds give equal clips.
+
+    No image of a digit is in clips of both splits, so that a test clip shows a digit that no training clip shows.
+
+    Args:
+        folder: A folder that is not there yet, or is empty.
+        num_general: Clips without digits.
+        num_domain: Clips with a digit, to train on.
+        num_test: Clips with a digit, to test on.
+        seed: Of everything.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If a number is too small, the folder holds something, or H.264 cannot be encoded here.
+    """
+    folder = Path(folder).absolute()
+    for name, number in (("num_general", num_general), ("num_domain", num_domain), ("num_test", num_test)):
+        if number < 0:
+            raise InputError(f"{name}={number} is no number of clips; give 0 or more")
+    _check_place(folder)
+    check_encoder()
+    draft = folder.with_name(f"{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
+    for part in ("general", "domain"):
+        (draft / part).mkdir(parents=True)
+    scenes = [*_general(num_general, seed), *_domain(num_domain, num_test, seed)]
+    boxes = []
+    for scene in tqdm(scenes, desc="rendering", unit="clip", disable=not progress):
+        frames, places = _draw(scene)
+        encode(frames, draft / scene.folder / f"{scene.name}.mp4")
+        boxes += [(scene.name, frame, *place) for frame, place in enumerate(places)]
+    _write_table(draft / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
+    rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
+    _write_table(draft / LABELS, ("clip", "label", "caption", "split"), rows)
+    replace_folder(draft, folder)
+    return RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
+
+
+def check_encoder() -> None:
+    """Refuse a machine that cannot encode H.264.
+
+    Raises:
+        InputError: If PyAV is not there, or was built without libx264.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise InputError("clips are encoded by PyAV, which is not installed; run `pip install av`") from error
+    if "libx264" not in av.codecs_available:
+        raise InputError(
+            "this PyAV was built without the H.264 encoder libx264; install the one of the package index with "
+            "`pip install --force-reinstall --only-binary av av`"
+        )
+
+
+def _check_place(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists; give the name of a folder that is not there yet")
+    if not folder.parent.is_dir():
+        raise InputError(f"folder {folder.parent} does not exist; create it first")
+
+
+def _general(number: int, seed: int) -> Iterator[_Scene]:
+    for place in range(number):
+        label, clutter = SHAPES[place % len(SHAPES)], CLUTTER[place // len(SHAPES) % len(CLUTTER)]
+        yield _Scene(f"shape-{place:04}", "general", label, clutter, "", (seed, 0, place))
+
+
+def _domain(num_train: int, num_test: int, seed: int) -> Iterator[_Scene]:
+    images, values = digit_images()
+    random = np.random.default_rng([seed, 1])
+    rows = [random.permutation(np.flatnonzero(values == digit)) for digit in range(len(DIGITS))]
+    for part, (split, number) in enumerate((("train", num_train), ("test", num_test))):
+        for place in range(number):
+            digit, turn = place % len(DIGITS), place // len(DIGITS)
+            border = round(_TEST_SHARE * len(rows[digit]))
+            own = rows[digit][:border] if split == "test" else rows[digit][border:]
+            image, clutter = images[own[turn % len(own)]], CLUTTER[turn % len(CLUTTER)]
+            yield _Scene(f"{split}-{place:04}", "domain", DIGITS[digit], clutter, split, (seed, 2 + part, place), image)
+
+
+def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
+    """Return the frames of a clip, uint8 (T, H, W, 3), and the box of its digit in each."""
+    random = np.random.default_rng(scene.seed)
+    pattern = draw_clutter(scene.clutter, NUM_FRAMES, SIZE, random)[..., None]
+    dark, light = _colour(random, 0.0, 0.12), _colour(random, 0.1, 0.3)
+    frames = dark + (light - dark) * pattern
+    other = partial(draw_shape, SHAPES[random.integers(len(SHAPES))], random=random)
+    main = partial(draw_shape, scene.label, random=random) if scene.image is None else partial(draw_digit, scene.image)
+    boxes: list[tuple[int, int, int, int]] = []
+    for draw, sizes in ((other, _OTHER_SIZES), (main, _OBJECT_SIZES)):  # what the clip is about lies on top
+        size = int(random.integers(*sizes))
+        opacity, colour = draw(size=size)[..., None], _colour(random, 0.75, 1.0)
+        boxes = []
+        for frame, (left, top) in enumerate(_way(size, random)):
+            under = frames[frame, top : top + size, left : left + size]
+            under += (colour - under) * opacity
+            boxes.append((left, top, left + size, top + size))
+    return (frames * 255.0).round().astype(np.uint8), boxes if scene.image is not None else []
+
+
+def _colour(random: np.random.Generator, darkest: float, lightest: float) -> np.ndarray:
+    """Return a colour, (3,) in [0, 1], of a brightness between two."""
+    hue, brightness = random.uniform(0.0, 2.0 * np.pi), random.uniform(darkest, lightest)
+    shades = 1.0 + 0.2 * np.cos(hue + np.array([0.0, 2.0, 4.0]) * (np.pi / 3.0))
+    return (brightness * shades / shades.max()).astype(np.float32)
+
+
+def _way(size: int, random: np.random.Generator) -> list[tuple[int, int]]:
+    """Return where the left upper corner of something is in each frame; it turns back at the edges."""
+    room = SIZE - size
+    start = random.uniform(0.0, room, 2)
+    heading, speed = random.uniform(0.0, 2.0 * np.pi), random.uniform(0.3, 1.2)
+    straight = start + np.arange(NUM_FRAMES)[:, None] * (speed * np.array([np.cos(heading), np.sin(heading)]))
+    bounced = room - np.abs(straight % (2 * room) - room)
+    return [(int(left), int(top)) for left, top in bounced.round()]
+
+
+def encode(frames: np.ndarray, path: Path) -> None:
+    """Write frames uint8 (T, H, W, 3), of even height and width, as H.264."""
+    import av
+
+    # x264 decides by frames that it looks ahead at not always alike: the same frames gave other bytes once in 50 times
+    fixed = "rc-lookahead=0:mbtree=0:b-adapt=0:weightp=0:scenecut=0"
+    options = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": fixed}
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

@@ -1,0 +1,156 @@
+"""Compare results: means over seeds, differences with intervals, and which of them are more than chance."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from diffmask.core.errors import InputError
+from diffmask.evaluate.compare.comparison import (
+    HIGHER,
+    LOWER,
+    NOT_SHOWN,
+    CompareSettings,
+    Comparison,
+    Difference,
+    Point,
+    Score,
+)
+from diffmask.evaluate.compare.counts import count, ratio
+from diffmask.evaluate.compare.draws import Draws, Sums
+from diffmask.evaluate.compare.resampling import LEVEL, holm, interval, p_value
+from diffmask.evaluate.compare.results import Result, common_seeds
+from diffmask.tasks.metrics import OUTSIDE
+
+Drawn = tuple[Sums, np.ndarray]
+"""What each text adds to the sums of each seed, and the scores on resampled texts."""
+
+
+def compare(results: Sequence[Result], settings: CompareSettings) -> Comparison:
+    """Compare results that `read_results` has read together.
+
+    Raises:
+        InputError: If they have no seed, share or text in common, or the baseline is unknown.
+    """
+    if len(results) < 2:
+        only = f"one result ({results[0].name})" if results else "no result"
+        raise InputError(f"{only} cannot be compared; give at least two")
+    pairs = _pairs([each.name for each in results], settings)
+    seeds, shares = common_seeds(results), _common_shares(results)
+    share = _chosen_share(settings.share, shares)
+    first = results[0].first
+    rows = np.flatnonzero(first.unseen) if settings.texts == "unseen" else np.arange(len(first.targets))
+    if not len(rows):
+        raise InputError(f"no test text of {first.task['name']} is unseen in the other splits; give --texts all")
+    draws = Draws(len(rows), settings.num_draws, settings.seed)
+    # one share is no curve
+    wanted = shares if len(shares) > 1 else [share]
+    measured = {each: _measure(results, each, seeds, rows, settings.metric, draws) for each in wanted}
+    scores, drawn = measured[share]
+    return Comparison(
+        task={name: first.task[name] for name in ("name", "kind", "hash", "examples") if name in first.task},
+        method=first.method,
+        settings=replace(settings, share=share, baseline=pairs[0][1]),
+        num_texts=len(rows),
+        num_seen=len(first.unseen) - sum(first.unseen),
+        seeds=tuple(seeds),
+        left_out={each.name: sorted(set(each.seeds) - set(seeds)) for each in results if set(each.seeds) - set(seeds)},
+        scores=tuple(scores.values()),
+        differences=_differences(pairs, drawn, draws),
+        curve=tuple(_curve(results, {each: measured[each][0] for each in wanted})) if len(wanted) > 1 else (),
+        one_model=tuple(each.name for each in results if len(each.models) == 1),
+    )
+
+
+def _pairs(names: Sequence[str], settings: CompareSettings) -> list[tuple[str, str]]:
+    """Return which result is held against which."""
+    baseline = names[0] if settings.baseline is None else settings.baseline
+    if baseline not in names:
+        raise InputError(f"no result is named {baseline!r}; choose the baseline from: {', '.join(names)}")
+    ordered = [baseline, *(name for name in names if name != baseline)]
+    if settings.all_pairs:
+        return [(name, other) for place, other in enumerate(ordered) for name in ordered[place + 1 :]]
+    return [(name, baseline) for name in ordered[1:]]
+
+
+def _common_shares(results: Sequence[Result]) -> list[float]:
+    common = sorted(set.intersection(*(set(result.shares) for result in results)))
+    if not common:
+        raise InputError("no share of the labels is common to all results; evaluate all with the same --shares")
+    return common
+
+
+def _chosen_share(share: float | None, shares: Sequence[float]) -> float:
+    if share is None:
+        return shares[-1]
+    if share not in shares:
+        known = ", ".join(f"{each:g}" for each in shares)
+        raise InputError(f"the share {share:g} is not in all results; choose from: {known}")
+    return share
+
+
+def _count(metric: str, result: Result, seed: int, share: float, rows: np.ndarray) -> np.ndarray:
+    found = result.seeds[seed]
+    task = found.task
+    outside = task.get("outside", OUTSIDE)
+    return count(metric, task["kind"], task["labels"], found.targets, found.predictions[share], outside=outside)[rows]
+
+
+def _of_seeds(sums: Sums) -> np.ndarray:
+    """Return the score of each seed."""
+    return np.array([ratio(each.sum(axis=0, dtype=np.float64)) for each in sums])
+
+
+def _deviation(values: np.ndarray) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _measure(
+    results: Sequence[Result], share: float, seeds: Sequence[int], rows: np.ndarray, metric: str, draws: Draws
+) -> tuple[dict[str, Score], dict[str, Drawn]]:
+    """Return the scores of each result with a share of the training texts, and what they were computed from."""
+    sums = [[_count(metric, result, seed, share, rows) for seed in seeds] for result in results]
+    scores, drawn = {}, {}
+    for result, each, resampled in zip(results, sums, draws.resampled(sums), strict=True):
+        values = _of_seeds(each)
+        low, high = interval(values, resampled, draws.generator())
+        by_seed = dict(zip(seeds, values.tolist(), strict=True))
+        # an interval around a score near 1 may reach beyond it
+        low, high = max(low, 0.0), min(high, 1.0)
+        scores[result.name] = Score(result.name, by_seed, float(values.mean()), _deviation(values), low, high)
+        drawn[result.name] = (each, resampled)
+    return scores, drawn
+
+
+def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, Score]]) -> Iterator[Point]:
+    for share, by_name in scores.items():
+        for result in results:
+            score = by_name[result.name]
+            yield Point(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
+
+
+def _differences(pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws) -> tuple[Difference, ...]:
+    """Test each pair, and correct for their number."""
+    found = []
+    for name, other in pairs:
+        (sums, resampled), (other_sums, other_resampled) = drawn[name], drawn[other]
+        values = _of_seeds(sums) - _of_seeds(other_sums)
+        low, high = interval(values, resampled - other_resampled, draws.generator())
+        p = p_value(values, draws.exchanged(sums, other_sums), draws.generator())
+        found.append(Difference(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN))
+    corrected = holm([each.p_value for each in found])
+    return tuple(
+        replace(each, corrected=p, verdict=verdict(each.low, each.high, p))
+        for each, p in zip(found, corrected, strict=True)
+    )
+
+
+def verdict(low: float, high: float, corrected: float) -> str:
+    """Return what may be said of a difference, from its interval and its corrected p-value.
+
+    >>> verdict(0.1, 2.0, 0.01), verdict(0.1, 2.0, 0.2), verdict(-2.0, -0.1, 0.01)
+    ('higher', 'no difference shown', 'lower')
+    """
+    if corrected >= LEVEL or low <= 0 <= high:
+        return NOT_SHOWN
+    return HIGHER if low > 0 else LOWER

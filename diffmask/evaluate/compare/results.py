@@ -1,0 +1,181 @@
+"""Results of `diffmask evaluate`, found, read and checked, for comparing them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from diffmask.config.evaluation import TOKENS
+from diffmask.config.mappings import flat
+from diffmask.core.errors import InputError
+from diffmask.evaluate.seed_file import SeedFile, read_seed_file
+from diffmask.tasks.metrics import OUTSIDE
+
+_NAME = re.compile(r"seed-(\d+)\.json")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method on one task, for several seeds.
+
+    Attributes:
+        name: What it is called in tables.
+        folder: Where it was read from.
+        seeds: What each seed came to, by number, ascending.
+    """
+
+    name: str
+    folder: Path
+    seeds: Mapping[int, SeedFile]
+
+    @property
+    def first(self) -> SeedFile:
+        """The first seed, for what all seeds have in common."""
+        return next(iter(self.seeds.values()))
+
+    @property
+    def shares(self) -> list[float]:
+        """Shares of the labels that every seed has, ascending."""
+        return sorted(set.intersection(*(set(seed.predictions) for seed in self.seeds.values())))
+
+    @property
+    def models(self) -> set[str]:
+        """Models that its seeds start from."""
+        return {seed.model for seed in self.seeds.values()}
+
+
+def read_results(paths: Iterable[str | Path]) -> list[Result]:
+    """Read results that may be compared, in the order of their paths.
+
+    Args:
+        paths: Folders of `seed-N.json`, or folders that hold such folders.
+
+    Raises:
+        InputError: If there is none, a file is damaged, or two of them cannot be compared.
+    """
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        for folder in find_results(Path(path)):
+            folders.setdefault(folder.resolve(), folder)
+    results = [_read_result(folder) for folder in folders.values()]
+    for result in results[1:]:
+        _check_comparable(results[0], result)
+    times = Counter(result.name for result in results)
+    # of one name, the folders tell which is which
+    return [replace(each, name=f"{each.name} ({each.folder})") if times[each.name] > 1 else each for each in results]
+
+
+def find_results(path: Path) -> list[Path]:
+    """Return the folders at or below a path that hold results.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give the output folder of `diffmask evaluate`")
+    if not path.is_dir():
+        raise InputError(f"{path} is a file; give the folder of the results, as `diffmask evaluate` wrote it")
+    if _seed_paths(path):
+        return [path]
+    found = sorted({file.parent for file in path.rglob("seed-*.json") if _NAME.fullmatch(file.name)})
+    if not found:
+        raise InputError(f"{path} holds no results (no seed-N.json); give the output folder of `diffmask evaluate`")
+    return found
+
+
+def common_seeds(results: Sequence[Result]) -> list[int]:
+    """Return the seeds that all results have.
+
+    Raises:
+        InputError: If there is none.
+    """
+    common = set(results[0].seeds)
+    for result in results[1:]:
+        if set(results[0].seeds).isdisjoint(result.seeds):
+            raise InputError(
+                f"{results[0].name} and {result.name} have no seed in common ({_listed(results[0].seeds)}; "
+                f"{_listed(result.seeds)}); evaluate both with the same seeds"
+            )
+        common &= set(result.seeds)
+        if not common:
+            raise InputError("no seed is common to all results; evaluate all with the same seeds")
+    return sorted(common)
+
+
+def _seed_paths(folder: Path) -> dict[int, Path]:
+    found = {int(name[1]): path for path in folder.iterdir() if (name := _NAME.fullmatch(path.name))}
+    return dict(sorted(found.items()))
+
+
+def _read_result(folder: Path) -> Result:
+    seeds = {}
+    for number, path in _seed_paths(folder).items():
+        seeds[number] = read_seed_file(path)
+        if seeds[number].seed != number:
+            raise InputError(f"{path} is of seed {seeds[number].seed}; give the file the name of its seed")
+    result = Result(_printable(next(iter(seeds.values())).name), folder, seeds)
+    for number, seed in seeds.items():
+        what = _difference(result.first, seed)
+        if what is None and seed.name != result.first.name:
+            what = f"names ({result.first.name} and {seed.name})"
+        if what is not None:
+            raise InputError(
+                f"seeds {result.first.seed} and {number} in {folder} have different {what}, so they are not of one "
+                "result; evaluate again into an empty folder"
+            )
+    _check_weights(result)
+    if not result.shares:
+        raise InputError(f"the seeds in {folder} share no share of the labels; let `diffmask evaluate` finish them")
+    return result
+
+
+def _check_weights(result: Result) -> None:
+    """Refuse seeds of one model that was trained again between them."""
+    first: dict[str, SeedFile] = {}
+    for seed in result.seeds.values():
+        before = first.setdefault(seed.model, seed)
+        if before.model_hash != seed.model_hash:
+            raise InputError(
+                f"seeds {before.seed} and {seed.seed} in {result.folder} have different weights, though both are of "
+                f"{seed.model}, so they are not of one result; evaluate again into an empty folder"
+            )
+
+
+def _check_comparable(first: Result, second: Result) -> None:
+    what = _difference(first.first, second.first)
+    if what is not None:
+        raise InputError(
+            f"{first.folder} and {second.folder} have different {what}, so their scores cannot be compared; give "
+            "results of one task that were evaluated in the same way"
+        )
+
+
+def _difference(first: SeedFile, second: SeedFile) -> str | None:
+    """Return what must be equal and is not, with both values."""
+    if first.task["name"] != second.task["name"]:
+        return f"tasks ({first.task['name']} and {second.task['name']})"
+    if first.task["kind"] != second.task["kind"]:
+        return f"kinds of task ({first.task['kind']} and {second.task['kind']})"
+    given_outside, other_outside = (each.task.get("outside", OUTSIDE) for each in (first, second))
+    if first.task["kind"] == TOKENS and given_outside != other_outside:
+        return f"labels outside of everything ({given_outside} and {other_outside})"
+    if first.method != second.method:
+        return f"methods ({first.method} and {second.method})"
+    given, other = flat(first.settings), flat(second.settings)
+    # a share is trained on alone, whatever other shares there are
+    for name in dict.fromkeys(name for name in (*given, *other) if name != "shares"):
+        if name not in given or name not in other or given[name] != other[name]:
+            return f"settings ({name}: {given.get(name, 'absent')} and {other.get(name, 'absent')})"
+    same = (first.task["hash"], first.targets, first.unseen) == (second.task["hash"], second.targets, second.unseen)
+    return None if same else f"texts or labels, in spite of the same task name ({first.task['name']})"
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    numbers = list(seeds)
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _printable(name: str) -> str:
+    """Return a name without characters that a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in name)

@@ -1,0 +1,193 @@
+"""Fine-tuning by the Hugging Face Trainer, stopped early by the dev split; of texts or of clips."""
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.utils.data import SequentialSampler
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, VideoFinetuneSettings
+from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
+from diffmask.evaluate.methods.predicted import Predicted
+from diffmask.files.writing import writing
+from diffmask.tasks.splits import Split
+from diffmask.tasks.task import Task
+
+Rows = Any
+"""Examples as the collator takes them: a sequence."""
+_PRECISIONS = {"fp32": {}, "bf16": {"bf16": True}, "fp16": {"fp16": True}}
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    trainer: Trainer
+    fresh: tuple[str, ...]
+    chosen: dict[str, Any]
+
+
+class _Trainer(Trainer):
+    """A Trainer that evaluates in the order of the rows, also where it trains on rows of similar length together."""
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
+        return SequentialSampler(eval_dataset)
+
+
+class Tuner(ABC):
+    """Fine-tunes one model on one task, for any seed and any share of its training examples."""
+
+    sampling: str
+    """How the Trainer orders what it trains on."""
+    collate: Callable[[Sequence[Any]], dict[str, torch.Tensor]]
+    """Makes a batch."""
+    num_workers: int = 0
+    """Processes that make batches."""
+
+    def __init__(
+        self,
+        task: Task,
+        settings: EvaluateSettings,
+        tuning: FinetuneSettings | VideoFinetuneSettings,
+        *,
+        output: Path,
+        progress: bool,
+    ):
+        self.task, self.settings, self.tuning = task, settings, tuning
+        self.output, self.progress = output, progress
+
+    @abstractmethod
+    def load(self, device: torch.device) -> tuple[PreTrainedModel, tuple[str, ...]]:
+        """Return the model to train, and the parameters that its checkpoint lacks."""
+
+    @abstractmethod
+    def training_rows(self, split: Split, seed: int) -> Rows:
+        """Return what is trained on."""
+
+    @abstractmethod
+    def rows(self, split: str) -> tuple[Rows, list[int]]:
+        """Return what is predicted on of a split, and the place in the split of each of its rows."""
+
+    @abstractmethod
+    def decode(self, logits: Any, rows: Rows) -> list[Any]:
+        """Return labels of rows from a model's logits."""
+
+    def optimizer(self, model: PreTrainedModel, rate: float) -> torch.optim.Optimizer | None:
+        """Return the optimizer; None for the Trainer's own."""
+        return None
+
+    def predict(self, train: Split, seed: int) -> Predicted:
+        """Fine-tune on some of the training examples, at each learning rate, and predict with what does best on dev.
+
+        Raises:
+            InputError: If there is no such model.
+        """
+        rows = self.training_rows(train, seed)
+        with _draft(self.output / f".draft-seed-{seed}") as draft:
+            best: _Tuned | None = None
+            for place, rate in enumerate(self.tuning.learning_rates):
+                tuned = self._tune(rows, rate, seed, f"{draft}/{place}")
+                if best is None or tuned.chosen["dev"] > best.chosen["dev"]:
+                    best = tuned
+            assert best is not None
+            dev, test = (self._predictions(best.trainer, split) for split in ("dev", "test"))
+        return Predicted(dev, test, best.chosen, best.fresh)
+
+    def _tune(self, rows: Rows, rate: float, seed: int, draft: str) -> _Tuned:
+        device = resolve_device(self.settings.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model, fresh = self.load(device)
+            dev, order = self.rows("dev")
+            targets = [self.task.dev.labels[place] for place in order]
+
+            def measure(prediction: EvalPrediction) -> dict[str, float]:
+                guessed = self.decode(prediction.predictions, dev)
+                return {"score": self.task.score(targets, guessed)[self.settings.metric]}
+
+            trainer = _Trainer(
+                cast(Any, model),
+                self._arguments(rate, seed, draft, device),
+                data_collator=self.collate,
+                train_dataset=rows,
+                eval_dataset=dev,
+                compute_metrics=measure,
+                callbacks=[EarlyStoppingCallback(self.tuning.patience)],
+                optimizers=(self.optimizer(model, rate), None),
+            )
+            trainer.remove_callback(PrinterCallback)
+            with writing(Path(draft), "give the same command again"):
+                trainer.train()
+        history = [entry for entry in trainer.state.log_history if "eval_score" in entry]
+        best = max(history, key=lambda entry: entry["eval_score"])  # the first of equals, as the Trainer keeps it
+        epochs = {"epoch": round(best["epoch"]), "epochs": round(history[-1]["epoch"])}
+        return _Tuned(trainer, fresh, {"learning_rate": rate, "dev": best["eval_score"], **epochs})
+
+    def _arguments(self, rate: float, seed: int, draft: str, device: torch.device) -> TrainingArguments:
+        tuning = self.tuning
+        arguments = TrainingArguments(
+            output_dir=draft,
+            num_train_epochs=tuning.epochs,
+            learning_rate=rate,
+            per_device_train_batch_size=tuning.batch_size,
+            per_device_eval_batch_size=self.settings.eval_batch_size,
+            warmup_steps=tuning.warmup_ratio,
+            weight_decay=tuning.weight_decay,
+            max_grad_norm=tuning.max_grad_norm,
+            seed=seed,
+            train_sampling_strategy=self.sampling,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_only_model=True,
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="score",
+            logging_strategy="no",
+            dataloader_pin_memory=device.type == "cuda",
+            use_cpu=device.type == "cpu",
+            report_to="none",
+            dataloader_num_workers=self.num_workers,
+            disable_tqdm=not self.progress,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            **_PRECISIONS[self.settings.precision],
+        )
+        if arguments.n_gpu > 1:
+            raise InputError(
+                f"one process sees {arguments.n_gpu} GPUs, which would multiply finetune.batch_size; show it one with "
+                "CUDA_VISIBLE_DEVICES=0"
+            )
+        return arguments
+
+    def _predictions(self, trainer: Trainer, split: str) -> list[Any]:
+        """Return predictions in the order of the split."""
+        rows, order = self.rows(split)
+        trainer.compute_metrics = None  # knows the labels of the dev split alone
+        logits = trainer.predict(rows).predictions
+        predictions: list[Any] = [None] * len(order)
+        for place, guessed in zip(order, self.decode(logits, rows), strict=True):
+            predictions[place] = guessed
+        return predictions
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """Make a folder for the checkpoints of one seed, and remove it; what a killed process left there goes first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

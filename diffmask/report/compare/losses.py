@@ -1,0 +1,99 @@
+"""Held-out losses of several runs beside the model that was not continued: a table for the terminal and for a page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isnan, nan
+from statistics import fmean
+from typing import NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+
+from diffmask.report.html.curves import Log, curves, has_values, legend
+from diffmask.report.html.page import escape, paragraph, section, table
+
+BEFORE = "not continued"
+_ALL, _DOMAIN = "eval_loss", "eval_loss_domain"
+
+
+class Result(NamedTuple):
+    """A model's loss per masked position of what is held out."""
+
+    name: str
+    loss: float
+    loss_domain: float
+
+
+def read_results(logs: Mapping[str, Log]) -> list[Result]:
+    """Return the losses before the first step, which all runs share, and after the last step of each run.
+
+    Args:
+        logs: Entries of each run's log, by name; each run evaluated before its first step and after its last.
+    """
+    evaluations = {name: [entry for entry in log if _ALL in entry] for name, log in logs.items()}
+    first = next(iter(evaluations.values()))[0]
+    assert first["step"] == 0, "a run that is compared must evaluate before its first step"
+    last = {name: entries[-1] for name, entries in evaluations.items()}
+    # without a masked position of the domain there is no loss
+    return [Result(name, entry[_ALL], entry.get(_DOMAIN, nan)) for name, entry in {BEFORE: first, **last}.items()]
+
+
+def mean_results(seeds: Sequence[Sequence[Result]]) -> list[Result]:
+    """Return the means of several seeds' results of the same runs."""
+    return [
+        Result(same[0].name, fmean(each.loss for each in same), fmean(each.loss_domain for each in same))
+        for same in zip(*seeds, strict=True)
+    ]
+
+
+def result_table(results: Sequence[Result], units: str = "words") -> Table:
+    """Return the losses for the terminal, with what changed from the first row."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for place, name in enumerate(_columns(units)):
+        shown.add_column(name, justify="right" if place else "left")
+    for name, *cells in _cells(results):
+        shown.add_row(Text(name), *(f"{loss} {change:>8}" for loss, change in cells))
+    return shown
+
+
+def result_section(results: Sequence[Result], *notes: str, units: str = "words") -> str:
+    """Return the losses for a page; notes say what they show and what they do not."""
+    rows = (
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f'<td class="number">{loss} <small class="soft">{change}</small></td>' for loss, change in cells)
+        + "</tr>"
+        for name, *cells in _cells(results)
+    )
+    title = "Held-out text" if units == "words" else "Held-out clips"
+    return section(title, table(_columns(units), rows), *(paragraph(note) for note in notes))
+
+
+def _columns(units: str) -> tuple[str, str, str]:
+    return "held-out loss", f"all {units}", f"domain {units}"
+
+
+def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
+    """Return the curves of several runs."""
+    figures = {
+        _ALL: f"held-out loss, all {units}",
+        _DOMAIN: f"held-out loss, domain {units}",
+        "loss": "training loss, each on its own masks",
+    }
+    drawn = "".join(curves(logs, key, title) for key, title in figures.items() if has_values(logs, key))
+    lead = (
+        "The held-out losses are measured on the same random masks for every run, so they can be compared. The "
+        f"training losses cannot: each is measured on the {units} that its own policy hides, and some are harder to "
+        "guess."
+    )
+    return section("Curves", paragraph(lead), legend(list(logs)), f'<div class="card grid">{drawn}</div>')
+
+
+def _cells(results: Sequence[Result]) -> Iterator[list]:
+    """Yield the name of each row, then for each column the loss and how it differs from the first row's, as text."""
+    first = results[0]
+    for result in results:
+        pairs = [(result.loss, first.loss), (result.loss_domain, first.loss_domain)]
+        yield [result.name, *(_cell(a, b, is_first=result is first) for a, b in pairs)]
+
+
+def _cell(loss: float, first: float, *, is_first: bool) -> tuple[str, str]:
+    return ("-", "") if isnan(loss) else (f"{loss:.3f}", "" if is_first else f"{loss - first:+.3f}")

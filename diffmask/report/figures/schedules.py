@@ -1,0 +1,167 @@
+"""Schedules over a run: as a chart in the terminal and as a figure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from diffmask.report.figures.figures import ACCENT, FILL, INK, SOFT, dress, new_figure, percent, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NUM_PLACES = 10_000
+"""Steps of a long run that are read, evenly spread."""
+NUM_ROWS = 8
+"""Rows of a chart in the terminal."""
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a schedule comes to over a run.
+
+    Attributes:
+        name: What is scheduled.
+        values: Its value at evenly spread steps, the first and the last among them.
+        mean: Over all steps.
+        least: Smallest value.
+        greatest: Largest value.
+        num_steps: Steps of the run; None where that is not known, and only progress is.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    mean: float
+    least: float
+    greatest: float
+    num_steps: int | None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it never changes."""
+        return self.least == self.greatest
+
+    def at(self, progress: float) -> float:
+        """Return the value at a share of the run."""
+        return self.values[round(min(1.0, max(0.0, progress)) * (len(self.values) - 1))]
+
+
+def course(name: str, schedule: Callable[[float], float], num_steps: int | None) -> Course:
+    """Follow a schedule through a run; step s of T is at progress s / T, so that the last one is just below 1."""
+    num_places = NUM_PLACES if num_steps is None else min(num_steps, NUM_PLACES)
+    last = 1.0 if num_steps is None else (num_steps - 1) / num_steps
+    values = tuple(schedule(last * place / max(num_places - 1, 1)) for place in range(num_places))
+    if num_places == num_steps:
+        mean = sum(values) / num_places
+    else:  # of a sample, the ends stand for half as many steps as each place in between
+        mean = (sum(values) - (values[0] + values[-1]) / 2) / (num_places - 1)
+    return Course(name, values, mean, min(values), max(values), num_steps)
+
+
+def describe(given: Course) -> str:
+    """Return mean, least and greatest in words.
+
+    >>> describe(course("mask ratio", lambda progress: 0.3 - 0.3 * progress, None))
+    'mask ratio: mean 15.0 %, from 0.0 % to 30.0 %'
+    """
+    if given.is_constant:
+        return f"{given.name}: {100 * given.mean:.4g} % throughout"
+    return (
+        f"{given.name}: mean {100 * given.mean:.1f} %, from {100 * given.least:.1f} % to {100 * given.greatest:.1f} %"
+    )
+
+
+def print_course(given: Course, console: Console) -> None:
+    """Print a schedule as an area over steps, as wide as the console."""
+    console.print(Text(describe(given), "bold"))
+    if given.is_constant:
+        return
+    top = _rounded_up(given.greatest)
+    labels = [f"{100 * top:.4g} %", f"{50 * top:.4g} %", "0"]
+    margin = max(map(len, labels)) + 1
+    width = max(10, min(console.width, 100) - margin - 1)
+    heights = [given.at((column + 0.5) / width) / top for column in range(width)]
+    named = {0: labels[0], NUM_ROWS // 2: labels[1]}
+    is_unicode = console.encoding.lower().startswith("utf")
+    for row in range(NUM_ROWS):
+        cells = "".join(_cell(height * NUM_ROWS - (NUM_ROWS - 1 - row), is_unicode) for height in heights)
+        line = Text(f"{named.get(row, ''):>{margin}}", "dim").append("│" if is_unicode else "|", "dim")
+        console.print(line.append(cells, FILL), no_wrap=True, overflow="crop")
+    corner, rule = ("└", "─") if is_unicode else ("+", "-")
+    console.print(Text(f"{labels[2]:>{margin}}{corner}{rule * width}", "dim"), no_wrap=True, overflow="crop")
+    end = "1" if given.num_steps is None else f"{given.num_steps:,}"
+    what = "progress" if given.num_steps is None else "steps"
+    gap = max(1, width - len(end) - 1)
+    console.print(Text(" " * (margin + 1) + "0" + f"{what:^{gap}.{gap}}" + end, "dim"), no_wrap=True, overflow="crop")
+
+
+def sparkline(values: Sequence[float], top: float) -> str:
+    """Return values as one row of blocks, with `top` a full one.
+
+    >>> sparkline([0.0, 0.15, 0.3], 0.3)
+    ' ▄█'
+    """
+    return "".join(_cell(value / top, True) for value in values)
+
+
+def _cell(filled: float, is_unicode: bool) -> str:
+    """Return the block of a cell that is filled so far from below."""
+    eighths = round(8 * min(1.0, max(0.0, filled)))
+    return _EIGHTHS[eighths] if is_unicode else "#" if eighths > 3 else " "
+
+
+def _rounded_up(value: float) -> float:
+    """Return the next value that reads well at the top of an axis.
+
+    >>> [_rounded_up(value) for value in (0.32, 0.15, 0.98, 0.005)]
+    [0.35, 0.15, 1.0, 0.01]
+    """
+    size = 0.05 if value > 0.1 else 0.01
+    return min(1.0, round(size * -(-round(value / size, 9) // 1), 12))
+
+
+def draw_courses(courses: Sequence[Course], title: str, notes: Sequence[str], path: Path) -> None:
+    """Write the figure of a run's schedules.
+
+    Args:
+        courses: One panel each.
+        title: Above the panels.
+        notes: Below the panels.
+        path: File to write.
+    """
+    figure = new_figure(7.5, 0.9 + 2.1 * len(courses) + 0.18 * len(notes))
+    panels = figure.subplots(len(courses), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, each in zip(panels, courses, strict=True):
+        draw_course(axes, each)
+    panels[-1].set_xlabel("progress" if courses[0].num_steps is None else "optimiser step", color=SOFT, fontsize=9)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold", color=INK)
+    if notes:
+        figure.supxlabel("\n".join(notes), x=0.02, ha="left", fontsize=8.5, color=SOFT, linespacing=1.5)
+    save_figure(figure, path)
+
+
+def draw_course(axes: "Axes", given: Course, title: str | None = None, top: float | None = None) -> None:
+    """Draw a schedule, with its mean as a dashed line.
+
+    Args:
+        axes: Where to.
+        given: The schedule.
+        title: In the place of its name and its figures.
+        top: Upper end of the axis; by default as its values need it.
+    """
+    dress(axes, describe(given) if title is None else title)
+    end = 1.0 if given.num_steps is None else float(given.num_steps)
+    xs = [end * place / max(len(given.values) - 1, 1) for place in range(len(given.values))]
+    axes.fill_between(xs, given.values, color=FILL, alpha=0.35, lw=0)
+    axes.plot(xs, given.values, color=ACCENT, lw=1.8, solid_capstyle="butt")
+    if not given.is_constant:
+        axes.axhline(given.mean, color=INK, lw=0.9, ls=(0, (4, 3)))
+    axes.set_xlim(0.0, end)
+    axes.set_ylim(0.0, 1.08 * (top or given.greatest or 1.0))
+    axes.yaxis.set_major_formatter(percent)
+    if given.num_steps is not None:
+        axes.xaxis.set_major_formatter("{x:,.0f}")

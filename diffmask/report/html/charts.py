@@ -1,0 +1,174 @@
+"""Charts of one page: lines, faint or dashed ones, and bands, as SVG in the page's own colours and font."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from diffmask.report.figures.figures import percent
+from diffmask.report.html.curves import tidy_svg
+from diffmask.report.html.page import escape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KINDS = {
+    "line": {"lw": 1.9},
+    "faint": {"lw": 0.8, "alpha": 0.5},
+    "dashed": {"lw": 1.3, "ls": (0, (4, 3))},
+}
+_COLOURS = {"first": "#000011", "second": "#000012", "third": "#000013", "ink": "#000014"}
+_SOFT, _LINE = "#000001", "#000002"
+_SIZE = (4.2, 2.5)  # inches at 72 dpi: about the width of a phone, so that the text is never scaled down
+_SMALL = 0.01
+_STEPS = [1, 2, 2.5, 5, 10]
+MOST_MARKED = 12
+"""Points of a line that are marked one by one."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart.
+
+    Attributes:
+        name: In the legend; empty for one without an entry of its own.
+        xs: Places.
+        ys: Values.
+        colour: first, second, third or ink: colours of the page.
+        kind: line, faint or dashed.
+        spread: Half the height of a band around it, for each value.
+    """
+
+    name: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    colour: str = "second"
+    kind: str = "line"
+    spread: Sequence[float] = ()
+
+
+class Axis(NamedTuple):
+    """What a chart is drawn on.
+
+    Attributes:
+        xlabel: Of the places.
+        is_share: Whether values are shares, to be written as percentages.
+        from_zero: Whether the axis of the values begins at 0.
+        ticks: Places that are named, in the place of round ones.
+    """
+
+    xlabel: str = "optimiser step"
+    is_share: bool = False
+    from_zero: bool = False
+    ticks: Sequence[float] = ()
+
+
+STEPS = Axis()
+
+
+def chart(key: str, title: str, lines: Sequence[Line], axis: Axis = STEPS) -> str:
+    """Return a figure with its title, its legend and, for those who do not see it, its ends in words.
+
+    Args:
+        key: Told nowhere, and different for each figure of a page.
+        title: Above it.
+        lines: What is drawn.
+        axis: What they are drawn on.
+    """
+    lines = [line for line in map(_finite, lines) if line.xs]
+    svg = tidy_svg(_draw(key, lines, axis), key)
+    for name, stand_in in {"soft": _SOFT, "line": _LINE, **_COLOURS}.items():
+        svg = svg.replace(stand_in, f"var(--{name})")
+    told = escape(f"{title}: {'; '.join(_in_words(line, axis.is_share) for line in lines if line.name)}")
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{_legend(lines)}{svg}</figure>"
+
+
+def _in_words(line: Line, is_share: bool) -> str:
+    def say(value: float) -> str:
+        return percent(round(value, 4)) if is_share else f"{value:,.4g}"
+
+    return f"{line.name} from {say(line.ys[0])} at {line.xs[0]:,.4g} to {say(line.ys[-1])} at {line.xs[-1]:,.4g}"
+
+
+def _legend(lines: Sequence[Line]) -> str:
+    """Return which line is which; one alone is what the title says."""
+    named = [line for line in lines if line.name]
+    if len(named) < 2:
+        return ""
+    keys = "".join(
+        f'<span><span class="key {line.kind}" style="border-color:var(--{line.colour})"></span> '
+        f"{escape(line.name)}</span>"
+        for line in named
+    )
+    return f'<div class="keys">{keys}</div>'
+
+
+def _finite(line: Line) -> Line:
+    """Leave out what is no number, such as the loss of a run that went astray."""
+    spread = line.spread or [0.0] * len(line.xs)
+    kept = [each for each in zip(line.xs, line.ys, spread, strict=True) if math.isfinite(each[1])]
+    xs, ys, spreads = ([each[place] for each in kept] for place in range(3))
+    return replace(line, xs=xs, ys=ys, spread=spreads if line.spread else ())
+
+
+def _draw(key: str, lines: Sequence[Line], axis: Axis) -> str:
+    """Draw with matplotlib, without its global state; colours are stand-ins."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key, "font.size": 10}):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for line in lines:
+            _add(axes, line)
+        _dress(axes, axis.xlabel)
+        top = max((max(line.ys) for line in lines), default=1.0) or 1.0
+        if axis.is_share:
+            axes.yaxis.set_major_formatter(percent)
+        elif top < _SMALL:
+            axes.yaxis.set_major_formatter(_power)
+        if axis.from_zero:
+            axes.set_ylim(0.0, 1.06 * top)
+        if axis.ticks:
+            axes.set_xticks(list(axis.ticks))
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def _power(value: float, _place: float = 0.0) -> str:
+    """Return a small number as a tick of an axis says it.
+
+    >>> _power(0.00012), _power(0.0)
+    ('1.2e-4', '0')
+    """
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}" if value else "0"
+
+
+def _add(axes: "Axes", line: Line) -> None:
+    colour = _COLOURS[line.colour]
+    if len(line.spread):
+        pairs = list(zip(line.ys, line.spread, strict=True))
+        low, high = [y - each for y, each in pairs], [y + each for y, each in pairs]
+        axes.fill_between(line.xs, low, high, color=colour, alpha=0.16, lw=0)
+    marker = "o" if line.kind == "line" and len(line.xs) <= MOST_MARKED else ""
+    axes.plot(line.xs, line.ys, color=colour, marker=marker, ms=4, solid_capstyle="butt", **KINDS[line.kind])
+
+
+def _dress(axes: "Axes", xlabel: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel(xlabel, color=_SOFT)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=_STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=_STEPS))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="y", color=_LINE, lw=1)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_SOFT, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_LINE)

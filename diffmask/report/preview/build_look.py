@@ -1,0 +1,81 @@
+"""What a policy needs to look at a text, before training or in the middle of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformers import PreTrainedTokenizerBase
+
+from diffmask.assemble.masking import build_adapter, build_masker
+from diffmask.assemble.resolve import DEFAULTS, silent_settings
+from diffmask.assemble.values import build_annotators, build_scorers
+from diffmask.config import MaskingConfig, PretrainConfig, VideoConfig, read_config
+from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
+from diffmask.core.schedule import Constant
+from diffmask.report.preview.look import Look
+from diffmask.train.checkpoints import read_policy
+
+if TYPE_CHECKING:
+    from diffmask.text.anchors.find import AnchorSet
+
+
+def build_look(
+    config: MaskingConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    anchors: "AnchorSet | None",
+    *,
+    progress: float | None = None,
+) -> Look:
+    """Return how a policy looks at a text.
+
+    Args:
+        config: The masking.
+        tokenizer: Tokenizer of the model.
+        anchors: The domain's words, if they are known.
+        progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
+
+    Raises:
+        InputError: If a setting cannot be used.
+    """
+    masker = build_masker(config, anchors)
+    if progress is not None:
+        if not 0.0 <= progress <= 1.0:
+            raise InputError(f"the progress {progress:g} is outside [0, 1]; 0.5 is the middle of the training")
+        masker = held_at(masker, progress)
+    scorers = build_scorers(config, tokenizer)
+    return Look(masker, build_adapter(config, tokenizer), build_annotators(config, anchors), scorers)
+
+
+def held_at(masker: Masker, progress: float) -> Masker:
+    """Return a masker whose schedules stay what they are at this share of the training."""
+    return replace(
+        masker,
+        ratio=Constant(masker.ratio(progress)),
+        strength=Constant(masker.strength(progress)),
+        guided_share=Constant(masker.guided_share(progress)),
+    )
+
+
+def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
+    """Return a config with another policy, without the settings that say nothing to it."""
+    config = replace(config, policy=policy)
+    return replace(config, **{name: DEFAULTS[name] for name in silent_settings(config)})
+
+
+def read_checkpoint(folder: Path) -> tuple[PretrainConfig | VideoConfig, float, dict]:
+    """Return the settings of a run, how far it was at a checkpoint, and what its policy had learned by then.
+
+    Raises:
+        InputError: If the folder is no checkpoint of a run.
+    """
+    state, settings = folder / "trainer_state.json", folder.parent / "config.yaml"
+    if not (state.exists() and settings.exists()):
+        raise InputError(f"{folder} is no checkpoint of a run; give a folder such as runs/chemistry/checkpoint-500")
+    try:
+        trained = json.loads(state.read_text(encoding="utf-8"))
+        progress = trained["global_step"] / max(trained["max_steps"], 1)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{state} is damaged ({error!r}); give another checkpoint of the run") from error
+    return read_config(settings), progress, read_policy(folder)

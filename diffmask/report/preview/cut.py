@@ -1,0 +1,193 @@
+"""Texts as a masker meets them: cut into units, with the text of each unit and where it stands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from diffmask.core.types import Types
+from diffmask.files.blocks import Block
+from diffmask.report.preview.look import Look
+from diffmask.text.score.position_scores import unit_scores
+from diffmask.text.segment.annotate import STARTS
+from diffmask.text.segment.segmenter import Segments, segmenter_for
+from diffmask.text.segment.tokenise import TokeniseSettings, row_maker
+from diffmask.text.segment.windows import special_tokens_of
+
+
+class Span(NamedTuple):
+    """Where a unit stands in its text: first character, last (exclusive), and number of the unit."""
+
+    start: int
+    stop: int
+    unit: int
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A batch of texts cut into units.
+
+    Attributes:
+        batch: What an adapter makes units of; its types are rows of the anchors' table.
+        surfaces: Every type that occurs.
+        surface_rows: Row in `surfaces` of each of the smallest units, int (B, U); -1 = padding or a special token.
+        spans: For each row the smallest units in the order of the text; empty where a row is not one whole text.
+    """
+
+    batch: dict[str, Tensor]
+    surfaces: list[str]
+    surface_rows: Types
+    spans: list[list[Span]]
+
+
+def cut_texts(
+    excerpts: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str]
+) -> Cut:
+    """Cut short texts, each a row of its own.
+
+    Args:
+        excerpts: Sentences, each with the document that it stands in, which is what annotators read.
+        tokenizer: Any fast tokenizer.
+        look: Says what a unit is, and what is known of it.
+        types: The anchors' table of types; may be empty.
+    """
+    segmenter = segmenter_for(tokenizer)
+    texts = [text for text, _ in excerpts]
+    segments = segmenter(texts)
+    surfaces, surface_of = _index(segments.word_surfaces)
+    documents = segmenter([document for _, document in excerpts]) if look.annotators else segments
+    annotated = _annotate(look, segments, documents)
+    special = special_tokens_of(segmenter.backend)
+    rows, spans = [], []
+    for number, text in enumerate(texts):
+        tokens = np.flatnonzero(segments.token_rows == number)
+        units = segments.units[tokens]
+        first, stop = _range(units[units >= 0])
+        edges = (np.full(len(special.before), -1), np.full(len(special.after), -1))
+        row = {
+            "input_ids": np.concatenate([special.before, segments.input_ids[tokens], special.after]).astype(np.int64),
+            "unit_ids": np.concatenate([edges[0], np.where(units < 0, -1, units - first), edges[1]]).astype(np.int64),
+            "types": [surface_of[surface] for surface in segments.word_surfaces[first:stop]],
+            "sample_id": number,
+        }
+        rows.append(row | {name: values[first:stop].tolist() for name, values in annotated.items()})
+        places = _places(segments, number, tokens, (first, stop), None if not look.shows_tokens else len(edges[0]))
+        spans.append(_tidy(text, places))
+    return _cut(rows, look, surfaces, types, spans)
+
+
+def _annotate(look: Look, texts: Segments, documents: Segments) -> dict[str, np.ndarray]:
+    """Return the values of the words of texts, from the documents that they stand in."""
+    if not look.annotators:
+        return {}
+    words = [_within(texts, documents, number) for number in range(len(texts.text_starts) - 1)]
+    held = np.concatenate([np.zeros(0, dtype=np.int64), *words])
+    found = {name: values for annotator in look.annotators for name, values in annotator(documents).items()}
+    # a word that the document does not have has no value, and is a unit of its own
+    return {
+        name: np.where(held < 0, 1 if name == STARTS else -1, np.append(values, 0)[held])
+        for name, values in found.items()
+    }
+
+
+def _within(texts: Segments, documents: Segments, number: int) -> np.ndarray:
+    """Return the word of its document that each word of a text stands in, int64; -1 = none.
+
+    White space aside the text is a part of the document; words need not be the same, because a tokenizer may cut
+    otherwise at the text's ends.
+    """
+    part, whole = (_words(segments, number) for segments in (texts, documents))
+    (text, bounds), (document, others) = (
+        _packed(segments, words, number) for segments, words in ((texts, part), (documents, whole))
+    )
+    middles = document.index(text) + (bounds[:, 0] + bounds[:, 1] - 1) // 2
+    near = np.searchsorted(others[:, 0], middles, side="right") - 1
+    inside = (near >= 0) & (middles < np.append(others[:, 1], 0)[near])
+    return np.where(inside, whole.start + near, -1)
+
+
+def _packed(segments: Segments, words: range, number: int) -> tuple[str, np.ndarray]:
+    """Return a text without white space, and the first and last (exclusive) character of each word in it."""
+    start, stop = (int(place) for place in segments.text_starts[number : number + 2])
+    text = segments.text[start : stop - 1]
+    places = np.cumsum([0, *(not char.isspace() for char in text)])
+    return "".join(text.split()), places[segments.spans[words.start : words.stop] - start]
+
+
+def _words(segments: Segments, number: int) -> range:
+    bounds = np.searchsorted(segments.spans[:, 0], segments.text_starts[number : number + 2])
+    return range(int(bounds[0]), int(bounds[1]))
+
+
+def _places(
+    segments: Segments, number: int, tokens: np.ndarray, words: tuple[int, int], offset: int | None
+) -> list[tuple[int, int, int]]:
+    """Return the places of a text's words, or of its tokens, which stand `offset` positions into the row."""
+    start = int(segments.text_starts[number])
+    if offset is None:
+        ends = (segments.spans[words[0] : words[1]] - start).tolist()
+        return [(first, stop, unit) for unit, (first, stop) in enumerate(ends)]
+    ends, units = (segments.token_spans[tokens] - start).tolist(), segments.units[tokens]
+    return [(first, stop, offset + place) for place, (first, stop) in enumerate(ends) if units[place] >= 0]
+
+
+def cut_documents(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str], max_length: int
+) -> Cut:
+    """Cut documents into the rows that training makes of them.
+
+    Args:
+        texts: Documents of any length.
+        tokenizer: Any fast tokenizer.
+        look: Says what a unit is, and what is known of it.
+        types: The anchors' table of types; may be empty.
+        max_length: Most tokens of a row.
+    """
+    surfaces, _ = _index(segmenter_for(tokenizer)(texts).word_surfaces)
+    settings = TokeniseSettings(max_length, annotators=look.annotators)
+    made = row_maker(tokenizer, settings, surfaces)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
+    rows = [row | {"sample_id": number} for number, row in enumerate(made)]
+    return _cut(rows, look, surfaces, types, [[] for _ in rows])
+
+
+def _index(surfaces: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+    distinct = list(dict.fromkeys(surfaces))
+    return distinct, {surface: row for row, surface in enumerate(distinct)}
+
+
+def _range(units: np.ndarray) -> tuple[int, int]:
+    return (int(units.min()), int(units.max()) + 1) if len(units) else (0, 0)
+
+
+def _cut(
+    rows: list[Mapping[str, Any]], look: Look, surfaces: list[str], types: Sequence[str], spans: list[list[Span]]
+) -> Cut:
+    """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
+    batch = look.adapter.pad(rows)
+    for scorer in look.scorers:
+        batch[scorer.column] = unit_scores(scorer, batch).cpu()
+    smallest = look.adapter.units(batch, 0).smallest
+    assert smallest.types is not None
+    own = smallest.types.where(smallest.eligible, -1)
+    row_of = {word: row for row, word in enumerate(types)}
+    lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
+    return Cut(batch | {"types": lookup[batch["types"]]}, surfaces, own, spans)
+
+
+def _tidy(text: str, places: Sequence[tuple[int, int, int]]) -> list[Span]:
+    """Drop the white space that some tokenizers count to a token, and what lies under two tokens from the second."""
+    spans, done = [], 0
+    for start, stop, unit in places:
+        start = max(start, done)
+        while start < stop and text[start].isspace():
+            start += 1
+        while start < stop and text[stop - 1].isspace():
+            stop -= 1
+        if start < stop:
+            spans.append(Span(int(start), int(stop), int(unit)))
+            done = stop
+    return spans

@@ -1,0 +1,225 @@
+"""Clips as a run sees them, for pictures: some of them with their scores, and what a trained model makes of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from diffmask.assemble.video_too import build_sampling
+from diffmask.config import VideoConfig, VideoMaskingConfig
+from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
+from diffmask.pretrain.rows import CACHE
+from diffmask.pretrain.video import box_maps, frame_scorer
+from diffmask.report.clips.build_look import BASELINE, build_clip_look, for_video_policy, scores_needed
+from diffmask.report.clips.preview import ClipLook, ClipPreview, Reconstruct, ShownClip, make_clip_preview
+from diffmask.report.html.curves import Log
+from diffmask.train.checkpoints import read_policy
+from diffmask.video.clip.clip import Clip
+from diffmask.video.model.load import LoadedVideo, load_video_model
+from diffmask.video.model.reconstruct import reconstruct
+from diffmask.video.read.dataset import ClipDataset, MapOf
+from diffmask.video.score.boxes import match_boxes, read_boxes
+from diffmask.video.score.row_maps import BoxMaps, CachedMaps
+from diffmask.video.score.score_maps import make_maps
+from diffmask.video.units.grid import Grid
+
+if TYPE_CHECKING:
+    from diffmask.video.anchors.anchor_set import VisualAnchors
+
+_POINTS = 20
+NO_PICTURES = "features are predicted (target.kind=features), of which there are no pictures"
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Clips that were read.
+
+    Attributes:
+        clips: What is shown of them.
+        batch: Their frames and scores.
+        failed: Those that could not be read, each with the reason.
+    """
+
+    clips: list[ShownClip]
+    batch: dict[str, Tensor]
+    failed: dict[str, str]
+
+
+def spread_out(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """Return some of the clips, evenly spread over them."""
+    count = min(count, len(clips))
+    return [clips[(2 * place + 1) * len(clips) // (2 * count)] for place in range(count)]
+
+
+def choose_clips(clips: Sequence[Clip], count: int, maskings: Sequence[VideoMaskingConfig]) -> list[Clip]:
+    """Return some of the clips, evenly spread over those that have boxes, if a masking follows boxes and any has."""
+    for masking in maskings:
+        if masking.policy == "boxes" and masking.boxes is not None:
+            boxes = match_boxes(read_boxes(masking.boxes), clips, masking.box_label)
+            clips = [clip for clip in clips if clip.path in boxes] or clips
+    return spread_out(clips, count)
+
+
+def gather_clips(
+    clips: Sequence[Clip],
+    config: VideoConfig,
+    grid: Grid,
+    anchors: "VisualAnchors | None",
+    *,
+    maskings: Sequence[VideoMaskingConfig],
+    progress: bool = False,
+) -> Gathered:
+    """Read clips as an evaluation does, with the scores that some maskings need; only these clips are scored.
+
+    Args:
+        clips: What is shown.
+        config: How rows are made, and where score maps are kept.
+        grid: How clips are cut.
+        anchors: The domain's anchors, if they are known.
+        maskings: Whose scores are needed.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: If what gives the scores is not there, or no clip can be read.
+    """
+    made: dict[str, MapOf] = {}
+    failed: dict[str, str] = {}
+    for name in scores_needed(list(maskings)):
+        if name == "boxes":
+            made[name] = _boxes(next(each for each in maskings if each.policy == "boxes"), config, clips)
+            continue
+        scored = _score_maps(name, clips, config, maskings, anchors, progress=progress)
+        failed |= {clip.path: "it could not be read when it was scored" for clip in clips if not scored.has(clip)}
+        made[name] = scored
+    sampling = replace(build_sampling(config.data, grid), clips_per_video=1, repeats=1)
+    data = ClipDataset(clips, sampling, maps=made, augment=False)
+    rows, shown = [], []
+    for place, clip in enumerate(clips):
+        if clip.path in failed:
+            continue
+        try:
+            rows.append(data[place][0])
+        except InputError as error:
+            failed[clip.path] = str(error)
+            continue
+        shown.append(ShownClip(Path(clip.path).name, clip.caption or "", rows[-1]["frames"]))
+    if not rows:
+        raise InputError(f"none of the clips that were chosen can be read; {next(iter(failed.values()))}")
+    ids = torch.tensor([row["sample_id"] for row in rows])
+    batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name != "sample_id"}
+    return Gathered(shown, batch | {"sample_ids": ids}, failed)
+
+
+def _boxes(masking: VideoMaskingConfig, config: VideoConfig, clips: Sequence[Clip]) -> BoxMaps:
+    """Return boxes, of which some clips may have none: that no clip of a run has any is not said by a few of them."""
+    if masking.boxes is None:  # which is said there
+        return box_maps(replace(config, masking=masking), clips)
+    return BoxMaps(match_boxes(read_boxes(masking.boxes), clips, masking.box_label))
+
+
+def _score_maps(
+    name: str,
+    clips: Sequence[Clip],
+    config: VideoConfig,
+    maskings: Sequence[VideoMaskingConfig],
+    anchors: "VisualAnchors | None",
+    *,
+    progress: bool,
+) -> CachedMaps:
+    device = str(resolve_device(config.training.device or "auto"))
+    masking = next(each for each in maskings if name in scores_needed([each]))
+    scorer = frame_scorer(name, replace(config, masking=masking), anchors, device)
+    cache = Path(config.data.cache or CACHE).expanduser()
+    paths = make_maps(clips, scorer, cache, progress=progress)
+    return CachedMaps({clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None})
+
+
+def load_trained(folder: Path, config: VideoConfig) -> LoadedVideo:
+    """Return the model of a folder of a run, with the colours and the targets that the run had.
+
+    Args:
+        folder: Its `model`, or a checkpoint.
+        config: The run.
+
+    Raises:
+        InputError: If it cannot be loaded, or features are predicted.
+    """
+    if config.target.kind == "features":
+        raise InputError(NO_PICTURES)
+    loaded = load_video_model(str(folder))
+    loaded.model.config.norm_pix_loss = config.target.normalised
+    if any(folder.glob("*preprocessor_config.json")):
+        return loaded
+    # a checkpoint holds no processor: the model that was continued has
+    before = load_video_model(config.model)
+    return replace(loaded, mean=before.mean, std=before.std)
+
+
+def filler(loaded: LoadedVideo) -> Reconstruct:
+    """Return what fills in the hidden patches of clips by a model."""
+
+    def fill(batch: Mapping[str, Tensor], masked: Tensor) -> Tensor:
+        mean, std = (torch.tensor(each)[:, None, None] for each in (loaded.mean, loaded.std))
+        made = []
+        for frames, hidden in zip(batch["frames"], masked, strict=True):  # one clip at a time, for the memory's sake
+            normalised = (frames.float() / 255 - mean) / std
+            made.append(reconstruct(loaded, normalised[None], hidden[None])[0])
+        return (torch.stack(made) * 255).round().to(torch.uint8)
+
+    return fill
+
+
+def run_looks(config: VideoConfig, grid: Grid, folder: Path, log: Log, num_steps: int) -> dict[str, ClipLook]:
+    """Return the masker of a run at several of its steps; where it never changes, as it is, beside random masking.
+
+    Args:
+        config: The run.
+        grid: How clips are cut.
+        folder: Of the run; its checkpoints hold what a policy has learned.
+        log: Entries of its log.
+        num_steps: Steps of the whole run.
+    """
+    masking = config.masking
+    whole = build_clip_look(masking, grid)
+    last_step = max((int(entry["step"]) for entry in log), default=0)
+    _learn(whole, folder, last_step)
+    schedules = (whole.masker.ratio, whole.masker.strength, whole.masker.guided_share)
+    course = {tuple(schedule(step / _POINTS) for schedule in schedules) for step in range(_POINTS + 1)}
+    if len(course) == 1:
+        random = build_clip_look(for_video_policy(masking, BASELINE), grid)
+        return {BASELINE: random} | {masking.policy: whole}
+    looks = {}
+    for step in dict.fromkeys([0, last_step // 2, max(0, min(last_step, num_steps) - 1)]):
+        look = build_clip_look(masking, grid, progress=min(1.0, step / num_steps))
+        _learn(look, folder, step)
+        looks[_name(step, look, course)] = look
+    return looks
+
+
+def _learn(look: ClipLook, folder: Path, step: int) -> None:
+    """Give a policy what it had learned by the last checkpoint up to a step, if it learns and there is one."""
+    found = {int(path.name.rpartition("-")[2]): path for path in folder.glob("checkpoint-*[0-9]")}
+    known = [number for number in found if number <= step]
+    if known and look.masker.policy.state_dict():
+        look.masker.policy.load_state_dict(read_policy(found[max(known)]))
+
+
+def _name(step: int, look: ClipLook, course: set[tuple[float, ...]]) -> str:
+    """Return what a step is called: its ratio, and whatever else changes."""
+    masker, parts = look.masker, [f"step {step:,}: ratio {100 * look.masker.ratio(0.0):.0f}\u00a0%"]
+    for place, (name, schedule) in enumerate(
+        {"strength": masker.strength, "guided share": masker.guided_share}.items(), 1
+    ):
+        if len({values[place] for values in course}) > 1:
+            parts.append(f"{name} {100 * schedule(0.0):.0f}\u00a0%")
+    return ", ".join(parts)
+
+
+def preview_clips(gathered: Gathered, looks: Mapping[str, ClipLook], loaded: LoadedVideo | None) -> ClipPreview:
+    """Return what maskers hide of clips that were read, and what a model makes of it."""
+    fill = None if loaded is None else filler(loaded)
+    return make_clip_preview(gathered.clips, gathered.batch, looks, fill)

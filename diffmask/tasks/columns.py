@@ -1,0 +1,138 @@
+"""Which columns of a task's rows hold texts and labels, and what stands there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS, TaskSettings
+from diffmask.core.errors import InputError
+from diffmask.files.blocks import choose_column, listed, shown
+
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "relation", "intent")
+"""Names that a column of labels is known by, first choice first."""
+WORD_COLUMNS = ("tokens", "words")
+WORD_LABEL_COLUMNS = ("tags", "ner_tags", "pos_tags", "labels", "token_labels")
+PAIR_COLUMNS = (
+    ("text", "text_pair"),
+    ("text_a", "text_b"),
+    ("text1", "text2"),
+    ("sentence1", "sentence2"),
+    ("sentence_a", "sentence_b"),
+    ("question1", "question2"),
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+)
+"""Names that the two columns of a text pair are known by."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that are read, and the kind of task that they make.
+
+    Attributes:
+        kind: single-label, multi-label or tokens.
+        text: Column of the text, or of its words.
+        pair: Column of the second text, if there is one.
+        label: Column of the label or labels.
+        separator: What divides the labels of one text in a table of plain text.
+    """
+
+    kind: str
+    text: str
+    pair: str | None
+    label: str
+    separator: str
+
+
+def find_columns(path: Path, row: Mapping[str, Any], settings: TaskSettings) -> Columns:
+    """Return the columns to read, by the first row of a task.
+
+    Raises:
+        InputError: If a column that was named is not there, or one that was not named cannot be found.
+    """
+    names = list(row)
+    words = _words_column(names, row, settings)
+    if words is not None:
+        label = _label(path, names, settings.label, WORD_LABEL_COLUMNS + LABEL_COLUMNS, words)
+        return Columns(TOKENS, words, None, label, settings.separator)
+    label = _label(path, names, settings.label, LABEL_COLUMNS, None)
+    text, pair = _text_columns(path, row, label, settings)
+    kind = settings.kind or (MULTI_LABEL if isinstance(row[label], list) else SINGLE_LABEL)
+    if kind == TOKENS:
+        raise InputError(
+            f"{path}: column {text!r} holds {shown(str(row[text]))!r}, not a list of words; token classification needs "
+            "lists of words and of labels, in .jsonl or .parquet"
+        )
+    return Columns(kind, text, pair, label, settings.separator)
+
+
+def _words_column(names: list[str], row: Mapping[str, Any], settings: TaskSettings) -> str | None:
+    """Return the column of lists of words, if that is what the rows hold."""
+    if settings.kind not in (None, TOKENS):
+        return None
+    if settings.text is not None:
+        return settings.text if isinstance(row.get(settings.text), list) else None
+    lists = [name for name in names if isinstance(row[name], list)]
+    return next((name for name in WORD_COLUMNS if name in lists), None)
+
+
+def _label(path: Path, names: list[str], wanted: str | None, known: tuple[str, ...], words: str | None) -> str:
+    if wanted is not None:
+        return choose_column(path, names, names, wanted)
+    found = next((name for known_name in known for name in names if name.strip().lower() == known_name), None)
+    if found is None or found == words:
+        raise InputError(f"{path} has no column of labels; name it with --label, one of: {listed(names)}")
+    return found
+
+
+def _text_columns(path: Path, row: Mapping[str, Any], label: str, settings: TaskSettings) -> tuple[str, str | None]:
+    names = list(row)
+    if settings.text is None and settings.pair is None:
+        pair = next((pair for pair in PAIR_COLUMNS if pair[0] in row and pair[1] in row and label not in pair), None)
+        if pair is not None:
+            return pair
+    texts = [name for name in names if name not in (label, settings.pair) and isinstance(row[name], str)]
+    text = choose_column(path, names, texts, settings.text)
+    return text, None if settings.pair is None else choose_column(path, names, names, settings.pair)
+
+
+def read_text(where: str, row: Mapping[str, Any], columns: Columns) -> Any:
+    """Return the text of a row, or its words."""
+    value = row.get(columns.text)
+    if columns.kind == TOKENS:
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value) or not value:
+            raise InputError(f"{where}: column {columns.text!r} must hold a list of words")
+        return value
+    return _string(where, columns.text, value)
+
+
+def read_pair(where: str, row: Mapping[str, Any], columns: Columns) -> str | None:
+    """Return the second text of a row, if the task has one."""
+    return None if columns.pair is None else _string(where, columns.pair, row.get(columns.pair))
+
+
+def _string(where: str, column: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where}: column {column!r} must hold text, not {shown(str(value))!r}")
+    return value
+
+
+def read_label(where: str, row: Mapping[str, Any], columns: Columns) -> Any:
+    """Return the name of a row's label, or the list of its names."""
+    value = row.get(columns.label)
+    if columns.kind == SINGLE_LABEL:
+        return _label_name(where, columns.label, value)
+    if isinstance(value, str) and columns.kind == MULTI_LABEL:
+        value = [part.strip() for part in value.split(columns.separator) if part.strip()]
+    if not isinstance(value, list):
+        raise InputError(f"{where}: column {columns.label!r} must hold a list of labels, not {shown(str(value))!r}")
+    return [_label_name(where, columns.label, each) for each in value]
+
+
+def _label_name(where: str, column: str, value: Any) -> str:
+    if value is None or isinstance(value, float | list | dict) or not str(value).strip():
+        raise InputError(
+            f"{where} has no label in column {column!r} ({shown(str(value))}); give a word or a whole number"
+        )
+    return str(value).strip()

@@ -1,0 +1,169 @@
+"""Texts that stand in more than one split of a task: word for word, but for punctuation, or nearly."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from diffmask.core.errors import InputError
+from diffmask.tasks.twins import Texts, Twins, gather_texts, near_twins, same_twins
+
+KINDS = EXACT, SAME_WORDS, NEAR = "exact", "same_words", "near"
+"""How a text stands in a split. exact: the same but for case, white space and the form of characters (NFKC).
+same_words: with other punctuation, or with markers around other words. near: most of its words and word pairs."""
+THRESHOLD = 0.75
+MIN_WORDS = 8
+_NUM_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many texts of a split have a twin in another split, or another text of their own split as one.
+
+    A text counts once, as the closest kind of twin that it has.
+
+    Attributes:
+        split: Whose texts are counted.
+        other: Where their twins are.
+        num_texts: Texts of the split.
+        exact: Texts with a twin of this kind; see `KINDS`.
+        same_words: Of the others, those with one of this kind.
+        near: Of the others, those with one of this kind.
+        other_label: Of all these, those with such a twin of another label; None where no labels are known.
+        examples: A few of each kind: row of the text, row of its twin, kind, similarity.
+    """
+
+    split: str
+    other: str
+    num_texts: int
+    exact: int
+    same_words: int
+    near: int
+    other_label: int | None
+    examples: list[dict[str, Any]]
+
+    @property
+    def num_found(self) -> int:
+        """Texts with a twin of any kind."""
+        return self.exact + self.same_words + self.near
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What stands in more than one split; `find_leakage` makes it.
+
+    Attributes:
+        between: Each split in each of those before it: dev in train, test in train, test in dev.
+        within: Each split in itself.
+        threshold: Share of words and word pairs from which texts are nearly the same.
+        elsewhere: For each split, which of its texts have a twin in any other one.
+    """
+
+    between: list[Overlap]
+    within: list[Overlap]
+    threshold: float
+    elsewhere: Mapping[str, np.ndarray]
+
+    def unseen(self, split: str) -> list[bool]:
+        """Return for each text whether it stands in no other split, neither exactly nor nearly."""
+        return (~self.elsewhere[split]).tolist()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain values, without the texts."""
+        return {
+            "threshold": self.threshold,
+            "between": [_plain(found) for found in self.between],
+            "within": [_plain(found) for found in self.within],
+            "unseen": {split: int((~twins).sum()) for split, twins in self.elsewhere.items()},
+        }
+
+    def summary(self) -> str:
+        """Return in one or two sentences how much of the last split is in the others."""
+        split = list(self.elsewhere)[-1]
+        twins = self.elsewhere[split]
+        found = [overlap for overlap in self.between if overlap.split == split]
+        names = " or ".join(overlap.other for overlap in found) or "another split"
+        if not twins.any():
+            return f"None of the {len(twins):,} texts of {split} stands in {names}."
+        parts = "; ".join(_phrase(overlap) for overlap in found if overlap.num_found)
+        share = 100 * twins.mean()
+        return (
+            f"{twins.sum():,} of the {len(twins):,} texts of {split} ({share:.1f} %) stand in {names} too: {parts}. "
+            f"{(~twins).sum():,} are unseen."
+        )
+
+
+def find_leakage(
+    splits: Mapping[str, Sequence[str]],
+    *,
+    labels: Mapping[str, Sequence[Any]] | None = None,
+    threshold: float = THRESHOLD,
+    min_words: int = MIN_WORDS,
+) -> Leakage:
+    """Compare all texts with one another and count twins.
+
+    Two texts are nearly the same if `threshold` of the words and pairs of neighbouring words of the text with fewer of
+    them stand in the other too; where it has fewer than `min_words` words, that share of those of the other. So a
+    text is found that had a tenth of its words edited or its end cut off, and a phrase of a few words is no twin of
+    every long text that happens to hold it. All pairs are found, and each is counted, not estimated.
+
+    Args:
+        splits: Names and texts, in the order train, dev, test; for text pairs the joined texts.
+        labels: For each split the labels of its texts, of any kind that has a `repr`.
+        threshold: The share; 1 asks for all.
+        min_words: Of the smaller text, for a part of a longer text to count.
+
+    Raises:
+        InputError: If the threshold is not above 0 and at most 1.
+    """
+    if not 0 < threshold <= 1:
+        raise InputError(f"the threshold of near duplicates is {threshold:g}; give a share above 0 and at most 1")
+    assert labels is None or all(len(labels[name]) == len(texts) for name, texts in splits.items())
+    texts = gather_texts(splits, labels)
+    twins = [same_twins(texts, texts.exact), same_twins(texts, texts.words), near_twins(texts, threshold, min_words)]
+    names = list(splits)
+    rows = range(len(names))
+
+    def overlap(split: int, other: int) -> Overlap:
+        return _overlap(texts, twins, names, (split, other), labelled=labels is not None)
+
+    any_twin = np.logical_or.reduce([kind.text >= 0 for kind in twins])
+    foreign = (any_twin & (texts.split[:, None] != np.arange(len(names)))).any(1)
+    return Leakage(
+        [overlap(split, other) for split in rows for other in range(split)],
+        [overlap(split, split) for split in rows],
+        threshold,
+        {name: foreign[texts.split == row] for row, name in enumerate(names)},
+    )
+
+
+def _overlap(texts: Texts, twins: list[Twins], names: list[str], pair: tuple[int, int], *, labelled: bool) -> Overlap:
+    split, other = pair
+    rows, others = np.flatnonzero(texts.split == split), np.searchsorted(texts.split, other)
+    left = np.ones(len(rows), dtype=bool)
+    counts, num_other_label, examples = {}, 0, []
+    for kind, twin in zip(KINDS, twins, strict=True):
+        found = left & (twin.text[rows, other] >= 0)
+        left &= ~found
+        counts[kind] = int(found.sum())
+        label = texts.label[rows]
+        differs = (twin.lowest[rows, other] != label) | (twin.highest[rows, other] != label)
+        num_other_label += int((found & differs).sum())
+        for place in np.flatnonzero(found)[:_NUM_EXAMPLES].tolist():
+            twin_row, similarity = int(twin.text[rows[place], other]), float(twin.similarity[rows[place], other])
+            values = {"text": place, "twin": twin_row - int(others), "kind": kind, "similarity": round(similarity, 3)}
+            examples.append(values)
+    other_label = num_other_label if labelled else None
+    return Overlap(names[split], names[other], len(rows), **counts, other_label=other_label, examples=examples)
+
+
+def _plain(overlap: Overlap) -> dict[str, Any]:
+    return asdict(overlap) | {"share": overlap.num_found / overlap.num_texts if overlap.num_texts else 0.0}
+
+
+def _phrase(overlap: Overlap) -> str:
+    words = {EXACT: "word for word", SAME_WORDS: "but for punctuation", NEAR: "nearly"}
+    counts = ", ".join(f"{number:,} {words[kind]}" for kind in KINDS if (number := getattr(overlap, kind)))
+    labels = f" ({overlap.other_label:,} with another label)" if overlap.other_label else ""
+    return f"in {overlap.other} {counts}{labels}"

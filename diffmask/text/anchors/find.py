@@ -1,0 +1,176 @@
+"""Anchors of a corpus: count, compare with the reference, choose, embed, score every type.
+
+anchors = build_anchors(AnchorSettings(data=["papers/"], model="minilm"))
+anchors.save("anchors/")
+"""
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import diffmask
+from diffmask.core.errors import InputError
+from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
+from diffmask.core.types import TypeScores
+from diffmask.text.anchors.anchor_files import hash_file, read_anchors
+from diffmask.text.anchors.anchor_set import AnchorSet, hash_tokenizer, load_anchors
+from diffmask.text.anchors.contexts import embed_types
+from diffmask.text.anchors.encoder import Encoder, describe_architecture, load_encoder
+from diffmask.text.anchors.vocabulary import Vocabulary, compare, least_count
+from diffmask.text.corpus.counts import Counts, count_corpus
+from diffmask.text.corpus.documents import Sources
+from diffmask.text.corpus.reference import Reference, read_reference
+from diffmask.text.model.load import load_tokenizer
+
+__all__ = ["AnchorSet", "AnchorSettings", "build_anchors", "load_anchors"]
+
+PRESETS = {"default": "mean", "published": "max"}
+"""How types are scored, each with its usual reduction over the anchors."""
+_PACKAGES = ("torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True)
+class AnchorSettings:
+    """How the anchors of a domain are found.
+
+    Attributes:
+        data: Files, folders, globs, datasets on disk: see `corpus.list_files`.
+        model: The model that is continued: a folder, a hub name or `minilm`.
+        reference: `wordfreq:LANGUAGE`, corpora or counts files.
+        embedder: Another encoder in the place of the model.
+        num_anchors: How many to choose (Wilf et al. 2023: 20).
+        min_count: A rarer word is no anchor; None is `vocabulary.least_count`.
+        preset: `default`, or `published` for the scorer of the paper.
+        reduce: max, mean, min or nearest; None is the preset's own.
+        anchors: File of anchors that people chose or edited, in the place of choosing.
+        column: Name of the text column; None finds it.
+        device: auto, cpu, cuda, ...
+        num_processes: How many processes count.
+        context_words: So many words of the data are read in context; of longer data every n-th block is.
+    """
+
+    data: Sources
+    model: str
+    reference: str | Sequence[str] = "wordfreq:en"
+    embedder: str | None = None
+    num_anchors: int = 20
+    min_count: int | None = None
+    preset: str = "default"
+    reduce: str | None = None
+    anchors: str | Path | None = None
+    column: str | None = None
+    device: str = "auto"
+    num_processes: int = 1
+    context_words: int = 250_000
+
+    def __post_init__(self):
+        """Check what needs no file."""
+        if self.preset not in PRESETS:
+            raise InputError(f"unknown preset {self.preset!r}; choose from: {', '.join(PRESETS)}")
+        if self.reduce is not None and self.reduce not in REDUCTIONS:
+            raise InputError(f"unknown reduction {self.reduce!r}; choose from: {', '.join(REDUCTIONS)}")
+        if self.num_anchors < 1:
+            raise InputError(f"num_anchors={self.num_anchors} is below 1; the published method takes 20")
+        if self.min_count is not None and self.min_count < 1:
+            raise InputError(f"min_count={self.min_count} is below 1; 1 lets every word be an anchor")
+        if self.context_words < 1:
+            raise InputError(f"context_words={self.context_words} is below 1; give some thousands at least")
+
+    @property
+    def reduction(self) -> str:
+        """The reduction over the anchors."""
+        return self.reduce or PRESETS[self.preset]
+
+
+def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
+    """Find the anchors of a domain, and score every type of it.
+
+    Args:
+        settings: What to read and how.
+        command: What the user typed, for the record.
+
+    Raises:
+        InputError: If the corpus, the reference, the model, the file of anchors or a setting cannot be used.
+    """
+    # what can be wrong comes before what takes long
+    anchors = None if settings.anchors is None else read_anchors(settings.anchors)
+    model_tokenizer = load_tokenizer(settings.model)
+    encoder = load_encoder(settings.embedder or settings.model, settings.device, pooler=settings.preset == "published")
+    reference = read_reference(settings.reference)
+    counted = count_corpus(settings.data, settings.column, settings.num_processes)
+    vocabulary = compare(counted, reference)
+    words = vocabulary.words
+    min_count = settings.min_count or least_count(counted.num_words)
+    if anchors is None:
+        anchors = vocabulary.choose(settings.num_anchors, min_count)
+
+    # anchors that people give need not occur in the data
+    row_of = {word: row for row, word in enumerate(dict.fromkeys([*words, *anchors]))}
+    embeddings = _embed(encoder, settings, list(row_of), counted.num_words)
+    anchor_embeddings = embeddings[[row_of[anchor] for anchor in anchors]]
+    scores = _score(settings, vocabulary, embeddings[: len(words)], anchor_embeddings)
+    return AnchorSet(
+        anchors=anchors,
+        types=vocabulary.types,
+        counts=vocabulary.counts,
+        tf_icf=vocabulary.tf_icf,
+        scores=vocabulary.with_parts(scores),
+        embeddings=anchor_embeddings,
+        metadata=_record(settings, encoder, hash_tokenizer(model_tokenizer), counted, reference)
+        | {"min_count": min_count, "command": command},
+    )
+
+
+def _embed(encoder: Encoder, settings: AnchorSettings, words: Sequence[str], num_words: int) -> Tensor:
+    if settings.preset == "published":
+        return encoder.pool_words(words)
+    stride = -(-num_words // settings.context_words)
+    return embed_types(encoder, settings.data, words, stride, settings.column)
+
+
+def _score(settings: AnchorSettings, vocabulary: Vocabulary, embeddings: Tensor, anchors: Tensor) -> TypeScores:
+    if settings.preset == "published":
+        return anchor_similarity(embeddings, anchors, settings.reduction)
+    return domain_scores(
+        embeddings,
+        vocabulary.tf_icf[: len(embeddings)],
+        vocabulary.voters(),
+        anchors,
+        embeddings[vocabulary.common()],
+        reduce=settings.reduction,
+    )
+
+
+def _record(
+    settings: AnchorSettings, encoder: Encoder, model_tokenizer: str, counted: Counts, reference: Reference
+) -> dict[str, Any]:
+    """Return how the anchors were made; the same work has the same record, so there is no date in it."""
+    given = None if settings.anchors is None else {"path": str(settings.anchors), "sha256": hash_file(settings.anchors)}
+    return {
+        "version": diffmask.__version__,
+        "preset": settings.preset,
+        "reduce": settings.reduction,
+        "num_anchors": settings.num_anchors,
+        "anchors_file": given,
+        "model": {
+            "name": settings.model,
+            "tokenizer": model_tokenizer,
+            "architecture": describe_architecture(settings.model),
+        },
+        "embedder": {
+            "name": encoder.name,
+            "tokenizer": hash_tokenizer(encoder.tokenizer),
+            "architecture": describe_architecture(encoder.name),
+            "layer": encoder.layer,
+            "device": encoder.model.device.type,
+        },
+        "sources": counted.sources,
+        "num_documents": counted.num_documents,
+        "num_words": counted.num_words,
+        "reference": reference.describe(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }

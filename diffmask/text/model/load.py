@@ -1,0 +1,150 @@
+"""Loading the model that is continued, with one clear sentence for what cannot be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+
+from diffmask.core.errors import InputError
+from diffmask.text.model.embed import resolve_model
+from diffmask.text.segment.special import mask_token
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A masked language model and its tokenizer.
+
+    Attributes:
+        name: What the user called it.
+        model: The model.
+        tokenizer: Its tokenizer.
+        fresh: Parameters that the checkpoint lacks and that start at random: the prediction head, for an encoder that
+            was saved without one.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fresh: tuple[str, ...]
+
+
+def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
+    """Load a fast tokenizer that has a mask token.
+
+    Args:
+        name: A folder, a hub name, or `minilm`.
+        options: What else `from_pretrained` is told.
+
+    Raises:
+        InputError: If there is none, it is slow, or it has no mask token.
+    """
+    folder = resolve_model(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no tokenizer in {name!r} ({_first_line(error)}); {_WHERE}") from error
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"the tokenizer of {name!r} is slow (written in Python), which tells no word boundaries; "
+            "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
+        )
+    mask_token(tokenizer)  # is there, or refused
+    return tokenizer
+
+
+def load_masked_lm(name: str, **options: Any) -> LoadedModel:
+    """Load a masked language model from a folder of safetensors, a hub name, or `minilm`.
+
+    Args:
+        name: The model.
+        options: What else `from_pretrained` is told.
+
+    Raises:
+        InputError: If there is no such model, it is of a kind without a masked language model's head, or its weights
+            are not safetensors.
+    """
+    tokenizer = load_tokenizer(name)
+    config = load_config(name)
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
+        raise InputError(
+            f"{name!r} is a {config.model_type} model, which has no masked language model's head; "
+            "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
+        )
+    model, fresh = load_weights(AutoModelForMaskedLM, name, **options)
+    return LoadedModel(name, model, tokenizer, fresh)
+
+
+def load_config(name: str) -> PreTrainedConfig:
+    """Load what a model's folder says of its architecture.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    try:
+        return AutoConfig.from_pretrained(resolve_model(name), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+
+
+def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """Load a model in float32, from safetensors only; return it and the parameters that its checkpoint lacks.
+
+    A classifier of another number of labels than the options ask for counts as one that is lacking.
+
+    Args:
+        kind: The class of transformers that loads it, such as `AutoModel`.
+        name: A folder, a hub name, or `minilm`.
+        options: What else the class is told.
+
+    Raises:
+        InputError: If there is no such model, or its encoder's weights are missing or of another size.
+    """
+    try:
+        model, report = kind.from_pretrained(
+            resolve_model(name),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype="float32",
+            # else the classifier of another task is an error of torch's own
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+    # a head begins at random, and so may a pooler, which is one; an encoder may not
+    prefix = "" if model.base_model is model else model.base_model_prefix + "."
+    other = sorted(str(each[0]) for each in report["mismatched_keys"])
+    labelled = {"num_labels", "id2label"} & set(options)
+    wrong = [key for key in other if key.startswith(prefix) or not labelled]
+    if wrong:
+        raise InputError(
+            f"the weights in {name!r} have another size than its config says ({wrong[0]} and {len(wrong) - 1} more); "
+            "the checkpoint is of another model"
+        )
+    fresh = tuple(sorted({*report["missing_keys"], *other} - set(model.all_tied_weights_keys)))
+    in_encoder = [key for key in fresh if key.startswith(prefix) and "pooler." not in key]
+    if in_encoder:
+        raise InputError(
+            f"the weights in {name!r} lack {in_encoder[0]} and {len(in_encoder) - 1} more of the encoder; "
+            "the checkpoint is of another model than its config says"
+        )
+    return model, fresh
+
+
+_WHERE = (
+    "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
+)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

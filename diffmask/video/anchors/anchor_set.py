@@ -1,0 +1,225 @@
+"""VisualAnchors: what makes a domain of clips different, and the scorer of frames that follows from it."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffmask.core.errors import InputError
+from diffmask.core.similarity import ANCHOR_SHARE, contrast, likeness
+from diffmask.core.types import Scores, TypeScores
+from diffmask.files.folders import replace_folder
+from diffmask.video.anchors import anchor_files
+from diffmask.video.score.embedders import PatchEmbedder, build_embedder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+WORD, TEXT, EXEMPLAR = "word", "text", "exemplar"
+ALIKE = 0.8
+"""Cosine from which on two visual words stand for the same anchor."""
+_BASIS = "basis."
+
+
+@dataclass(frozen=True, eq=False)
+class VisualAnchors:
+    """Anchors of a domain of clips.
+
+    Attributes:
+        names: Of the anchors, best first.
+        rows: Of each anchor the values of `anchor_files.COLUMNS`.
+        embeddings: Of the anchors, float32 (A, D).
+        common: Embeddings of visual words that the anchors are held against, float32 (C, D).
+        words: Visual words that vote on what is like the domain, float32 (V, D); none where people gave the anchors.
+        log_tf_icf: Of these words, float32 (V,).
+        basis: What a `pixels` embedder was fitted to; empty for others.
+        metadata: How they were made: inputs, embedder, settings, versions.
+    """
+
+    names: list[str]
+    rows: list[tuple[Any, ...]]
+    embeddings: Tensor
+    common: Tensor
+    words: Tensor
+    log_tf_icf: Tensor
+    basis: dict[str, Tensor] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """A sha256 of all that the scores depend on."""
+        digest = hashlib.sha256(json.dumps([self.metadata["embedder"], self.metadata["spread"]]).encode())
+        for name, values in sorted(self.tensors().items()):
+            digest.update(f"{name} {tuple(values.shape)}".encode())
+            digest.update(values.numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the anchors were found by comparing clips, not given by people."""
+        return self.metadata["found"]
+
+    def kept(self, names: list[str]) -> "VisualAnchors":
+        """Return the anchors of these names only; words that look like one of the others no longer vote."""
+        chosen = [self.names.index(name) for name in names]
+        dropped = [row for row in range(len(self.names)) if row not in chosen]
+        if not dropped:
+            return self._picked(chosen)
+        votes = torch.ones(len(self.words), dtype=torch.bool)
+        if self.is_found:
+            cosines = F.normalize(self.words, dim=1) @ F.normalize(self.embeddings, dim=1).T
+            votes = (cosines.amax(1) < ALIKE) | torch.isin(cosines.argmax(1), torch.tensor(chosen))
+        return replace(self._picked(chosen), words=self.words[votes], log_tf_icf=self.log_tf_icf[votes])
+
+    def _picked(self, chosen: list[int]) -> "VisualAnchors":
+        names, rows = ([values[row] for row in chosen] for values in (self.names, self.rows))
+        return replace(self, names=names, rows=rows, embeddings=self.embeddings[chosen].contiguous())
+
+    def parts(self, embeddings: Tensor) -> tuple[TypeScores, TypeScores]:
+        """Return how much patches look like the domain, and how much nearer they are to the anchors, float (N,) each.
+
+        Likeness is zero where people gave the anchors: nothing was compared.
+
+        Args:
+            embeddings: Of patches, float (N, D).
+        """
+        anchors, common = (each.to(embeddings) for each in (self.embeddings, self.common))
+        near = contrast(embeddings, anchors, common, "mean" if self.is_found else "max")
+        if not self.is_found:
+            return torch.zeros_like(near), near
+        # words vote, patches are voted on
+        together = torch.cat([embeddings, self.words.to(embeddings)])
+        voters = torch.arange(len(together), device=embeddings.device) >= len(embeddings)
+        votes = together.new_zeros(len(together))
+        votes[len(embeddings) :] = self.log_tf_icf.to(votes)
+        return likeness(together, votes, voters)[: len(embeddings)], near
+
+    def fitted_to(self, embeddings: Tensor) -> "VisualAnchors":
+        """Return the anchors with scores whose parts differ among these patches as much as each other.
+
+        Args:
+            embeddings: Of patches of the domain, float (N, D).
+        """
+        if not self.is_found:
+            return self
+        spread = [[each.mean().item(), _spread(each)] for each in self.parts(embeddings)]
+        return replace(self, metadata=self.metadata | {"spread": spread})
+
+    def score(self, embeddings: Tensor) -> TypeScores:
+        """Return the score of patches, float (N,), in standard deviations over the patches of the domain.
+
+        As that of words: likeness and contrast, 4 to 1; contrast alone where people gave the anchors.
+        """
+        likely, near = self.parts(embeddings)
+        (likely_mean, likely_spread), (near_mean, near_spread) = self.metadata["spread"]
+        near = (near - near_mean) / near_spread
+        return torch.lerp((likely - likely_mean) / likely_spread, near, ANCHOR_SHARE) if self.is_found else near
+
+    def embedder(self, device: str = "auto") -> PatchEmbedder:
+        """Return the embedder that the anchors were made with.
+
+        Raises:
+            InputError: If its model is no longer there, or is another one.
+        """
+        made = self.metadata["embedder"]
+        options = {"layer": made["layer"], "size": made["size"], "device": device, "basis": self.basis or None}
+        found = build_embedder(made["spec"], **options)
+        if found.key != made["key"]:
+            raise InputError(
+                f"the embedder {made['spec']} has other weights than when the anchors were made; make them again"
+            )
+        return found
+
+    def scorer(self, device: str = "auto") -> "AnchorScorer":
+        """Return what scores frames; see `embedder` for what may be wrong."""
+        return AnchorScorer(self, self.embedder(device))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name."""
+        own = {"anchors": self.embeddings, "common": self.common, "words": self.words, "log_tf_icf": self.log_tf_icf}
+        return own | {_BASIS + name: values for name, values in self.basis.items()}
+
+    def save(self, folder: str | Path, sheet: "Image", *, overwrite: bool = False) -> None:
+        """Write the anchors' folder; it appears when it is complete.
+
+        Raises:
+            InputError: See `anchor_files.check_folder`.
+        """
+        from safetensors.torch import save
+
+        folder = anchor_files.check_folder(folder, overwrite=overwrite)
+        draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+        shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
+        draft.mkdir()
+        try:
+            anchor_files.write_table(draft / anchor_files.ANCHORS, self.rows)
+            tensors = {name: values.contiguous() for name, values in self.tensors().items()}
+            (draft / anchor_files.TENSORS).write_bytes(save(tensors))
+            record = {"modality": anchor_files.MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
+            anchor_files.write_record(draft / anchor_files.RECORD, record)
+            sheet.save(draft / anchor_files.SHEET)
+            replace_folder(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+@dataclass(frozen=True, eq=False)
+class AnchorScorer:
+    """Scores patches of frames by anchors; higher = more of the domain."""
+
+    anchors: VisualAnchors
+    embedder: PatchEmbedder
+
+    @property
+    def key(self) -> str:
+        """What the scores depend on beside the frame."""
+        return self.anchors.key
+
+    def score(self, frames: Tensor) -> Scores:
+        """Return scores float32 (K, rows, columns) of frames uint8 (K, H, W, 3)."""
+        embeddings = self.embedder.embed(frames)
+        return self.anchors.score(embeddings.flatten(0, 2)).unflatten(0, embeddings.shape[:3])
+
+
+def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> VisualAnchors:
+    """Read a folder that `diffmask anchors` made of clips; rows that people dropped from its table do not count.
+
+    Args:
+        folder: The folder.
+        table: Another table of its anchors.
+
+    Raises:
+        InputError: If it is not one, a file is missing or damaged, or its table has other anchors.
+    """
+    folder = Path(folder)
+    record = anchor_files.read_record(folder)
+    tensors = anchor_files.read_tensors(folder)
+    missing = [name for name in ("anchors", "common", "words", "log_tf_icf") if name not in tensors]
+    if missing:
+        raise InputError(f"a file of {folder} is damaged (no {missing[0]}); make the anchors again")
+    names, rows = record.pop("anchors"), [tuple(row) for row in record.pop("rows")]
+    record.pop("modality")
+    found = VisualAnchors(
+        names=names,
+        rows=rows,
+        embeddings=tensors["anchors"],
+        common=tensors["common"],
+        words=tensors["words"],
+        log_tf_icf=tensors["log_tf_icf"],
+        basis={name.removeprefix(_BASIS): each for name, each in tensors.items() if name.startswith(_BASIS)},
+        metadata=record,
+    )
+    return found.kept(anchor_files.read_kept(Path(table or folder / anchor_files.ANCHORS), names))
+
+
+def _spread(values: Tensor) -> float:
+    spread = values.std(correction=0).item()
+    # where patches do not differ there is nothing to scale
+    return spread if spread > 1e-6 else 1.0

@@ -1,0 +1,228 @@
+"""The index: what clips there are and how each is read, made once by probing and kept in a Parquet file.
+
+clips = list(index_clips(["footage/"], num_processes=4))
+write_index("clips.parquet", clips)
+for clip in read_clips("clips.parquet"): ...
+"""
+
+import importlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from diffmask.core.errors import InputError
+from diffmask.files.blocks import shown
+from diffmask.video.clip.clip import NOT_THERE, TOO_SLOW, Clip
+from diffmask.video.clip.find import Sources, list_videos
+from diffmask.video.clip.join_tables import Joined, join
+from diffmask.video.index.probe import TIME_LIMIT, probe_all
+from diffmask.video.read.readers import READERS
+
+SUFFIX = ".parquet"
+_METADATA_KEY = b"diffmask.clips"
+_FORMAT = 1
+_MAY_PASS = ("missing", "no-permission", "timeout", "crashed", "wrong-frames")
+"""What another try may find otherwise."""
+
+logger = logging.getLogger(__name__)
+
+
+def index_clips(
+    sources: Sources,
+    *,
+    known: Iterable[Clip] = (),
+    num_processes: int = 1,
+    time_limit: float = TIME_LIMIT,
+    reader: str = "auto",
+    joins: Sequence[str | Path | Joined] = (),
+    progress: bool = False,
+) -> Iterator[Clip]:
+    """Probe files and yield their clips: known ones first, then the others as they are found.
+
+    Args:
+        sources: Files, folders and globs.
+        known: Clips of an earlier index; a file that did not change since is not probed again, and one that did
+            keeps its caption, label and split where no table says otherwise.
+        num_processes: How many files are probed at the same moment.
+        time_limit: Seconds for one file.
+        reader: The only reader to use, or "auto"; see `probe`.
+        joins: Tables with captions, labels and splits (see `join`); of several the first that knows a clip counts.
+        progress: Show a bar, on a terminal.
+
+    Raises:
+        InputError: If sources or tables cannot be used.
+    """
+    from tqdm import tqdm
+
+    check_reader(reader)
+    if num_processes < 1:
+        raise InputError(f"num_processes={num_processes} must be at least 1")
+    if not time_limit > 0:
+        raise InputError(f"time_limit={time_limit:g} must be above 0 seconds")
+    paths = list_videos(sources)
+    texts = [(each if isinstance(each, Joined) else join(each, paths)).texts for each in joins]
+    old = {clip.path: clip for clip in known}
+    worth_asking = _worth_asking(old.values())
+    same = {clip.path: clip for clip in old.values() if _is_same(clip, reader, worth_asking)}
+    wanted = [path for path in paths if path not in same]
+    found = probe_all(wanted, num_processes=num_processes, time_limit=time_limit, reader=reader)
+    yield from (_with_texts(same[path], same[path], texts) for path in paths if path in same)
+    with tqdm(total=len(wanted), desc="probing", unit="clip", disable=None if progress else True, leave=False) as bar:
+        for clip in found:
+            bar.update()
+            yield _with_texts(clip, old.get(clip.path, clip), texts)
+
+
+def check_reader(name: str) -> None:
+    """Refuse a reader that is not known, or cannot be loaded here.
+
+    Raises:
+        InputError: Says what to do.
+    """
+    if name not in ("auto", *READERS):
+        raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
+    if name == "torchcodec":
+        from diffmask.video.read.read_torchcodec import load_decoder
+
+        load_decoder()
+    library = "decord" if name == "decord" else "av"
+    try:
+        importlib.import_module(library)
+    except (ImportError, OSError) as error:
+        raise InputError(f"{library} cannot be loaded ({error}); install it: pip install {library}") from error
+
+
+def write_index(path: str | Path, clips: Iterable[Clip]) -> None:
+    """Write an index, sorted by path, under its name only once it is whole."""
+    import pyarrow
+    from pyarrow import parquet
+
+    path = Path(path)
+    rows = [clip.to_row() for clip in sorted(clips, key=lambda clip: clip.path)]
+    table = pyarrow.Table.from_pylist(rows, schema=_schema())
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps({"format": _FORMAT})}), draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_index(path: str | Path) -> list[Clip]:
+    """Return all clips of an index, those that were put aside too.
+
+    Raises:
+        InputError: If it is not there or no index.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    make = "make one with: diffmask index CLIPS -o clips.parquet"
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist; {make}")
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a Parquet file, or is damaged ({shown(str(error))}); {make}") from error
+    record = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    if record.get("format") != _FORMAT:
+        raise InputError(f"{path} is not an index of clips; {make}")
+    return [Clip.from_row(row) for row in table.to_pylist()]
+
+
+def read_clips(sources: Sources, *, progress: bool = False) -> list[Clip]:
+    """Return the clips that can be used: of indexes as they are; other files, folders and globs are probed.
+
+    Raises:
+        InputError: If a source cannot be read, or not one clip can be used.
+    """
+    sources = [sources] if isinstance(sources, str | Path) else list(sources)
+    indexes = [source for source in sources if str(source).endswith(SUFFIX)]
+    others = [source for source in sources if not str(source).endswith(SUFFIX)]
+    found = {clip.path: clip for source in indexes for clip in read_index(source)}
+    if others or not sources:
+        probed = index_clips(others, num_processes=_num_processes(), known=found.values(), progress=progress)
+        found |= {clip.path: clip for clip in probed}
+    return usable(found.values(), ", ".join(map(str, sources)))
+
+
+def usable(clips: Iterable[Clip], where: str) -> list[Clip]:
+    """Return the clips that can be used, sorted by path, and log how many cannot.
+
+    Args:
+        clips: All clips.
+        where: What they come from, for messages.
+
+    Raises:
+        InputError: If there are none.
+    """
+    clips = sorted(clips, key=lambda clip: clip.path)
+    good = [clip for clip in clips if clip.is_ok]
+    bad = Counter(clip.status for clip in clips if not clip.is_ok)
+    aside = ", ".join(f"{count} {status}" for status, count in bad.most_common())
+    if not good:
+        first = f"; {clips[0].path}: {clips[0].reason}" if clips else ""
+        raise InputError(f"no clip of {where} can be used ({aside or 'there are none'}){first}")
+    if bad:
+        logger.warning("%d of %d clips of %s are left out (%s)", bad.total(), len(clips), where, aside)
+    return good
+
+
+def _is_same(clip: Clip, reader: str, worth_asking: Collection[str]) -> bool:
+    """Tell whether what is known of a clip holds still, and was asked for now.
+
+    Args:
+        clip: What is known.
+        reader: The reader that is wanted.
+        worth_asking: See `_worth_asking`.
+    """
+    # of the readers that "auto" chooses from, PyAV is taken for a reason only
+    is_choice_of_auto = clip.reader == "decord" or (bool(clip.reason) and clip.why_not_decord not in worth_asking)
+    is_wanted = is_choice_of_auto if reader == "auto" else clip.reader == reader
+    if clip.status in _MAY_PASS or (clip.is_ok and not is_wanted):
+        return False
+    try:
+        return clip.matches(os.stat(clip.path))
+    except OSError:
+        return False
+
+
+def _worth_asking(clips: Iterable[Clip]) -> set[str]:
+    """Return which reasons for taking PyAV may hold no more: time always, the missing library once it is there."""
+    if any(clip.why_not_decord == NOT_THERE for clip in clips):
+        with suppress(ImportError, OSError):
+            importlib.import_module("decord")
+            return {TOO_SLOW, NOT_THERE}
+    return {TOO_SLOW}
+
+
+def _with_texts(clip: Clip, old: Clip, tables: Sequence[dict[str, dict[str, str]]]) -> Clip:
+    """Return a clip with what tables say of it, or else with what was known of the old one."""
+    texts: dict[str, str] = {}
+    for table in tables:
+        texts = table.get(clip.path, {}) | texts
+    return replace(
+        clip,
+        caption=texts.get("caption", old.caption),
+        label=texts.get("label", old.label),
+        split=texts.get("split", old.split),
+    )
+
+
+def _num_processes() -> int:
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _schema():
+    """Return the columns of an index, as the fields of a clip."""
+    from dataclasses import fields
+
+    import pyarrow
+
+    kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    return pyarrow.schema([(each.name, kinds.get(each.type, pyarrow.string())) for each in fields(Clip)])

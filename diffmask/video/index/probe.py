@@ -1,0 +1,145 @@
+"""Probe files of video in throw-away processes, several at once: no file can stop, crash or hang who asks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Self
+
+import diffmask
+from diffmask.core.errors import InputError
+from diffmask.video.clip.clip import Clip
+
+TIME_LIMIT = 30.0
+"""Seconds for one file."""
+_LAST_SECONDS = 5.0
+"""For a process to end when its input has ended."""
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def probe(path: str | Path, *, time_limit: float = TIME_LIMIT, reader: str = "auto") -> Clip:
+    """Return what is in a file of video, who reads it right, or why it cannot be used.
+
+    Args:
+        path: Anything: what is no video gets a status that says so.
+        time_limit: Seconds, after which the probing is killed.
+        reader: The only reader to try; "auto" prefers decord and takes PyAV where decord is wrong.
+    """
+    return next(probe_all([path], time_limit=time_limit, reader=reader))
+
+
+def probe_all(
+    paths: Sequence[str | Path], *, num_processes: int = 1, time_limit: float = TIME_LIMIT, reader: str = "auto"
+) -> Iterator[Clip]:
+    """Yield the clips of files as they are found, which is not the order of the files.
+
+    Args:
+        paths: Files.
+        num_processes: How many are probed at the same moment.
+        time_limit: Seconds for each.
+        reader: See `probe`.
+    """
+    num_processes = min(num_processes, len(paths))
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, num_processes)))
+        free: SimpleQueue[_Prober] = SimpleQueue()
+        # closed before the pool is: a thread that waits for an answer gets none, and ends
+        probers = [stack.enter_context(_Prober(time_limit, reader)) for _ in range(num_processes)]
+        for prober in probers:
+            free.put(prober)
+
+        def ask(path: str) -> Clip:
+            prober = free.get()
+            try:
+                return prober.ask(path)
+            finally:
+                free.put(prober)
+
+        waiting: set[Future[Clip]] = set()
+        for path in paths:
+            waiting.add(pool.submit(ask, os.path.abspath(path)))
+            if len(waiting) > 2 * num_processes:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (each.result() for each in done)
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (each.result() for each in done)
+
+
+class _Prober:
+    """A process of `prober`, started again when it is gone."""
+
+    def __init__(self, time_limit: float, reader: str):
+        self._settings = {"time_limit": time_limit, "reader": reader}
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._is_closed = True
+        self._stop()
+
+    def ask(self, path: str) -> Clip:
+        """Return the answer for one file."""
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps({"path": path, **self._settings}) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except (BrokenPipeError, ValueError):
+            answer = ""
+        if answer:
+            return Clip.from_row(json.loads(answer))
+        return self._explain(path)
+
+    def _explain(self, path: str) -> Clip:
+        """Return what to say of a file while the process that probed it was ended by something else."""
+        status = self._process.wait()
+        if self._is_closed:
+            return Clip(path, "crashed", "probing was given up")
+        if status >= 0:
+            assert self._process.stderr
+            raise InputError(f"clips cannot be probed: {self._process.stderr.read().strip().rsplit(chr(10), 1)[-1]}")
+        self._stop()
+        self._start()
+        name = signal.Signals(-status).name
+        return Clip(path, "crashed", f"the process that probed it was killed ({name}), perhaps for want of memory")
+
+    def _start(self) -> None:
+        package = str(Path(diffmask.__file__).parents[1])
+        found = os.environ.get("PYTHONPATH")
+        settings = {"PYTHONPATH": os.pathsep.join([package, found] if found else [package])}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "diffmask.video.index.probe_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **settings, **dict.fromkeys(_ONE_THREAD, "1")},
+            start_new_session=True,
+        )
+
+    def _stop(self) -> None:
+        """End the process and give its pipes back.
+
+        It ends, and what it started, when its input does; a signal could be lost between two of its reads.
+        """
+        process = self._process
+        assert process.stdin and process.stdout and process.stderr
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        process.stderr.close()

@@ -1,0 +1,212 @@
+"""Loading the video or image model that is continued, with one clear sentence for what cannot be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig
+
+from diffmask.core.errors import InputError
+from diffmask.video.model.colours import read_colours
+from diffmask.video.model.targets import PixelTargets
+from diffmask.video.model.videomae import VideoMAEForPreTraining
+from diffmask.video.model.vit_mae import DECODER_TABLE, ViTMAEForPreTraining, settle_tables
+from diffmask.video.units.grid import Grid
+
+KINDS = {"videomae": VideoMAEForPreTraining, "vit_mae": ViTMAEForPreTraining}
+VideoModel = VideoMAEForPreTraining | ViTMAEForPreTraining
+
+
+@dataclass(frozen=True)
+class LoadedVideo:
+    """A masked autoencoder, and what clips must be like for it.
+
+    Attributes:
+        name: What the user called it.
+        model: The model, in evaluation mode.
+        mean: Of red, green and blue in [0, 1]: its processor's, or ImageNet's where it has none.
+        std: Likewise.
+        missing: Parameters that the checkpoint lacks and that start at random: the decoder of an encoder that was
+            saved alone, or a head for features.
+    """
+
+    name: str
+    model: VideoModel
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of a clip in height and in width."""
+        return self.model.config.image_size  # pyright: ignore[reportReturnType]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a clip; 1 for an image model."""
+        return getattr(self.model.config, "num_frames", 1)
+
+    @property
+    def tubelet(self) -> int:
+        """Frames of a patch."""
+        return getattr(self.model.config, "tubelet_size", 1)
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels of a patch in height and in width."""
+        return self.model.config.patch_size  # pyright: ignore[reportReturnType]
+
+    @property
+    def grid(self) -> Grid:
+        """The patches of a clip."""
+        return Grid.of(self.model.config, self.num_frames, self.image_size)
+
+    @property
+    def targets(self) -> PixelTargets:
+        """The pixels that the model predicts, in the way of its class and config."""
+        config = self.model.config
+        joint = config.model_type == "vit_mae"
+        return PixelTargets(self.tubelet, self.patch_size, self.mean, self.std, config.norm_pix_loss, joint)
+
+    def processor(self) -> Any:
+        """Return a processor of transformers with these settings, to be saved beside the model."""
+        from transformers import VideoMAEImageProcessor, ViTImageProcessor
+
+        side = self.image_size
+        colours: dict[str, Any] = {"image_mean": list(self.mean), "image_std": list(self.std)}
+        square = {"height": side, "width": side}
+        if isinstance(self.model, ViTMAEForPreTraining):
+            return ViTImageProcessor(size=square, **colours)
+        return VideoMAEImageProcessor(size={"shortest_edge": side}, crop_size=square, **colours)
+
+
+def load_video_model(
+    name: str,
+    *,
+    num_frames: int | None = None,
+    image_size: int | None = None,
+    attention: str | None = None,
+    feature_dim: int | None = None,
+) -> LoadedVideo:
+    """Load a VideoMAE, or a ViT-MAE for clips of one frame, from a folder of safetensors or a hub name.
+
+    The positions of a VideoMAE are sinusoids that no checkpoint holds, so for another size they are made again: the
+    stock class makes the same when it loads what is saved. Those of a ViT-MAE are in its checkpoint; they are made
+    again where they are sinusoids, and interpolated where they were learned.
+
+    Args:
+        name: The model.
+        num_frames: Frames of a clip; None takes the checkpoint's.
+        image_size: Pixels of a clip in height and in width; None takes the checkpoint's.
+        attention: `sdpa` (the default) or another implementation that transformers knows.
+        feature_dim: Width of the features to predict in place of pixels, by a head that is loaded or starts fresh.
+
+    Raises:
+        InputError: If there is no such model, it is of another kind, its weights are not safetensors, not its config's,
+            or clips of this size cannot be cut into its patches.
+    """
+    config = _config(name)
+    kind = KINDS[config.model_type]
+    if kind is ViTMAEForPreTraining and num_frames not in (None, 1):
+        raise InputError(f"{name!r} is an image model, which takes clips of 1 frame, not of {num_frames}")
+    frames = getattr(config, "num_frames", 1) if num_frames is None else num_frames
+    side = config.image_size if image_size is None else image_size
+    grid = Grid.of(config, frames, side)
+    if kind is VideoMAEForPreTraining:
+        config.num_frames, config.image_size = frames, side
+    if feature_dim is not None:
+        config.feature_dim = feature_dim
+    elif hasattr(config, "feature_dim"):
+        del config.feature_dim
+    model, missing = _weights(kind, name, config, {} if attention is None else {"attn_implementation": attention})
+    settle_mask_token(model, missing)
+    # loading unfreezes what it loads
+    model.pixel_head.requires_grad_(model.feature_head is None)
+    if isinstance(model, ViTMAEForPreTraining):
+        settle_tables(model, missing, grid.rows)
+    mean, std = read_colours(name)
+    return LoadedVideo(name, model, mean, std, tuple(key for key in missing if key != DECODER_TABLE))
+
+
+def settle_mask_token(model: VideoModel, missing: list[str]) -> None:
+    """Give a mask token that the checkpoint lacks its first value; the class leaves it as the memory was.
+
+    Its constructor writes zeros (VideoMAE), but loading skips the constructor's values and initialises layers only.
+    """
+    for name, parameter in model.named_parameters():
+        if name in missing and name.endswith("mask_token"):
+            torch.nn.init.normal_(parameter, std=model.config.initializer_range)
+
+
+def _config(name: str) -> Any:
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+    if config.model_type not in KINDS:
+        raise InputError(
+            f"{name!r} is a {config.model_type} model, which is no masked autoencoder that diffmask knows; "
+            f"use one of: {', '.join(KINDS)}"
+        )
+    if config.num_channels != 3:
+        raise InputError(f"{name!r} reads {config.num_channels} channels; use a model of 3 (red, green, blue)")
+    for key in ("image_size", "patch_size"):
+        size = getattr(config, key)
+        if not isinstance(size, int) and len(set(size)) > 1:
+            raise InputError(f"{name!r} has {key} {list(size)}, which is no square; use a model of square clips")
+        setattr(config, key, size if isinstance(size, int) else size[0])
+    return config
+
+
+def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> tuple[VideoModel, list[str]]:
+    """Load a model in float32 and return it with the parameters that its checkpoint lacks."""
+    try:
+        model, report = kind.from_pretrained(
+            name,
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype="float32",
+            # else a head for features of another width is an error of torch's own
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        if _only_pickled(name):
+            raise InputError(
+                f"the weights in {name!r} are a pickle (pytorch_model.bin), which may run code when it is read; read "
+                "it with torch.load(weights_only=True) and write it as model.safetensors with safetensors.torch"
+            ) from error
+        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+    return model, _missing(name, model, report)
+
+
+def _missing(name: str, model: VideoModel, report: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that a checkpoint lacks, none of which may be the encoder's."""
+    other = {str(each[0]) for each in report["mismatched_keys"]}
+    if wrong := sorted(key for key in other if not key.startswith("feature_head.")):
+        raise InputError(
+            f"the weights in {name!r} have another size than its config says ({wrong[0]} and {len(wrong) - 1} more); "
+            "the checkpoint is of another model"
+        )
+    missing = sorted(report["missing_keys"] | other)
+    if encoder := [key for key in missing if key.startswith(model.base_model_prefix + ".")]:
+        raise InputError(
+            f"the weights in {name!r} lack {encoder[0]} and {len(encoder) - 1} more of the encoder; "
+            "the checkpoint is of another model than its config says"
+        )
+    return missing
+
+
+def _only_pickled(name: str) -> bool:
+    return Path(name).is_dir() and any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
+
+
+_WHERE = "give a folder that save_pretrained wrote (with model.safetensors), or a hub name that can be reached"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,96 @@
+"""What is predicted for a hidden patch: its pixels, as the stock classes compute them, or features of another model."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from diffmask.core.units import Units
+from diffmask.video.units.grid import Grid
+from diffmask.video.units.patches import take_patches
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+Colours = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PixelTargets:
+    """The pixels of patches.
+
+    The stock VideoMAE takes back a normalisation by ImageNet's statistics whatever its processor normalised by (which
+    may be 0.5); here it is taken back by the statistics that were really used. With ImageNet's the two are equal.
+
+    Attributes:
+        tubelet: Frames of a patch.
+        patch_size: Pixels of a patch in height and in width.
+        mean: Of red, green and blue, in [0, 1]: what frames were normalised by.
+        std: Likewise.
+        normalised: Give each patch zero mean and a standard deviation of one.
+        joint: As ViT-MAE does it: colours of a patch have one mean and deviation together, and the normalisation of
+            the frames is not taken back.
+    """
+
+    tubelet: int = 2
+    patch_size: int = 16
+    mean: Colours = IMAGENET_MEAN
+    std: Colours = IMAGENET_STD
+    normalised: bool = True
+    joint: bool = False
+
+    @torch.no_grad()
+    def __call__(self, frames: Tensor, units: Units | None = None, *, positions: Tensor | None = None) -> Tensor:
+        """Return the targets of patches, float32 (B, L, C).
+
+        Args:
+            frames: As the model reads them, float (B, T, 3, H, W).
+            units: Not needed: pixels are targets by themselves.
+            positions: Which patches, int64 (B, P); None takes all.
+        """
+        pixels = take_patches(frames, self.grid(frames), positions).float()
+        if not self.normalised:
+            return pixels if self.joint else self.shown(pixels)
+        mean, deviation = self.statistics(pixels)
+        return (self._by_colour(pixels) - mean).div_(deviation).flatten(2)
+
+    def grid(self, frames: Tensor) -> Grid:
+        """Return how clips are cut."""
+        _, num_frames, _, height, width = frames.shape
+        size = self.patch_size
+        return Grid(num_frames // self.tubelet, height // size, width // size, self.tubelet, size)
+
+    def shown(self, pixels: Tensor) -> Tensor:
+        """Return pixels of patches in [0, 1], from those that the model reads."""
+        mean, std = (on_device(pixels.device, each) for each in (self.mean, self.std))
+        return (pixels.unflatten(2, (-1, len(self.mean))) * std + mean).flatten(2)
+
+    def read(self, targets: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        """Return pixels of patches as the model reads them, from targets and the statistics of each patch."""
+        if self.normalised:
+            return (self._by_colour(targets) * deviation + mean).flatten(2)
+        if self.joint:
+            return targets
+        shift, scale = (on_device(targets.device, each) for each in (self.mean, self.std))
+        return ((targets.unflatten(2, (-1, len(self.mean))) - shift) / scale).flatten(2)
+
+    def statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what patches, as the model reads them, are normalised by: of each colour (B, L, 1, 3), or of all."""
+        values = self._by_colour(pixels)
+        mean = values.mean(2, keepdim=True)
+        size = torch.linalg.vector_norm(values - mean, dim=2, keepdim=True)
+        deviation = size / (values.shape[2] - 1) ** 0.5
+        # where each stock class puts the number that keeps a flat patch from dividing by zero; VideoMAE adds it after
+        # the normalisation of frames is taken back, which but for this number would make no difference
+        if self.joint:
+            return mean, (deviation.square() + 1e-6).sqrt()
+        return mean, deviation + 1e-6 / on_device(pixels.device, self.std)
+
+    def _by_colour(self, pixels: Tensor) -> Tensor:
+        return pixels.unflatten(2, (-1, 1 if self.joint else len(self.mean)))
+
+
+@lru_cache(maxsize=64)
+def on_device(device: torch.device, colours: Colours) -> Tensor:
+    """Return numbers as a tensor; moving them anew at each step would make the host wait for the device."""
+    return torch.tensor(colours, device=device)

@@ -1,0 +1,177 @@
+"""Frames of a clip by PyAV: exact for every clip, whatever lies between its key frames.
+
+A frame is known by the time at which it is shown, so edit lists, B-frames and clips that do not begin at zero give the
+frames that a player shows. To reach a frame, decoding starts at the key frame before it.
+"""
+
+import bisect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from diffmask.video.clip.clip import Clip, ReadError
+
+_FAR_SECONDS = 10
+"""A step without a known key frame in between that is long enough to look for one."""
+
+
+def video_stream(container: Any) -> Any:
+    """Return the stream that players choose, set to decode in this thread; None if there is none."""
+    stream = container.streams.best("video")
+    if stream is not None:
+        stream.codec_context.thread_count = 1
+        stream.thread_type = "NONE"
+    return stream
+
+
+def upright(frame: Any, rotation: int, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Return the RGB values of a frame (H, W, 3), turned clockwise by `rotation` degrees.
+
+    Args:
+        frame: As PyAV decoded it.
+        rotation: 0, 90, 180 or 270.
+        size: Width and height to scale it to before it is turned: a stream may change its size on the way.
+    """
+    if size and size != (frame.width, frame.height):
+        frame = frame.reformat(width=size[0], height=size[1])
+    return np.rot90(frame.to_ndarray(format="rgb24"), k=-(rotation // 90))
+
+
+class PyAVSource:
+    """The frames of one clip, opened until `close`."""
+
+    def __init__(self, clip: Clip):
+        self.num_frames = clip.num_frames
+        self._clip = clip
+        self._coded_size = (clip.width, clip.height) if clip.rotation % 180 == 0 else (clip.height, clip.width)
+        self._container: Any = None
+        self._stream: Any = None
+        try:
+            self._open()
+            self._table = shown_times(clip.path) if clip.seeking == "table" else []
+        except (OSError, av.error.FFmpegError) as error:
+            self.close()
+            raise ReadError(clip.path, reason_of(error)) from error
+        if clip.seeking == "table" and len(self._table) != clip.num_frames:
+            self.close()
+            reason = f"it has {len(self._table)} frames, not {clip.num_frames}; index it again"
+            raise ReadError(clip.path, reason)
+
+    def frames(self, indices: Sequence[int]) -> np.ndarray:
+        """Return frames (T, H, W, 3) of rising indices without repeats."""
+        try:
+            return np.stack([self._frame(index) for index in indices])
+        except (OSError, av.error.FFmpegError) as error:
+            raise ReadError(self._clip.path, reason_of(error)) from error
+
+    def close(self) -> None:
+        """Give the file back."""
+        # what decodes holds this object and the frames on their way: given up now, not when garbage is collected
+        self._decoded: Iterator[tuple[int, Any]] = iter(())
+        self._stream = None
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _open(self) -> None:
+        """Open the file, or open it again, so that decoding begins at its first frame."""
+        self.close()
+        self._container = av.open(self._clip.path)
+        self._stream = video_stream(self._container)
+        if self._stream is None:
+            raise ReadError(self._clip.path, "it has no stream of video")
+        self._decoded = self._number(_decode(self._container.demux(self._stream)))
+        self._last = -1
+
+    def _frame(self, index: int) -> np.ndarray:
+        if self._is_better_reached_by_seeking(index):
+            self._seek(index)
+        for number, frame in self._decoded:
+            self._last = number
+            if number == index:
+                return upright(frame, self._clip.rotation, self._coded_size)
+            if number > index:
+                break
+        raise ReadError(self._clip.path, f"frame {index} of {self.num_frames} cannot be decoded")
+
+    def _is_better_reached_by_seeking(self, index: int) -> bool:
+        if index <= self._last:
+            return True
+        if self._clip.seeking == "count" or index == self._last + 1:
+            return False
+        if self._last < 0:  # some containers read what they know of key frames when they seek first
+            return True
+        entries, known = self._stream.index_entries, self._pts(self._last)
+        place = entries.search_timestamp(self._pts(index))
+        is_key_between = place >= 0 and entries[place].timestamp > known
+        return is_key_between or index - self._last > _FAR_SECONDS * self._clip.fps
+
+    def _seek(self, index: int) -> None:
+        """Go to the key frame before a frame; the start is before every frame."""
+        if self._clip.seeking != "count":
+            target, step = self._pts(index), max(1, round(1 / self._stream.time_base))
+            first = self._pts(0)
+            place = target
+            while place > first:
+                self._container.seek(place, stream=self._stream)
+                packets = self._container.demux(self._stream)
+                packet = next(packets)
+                # a container may be one key frame late, for it seeks by the time of decoding
+                if packet.is_keyframe and packet.pts is not None and packet.pts <= target:
+                    frames = _decode(_chain(packet, packets))
+                    # frames that are shown before the key frame need others that were not decoded
+                    self._decoded = self._number(frame for frame in frames if (frame.pts or 0) >= packet.pts)
+                    self._last = -1
+                    return
+                place, step = place - step, 2 * step
+        self._open()
+
+    def _number(self, frames: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+        """Yield frames with their numbers in the order in which they are shown."""
+        if self._clip.seeking == "count":
+            yield from enumerate(frames)
+            return
+        for frame in frames:
+            if frame.pts is None:
+                continue
+            if self._clip.seeking == "table":
+                place = bisect.bisect_left(self._table, frame.pts)
+                if place < len(self._table) and self._table[place] == frame.pts:
+                    yield place, frame
+            else:
+                seconds = float(frame.pts * self._stream.time_base) - self._clip.first_pts
+                yield round(seconds * self._clip.fps), frame
+
+    def _pts(self, index: int) -> int:
+        """Return a time at which a frame is shown already, in units of the stream."""
+        if self._clip.seeking == "table":
+            return self._table[index]
+        # a quarter of a frame late: what the container says is rounded
+        late = 0.25 if index else 0.0
+        return round((self._clip.first_pts + (index + late) / self._clip.fps) / self._stream.time_base)
+
+
+def shown_times(path: str) -> list[int]:
+    """Return when each frame is shown, in units of the stream, without decoding any."""
+    with av.open(path) as container:
+        packets = container.demux(video_stream(container))
+        return sorted(packet.pts for packet in packets if packet.pts is not None and not packet.is_discard)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of FFmpeg or of the system says, without the name of the file."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(reason)
+
+
+def _decode(packets: Iterator[Any]) -> Iterator[Any]:
+    for packet in packets:
+        yield from packet.decode()
+
+
+def _chain(first: Any, others: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from others

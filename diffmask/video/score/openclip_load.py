@@ -1,0 +1,246 @@
+"""CLIP models of open_clip: found by name, folder or file; nothing is fetched unless a tag or a hub name is given."""
+
+import hashlib
+import json
+import pickle
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmask.core.errors import InputError
+from diffmask.core.machine import resolve_device
+from diffmask.video.score.openclip_tower import Tower, build_tower
+
+CONFIG = "open_clip_config.json"
+_HUB = "hf-hub:"
+_PASS = "pass a file (clip:ViT-B-16:WEIGHTS.safetensors), a folder with open_clip_config.json, or --embedder pixels"
+_OTHER = "which needs no weights"
+
+
+@dataclass(frozen=True)
+class LoadedClip:
+    """A CLIP model, and what it needs to read frames and words.
+
+    Attributes:
+        name: What the user called it.
+        model: Of open_clip, in evaluation mode.
+        tower: Its image tower.
+        config: Its settings.
+        mean: Of the colours it was trained with.
+        std: Of the colours it was trained with.
+        weights_hash: sha256 of its weights.
+    """
+
+    name: str
+    model: Any
+    tower: Tower
+    config: dict[str, Any]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights_hash: str
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that its embeddings depend on: also colours, and settings such as the activation."""
+        content = json.dumps([self.weights_hash, self.config, self.mean, self.std], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.model.logit_scale.device
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Texts to token ids; found when it is asked for, since pictures need none."""
+        return _tokenizer(self.name, self.config)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W) in [0, 1] as the model was shown them in training."""
+        mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
+        return (pixels - mean) / std
+
+
+def load_clip(spec: str, device: str = "auto") -> LoadedClip:
+    """Load a model of open_clip.
+
+    Args:
+        spec: `FOLDER` with a config and weights, `MODEL:WEIGHTS`, or `hf-hub:NAME`. MODEL is a name of open_clip or a
+            config file; WEIGHTS a file, or a tag of open_clip, which is fetched from where it is published.
+        device: Where it runs.
+
+    Raises:
+        InputError: If model or weights are not there, do not fit each other, or yield no patches.
+    """
+    import open_clip
+
+    target = resolve_device(device)
+    if spec.startswith(_HUB) or Path(spec).exists():
+        name, given = spec, None
+    else:
+        name, _, weights = spec.partition(":")
+        given = weights or None
+    config, preprocess = _read_config(name, spec)
+    weights_file, extra = _find_weights(name, given, spec)
+    config, preprocess = config | extra.pop("model", {}), preprocess | extra
+    model = _build(config, spec)
+    _load(model, weights_file, spec)
+    model = model.eval().requires_grad_(False).to(target)
+    return LoadedClip(
+        spec,
+        model,
+        build_tower(model.visual, spec),
+        config,
+        tuple(preprocess.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+        tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
+        hash_weights(model),
+    )
+
+
+def hash_weights(model: torch.nn.Module) -> str:
+    """Return a sha256 of the weights of a model."""
+    digest = hashlib.sha256()
+    for name, weights in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(weights.shape)} {weights.dtype}".encode())
+        digest.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read_config(name: str, spec: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of the model and of its preprocessing."""
+    import open_clip
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    path = Path(name)
+    if name.startswith(_HUB):
+        path = _fetch(lambda: download_pretrained_from_hf(name.removeprefix(_HUB), CONFIG), spec)
+    if path.is_dir():
+        path = path / CONFIG
+        if not path.is_file():
+            raise InputError(f"folder {name} has no {CONFIG}, so it is no model of open_clip; {_PASS}, {_OTHER}")
+    if path.suffix == ".json" and path.is_file():
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            model = content.get("model_cfg", content)
+            assert {"embed_dim", "vision_cfg", "text_cfg"} <= set(model)
+        except (ValueError, AttributeError, AssertionError) as error:
+            raise InputError(f"{path} is no config of open_clip (embed_dim, vision_cfg, text_cfg); {_PASS}") from error
+        return model, content.get("preprocess_cfg", {})
+    found = open_clip.get_model_config(name.replace("/", "-"))
+    if found is None:
+        near = _similar(name, open_clip.list_models())
+        raise InputError(f"clip:{spec} names no model of open_clip, no folder and no config file{near}; {_PASS}")
+    return found, {}
+
+
+def _find_weights(name: str, given: str | None, spec: str) -> tuple[Path, dict[str, Any]]:
+    """Return the file of the weights, and what a tag of open_clip says about them."""
+    import open_clip
+    from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
+
+    folder = Path(name)
+    if folder.is_dir():
+        from open_clip.factory import _find_checkpoint_in_dir
+
+        found = _find_checkpoint_in_dir(folder)
+        if found is None:
+            raise InputError(f"folder {name} holds no weights (.safetensors, .bin, .pt); {_PASS}, {_OTHER}")
+        return Path(found), {}
+    if name.startswith(_HUB):
+        return _fetch(lambda: download_pretrained_from_hf(name.removeprefix(_HUB)), spec), {}
+    if given is None:
+        raise InputError(f"clip:{spec} names no weights, and none are fetched unasked; {_PASS}, {_OTHER}")
+    if Path(given).is_file():
+        return Path(given), {}
+    model = name.replace("/", "-")
+    tag = open_clip.get_pretrained_cfg(model, given)
+    if not tag:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+        raise InputError(f"weights {given!r} are no file, and no tag of {name} (its tags: {tags}); {_PASS}, {_OTHER}")
+    extra: dict[str, Any] = {key: tag[key] for key in ("mean", "std") if key in tag}
+    # weights that were trained with another activation give wrong embeddings without a word
+    if "quick_gelu" in tag:
+        extra["model"] = {"quick_gelu": tag["quick_gelu"]}
+    return _fetch(lambda: download_pretrained(tag), spec, hub=bool(tag.get("hf_hub"))), extra
+
+
+def _fetch(download, spec: str, *, hub: bool = True) -> Path:
+    from huggingface_hub import is_offline_mode
+
+    if not hub and is_offline_mode():
+        raise InputError(f"the weights of clip:{spec} cannot be fetched: HF_HUB_OFFLINE is set; {_PASS}, {_OTHER}")
+    try:
+        return Path(download())
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = _first_line(error)
+        raise InputError(f"the weights of clip:{spec} cannot be fetched ({reason}); {_PASS}, {_OTHER}") from error
+
+
+def _build(config: dict[str, Any], spec: str) -> Any:
+    from open_clip.coca_model import CoCa
+    from open_clip.model import CLIP, CustomTextCLIP
+    from transformers import AutoConfig
+
+    config = json.loads(json.dumps(config))
+    custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
+    kind = CoCa if "multimodal_cfg" in config else CustomTextCLIP if custom else CLIP
+    if "timm_model_name" in config["vision_cfg"]:
+        config["vision_cfg"]["timm_model_pretrained"] = False
+    try:
+        if "hf_model_name" in config["text_cfg"]:
+            config["text_cfg"]["hf_model_pretrained"] = False
+            # open_clip reads it without saying that code is not to be run
+            AutoConfig.from_pretrained(config["text_cfg"]["hf_model_name"], trust_remote_code=False)
+        return kind(**config)
+    except OSError as error:  # the config of a text tower from a hub
+        raise InputError(f"the text tower of clip:{spec} cannot be fetched ({_first_line(error)}); {_PASS}") from error
+    except (TypeError, KeyError, ValueError, AssertionError) as error:
+        raise InputError(f"the config of clip:{spec} cannot be built ({_first_line(error)}); check its keys") from error
+
+
+def _load(model: Any, path: Path, spec: str) -> None:
+    import open_clip
+    from safetensors import SafetensorError
+
+    damaged = (SafetensorError, pickle.UnpicklingError, EOFError, StopIteration, AttributeError, TypeError)
+    try:
+        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+    except damaged as error:
+        reason = _first_line(error)
+        raise InputError(f"{path} holds no weights that can be read ({reason}); give .safetensors, or .pt") from error
+    except (RuntimeError, KeyError, ValueError) as error:
+        reason = _first_line(error)
+        raise InputError(f"the weights {path} do not fit the model of clip:{spec} ({reason}); give its own") from error
+
+
+def _tokenizer(spec: str, config: dict[str, Any]) -> Any:
+    import open_clip
+
+    # a name such as hf-hub:NAME has a colon of its own
+    name = spec if spec.startswith(_HUB) or Path(spec).is_dir() else spec.partition(":")[0]
+    # a config may ask for code of its own, which is overruled
+    options: dict[str, Any] = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
+    try:
+        if Path(name).is_dir():
+            return open_clip.get_tokenizer(f"local-dir:{name}", **options)
+        if not Path(name).is_file():
+            return open_clip.get_tokenizer(name if name.startswith(_HUB) else name.replace("/", "-"), **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the tokenizer of clip:{spec} cannot be fetched ({_first_line(error)}); {_PASS}") from error
+    return open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
+
+
+def _similar(name: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0].rstrip(".:;") if lines else type(error).__name__)[:160]

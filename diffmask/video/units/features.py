@@ -1,0 +1,137 @@
+"""Values of the patches of a batch, on its device: maps that came with the rows, motion, appearance, embeddings."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffmask.video.units.grid import Grid
+from diffmask.video.units.motion import motion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diffmask.video.score.embedders import PatchEmbedder
+
+APPEARANCE_DIM = 13
+"""D of `Appearance`."""
+
+
+class Feature(Protocol):
+    """What gives each patch of a batch values that policies or targets read."""
+
+    def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
+        """Return named values, float (B, L) or (B, L, D).
+
+        Args:
+            batch: As `VideoAdapter.pad` makes it: `frames` are uint8 (B, T, 3, H, W).
+            grid: Its patches.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FromRows:
+    """Scores that came with the rows, (B, T', rows, columns).
+
+    Attributes:
+        name: Their name, in the batch and as a feature.
+    """
+
+    name: str
+
+    def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
+        """Return them, float (B, L)."""
+        return {self.name: batch[self.name].flatten(1)}
+
+
+class Motion:
+    """How much the frames change inside each patch, as `motion`."""
+
+    def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
+        """Return it, float (B, L)."""
+        return {"motion": motion(batch["frames"], grid)}
+
+
+class Appearance:
+    """What each patch looks like, in a few numbers that a small network can learn from.
+
+    Mean and deviation of each colour, slopes across and down, motion, how far it stands out from its neighbours, and
+    where it lies; each with mean 0 and deviation 1 over the patches of a clip.
+    """
+
+    def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
+        """Return them, float (B, L, 13)."""
+        frames = batch["frames"]
+        size = (grid.tubelet, grid.patch_size, grid.patch_size)
+        colours = frames.float().div(255).transpose(1, 2)  # (B, 3, T, H, W)
+        means = F.avg_pool3d(colours, size)
+        deviations = (F.avg_pool3d(colours.square(), size) - means.square()).clamp_min(0).sqrt()
+        grey = colours.mean(1, keepdim=True)
+        across = F.avg_pool3d(F.pad(grey.diff(dim=4).abs(), (0, 1)), size)
+        down = F.avg_pool3d(F.pad(grey.diff(dim=3).abs(), (0, 0, 0, 1)), size)
+        moved = motion(frames, grid).view(len(frames), 1, *grid.shape)
+        around = F.avg_pool3d(means, (1, 3, 3), stride=1, padding=(0, 1, 1), count_include_pad=False)
+        values = [means, deviations, across, down, moved, (means - around).abs().mean(1, keepdim=True)]
+        values.append(_position(grid, frames.device).expand(len(frames), -1, -1, -1, -1))
+        stacked = torch.cat(values, 1).flatten(2).transpose(1, 2)  # (B, L, D)
+        centred = stacked - stacked.mean(1, keepdim=True)
+        deviation = centred.square().mean(1, keepdim=True).sqrt()
+        return {"appearance": centred / deviation.clamp_min(1e-6)}
+
+
+def _position(grid: Grid, device: torch.device) -> Tensor:
+    """Return height, width and distance from the middle of each patch, float (1, 3, T', rows, columns)."""
+    row = torch.linspace(-1, 1, grid.rows, device=device)[:, None].expand(grid.rows, grid.columns)
+    column = torch.linspace(-1, 1, grid.columns, device=device)[None].expand(grid.rows, grid.columns)
+    place = torch.stack([row, column, (row.square() + column.square()).sqrt()])
+    return place[None, :, None].expand(1, 3, *grid.shape)
+
+
+class Scorer(Protocol):
+    """What scores patches by their embeddings."""
+
+    def score(self, embeddings: Tensor) -> Tensor:
+        """Return scores, float (N,), of embeddings float (N, D)."""
+        ...
+
+
+class Embedded:
+    """Embeddings of the patches as they are seen, and their scores: one pass of the embedder serves both.
+
+    A patch of several frames is seen in its middle one.
+
+    Args:
+        embedder: Gives the embeddings.
+        scorer: Scores them under the name `difference`, or None.
+        keep: Whether the embeddings are wanted too, as `embedding`.
+    """
+
+    def __init__(self, embedder: "PatchEmbedder", scorer: Scorer | None = None, *, keep: bool = True):
+        self._embedder, self._scorer, self._keep = embedder, scorer, keep
+
+    @torch.no_grad()
+    def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
+        """Return the scores, float (B, L), and the embeddings, float (B, L, D)."""
+        frames = batch["frames"]
+        middle = frames[:, grid.tubelet // 2 :: grid.tubelet]  # (B, T', 3, H, W)
+        embeddings = self._embedder.embed(middle.flatten(0, 1).permute(0, 2, 3, 1)).to(frames.device)
+        found: dict[str, Tensor] = {}
+        if self._scorer is not None:
+            scores = self._scorer.score(embeddings.flatten(0, 2)).view(*embeddings.shape[:3], 1)
+            found["difference"] = _to_grid(scores, len(frames), grid)[..., 0]
+        if self._keep:
+            found["embedding"] = _to_grid(embeddings, len(frames), grid)
+        return found
+
+
+def _to_grid(values: Tensor, num_clips: int, grid: Grid) -> Tensor:
+    """Return values of another grid at our patches, float (B, L, D)."""
+    values = values.movedim(3, 1).float()  # (B T', D, rows, columns)
+    if values.shape[2:] != (grid.rows, grid.columns):
+        antialias = values.shape[2] > grid.rows or values.shape[3] > grid.columns
+        size = (grid.rows, grid.columns)
+        values = F.interpolate(values, size, mode="bilinear", align_corners=False, antialias=antialias)
+    return values.unflatten(0, (num_clips, grid.frames)).movedim(2, 4).flatten(1, 3)
