@@ -6,21 +6,33 @@ The names below are loaded when they are first used, so that `import diffmask` c
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from diffmask.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from diffmask.core.masker import Masker
     from diffmask.core.policy import Policy, linear_weights, rank_weights, softmax_weights
-    from diffmask.core.schedule import Constant, Cosine, Linear, Piecewise, Polynomial, Schedule, Steps
-    from diffmask.core.schedule_limits import Buckets, Floor, Scaled
+    from diffmask.core.schedule import (
+        Buckets,
+        Constant,
+        Cosine,
+        Floor,
+        Linear,
+        Piecewise,
+        Polynomial,
+        Scaled,
+        Schedule,
+        Steps,
+    )
     from diffmask.core.units import Units
     from diffmask.policies.difference import Difference
     from diffmask.policies.feature import Feature
     from diffmask.policies.uniform import Uniform
     from diffmask.pretrain import pretrain
     from diffmask.text.adapter import TextAdapter, text_adapter
-    from diffmask.text.anchors.find import AnchorSet, AnchorSettings, build_anchors, load_anchors
+    from diffmask.text.anchors.anchor_set import AnchorSet, load_anchors
+    from diffmask.text.anchors.find import AnchorSettings, build_anchors
     from diffmask.text.collator import FollowEpochs, MaskingCollator, Visits
-    from diffmask.text.segment.stream import stream
-    from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
+    from diffmask.text.segment.tokenise import TokeniseSettings, stream, tokenise
     from diffmask.train.buckets import RowOrder
     from diffmask.train.masking import Masking
     from diffmask.train.trainer import MaskedTrainer
@@ -31,18 +43,16 @@ if TYPE_CHECKING:
     from diffmask.video.read.dataset import ClipDataset, Sampling
     from diffmask.video.units.grid import Grid
 
-__version__ = "0.1.0"
-
 _HOMES = {
-    "AnchorSet": "text.anchors.find",
+    "AnchorSet": "text.anchors.anchor_set",
     "AnchorSettings": "text.anchors.find",
-    "Buckets": "core.schedule_limits",
+    "Buckets": "core.schedule",
     "ClipDataset": "video.read.dataset",
     "Constant": "core.schedule",
     "Cosine": "core.schedule",
     "Difference": "policies.difference",
     "Feature": "policies.feature",
-    "Floor": "core.schedule_limits",
+    "Floor": "core.schedule",
     "FollowEpochs": "text.collator",
     "Grid": "video.units.grid",
     "Linear": "core.schedule",
@@ -55,7 +65,7 @@ _HOMES = {
     "Polynomial": "core.schedule",
     "RowOrder": "train.buckets",
     "Sampling": "video.read.dataset",
-    "Scaled": "core.schedule_limits",
+    "Scaled": "core.schedule",
     "Schedule": "core.schedule",
     "Steps": "core.schedule",
     "TextAdapter": "text.adapter",
@@ -66,14 +76,14 @@ _HOMES = {
     "Visits": "text.collator",
     "build_anchors": "text.anchors.find",
     "linear_weights": "core.policy",
-    "load_anchors": "text.anchors.find",
+    "load_anchors": "text.anchors.anchor_set",
     "load_video_model": "video.model.load",
     "load_visual_anchors": "video.anchors.anchor_set",
     "pretrain": "pretrain",
     "rank_weights": "core.policy",
     "read_clips": "video.index.index",
     "softmax_weights": "core.policy",
-    "stream": "text.segment.stream",
+    "stream": "text.segment.tokenise",
     "text_adapter": "text.adapter",
     "tokenise": "text.segment.tokenise",
 }

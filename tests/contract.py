@@ -6,12 +6,12 @@ PYTHONPATH=tests python tests/contract.py
 import torch
 from domain import COUNTS, domain_anchors
 
-from diffmask.assemble.text import POLICIES, Ingredients, weighting_of
+from diffmask.assemble.text_policies import POLICIES, Ingredients, weighting_of
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.core.units import Units
-from diffmask.text.spans import grouped
+from diffmask.text.adapter import grouped
 
 CLASSES = ("noun", "verb", "other")
 

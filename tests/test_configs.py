@@ -8,8 +8,7 @@ from tiny import tiny_tokenizer
 from transformers import VideoMAEConfig
 
 from diffmask.assemble import POLICIES, build_arguments, build_masking
-from diffmask.assemble.video import VIDEO_POLICIES
-from diffmask.assemble.video_too import VideoParts, build_sampling, build_video_masking
+from diffmask.assemble.video import VIDEO_POLICIES, VideoParts, build_sampling, build_video_masking
 from diffmask.config import PretrainConfig, VideoConfig, read_config
 from diffmask.video.model.load import LoadedVideo
 from diffmask.video.model.videomae import VideoMAEForPreTraining

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffmask.assemble.presets import PRESETS
-from diffmask.assemble.schedules import RATIO_FLOOR, SCHEDULES, build_schedule
+from diffmask.assemble.schedules import PRESETS, RATIO_FLOOR, SCHEDULES, build_schedule
 from diffmask.config import ScheduleConfig
-from diffmask.core.schedule_limits import mean
+from diffmask.core.schedule import mean
 
 TEXT = (Path(__file__).parents[1] / "docs" / "schedules.md").read_text(encoding="utf-8")
 ROWS = {line.split("`")[1]: line for line in TEXT.splitlines() if line.startswith("| `")}

@@ -77,7 +77,7 @@ def test_every_declared_dependency_is_pinned_as_declared(requirement):
 
 def test_version_is_written_once():
     assert "version" not in PROJECT["project"]
-    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "diffmask.__version__"}
+    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "diffmask.version.__version__"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", diffmask.__version__)
 
 

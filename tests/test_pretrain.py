@@ -252,7 +252,7 @@ def test_a_model_with_its_head_has_no_such_stage(world, tmp_path):
 
 
 def test_held_out_rows_are_never_trained_on(world, tmp_path):
-    import diffmask.pretrain.rows as module
+    import diffmask.pretrain.text as module
 
     config = config_for(world, tmp_path / "run")
     training, evaluation = module.read_rows(config, tiny_tokenizer(), None, Values())

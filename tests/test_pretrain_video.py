@@ -149,7 +149,7 @@ def test_difference_masking_by_maps_that_are_made_once(world, tmp_path):
 
 
 def test_anchors_are_hidden_more_often_than_the_rest(world, tmp_path):
-    from diffmask.assemble.video_too import build_video_masking
+    from diffmask.assemble.video import build_video_masking
     from diffmask.pretrain.video import VideoSubject
 
     masking = {"policy": "difference", "anchors": str(world / "anchors"), "ratio": ScheduleConfig(start=0.5)}
@@ -389,7 +389,7 @@ def test_clips_are_not_held_out_and_trained_on(world, tmp_path):
 
 
 def test_splits_of_one_index_are_trained_on_and_held_out(world, tmp_path):
-    from diffmask.pretrain.clips import read_split
+    from diffmask.pretrain.video import read_split
     from diffmask.video.index.index import read_index, write_index
 
     clips = [
@@ -437,7 +437,7 @@ def test_what_a_worker_cannot_read_is_one_sentence(world, tmp_path):
 
 
 def test_copies_of_a_clip_stand_on_one_side(world, tmp_path):
-    from diffmask.pretrain.clips import read_split
+    from diffmask.pretrain.video import read_split
 
     (tmp_path / "copies").mkdir()
     for number, path in enumerate(sorted((world / "clips").iterdir())):

@@ -16,8 +16,8 @@ from diffmask.text.adapter import text_adapter
 from diffmask.text.model.end_task import EndTask, shared_classifier
 from diffmask.text.model.load import LoadedModel
 from diffmask.train.buckets import RowOrder
-from diffmask.train.domain import DomainTypes
 from diffmask.train.masking import Masking
+from diffmask.train.meter import DomainTypes
 from diffmask.train.trainer import MaskedTrainer
 
 CLASSES = ("rare", "common", "other")

@@ -23,8 +23,7 @@ from scipy.stats import rankdata
 
 from diffmask.core.similarity import ANCHOR_SHARE, anchor_similarity, contrast, likeness, standardise
 from diffmask.demo.docstrings import find_package
-from diffmask.text.anchors.contexts import embed_types
-from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.encoder import embed_types, load_encoder
 from diffmask.text.anchors.vocabulary import Vocabulary, compare
 from diffmask.text.corpus.counts import count_corpus
 from diffmask.text.corpus.reference import read_reference

@@ -17,11 +17,8 @@ from statistics import NormalDist
 import numpy as np
 from scipy import stats
 
-from diffmask.evaluate.compare.compare import verdict
-from diffmask.evaluate.compare.comparison import NOT_SHOWN
-from diffmask.evaluate.compare.counts import count, ratio
-from diffmask.evaluate.compare.draws import Draws, Sums
-from diffmask.evaluate.compare.resampling import LEVEL, holm, interval, p_value
+from diffmask.evaluate.compare.compare import NOT_SHOWN, verdict
+from diffmask.evaluate.compare.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
 
 CLASSES = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
 """Shares of the classes: single-label, unbalanced."""

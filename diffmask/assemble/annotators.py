@@ -4,17 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from diffmask.assemble.choose import choose
+from diffmask.assemble.recipe import choose
 from diffmask.core.errors import InputError
-from diffmask.text.annotate.gazetteer import read_gazetteer
-from diffmask.text.annotate.lexicon import DELIMITERS, read_lexicon
-from diffmask.text.annotate.salient import RuleSalient
-from diffmask.text.annotate.shape import ShapeClasses
-from diffmask.text.annotate.spacy_annotators import spacy_salient, spacy_tags
+from diffmask.text.annotate.salient import RuleSalient, read_gazetteer
+from diffmask.text.annotate.spacy_pipeline import spacy_salient, spacy_tags
 from diffmask.text.annotate.span_file import FORMATS, FileClasses, FileSalient, index_span_file
-from diffmask.text.annotate.word_classes import FrequencyClasses, tf_icf_classes
+from diffmask.text.annotate.word_classes import DELIMITERS, FrequencyClasses, ShapeClasses, read_lexicon, tf_icf_classes
 from diffmask.text.corpus.reference import wordfreq_reference
-from diffmask.text.segment.annotate import Annotator
+from diffmask.text.segment.rows import Annotator
 
 if TYPE_CHECKING:
     from diffmask.text.anchors.anchor_set import AnchorSet

@@ -1,10 +1,20 @@
-"""What a policy is by name: how it is made, where it comes from, what it costs, needs and reads."""
+"""What a policy is by name: how it is made, where it comes from, what it costs, needs and reads.
+
+A name of a config, looked up.
+
+Checks of the settings that say how scores are followed, for text and for video.
+
+Names of weightings.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from diffmask.core.policy import Policy
+from diffmask.config import MaskingConfig, VideoMaskingConfig
+from diffmask.core.errors import InputError
+from diffmask.core.policy import Policy, Weighting, linear_weights, rank_weights, softmax_weights
 from diffmask.policies.uniform import Uniform
 
 UNIT_SETTINGS = {"pmi": ("ngrams",), "salient": ("spans",), "block": ("unit_size",), "cell": ("unit_size",)}
@@ -53,3 +63,48 @@ class Recipe:
     def is_random(self) -> bool:
         """Whether all units score the same."""
         return self.make is uniform
+
+
+T = TypeVar("T")
+
+
+def choose(table: dict[str, T], name: str, what: str) -> T:
+    """Return `table[name]`, or say what may be chosen."""
+    if name not in table:
+        raise InputError(f"unknown {what} {name!r}; choose from: {', '.join(sorted(table))}")
+    return table[name]
+
+
+DIRECTIONS = {"hide": True, "show": False}
+
+
+def check_scoring(config: MaskingConfig | VideoMaskingConfig) -> None:
+    """Refuse a value that a setting cannot have.
+
+    Raises:
+        InputError: If there is one.
+    """
+    if config.direction not in DIRECTIONS:
+        raise InputError(f"unknown direction {config.direction!r}; choose from: {', '.join(DIRECTIONS)}")
+    if not 0.0 <= config.hint_share < 1.0:
+        raise InputError(
+            f"masking.hint_share={config.hint_share:g} is outside [0, 1); 0.1 keeps the best tenth visible"
+        )
+    if not config.temperature > 0:
+        raise InputError(f"masking.temperature={config.temperature:g} is not above 0; 1 follows the scores as they are")
+
+
+WEIGHTINGS: dict[str, Callable[[float], Weighting]] = {
+    "softmax": lambda temperature: partial(softmax_weights, temperature=temperature),
+    "rank": lambda temperature: rank_weights,
+    "linear": lambda temperature: linear_weights,
+}
+
+
+def build_weighting(config: MaskingConfig | VideoMaskingConfig, default: str) -> Weighting:
+    """Return how scores become weights, `default` where the config does not say.
+
+    Raises:
+        InputError: If the weighting is unknown.
+    """
+    return choose(WEIGHTINGS, config.weighting or default, "weighting")(config.temperature)

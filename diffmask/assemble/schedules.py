@@ -1,15 +1,142 @@
-"""Names of schedules, and what each takes."""
+"""Names of schedules, and what each takes.
+
+What the settings of a schedule may be.
+
+Schedules of the mask ratio that papers have used, by name, with the papers' constants.
+"""
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from diffmask.assemble.presets import PRESETS
-from diffmask.assemble.schedule_checks import check_values
 from diffmask.config import ScheduleConfig
 from diffmask.core.errors import InputError
-from diffmask.core.schedule import Constant, Cosine, Linear, Piecewise, Polynomial, Schedule, Steps
-from diffmask.core.schedule_limits import MEAN_TOLERANCE, Buckets, Floor, Scaled, find_factor, mean
+from diffmask.core.schedule import (
+    MEAN_TOLERANCE,
+    Buckets,
+    Constant,
+    Cosine,
+    Floor,
+    Linear,
+    Piecewise,
+    Polynomial,
+    Scaled,
+    Schedule,
+    Steps,
+    find_factor,
+    mean,
+)
+
+_VALUES = ("start", "end", "middle", "peak", "floor")
+
+
+def check_values(config: ScheduleConfig, what: str) -> None:
+    """Refuse settings that cannot be used.
+
+    Args:
+        config: The settings.
+        what: Name of the schedule's setting, for messages.
+    """
+    for value in (*(getattr(config, key) for key in _VALUES), *config.values):
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise InputError(f"`{what}` has the value {value:g}, which is outside [0, 1]; 0.15 means 15 %")
+    if config.warmup is not None and not 0.0 < config.warmup < 1.0:
+        raise InputError(f"`{what}.warmup` is {config.warmup:g}, which is outside (0, 1); 0.08 means 8 % of training")
+    if config.power is not None and not 0.0 < config.power < float("inf"):
+        raise InputError(f"`{what}.power` is {config.power:g}, which is not above 0; 1 is a line, 2 a square")
+    if config.ease not in (None, "in", "out"):
+        raise InputError(f"`{what}.ease` is {config.ease!r}; choose from: in (slow at first), out (fast at first)")
+    if config.bucket is not None and not 0.0 < config.bucket <= 1.0:
+        raise InputError(f"`{what}.bucket` is {config.bucket:g}, which is outside (0, 1]; 0.05 gives 5 %, 10 %, ...")
+    if config.schedule in ("tent", "vee"):
+        _check_middle(config, what)
+    if config.schedule in ("steps", "piecewise"):
+        _check_points(config, what)
+    _check_mean(config, what)
+
+
+def _check_middle(config: ScheduleConfig, what: str) -> None:
+    """Refuse a tent that is a vee."""
+    name, start, middle = config.schedule, config.start, config.middle
+    assert start is not None and middle is not None
+    if name == "tent" and middle <= start or name == "vee" and middle >= start:
+        side, other = ("above", "vee") if name == "tent" else ("under", "tent")
+        raise InputError(
+            f"`{what}` is a {name} whose middle ({middle:g}) is not {side} its start ({start:g}); change one of the "
+            f"two, or use {other}"
+        )
+
+
+def _check_points(config: ScheduleConfig, what: str) -> None:
+    """Refuse points that do not make a function of progress."""
+    at, joined = config.at, config.schedule == "piecewise"
+    if len(at) != len(config.values) or len(at) < 2:
+        raise InputError(
+            f"`{what}` has {len(at)} numbers in `at` and {len(config.values)} in `values`; give two or more, and as "
+            "many in both"
+        )
+    allowed = "it must rise from 0 to 1" if joined else "it must rise from 0 and stay under 1"
+    ends = at[0] == 0.0 and (at[-1] == 1.0 if joined else at[-1] < 1.0)
+    if not ends or not all(left < right for left, right in pairwise(at)):
+        shown = ", ".join(f"{each:g}" for each in at)
+        example = "[0, 0.5, 1]" if joined else "[0, 0.5]"
+        raise InputError(f"`{what}.at` is [{shown}]; {allowed}, such as {example}")
+
+
+def _check_mean(config: ScheduleConfig, what: str) -> None:
+    if config.normalise not in (None, "mean"):
+        raise InputError(f"`{what}.normalise` is {config.normalise!r}; `mean` is the only one there is")
+    if config.mean is not None and config.normalise is None:
+        raise InputError(
+            f"`{what}` has a mean ({config.mean:g}), which takes effect with normalise only; add "
+            f"{what}.normalise=mean, or drop mean"
+        )
+    if config.mean is not None and not 0.0 < config.mean <= 1.0:
+        raise InputError(f"`{what}.mean` is {config.mean:g}, which is outside (0, 1]; 0.15 means 15 %")
+    if config.schedule == "constant" and config.normalise is not None:
+        raise InputError(f"`{what}` is constant, so its mean is its value; drop normalise, and set {what}.start")
+
+
+_MRD = "Yang et al. 2023 (arXiv 2208.10806)"
+_P = 0.15  # the constant ratio that masking ratio decay replaces (Devlin et al. 2019)
+_WARMUP = 80_000 / 1_000_000  # the published code warms up for 80,000 steps; its base model trains for 1,000,000
+_MMBERT = (2300, 600, 100)  # thousand millions of tokens in pretraining, context extension and decay of mmBERT
+
+
+class Preset(NamedTuple):
+    """A schedule that a paper used.
+
+    Attributes:
+        schedule: Its values, before any floor.
+        source: Where it comes from.
+        formula: Its values in words, t = progress and p = 0.15.
+    """
+
+    schedule: Schedule
+    source: str
+    formula: str
+
+
+PRESETS: dict[str, Preset] = {
+    "mrd-linear": Preset(Linear(2 * _P, 0.0), _MRD, "2p (1 - t)"),
+    "mrd-cosine": Preset(Cosine(2 * _P + 0.02, 0.02), _MRD, "p (1 + cos(pi t)) + 0.02"),
+    "mrd-ascending": Preset(Linear(0.0, 2 * _P), _MRD, "2p t"),
+    "mrd-square-above": Preset(Polynomial(2 * _P + 0.01, 0.01, ease_in=True), _MRD, "2p (1 - t^2) + 0.01"),
+    "mrd-square-below": Preset(Polynomial(2 * _P, 0.0), _MRD, "2p (1 - t)^2"),
+    "mrd-tent": Preset(Piecewise((0.0, 0.5, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "2p (1 - |1 - 2t|)"),
+    "mrd-vee": Preset(Piecewise((0.0, 0.5, 1.0), (2 * _P + 0.01, 0.01, 2 * _P + 0.01)), _MRD, "2p |1 - 2t| + 0.01"),
+    "mrd-warmup-decay": Preset(
+        Piecewise((0.0, _WARMUP, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "0 to 2p by t = 0.08, then to 0"
+    ),
+    "30-15": Preset(Linear(0.30, 0.15), "Ankner et al. 2024 (arXiv 2305.15096)", "0.30 - 0.15 t"),
+    "30-15-5": Preset(
+        Steps((0.0, _MMBERT[0] / sum(_MMBERT), (_MMBERT[0] + _MMBERT[1]) / sum(_MMBERT)), (0.30, 0.15, 0.05)),
+        "mmBERT, Marone et al. 2025 (arXiv 2509.06888)",
+        "0.30, 0.15 from 0.767, 0.05 from 0.967",
+    ),
+}
+
 
 RATIO_FLOOR = 0.02
 """A ratio that decays never falls under this: with nothing masked the loss is undefined."""

@@ -5,7 +5,7 @@ import math
 import torch
 from transformers import SchedulerType, TrainingArguments
 
-from diffmask.assemble.choose import choose
+from diffmask.assemble.recipe import choose
 from diffmask.config import TrainingConfig
 from diffmask.core.errors import InputError
 

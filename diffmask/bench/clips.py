@@ -17,10 +17,9 @@ from diffmask.bench.timing import IN_A_ROW, fastest
 from diffmask.core.errors import InputError
 from diffmask.demo.rendered_clips import encode
 from diffmask.video.clip.clip import Clip
-from diffmask.video.read.crop import NUM_DRAWS
 from diffmask.video.read.dataset import ClipDataset, Sampling
-from diffmask.video.score.row_maps import CachedMaps
-from diffmask.video.score.score_maps import make_maps
+from diffmask.video.read.sampling import NUM_DRAWS
+from diffmask.video.score.score_maps import CachedMaps, make_maps
 from diffmask.video.units.grid import Grid
 
 GRID = Grid(8, 14, 14, 2, 16)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.assemble.masking import GRANULARITIES
-from diffmask.assemble.text import POLICIES, Ingredients, weighting_of
+from diffmask.assemble.text_masking import GRANULARITIES
+from diffmask.assemble.text_policies import POLICIES, Ingredients, weighting_of
 from diffmask.bench.select import TYPES, make_batch
 from diffmask.bench.timing import fastest
 from diffmask.config import MaskingConfig

@@ -9,9 +9,9 @@ import os
 import sys
 from typing import Any
 
-import diffmask
 from diffmask.config import ConfigError
 from diffmask.core.errors import InputError
+from diffmask.version import __version__
 
 COMMANDS = (
     "index",
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; no heavy import happens here."""
     parser = Parser(prog="diffmask", description=DESCRIPTION, formatter_class=Formatter)
-    parser.add_argument("--version", action="version", version=f"diffmask {diffmask.__version__}")
+    parser.add_argument("--version", action="version", version=f"diffmask {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         importlib.import_module(f"diffmask.cli.{name}").add_parser(commands, Formatter)

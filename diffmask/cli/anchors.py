@@ -106,7 +106,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 def run(args: argparse.Namespace) -> None:
     """Find, score, write, and print what was found and what to do next."""
     from diffmask.core.errors import InputError
-    from diffmask.video.clip.detect import are_clips, refuse_nothing
+    from diffmask.video.clip.find import are_clips, refuse_nothing
 
     # a model to continue is of texts, whatever else a folder holds
     clips = args.model is None and are_clips(args.data, lambda: _expects_clips(args))
@@ -134,7 +134,7 @@ def _expects_clips(args: argparse.Namespace) -> bool | None:
 
 def _run_text(args: argparse.Namespace) -> None:
     from diffmask.core.errors import InputError
-    from diffmask.text.anchors.anchor_files import check_folder
+    from diffmask.text.anchors.anchor_set import check_folder
     from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
     if args.model is None:

@@ -13,7 +13,7 @@ _SETTINGS = ("embedder", "layer", "size", "num_words", "num_anchors", "num_frame
 
 def run_video(args: argparse.Namespace) -> None:
     """Find, write, and print what was found and what to do next."""
-    from diffmask.video.anchors.anchor_files import check_folder
+    from diffmask.video.anchors.anchor_set import check_folder
     from diffmask.video.anchors.contact_sheet import draw_sheet
 
     check_folder(args.output, overwrite=args.overwrite)

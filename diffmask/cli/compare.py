@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> None:
     """Read, compare, print, write."""
     from rich.console import Console
 
-    from diffmask.evaluate.compare.compare import compare
-    from diffmask.evaluate.compare.comparison import CompareSettings
+    from diffmask.evaluate.compare.compare import CompareSettings, compare
     from diffmask.evaluate.compare.results import read_results
     from diffmask.report.compare.tables import print_comparison
     from diffmask.report.compare.write import check_output, comparison_table, write_comparison

@@ -108,7 +108,7 @@ def _numbers(words: str) -> list[float]:
 
 def _tell(paths: list[Path]) -> None:
     """Print the leakage, and mean and standard deviation of each score over the seeds."""
-    from diffmask.evaluate.summary import leakage_line, split_lines, summary_lines
+    from diffmask.evaluate.run import leakage_line, split_lines, summary_lines
 
     for line in split_lines(paths[0]):
         print(line)

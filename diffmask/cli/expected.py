@@ -14,7 +14,7 @@ def expects_clips(args: argparse.Namespace) -> bool | None:
 
         return isinstance(read_config(config), VideoConfig)
     if args.anchors is not None:
-        from diffmask.video.anchors.anchor_files import NAMES, RECORD
+        from diffmask.video.anchors.anchor_set import NAMES, RECORD
 
         folder = Path(args.anchors) if Path(args.anchors).is_dir() else Path(args.anchors).parent
         if (folder / RECORD).is_file():

@@ -72,8 +72,7 @@ def _index(args: argparse.Namespace) -> None:
 
     from diffmask.video.clip.find import list_videos
     from diffmask.video.clip.join_tables import join
-    from diffmask.video.index.index import check_reader, usable
-    from diffmask.video.index.store import Probing, check_output, update_index
+    from diffmask.video.index.index import Probing, check_output, check_reader, update_index, usable
 
     # before the work, not after it
     check_output(args.output)
@@ -107,7 +106,7 @@ def _print(clips) -> None:
     from rich.text import Text
 
     from diffmask.video.clip.clip import TOO_SLOW
-    from diffmask.video.index.summary import summarise
+    from diffmask.video.index.index import summarise
 
     summary, console = summarise(clips), Console()
     seconds = round(summary.hours * 3600)

@@ -66,8 +66,7 @@ def run(args: argparse.Namespace) -> None:
     """Count, measure, choose, write and print a summary."""
     from diffmask.core.errors import InputError
     from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
-    from diffmask.text.ngrams.pmi_files import check_folder, write_vocabulary
-    from diffmask.text.ngrams.vocabulary import VocabularySettings, choose, describe
+    from diffmask.text.ngrams.vocabulary import VocabularySettings, check_folder, choose, describe, write_vocabulary
 
     if not args.data and not args.counts:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --counts")

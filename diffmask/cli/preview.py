@@ -77,7 +77,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Draw masks, print them, write the page."""
     from diffmask.cli.expected import expects_clips
-    from diffmask.video.clip.detect import are_clips, refuse_nothing
+    from diffmask.video.clip.find import are_clips, refuse_nothing
 
     if are_clips(args.data, lambda: expects_clips(args)):
         from diffmask.cli.preview_video import run_video

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from diffmask.reproduce.jobs import Job
+    from diffmask.reproduce.runner import Job
 
 DESCRIPTION = """\
 Run an experiment from end to end, or go on with it: arms x seeds x tasks with equal budgets, and at the end one table
@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from diffmask.config import ConfigError
     from diffmask.config.experiment import read_experiment
-    from diffmask.reproduce.place import data_folder
-    from diffmask.reproduce.plan import plan
+    from diffmask.reproduce.plan import data_folder, plan
     from diffmask.reproduce.run import find_experiment, reproduce, shipped
     from diffmask.reproduce.runner import JobError
 

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         import transformers
 
         from diffmask.config import VideoMaskingConfig
-        from diffmask.pretrain.video_budget import video_budget
+        from diffmask.pretrain.budget import video_budget
 
         transformers.logging.disable_progress_bar()
         if config.masking.guided_share != VideoMaskingConfig().guided_share:
@@ -140,7 +140,7 @@ def _list(output: Path | None) -> None:
     from rich.console import Console
 
     from diffmask.assemble import PRESETS, SCHEDULES
-    from diffmask.report.figures.presets import Listed, draw_presets, print_presets, print_shapes
+    from diffmask.report.figures.schedules import Listed, draw_presets, print_presets, print_shapes
 
     presets = [Listed(name, each.formula, each.source, each.schedule) for name, each in PRESETS.items()]
     console = Console(highlight=False)

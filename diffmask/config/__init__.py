@@ -10,18 +10,18 @@ from diffmask.config.read import (
     read_text_config,
     with_overrides,
 )
-from diffmask.config.schedule import ScheduleConfig
 from diffmask.config.settings import (
     DataConfig,
     HeadConfig,
     MaskingConfig,
     PretrainConfig,
+    ScheduleConfig,
+    TaskConfig,
     TrainingConfig,
     describe_settings,
     explain_settings,
     to_mapping,
 )
-from diffmask.config.task import TaskConfig
 from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
 
 __all__ = [

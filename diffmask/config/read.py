@@ -1,4 +1,7 @@
-"""Reading settings from YAML: an unknown key is an error, and so is a value of the wrong kind."""
+"""Reading settings from YAML: an unknown key is an error, and so is a value of the wrong kind.
+
+Nested mappings as flat ones.
+"""
 
 import copy
 import difflib
@@ -7,7 +10,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -204,3 +207,18 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
 
 def _kind(value: Any) -> str:
     return "empty" if value is None else repr(value)
+
+
+def flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Return the values of a nested mapping by their whole names.
+
+    >>> flat({"model": "minilm", "data": {"train": ["a.txt"]}})
+    {'model': 'minilm', 'data.train': ['a.txt']}
+    """
+    found: dict[str, Any] = {}
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            found |= flat(cast(Mapping[str, Any], value), f"{where}{name}.")
+        else:
+            found[where + name] = value
+    return found

@@ -1,4 +1,9 @@
-"""The settings of a pretraining run; the text under each field is its documentation."""
+"""The settings of a pretraining run; the text under each field is its documentation.
+
+The settings of a schedule.
+
+The settings of the task that a run learns beside what is masked.
+"""
 
 import ast
 import inspect
@@ -7,8 +12,78 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from itertools import pairwise
 from typing import Any
 
-from diffmask.config.schedule import ScheduleConfig
-from diffmask.config.task import TaskConfig
+_CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """A value over training. In YAML a plain number stands for a constant, a plain word for a preset.
+
+    Each schedule takes some of the settings; the others must be left out (`diffmask schedule --list`).
+    """
+
+    schedule: str = _CONSTANT
+    """constant, linear, cosine, polynomial, tent, vee, warmup_decay, steps, piecewise, or a preset such as 30-15."""
+    start: float | None = None
+    """Value at the start; the value throughout where the schedule is constant (by default 0.15)."""
+    end: float | None = None
+    """Value at the end."""
+    floor: float | None = None
+    """The schedule never falls under this; by default 0.02 for the ratio and 0 for the strength."""
+    middle: float | None = None
+    """Value halfway: the top of a tent, the bottom of a vee."""
+    peak: float | None = None
+    """Value at the end of the warm-up of warmup_decay."""
+    warmup: float | None = None
+    """Share of training in which warmup_decay rises from `start` to `peak`."""
+    power: float | None = None
+    """Of a polynomial, by default 2."""
+    ease: str | None = None
+    """Of a polynomial: `out` changes fast at first (the default), `in` changes fast at the end."""
+    at: tuple[float, ...] = ()
+    """Progress of each value of steps and piecewise, rising from 0: [0, 0.5, 0.9]."""
+    values: tuple[float, ...] = ()
+    """Values of steps (each holds from its place in `at` on) and piecewise (joined by straight lines)."""
+    normalise: str | None = None
+    """`mean`: scale the schedule so that its mean over training is `mean`."""
+    mean: float | None = None
+    """Mean over training of a schedule with `normalise: mean`; by default 0.15."""
+    bucket: float | None = None
+    """Round to multiples of this, for models with static shapes; 0.05 gives 0.05, 0.1, ..."""
+
+    def __post_init__(self):
+        """Give a constant its default value."""
+        if self.schedule == _CONSTANT and self.start is None:
+            object.__setattr__(self, "start", 0.15)
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """The task itself, learned in the same steps (end-task-aware training, Dery et al. 2022), if `task.train` is given.
+
+    The loss is that of the masked words plus `weight` times that of the classification.
+    """
+
+    train: tuple[str, ...]
+    """Files of training texts and labels: .jsonl, .csv, .tsv or .parquet; files named dev or test are refused."""
+    eval: tuple[str, ...] = ()
+    """Files of texts and labels that accuracy is measured on; a file named test is refused."""
+    weight: float = 1.0
+    """Weight of the classification's loss (1 = both count alike, the multi-task form of Dery et al. 2022)."""
+    batch_size: int | None = None
+    """Labelled rows that go with a micro-batch of masked rows on one device; by default `training.batch_size`."""
+    dropout: float = 0.3
+    """Dropout before the classifier (Wilf et al. 2023)."""
+    kind: str | None = None
+    """single-label or multi-label; by default as the first row tells."""
+    text: str | None = None
+    """Column of the text; by default found by its name."""
+    pair: str | None = None
+    """Column of the second text, for pairs; by default found by its name."""
+    label: str | None = None
+    """Column of the label or labels; by default found by its name."""
+    separator: str = "|"
+    """What divides the labels of one text in a .csv or .tsv, for multi-label tasks."""
 
 
 @dataclass(frozen=True)

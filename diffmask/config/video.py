@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from diffmask.config.schedule import ScheduleConfig
-from diffmask.config.settings import HeadConfig, TrainingConfig
+from diffmask.config.settings import HeadConfig, ScheduleConfig, TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,14 @@
-"""Schedules: frozen functions of training progress, for the mask ratio and for the strength."""
+"""Schedules: frozen functions of training progress, for the mask ratio and for the strength.
+
+What is done to a schedule, whatever its shape: a floor, a given mean, buckets.
+"""
 
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 class Schedule(ABC):
@@ -115,3 +120,107 @@ class Piecewise(Schedule):
     def breaks(self) -> tuple[float, ...]:
         """Where it bends."""
         return self.at[1:-1]
+
+
+MEAN_TOLERANCE = 1e-6
+"""How close `find_factor` comes to the mean that is asked for."""
+
+
+@dataclass(frozen=True)
+class Wrapped(Schedule):
+    """Another schedule, changed value by value."""
+
+    schedule: Schedule
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where the other one bends or jumps."""
+        return self.schedule.breaks
+
+
+@dataclass(frozen=True)
+class Floor(Wrapped):
+    """Another schedule that never falls under `floor`, which keeps the loss defined where a ratio decays to zero."""
+
+    floor: float = 0.02
+
+    def value(self, progress: float) -> float:
+        """Return the larger of the two."""
+        return max(self.floor, self.schedule.value(progress))
+
+
+@dataclass(frozen=True)
+class Scaled(Wrapped):
+    """Another schedule times `factor`, and never above 1: the same shape at another mean."""
+
+    factor: float
+
+    def value(self, progress: float) -> float:
+        """Return the scaled value."""
+        return min(1.0, self.factor * self.schedule.value(progress))
+
+
+@dataclass(frozen=True)
+class Buckets(Wrapped):
+    """Another schedule, rounded to multiples of `size`, for models whose shapes are static.
+
+    What is above 0 is never rounded to 0, and nothing is rounded to less than `least` or more than 1.
+    """
+
+    size: float
+    least: float = 0.0
+
+    def value(self, progress: float) -> float:
+        """Return the nearest multiple that is allowed."""
+        value = self.schedule.value(progress)
+        # a multiple is meant where rounding errors leave it a hair off
+        lowest = math.ceil(round(self.least / self.size, 9))
+        nearest = max(lowest, math.floor(value / self.size + 0.5), 1 if value > 0 else 0)
+        return round(self.size * min(nearest, math.floor(round(1 / self.size, 9))), 12)
+
+
+def mean(schedule: Schedule, tolerance: float = 1e-9) -> float:
+    """Return the average over training: the integral over progress from 0 to 1.
+
+    Adaptive Simpson quadrature from 64 intervals, cut also where the schedule bends or jumps.
+
+    >>> from diffmask.core.schedule import Linear
+    >>> round(mean(Floor(Linear(0.3, 0.0), 0.02)), 9)
+    0.150666667
+    """
+    cuts = sorted({0.0, 1.0, *(index / 64 for index in range(1, 64)), *schedule.breaks})
+    return sum(_simpson(schedule, left, right, tolerance * (right - left)) for left, right in pairwise(cuts))
+
+
+def _simpson(schedule: Schedule, left: float, right: float, tolerance: float) -> float:
+    """Return the integral over an interval, halved until two estimates agree."""
+    width, first, last = right - left, schedule(left), schedule(right)
+    quarters = [schedule(left + width * part / 4) for part in (1, 2, 3)]
+    coarse = width / 6 * (first + 4 * quarters[1] + last)
+    fine = width / 12 * (first + 4 * quarters[0] + 2 * quarters[1] + 4 * quarters[2] + last)
+    # a jump never agrees, but weighs nothing once its interval is this narrow
+    if abs(fine - coarse) <= 15 * tolerance or width < 1e-10:
+        return fine
+    middle = left + width / 2
+    return _simpson(schedule, left, middle, tolerance / 2) + _simpson(schedule, middle, right, tolerance / 2)
+
+
+def find_factor(scaled: Callable[[float], Schedule], target: float, largest: float = 1e6) -> tuple[float, float]:
+    """Return two factors, as close as floats are, between which the mean of `scaled(factor)` passes `target`.
+
+    The mean must not fall as the factor grows. If even `largest` stays below the target, both are `largest`; if even 0
+    is above it, both are 0.
+    """
+    low, high = 0.0, 1.0
+    if mean(scaled(0.0)) >= target:
+        return 0.0, 0.0
+    while mean(scaled(high)) < target:
+        if high >= largest:
+            return largest, largest
+        low, high = high, high * 2
+    while low < (middle := (low + high) / 2) < high and high - low > 1e-13 * high:
+        if mean(scaled(middle)) < target:
+            low = middle
+        else:
+            high = middle
+    return low, high

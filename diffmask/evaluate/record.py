@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import diffmask
 from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, PROBE, TOKENS, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware
@@ -17,7 +16,8 @@ from diffmask.evaluate.seed_file import FORMAT
 from diffmask.tasks.metrics import OUTSIDE
 from diffmask.tasks.task import Task
 from diffmask.tasks.video_task import VideoTask
-from diffmask.text.model.embed import resolve_model
+from diffmask.text.model.load import resolve_model
+from diffmask.version import __version__
 
 LIBRARIES = ("torch", "transformers", "scikit-learn")
 
@@ -164,5 +164,5 @@ def _differs(path: Path, name: str, before: Any, now: Any) -> str:
 
 def surroundings() -> dict[str, Any]:
     """Return the versions and the hardware that results were made with."""
-    versions = {"diffmask": diffmask.__version__} | {name: version(name) for name in LIBRARIES}
+    versions = {"diffmask": __version__} | {name: version(name) for name in LIBRARIES}
     return {"versions": versions, "hardware": describe_hardware()}

@@ -1,18 +1,144 @@
-"""Rows of a table with all their columns: JSON lines, separated values, Parquet and datasets on disk."""
+"""Rows of a table with all their columns: JSON lines, separated values, Parquet and datasets on disk.
+
+Corpus files of rows: comma- and tab-separated values, Parquet, and Hugging Face datasets on disk.
+"""
 
 import csv
 import io
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import shown
+from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, shown
 from diffmask.files.lines import decode_lines, json_object, read_plain
 from diffmask.files.streams import open_seekable, split_suffix
-from diffmask.files.tables import delimiter, open_dataset
+
+if TYPE_CHECKING:
+    import datasets
+
+_BATCH_ROWS = 256
+
+
+def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read comma-, semicolon- or tab-separated values with a header; a quoted field may span lines."""
+    progress = 0.0
+
+    def lines() -> Iterator[str]:
+        nonlocal progress
+        for block in read_plain(path):
+            progress = block.progress
+            yield from io.StringIO("\n".join(decode_lines(block)), newline="")
+
+    csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
+    source = lines()
+    start = list(_until_written(source))
+    rows = csv.reader(itertools.chain(start, source), delimiter=delimiter(path, "".join(start)), strict=True)
+    try:
+        header = next(filter(_is_written, rows), [])
+        if header:
+            place = header.index(choose_column(path, header, header, column))
+            texts = (_field(path, row, place, header, rows.line_num) for row in rows)
+            yield from pack(path, texts, block_bytes, lambda _: progress)
+    except csv.Error as error:
+        raise InputError(f"{path}: line {rows.line_num} is not a row of values ({error}); check its quotes") from error
+
+
+def delimiter(path: Path, header: str) -> str:
+    """Return what separates the values of a file, as its name or its header tells."""
+    if split_suffix(path)[0] == ".tsv":
+        return "\t"
+    return next((char for char in ",;\t" if char in header), ",")
+
+
+def _field(path: Path, row: list[str], place: int, header: list[str], line: int) -> str:
+    if not _is_written(row):
+        return ""
+    if len(row) != len(header):
+        remedy = "put quotes around a value that holds the separator"
+        raise InputError(f"{path}: line {line} has {len(row)} values, the header has {len(header)}; {remedy}")
+    return row[place]
+
+
+def _is_written(row: list[str]) -> bool:
+    return any(value.strip() for value in row)
+
+
+def _until_written(lines: Iterator[str]) -> Iterator[str]:
+    """Return the blank lines at the start and the first that is not blank."""
+    for line in lines:
+        yield line
+        if line.strip():
+            return
+
+
+def read_parquet(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a Parquet file, a few rows at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    with open_seekable(path) as content:
+        try:
+            table = parquet.ParquetFile(content, buffer_size=1 << 20)
+            known = _text_column(path, table.schema_arrow, column)
+            batches = table.iter_batches(_BATCH_ROWS, columns=[known])
+            texts = (text for batch in batches for text in batch.column(0).to_pylist())
+            num_rows = max(1, table.metadata.num_rows)
+            yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / num_rows)
+        except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
+
+
+def _text_column(path: Path, schema, wanted: str | None) -> str:
+    """Return the text column of an Arrow schema."""
+    from pyarrow import types
+
+    def is_text(kind) -> bool:
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+    text_names = [field.name for field in schema if is_text(field.type)]
+    known = choose_column(path, schema.names, text_names, wanted)
+    if known not in text_names:
+        kind = schema.field(known).type
+        raise InputError(f"{path}: column {known!r} must hold text, not {kind}; its text columns: {listed(text_names)}")
+    return known
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tell whether a folder was made by `save_to_disk` of Hugging Face datasets."""
+    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+
+
+def open_dataset(path: Path) -> "datasets.Dataset":
+    """Open a folder that `save_to_disk` made.
+
+    Raises:
+        InputError: If it is damaged, or holds several splits.
+    """
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a readable dataset folder: {shown(str(error))}") from error
+    if isinstance(found, datasets.DatasetDict):
+        names = sorted(map(str, found))
+        raise InputError(f"{path} holds the splits {listed(names)}; name one of them, for example {path / names[0]}")
+    return found
+
+
+def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a Hugging Face dataset on disk, a few rows at a time."""
+    dataset = open_dataset(path)
+    known = _text_column(path, dataset.features.arrow_schema, column)
+    batches = cast(Iterator[Any], dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS))
+    texts = (text for batch in batches for text in batch[known].to_pylist())
+    yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
+
 
 Row = Mapping[str, Any]
 

@@ -12,9 +12,8 @@ from torch import Tensor
 from diffmask.assemble import build_arguments
 from diffmask.config import PretrainConfig, TrainingConfig, VideoConfig
 from diffmask.core.errors import InputError
-from diffmask.files.writing import writing
-from diffmask.pretrain.subject import Rows, Subject
-from diffmask.pretrain.trainers import loggers, make_trainer
+from diffmask.files.folders import writing
+from diffmask.pretrain.subject import Rows, Subject, loggers, make_trainer
 from diffmask.train.masking import Masking
 
 HEAD_FILE = "head.safetensors"

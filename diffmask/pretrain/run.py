@@ -15,15 +15,13 @@ from transformers import TrainingArguments
 from diffmask.assemble import build_arguments
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
 from diffmask.core.errors import InputError, worker_errors
-from diffmask.files.writing import writing
+from diffmask.files.folders import writing
 from diffmask.pretrain.head import check_head, prepare_head
-from diffmask.pretrain.subject import Subject
+from diffmask.pretrain.subject import Subject, loggers, make_trainer
 from diffmask.pretrain.task import CLASSIFIER
-from diffmask.pretrain.trainers import loggers, make_trainer
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
-from diffmask.train.card import write_card
-from diffmask.train.checkpoints import last_checkpoint
-from diffmask.train.folder import check_folder, check_inputs, claim_folder
+from diffmask.train.folder import check_folder, check_inputs, claim_folder, last_checkpoint
+from diffmask.train.record import write_card
 from diffmask.train.trainer import MaskedTrainer
 
 

@@ -8,15 +8,14 @@ import torch
 from diffmask.config import PretrainConfig, TaskConfig
 from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.files.folders import replace_folder
-from diffmask.files.writing import writing
+from diffmask.files.folders import replace_folder, writing
 from diffmask.tasks.columns import Columns
 from diffmask.tasks.encode import encode
 from diffmask.tasks.task import Example, make_split, read_examples, splits_named
 from diffmask.text.corpus.documents import list_files
 from diffmask.text.model.end_task import EndTask, detach, shared_classifier
 from diffmask.text.model.load import LoadedModel
-from diffmask.text.segment.special import pad_id
+from diffmask.text.segment.segmenter import pad_id
 from diffmask.train.trainer import MaskedTrainer
 
 CLASSIFIER = "classifier"

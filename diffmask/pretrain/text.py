@@ -1,24 +1,151 @@
-"""A run on text: a masked language model, its tokenised rows, the task that is learned beside."""
+"""A run on text: a masked language model, its tokenised rows, the task that is learned beside.
+
+The rows of a run: for training, and held out.
+"""
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
-from diffmask.assemble import Values, build_annotators, build_masking, build_scorers
-from diffmask.config import PretrainConfig
+from diffmask.assemble import Values, build_annotators, build_masking, build_scorers, units_of
+from diffmask.config import DataConfig, PretrainConfig
+from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
-from diffmask.pretrain.rows import read_anchors, read_rows, row_lengths
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.pretrain.task import build_task, save_classifier
+from diffmask.text.anchors.anchor_set import AnchorSet, load_anchors
 from diffmask.text.corpus.documents import describe_sources
 from diffmask.text.model.load import LoadedModel, load_masked_lm
+from diffmask.text.score.position_scores import add_scores
+from diffmask.text.segment.tokenise import TokeniseSettings, stream, tokenise
 from diffmask.train.buckets import RowOrder
 from diffmask.train.trainer import MaskedTrainer
 
 if TYPE_CHECKING:
     import datasets
+
+CACHE = Path("~/.cache/diffmask")
+SHUFFLE_BUFFER = 10_000
+"""Rows of a stream that are mixed."""
+
+
+def read_anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> AnchorSet | None:
+    """Return the domain's words, where the config names them.
+
+    Raises:
+        InputError: If they are none, or were made for another model.
+    """
+    if config.masking.anchors is None:
+        return None
+    anchors = load_anchors(config.masking.anchors)
+    anchors.check_model(config.model, tokenizer)
+    return anchors
+
+
+def tokenise_settings(config: PretrainConfig) -> TokeniseSettings:
+    """Return how the text of a run becomes rows, before anything annotates them."""
+    data = config.data
+    return TokeniseSettings(
+        max_length=data.max_length,
+        overlap=data.overlap,
+        units="token" if units_of(config.masking) == config.masking.eval_units == "token" else "word",
+        column=data.column,
+        num_processes=data.num_processes,
+    )
+
+
+def read_rows(
+    config: PretrainConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    anchors: AnchorSet | None,
+    values: Values,
+    *,
+    progress: bool = False,
+) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset | None"]:
+    """Return the rows of training and of evaluation.
+
+    Args:
+        config: The run.
+        tokenizer: Tokenizer of the model.
+        anchors: The domain's words, if they are known.
+        values: What gives the units of the training's rows their values.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: If something that the config names cannot be used.
+    """
+    data = config.data
+    settings = tokenise_settings(config)
+    annotated = replace(settings, annotators=values.annotators)
+    types = None if anchors is None else anchors.types
+    cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
+    held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
+    if data.streaming:
+        _check_stream(config, values)
+        # one pass without end: the Trainer counts steps, and a resumed run skips what it has read
+        rows = stream(data.train, tokenizer, annotated, types)
+        return rows.shuffle(seed=config.training.seed, buffer_size=SHUFFLE_BUFFER).repeat(None), held_out
+    rows = tokenise(data.train, tokenizer, annotated, types, cache)
+    for scorer in values.scorers:
+        rows = add_scores(rows, scorer, cache, progress=progress)
+    return _split(rows, data) if held_out is None else (rows, held_out)
+
+
+def _check_stream(config: PretrainConfig, values: Values) -> None:
+    if values.scorers:
+        raise InputError(
+            f"a policy of masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
+            "data.streaming=true leaves no time for; leave streaming out"
+        )
+    if config.training.steps is None:
+        raise InputError("data.streaming=true has no known end; give training.steps in the place of training.epochs")
+
+
+def _split(rows: "datasets.Dataset", data: DataConfig) -> "tuple[datasets.Dataset, datasets.Dataset | None]":
+    """Hold out a share of the rows."""
+    if data.overlap > 0 and data.eval_share > 0:
+        raise InputError(
+            f"data.overlap={data.overlap} repeats text in neighbouring rows, so a share of them cannot be held out; "
+            "give data.eval, or data.eval_share=0"
+        )
+    if not 0.0 <= data.eval_share < 1.0:
+        raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the rows")
+    held = choose_held_out(_tokens(rows), data.eval_share)
+    training = rows.select(np.flatnonzero(~held))
+    if not len(training):
+        raise InputError(f"data.eval_share={data.eval_share:g} leaves none of {len(rows)} rows to train on; lower it")
+    return training, rows.select(np.flatnonzero(held)) if held.any() else None
+
+
+def choose_held_out(rows: Iterable[np.ndarray], share: float) -> np.ndarray:
+    """Choose rows by their content, so that no text stands on both sides, however often it is repeated.
+
+    Args:
+        rows: Tokens of each, int32.
+        share: Of the rows that is chosen.
+    """
+    # checksums such as crc32 of similar texts lie close together; those of a cryptographic hash do not
+    hashes = [int.from_bytes(hashlib.blake2b(tokens.data, digest_size=4).digest()) for tokens in rows]
+    return np.array(hashes, dtype=np.uint32) < share * 2**32
+
+
+def row_lengths(rows: "datasets.Dataset") -> list[int]:
+    """Return the number of tokens of each row."""
+    return [len(tokens) for tokens in _tokens(rows)]
+
+
+def _tokens(rows: "datasets.Dataset") -> Iterator[np.ndarray]:
+    """Yield the tokens of each row, a thousand rows at a time: one by one takes thirty times as long."""
+    for table in cast(Iterator[Any], rows.select_columns(["input_ids"]).with_format("arrow").iter(1_000)):
+        lists = table["input_ids"].combine_chunks()
+        values, ends = lists.values.to_numpy(), lists.offsets.to_numpy()
+        yield from (values[start:stop] for start, stop in zip(ends, ends[1:], strict=False))
 
 
 class TextSubject(Subject):

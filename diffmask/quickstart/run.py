@@ -5,7 +5,6 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-import diffmask
 from diffmask.config import to_mapping
 from diffmask.demo.docstrings import Documented, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import pretrain
@@ -23,6 +22,7 @@ from diffmask.report.preview.preview import PreviewSettings, make_preview
 from diffmask.text.anchors.find import build_anchors
 from diffmask.text.corpus.documents import read_documents
 from diffmask.text.model.load import load_tokenizer
+from diffmask.version import __version__
 
 PAGE = "quickstart.html"
 _OURS = (MARKER, PAGE, "text", "task", "anchors", "cache", "evaluation", *RUNS, *(f"{name}.yaml" for name in RUNS))
@@ -41,7 +41,7 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
         InputError: If the folder holds something else, or what the quickstart needs is not installed.
     """
     tokenizer = load_tokenizer(plan.model)  # what is missing is said first
-    record = {"version": diffmask.__version__, "steps": plan.steps, "seed": plan.seed, "model": plan.model}
+    record = {"version": __version__, "steps": plan.steps, "seed": plan.seed, "model": plan.model}
     claim(plan.output, _OURS, record, overwrite=overwrite)
     (plan.output / "text").mkdir()
     documents = _write_text(plan, console)

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from diffmask.demo.docstrings import Documented
 from diffmask.quickstart.plan import Plan
-from diffmask.report.compare.comparison_page import comparison_sections
 from diffmask.report.compare.losses import Result, curve_section, result_section
-from diffmask.report.compare.tables import ComparisonTable
+from diffmask.report.compare.tables import ComparisonTable, comparison_sections
 from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
 from diffmask.report.preview.heatmap_html import anchor_section, heat_section, number_section
 from diffmask.report.preview.preview import Preview
-from diffmask.text.anchors.find import AnchorSet
+from diffmask.text.anchors.anchor_set import AnchorSet
 
 LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same text, those of one seed in the same order, at the same mask ratio, "

@@ -6,11 +6,9 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-import diffmask
 from diffmask.config import VideoConfig, to_mapping
 from diffmask.demo.rendered_clips import render_digits
-from diffmask.evaluate.compare.compare import compare
-from diffmask.evaluate.compare.comparison import CompareSettings
+from diffmask.evaluate.compare.compare import CompareSettings, compare
 from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
@@ -26,6 +24,7 @@ from diffmask.report.compare.write import comparison_table
 from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import write_page
 from diffmask.report.run.masked_clips import gather_clips, load_trained, preview_clips, spread_out
+from diffmask.version import __version__
 from diffmask.video.anchors.anchor_set import VisualAnchors
 from diffmask.video.anchors.contact_sheet import draw_sheet
 from diffmask.video.anchors.find import build_visual_anchors
@@ -55,7 +54,7 @@ def run_video_quickstart(
     Raises:
         InputError: If the folder holds something else, or clips cannot be encoded here.
     """
-    record = {"version": diffmask.__version__, "steps": plan.steps, "seed": plan.seed, "modality": "video"}
+    record = {"version": __version__, "steps": plan.steps, "seed": plan.seed, "modality": "video"}
     claim(plan.output, _OURS, record, overwrite=overwrite)
     commands = plan.commands()
     with step(console, "1/7", "Clips: rendered, encoded and indexed", commands["index"]):

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from diffmask.quickstart.video_plan import VideoPlan
 from diffmask.report.clips.page import clip_parts, number_part
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.compare.comparison_page import comparison_sections
 from diffmask.report.compare.losses import Result, curve_section, result_section
-from diffmask.report.compare.tables import ComparisonTable
+from diffmask.report.compare.tables import ComparisonTable, comparison_sections
 from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
 from diffmask.video.clip.clip import Clip

@@ -7,20 +7,229 @@
 Writes DATA/NAME/train.jsonl, dev.jsonl and test.jsonl, lines of {"text", "label"}. Files are checked before anything is
 written, and a data set is there whole or not at all. A download that broke off goes on where it stopped. Needs nothing
 but Python.
+
+The public data sets of the experiments: where they come from, and how their files are known to be the right ones.
+
+Whether files are those of a data set: by their bytes, or by what is known of their contents.
+
+Fetch a file over HTTP, going on where an earlier attempt broke off.
 """
 
 import argparse
+import hashlib
+import http.client
 import json
 import os
 import shutil
 import sys
 import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from diffmask.core.errors import InputError
-from diffmask.reproduce.check_data import Rows, check_bytes, check_rows, read_rows
-from diffmask.reproduce.download import download
-from diffmask.reproduce.sources import BASE, DATA_SETS, SPLITS, DataSet
+
+SPLITS = ("train", "dev", "test")
+COMMIT = "06793f77d7278898159ed50da30d173cdc8fdea9"
+BASE = f"https://raw.githubusercontent.com/allenai/scibert/{COMMIT}/data/text_classification"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a data set, of JSON lines with a text and a label.
+
+    Attributes:
+        num_bytes: Its size, to say what is fetched.
+        num_rows: Its texts.
+        sha256: Of its bytes; None where it is known by its contents alone.
+        num_in_train: Where there is no sha256: texts that stand word for word in the training file.
+    """
+
+    num_bytes: int
+    num_rows: int
+    sha256: str | None = None
+    num_in_train: int | None = None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as it was distributed with SciBERT.
+
+    Attributes:
+        title: What it is called and what it asks for.
+        path: Its folder in the source.
+        labels: How many labels it has.
+        files: By split.
+        note: What its origin asks to be said.
+    """
+
+    title: str
+    path: str
+    labels: int
+    files: Mapping[str, SourceFile]
+    note: str
+
+
+DATA_SETS = {
+    "chemprot": DataSet(
+        "ChemProt: relations of chemicals and proteins",
+        "chemprot",
+        13,
+        {
+            "train": SourceFile(1121208, 4169, "ab17b85c4fb869b2338d7c9617414e63f3c7225e5005920b18d9cd996f1049d8"),
+            "dev": SourceFile(678657, 2427, "bfe8f39e5146ad4bb16b23707dade850546a305047bc666f6f6824c6a7e3df2f"),
+            "test": SourceFile(960369, 3469, "372249c85ffea6d9a18dc5168cf45841b3d79b03412d6c620381cfc0dd3d6d49"),
+        },
+        "Kringelum et al. 2016",
+    ),
+    "sciie": DataSet(
+        "SciIE: relations of scientific terms",
+        "sciie-relation-extraction",
+        7,
+        {
+            "train": SourceFile(823836, 3219, "83d395d97de2c02dcb4898af3c6e34b5f5aa19771298fbc9f69ae435fa1258fb"),
+            "dev": SourceFile(118354, 455, "9500a8e561f1ce50d972b8473525fe24ebae732bde653c381a4c65945965567a"),
+            "test": SourceFile(249465, 974, "be4c06d2b8903783818a5e4cba08c71b954a86f00021907706f66ac3e26c58bd"),
+        },
+        "Luan et al. 2018",
+    ),
+    # No copy was at hand to take sha256 from. What is known of it is checked in their place: rows, labels, and how many
+    # texts stand in the training file too, word for word, which another version or another split would not share.
+    "acl-arc": DataSet(
+        "ACL-ARC: intents of citations",
+        "citation_intent",
+        6,
+        {
+            "train": SourceFile(465895, 1688),
+            "dev": SourceFile(30138, 114, num_in_train=43),
+            "test": SourceFile(38637, 139, num_in_train=52),
+        },
+        "Jurgens et al. 2018",
+    ),
+}
+
+
+Rows = dict[str, list[tuple[str, str]]]
+"""For each split its texts and labels."""
+
+
+def check_bytes(content: bytes, file: SourceFile, path: Path) -> None:
+    """Check the sha256 of a file where it is known.
+
+    Raises:
+        InputError: If it is another.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if file.sha256 is not None and found != file.sha256:
+        raise InputError(
+            f"{path} is not the published file: its sha256 is {found[:12]}... and not {file.sha256[:12]}... "
+            f"({len(content):,} of {file.num_bytes:,} bytes); nothing was written, get the file again"
+        )
+
+
+def read_rows(content: bytes, path: Path) -> list[tuple[str, str]]:
+    """Return texts and labels of JSON lines.
+
+    Raises:
+        InputError: If a line is something else.
+    """
+    rows = []
+    # not splitlines: a text may hold a line separator of Unicode
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+                rows.append((row["text"], row["label"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f'{path}: line {number} is not {{"text": ..., "label": ...}} in JSON; get the file again'
+                ) from error
+    return rows
+
+
+def check_rows(name: str, rows: Rows) -> None:
+    """Check how many texts and labels there are, and where it is known how many texts stand in the training split.
+
+    Raises:
+        InputError: If there are more or fewer.
+    """
+    data_set = DATA_SETS[name]
+    training = {text for text, _ in rows["train"]}
+    facts = [(f"{split} texts", len(rows[split]), data_set.files[split].num_rows) for split in SPLITS]
+    facts += [("labels", len({label for split in SPLITS for _, label in rows[split]}), data_set.labels)]
+    for split in SPLITS:
+        num_known = data_set.files[split].num_in_train
+        if num_known is not None:
+            num_found = sum(text in training for text, _ in rows[split])
+            facts.append((f"{split} texts that stand in train too", num_found, num_known))
+    for what, found, known in facts:
+        if found != known:
+            raise InputError(f"these are not the files of {name}: {found:,} {what}, and not {known:,}; get them again")
+
+
+_CHUNK = 1 << 16
+_TIMEOUT = 60  # seconds without a byte
+
+
+def download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
+    """Fetch a file to a path, unless it is there; what arrived of it is kept beside it as NAME.part.
+
+    Raises:
+        InputError: If it cannot be fetched, or is not the file that was published.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        _receive(url, part, file, title)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, PermissionError):
+            raise
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise InputError(
+            f"cannot fetch {url} ({error}); start this again to go on where it stopped, or get the files in another "
+            "way and give their folder with --from"
+        ) from error
+    try:
+        check_bytes(part.read_bytes(), file, part)
+    except InputError:
+        # what is wrong is not gone on with
+        part.unlink()
+        raise
+    os.replace(part, path)
+
+
+def _receive(url: str, part: Path, file: SourceFile, title: str) -> None:
+    start = part.stat().st_size if part.exists() else 0
+    if start == file.num_bytes:
+        return
+    if start > file.num_bytes:
+        start = 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+        # a server that knows no ranges sends all of it
+        goes_on = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        num_received = start if goes_on else 0
+        length = answer.headers.get("Content-Length")
+        total = None if length is None else num_received + int(length)
+        with part.open("ab" if goes_on else "wb") as output:
+            while chunk := answer.read(_CHUNK):
+                output.write(chunk)
+                num_received += len(chunk)
+                _show(title, num_received, total)
+        if total is not None and num_received < total:
+            raise http.client.IncompleteRead(b"", total - num_received)
+    print(f"{title}: {num_received / 1e6:.1f} MB", file=sys.stderr)
+
+
+def _show(title: str, num_received: int, total: int | None) -> None:
+    if sys.stderr.isatty() and total:
+        print(f"\r{title}: {100 * num_received / total:3.0f} %", end="\r", file=sys.stderr, flush=True)
+
 
 _SUFFIXES = (".txt", ".jsonl")
 

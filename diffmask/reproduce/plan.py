@@ -1,29 +1,171 @@
-"""What an experiment consists of: for each task anchors, scorers, and for each seed a start, runs and evaluations."""
+"""What an experiment consists of: for each task anchors, scorers, and for each seed a start, runs and evaluations.
+
+One task of an experiment, and where its parts lie.
+
+What an experiment may not be: without its data, with unknown settings, or with unequal budgets.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from diffmask.assemble import RATIO_FLOOR, build_schedule
+from diffmask.assemble.text_masking import recipes_of
+from diffmask.assemble.training import check_training
 from diffmask.config import ConfigError, PretrainConfig, from_mapping, to_mapping
-from diffmask.config.experiment import START, Arm, ExperimentConfig, arms_of, tasks_of
-from diffmask.config.mappings import flat
-from diffmask.reproduce.checks import (
-    check_budgets,
-    check_data,
-    check_evaluation,
-    check_names,
-    check_own,
-    check_runs,
-    group,
-)
-from diffmask.reproduce.jobs import Job
-from diffmask.reproduce.place import Place
+from diffmask.config.evaluation import EvaluateSettings
+from diffmask.config.experiment import START, Arm, ExperimentConfig, ExperimentTask, arms_of, tasks_of
+from diffmask.config.read import flat
+from diffmask.core.errors import InputError
+from diffmask.evaluate.checks import check_settings
+from diffmask.reproduce.runner import Job
 from diffmask.selective.make import SelectiveSettings
 from diffmask.text.anchors.find import AnchorSettings
+
+DATA_VARIABLE = "DIFFMASK_DATA"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One task of an experiment, with the folders where its parts lie."""
+
+    config: ExperimentConfig
+    task_name: str
+    task: ExperimentTask
+    data: Path
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the task lies."""
+        return self.output / self.task_name
+
+    def run(self, arm: str, seed: int) -> Path:
+        """Return the folder of a run."""
+        return self.folder / "runs" / arm / f"seed-{seed}"
+
+    def start(self, seed: int) -> Path:
+        """Return the folder of the run that trains the head which all arms of a seed start with."""
+        return self.run(START, seed)
+
+    def results(self, arm: str) -> Path:
+        """Return the folder of an arm's results."""
+        return self.folder / "results" / arm
+
+    def named(self, files: Sequence[str]) -> list[str]:
+        """Return files of a data set with their folder."""
+        return [str(self.data / file) for file in files]
+
+
+def data_folder(given: str | None) -> Path:
+    """Return the folder of the data sets: as given, as the environment says, or ./data."""
+    return Path(given or os.environ.get(DATA_VARIABLE) or "data")
+
+
+def group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a group of settings; one that is left out, or empty, has none.
+
+    Raises:
+        ConfigError: If it is no group.
+    """
+    given = settings.get(name) or {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"`pretrain.{name}` is {given!r}; it must be a group of settings")
+    return dict(given)
+
+
+def check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> None:
+    """Refuse settings that the experiment itself fills in.
+
+    Raises:
+        ConfigError: For the first of them.
+    """
+    groups = {"pretrain": config.pretrain, "evaluate": config.evaluate}
+    groups |= {f"arms.{name}": {"masking": arm.masking} for name, arm in arms_of(config).items()}
+    for where, settings in groups.items():
+        given = {*settings, *flat(settings)}
+        for name in own[where.partition(".")[0]]:
+            if name in given:
+                raise ConfigError(f"`{where}.{name}` is filled in by the experiment; leave it out")
+
+
+def check_names(where: str, given: Mapping[str, Any], kind: type, own: set[str]) -> None:
+    """Refuse settings that a dataclass has not, or that are not the experiment's to give.
+
+    Raises:
+        ConfigError: For the first of them.
+    """
+    known = {each.name for each in fields(kind)} - own
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"unknown setting `{where}.{name}`; known here: {', '.join(sorted(known))}")
+
+
+def check_runs(configs: Mapping[str, PretrainConfig]) -> None:
+    """Refuse what a run would refuse before it reads a file.
+
+    Raises:
+        InputError: For the first setting that cannot be used.
+    """
+    for config in configs.values():
+        check_training(config.training)
+        recipes_of(config.masking)
+        build_schedule(config.masking.strength, "masking.strength", 0.0)
+
+
+def check_data(place: Place) -> None:
+    """Refuse a task whose files are not there.
+
+    Raises:
+        InputError: For the first that is missing.
+    """
+    for file in (*place.task.files, *place.task.text):
+        pattern = file and not Path(file).is_absolute()
+        if not file or (not (place.data / file).exists() and not (pattern and any(place.data.glob(file)))):
+            raise InputError(
+                f"the data set {file!r} is not in {place.data}; prepare it with `python tools/fetch_data`, or say with "
+                f"--data (or {DATA_VARIABLE}) in which folder it is"
+            )
+
+
+def check_evaluation(place: Place) -> None:
+    """Refuse settings of the evaluation that cannot be used.
+
+    Raises:
+        ConfigError, InputError: For the first of them.
+    """
+    given = {**place.config.evaluate, "metric": place.task.metric, "model": place.config.model}
+    given["task"] = {**place.task.task, "files": place.named(place.task.files)}
+    check_settings(from_mapping(EvaluateSettings, given, "evaluate."))
+
+
+def check_budgets(configs: Mapping[str, PretrainConfig]) -> None:
+    """Refuse arms of unequal budgets: all differ in what is masked, never in how much.
+
+    Raises:
+        InputError: If two arms have different mean mask ratios.
+    """
+    ratios = {name: _mean_ratio(config) for name, config in configs.items()}
+    first = next(iter(ratios), None)
+    for name, ratio in ratios.items():
+        assert first is not None
+        if abs(ratio - ratios[first]) > 0.01 * ratios[first]:
+            raise InputError(
+                f"the arms {first} and {name} mask {100 * ratios[first]:.1f} % and {100 * ratio:.1f} % of the tokens "
+                "on average, so they cannot be compared; give the schedule {..., normalise: mean, mean: ...}"
+            )
+
+
+def _mean_ratio(config: PretrainConfig, points: int = 1000) -> float:
+    schedule = build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR)
+    return sum(schedule((point + 0.5) / points) for point in range(points)) / points
+
 
 OWN = {
     "pretrain": ("model", "output", "task", "data.train", "training.seed", "masking.seed", "masking.anchors",

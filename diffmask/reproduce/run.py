@@ -1,19 +1,121 @@
-"""One experiment: plan it, run or continue it, and write its table."""
+"""One experiment: plan it, run or continue it, and write its table.
 
-from collections.abc import Callable
+The table of an experiment: for each task the comparison of its arms, and what was spent.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 import yaml
 
 from diffmask.config import ConfigError, to_mapping
-from diffmask.config.experiment import ExperimentConfig
+from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.core.errors import InputError
+from diffmask.evaluate.compare.compare import CompareSettings, compare
+from diffmask.evaluate.compare.results import read_results
 from diffmask.files.folders import write_text
-from diffmask.reproduce.jobs import Job, check_jobs
+from diffmask.report.compare.tables import (
+    DIFFERENCE_HEAD,
+    SCORE_HEAD,
+    ComparisonTable,
+    difference_cells,
+    markdown_table,
+    score_cells,
+    to_markdown,
+)
+from diffmask.report.compare.write import check_output, comparison_table, write_comparison
+from diffmask.report.html.curves import read_log
 from diffmask.reproduce.plan import plan
-from diffmask.reproduce.runner import Runner, locked
-from diffmask.reproduce.table import write_results
+from diffmask.reproduce.runner import Job, Runner, check_jobs, locked
+from diffmask.train.record import versions
+
+RESULTS_FILE, MADE_FILE = "results.md", "made.json"
+_LOSSES = ("eval_loss", "eval_loss_domain")
+
+
+def write_results(config: ExperimentConfig, output: Path) -> Path:
+    """Compare the arms of every task, write all of it, and return the file of the table.
+
+    The table holds nothing that another run of the same experiment would not have; what it took is in made.json.
+    """
+    arms = arms_of(config)
+    blocks = [f"# {config.name}", config.about.strip()]
+    for name, task in tasks_of(config).items():
+        folder = output / name
+        found = read_results([folder / "results" / arm for arm in arms])
+        # more seeds may be there, of an experiment that was larger
+        wanted = set(range(config.seeds))
+        results = [replace(each, seeds={s: seed for s, seed in each.seeds.items() if s in wanted}) for each in found]
+        settings = CompareSettings(metric=task.metric, baseline=config.baseline)
+        compared = compare(results, settings)
+        write_comparison(compared, check_output(folder / "comparison", overwrite=True))
+        blocks += [_below(to_markdown(comparison_table(compared)))]
+        if any(results[0].first.unseen) and not all(results[0].first.unseen):
+            unseen = comparison_table(compare(results, replace(settings, texts="unseen")))
+            blocks += [f"### {name}: test texts that stand in no other split", *_tables(unseen)]
+        blocks += [f"### {name}: held-out text", _losses(folder, arms, config.seeds)]
+    blocks += ["## How it was made", _facts(config)]
+    write_text(output / MADE_FILE, json.dumps(_made(config, output), indent=2) + "\n")
+    path = output / RESULTS_FILE
+    write_text(path, "\n\n".join(block for block in blocks if block) + "\n")
+    return path
+
+
+def _below(markdown: str) -> str:
+    """Return a page with its heading one level down."""
+    return "#" + markdown.strip()
+
+
+def _tables(table: ComparisonTable) -> list[str]:
+    return [
+        markdown_table(SCORE_HEAD, map(score_cells, table.scores)),
+        markdown_table(DIFFERENCE_HEAD, map(difference_cells, table.differences)),
+    ]
+
+
+def _losses(folder: Path, arms: Mapping[str, Arm], seeds: int) -> str:
+    """Return the last held-out losses of each arm, under the same random masks, as means over the seeds."""
+    rows = []
+    for arm, settings in arms.items():
+        runs = [folder / "runs" / (arm if settings.continued else "start") / f"seed-{seed}" for seed in range(seeds)]
+        last = [_last_losses(run) for run in runs]
+        if all(last):
+            rows.append((arm, *(f"{mean(losses[name] for losses in last if losses):.3f}" for name in _LOSSES)))
+    return markdown_table(("name", "loss, all words", "loss, domain words"), rows) if rows else ""
+
+
+def _last_losses(run: Path) -> dict[str, float] | None:
+    entries = read_log(run / "log.jsonl") if (run / "log.jsonl").exists() else []
+    return next((entry for entry in reversed(entries) if all(name in entry for name in _LOSSES)), None)
+
+
+def _facts(config: ExperimentConfig) -> str:
+    """Return what is equal for all arms."""
+    shown = {name: value for name, value in to_mapping(config).items() if name in ("model", "seeds", "baseline")}
+    groups = {"pretrain": config.pretrain, "evaluate": config.evaluate, "tasks": config.tasks, "arms": config.arms}
+    return "```yaml\n" + yaml.safe_dump(shown | groups, sort_keys=False, width=100) + "```"
+
+
+def _made(config: ExperimentConfig, output: Path) -> dict[str, Any]:
+    """Return hardware, versions and seconds of everything that was run."""
+    seconds: dict[str, float] = {"pretrain": 0.0, "evaluate": 0.0}
+    hardware: set[str] = set()
+    for name in tasks_of(config):
+        for path in sorted((output / name / "runs").glob("*/seed-*/run.json")):
+            sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
+            seconds["pretrain"] += sum(session["seconds"] for session in sessions)
+            hardware |= {session["hardware"] for session in sessions}
+        for path in sorted((output / name / "results").glob("*/seed-*.json")):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            seconds["evaluate"] += result["seconds"]
+            hardware.add(result["hardware"])
+    return {"seconds": seconds, "hardware": sorted(hardware), "versions": versions()}
+
 
 SETTINGS_FILE = "experiment.yaml"
 

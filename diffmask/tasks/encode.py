@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.config.evaluation import MULTI_LABEL, TOKENS
 from diffmask.core.types import IGNORE_INDEX
-from diffmask.tasks.splits import Split
+from diffmask.tasks.task import Split
 
 Row = dict[str, Any]
 

@@ -1,6 +1,10 @@
-"""Scores of predictions, by scikit-learn."""
+"""Scores of predictions, by scikit-learn.
+
+What comes out of every method of an evaluation.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -83,3 +87,20 @@ def _arrays(
     if kind == TOKENS:
         return np.array(list(chain(*targets))), np.array(list(chain(*predictions)))
     return np.array(targets), np.array(predictions)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a trained model predicts.
+
+    Attributes:
+        dev: As `Split.labels`, for the dev split.
+        test: The same for the test split.
+        chosen: What the dev split, or cross-validation, has chosen.
+        fresh: Parameters that the checkpoint lacked.
+    """
+
+    dev: list[Any]
+    test: list[Any]
+    chosen: dict[str, Any]
+    fresh: tuple[str, ...] = ()

@@ -21,8 +21,7 @@ from diffmask.config.evaluation import (
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.tasks.leakage import Leakage
-from diffmask.tasks.splits import SPLIT_NAMES, SPLITS, Split, hash_task, hold_out, label_names
-from diffmask.tasks.task import Task
+from diffmask.tasks.task import SPLIT_NAMES, SPLITS, Split, Task, hash_task, hold_out, label_names
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.join_tables import join

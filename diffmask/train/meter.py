@@ -1,4 +1,9 @@
-"""What was masked since the last log line, summed on the device without waiting for it."""
+"""What was masked since the last log line, summed on the device without waiting for it.
+
+What an evaluation takes of each row: its loss, and on how many positions, of all words and of the domain's.
+
+Which units are the domain's own, so that their loss and their share of the masks can be told apart.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,6 +14,7 @@ from torch import Tensor
 from diffmask.core.masker import entropy
 from diffmask.core.types import UnitMask, Weights
 from diffmask.core.units import Units
+from diffmask.train.masking import Batch, Masking, by_unit
 
 
 class Meter:
@@ -68,3 +74,53 @@ class Meter:
             figures["domain_share"] = domain / max(masked, 1)
         self._restart()
         return figures
+
+
+def row_sums(masking: Masking, model: torch.nn.Module, batch: Batch, is_domain: Callable[[Units], UnitMask]) -> Tensor:
+    """Return loss and number of predicted positions per row, of all units and of the domain's, float64 (B, 4)."""
+    adapter = masking.evaluation_adapter or masking.adapter
+    units = adapter.units(batch, 0)
+    masked = masking.evaluation(units, 0, 1)
+    inputs = adapter.corrupt(batch, units, masked, 0)
+    units = units.smallest
+    losses, counts = by_unit(adapter.losses(model, inputs), units, adapter.predicted(inputs))
+    columns = [losses.double() * counts, counts.double()]
+    domain = is_domain(units)
+    return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
+
+
+class DomainTypes:
+    """Units of some types of the type table.
+
+    Args:
+        types: Which types, bool (V,).
+    """
+
+    def __init__(self, types: Tensor):
+        # the last place stands for types that are not in the table (row -1)
+        self._types = torch.cat([types, torch.zeros(1, dtype=torch.bool)])
+
+    def __call__(self, units: Units) -> UnitMask:
+        """Return which units are of these types."""
+        if units.types is None:
+            return torch.zeros_like(units.eligible)
+        self._types = self._types.to(units.types.device)
+        return self._types[units.types] & units.eligible
+
+
+class HighScores:
+    """Units that score high.
+
+    Args:
+        name: Feature of the units.
+        threshold: What they score at least.
+    """
+
+    def __init__(self, name: str, threshold: float):
+        self._name, self._threshold = name, threshold
+
+    def __call__(self, units: Units) -> UnitMask:
+        """Return which units score at least the threshold; none where there is no such feature."""
+        if self._name not in units.features:
+            return torch.zeros_like(units.eligible)
+        return (units.features[self._name] >= self._threshold) & units.eligible

@@ -15,13 +15,12 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
-from diffmask.files.writing import writing
+from diffmask.files.folders import writing
 from diffmask.train.buckets import BucketSampler, RowOrder
 from diffmask.train.callbacks import EpochOrder, Feedback
-from diffmask.train.checkpoints import POLICY_FILE, read_policy, restore_renamed, tell_last
-from diffmask.train.evaluation import row_sums
+from diffmask.train.folder import POLICY_FILE, read_policy, restore_renamed, tell_last
 from diffmask.train.masking import Batch, Masking, by_unit
-from diffmask.train.meter import Meter
+from diffmask.train.meter import Meter, row_sums
 from diffmask.train.objective import BESIDE, Beside, Objective
 from diffmask.train.optimizer import parameter_groups
 

@@ -17,9 +17,8 @@ from diffmask.core.types import PositionMask, UnitMask
 from diffmask.core.units import Units
 from diffmask.video.model.forward import masked_losses
 from diffmask.video.model.targets import on_device
-from diffmask.video.units.features import Feature
-from diffmask.video.units.grid import Grid, unit_ids
-from diffmask.video.units.places import Counts, find_places
+from diffmask.video.units.features import PatchFeature
+from diffmask.video.units.grid import Counts, Grid, find_places, unit_ids
 
 Batch = Mapping[str, Any]
 UNIT_KINDS = ("patch", "tube", "frame", "block", "cell")
@@ -79,7 +78,7 @@ class VideoAdapter:
     targets: Targets
     kind: str = "patch"
     size: tuple[int, ...] = ()
-    features: tuple[Feature, ...] = ()
+    features: tuple[PatchFeature, ...] = ()
     decoded_share: float = 1.0
     decoder: str = "random"
     seed: int = 0

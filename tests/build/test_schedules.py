@@ -3,11 +3,10 @@ import random
 
 import pytest
 
-from diffmask.assemble.presets import PRESETS
-from diffmask.assemble.schedules import COMMON, RATIO_FLOOR, SCHEDULES, build_schedule
+from diffmask.assemble.schedules import COMMON, PRESETS, RATIO_FLOOR, SCHEDULES, build_schedule
 from diffmask.config import ScheduleConfig
 from diffmask.core.errors import InputError
-from diffmask.core.schedule_limits import Buckets, mean
+from diffmask.core.schedule import Buckets, mean
 
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 P = 0.15

@@ -9,7 +9,7 @@ from commands import Command
 from encoders import save_encoder, write_corpus
 
 from diffmask.cli import anchors, main
-from diffmask.text.anchors.find import load_anchors
+from diffmask.text.anchors.anchor_set import load_anchors
 
 REPO = Path(__file__).parents[2]
 CHEMPROT = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "text/chemprot/train.jsonl"

@@ -12,7 +12,7 @@ import pytest
 from commands import Command
 
 from diffmask.cli import pmi
-from diffmask.text.ngrams.pmi_files import read_vocabulary
+from diffmask.text.ngrams.vocabulary import read_vocabulary
 
 REPO = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import main
 from diffmask.config import read_config
-from diffmask.pretrain.rows import read_rows, row_lengths
+from diffmask.pretrain.text import read_rows, row_lengths
 from diffmask.report.run.masked_text import held_out_documents
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 

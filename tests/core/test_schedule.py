@@ -4,8 +4,19 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from diffmask.core.schedule import Constant, Cosine, Linear, Piecewise, Polynomial, Steps
-from diffmask.core.schedule_limits import Buckets, Floor, Scaled, find_factor, mean
+from diffmask.core.schedule import (
+    Buckets,
+    Constant,
+    Cosine,
+    Floor,
+    Linear,
+    Piecewise,
+    Polynomial,
+    Scaled,
+    Steps,
+    find_factor,
+    mean,
+)
 
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SCHEDULES = [

@@ -8,8 +8,7 @@ from compared import write_result
 from sklearn.metrics import f1_score
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import compare
-from diffmask.evaluate.compare.comparison import HIGHER, LOWER, NOT_SHOWN, CompareSettings
+from diffmask.evaluate.compare.compare import HIGHER, LOWER, NOT_SHOWN, CompareSettings, compare
 from diffmask.evaluate.compare.results import common_seeds, find_results, read_results
 
 FAST = {"num_draws": 1000}

@@ -1,7 +1,7 @@
 import pytest
 
-from diffmask.core.free_memory import free_memory
-from diffmask.evaluate.methods.video_features import _empty_tokens
+from diffmask.core.machine import free_memory
+from diffmask.evaluate.methods.video import _empty_tokens
 
 GIB = 2**30
 
@@ -24,7 +24,7 @@ def test_the_cache_of_files_is_free(machine):
 
 
 def test_the_tokens_may_take_the_cache(machine, monkeypatch):
-    monkeypatch.setattr("diffmask.evaluate.methods.video_features.free_memory", lambda: free_memory(*machine))
+    monkeypatch.setattr("diffmask.evaluate.methods.video.free_memory", lambda: free_memory(*machine))
     assert _empty_tokens(300, 1568, 768).numel() == 300 * 1568 * 768  # 0.7 GiB, more than MemFree
 
 

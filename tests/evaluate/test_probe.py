@@ -13,7 +13,7 @@ from diffmask.evaluate.methods.frozen import Prober, make_folds
 from diffmask.evaluate.run import evaluate
 from diffmask.tasks.metrics import score
 from diffmask.tasks.task import Task
-from diffmask.text.segment.special import pad_id
+from diffmask.text.segment.segmenter import pad_id
 
 
 def write_task(folder, **splits):

@@ -26,21 +26,17 @@ from diffmask.config.evaluation import (
 from diffmask.core.errors import InputError
 from diffmask.demo.rendered_clips import encode
 from diffmask.evaluate.checks import check_modality
-from diffmask.evaluate.compare.compare import compare
-from diffmask.evaluate.compare.comparison import CompareSettings
+from diffmask.evaluate.compare.compare import CompareSettings, compare
 from diffmask.evaluate.compare.results import read_results
-from diffmask.evaluate.methods.attentive import AttentivePool, AttentiveProber
-from diffmask.evaluate.methods.neighbours import TEMPERATURE, Neighbours
-from diffmask.evaluate.methods.video_features import _empty_tokens, encode_clips
-from diffmask.evaluate.methods.video_finetune import LabelledViews
+from diffmask.evaluate.methods.frozen import TEMPERATURE, AttentivePool, AttentiveProber, Neighbours
+from diffmask.evaluate.methods.video import LabelledViews, _empty_tokens, encode_clips
 from diffmask.evaluate.run import evaluate
 from diffmask.report.evaluations import read_evaluation
 from diffmask.report.html.page import page
 from diffmask.report.run.evaluations_html import evaluation_parts
-from diffmask.tasks.splits import Split
-from diffmask.tasks.task import Task
+from diffmask.tasks.task import Split, Task
 from diffmask.tasks.video_task import read_video_task
-from diffmask.train.layer_rates import layer_groups
+from diffmask.train.optimizer import layer_groups
 from diffmask.video.model.load import load_video_model
 from diffmask.video.read.dataset import ClipDataset, Sampling
 
@@ -344,7 +340,7 @@ def test_other_processes_read_the_same_and_say_what_they_cannot(world, tmp_path,
 
 
 def test_tokens_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setattr("diffmask.evaluate.methods.video_features.free_memory", lambda: 2**30)
+    monkeypatch.setattr("diffmask.evaluate.methods.video.free_memory", lambda: 2**30)
     with pytest.raises(
         InputError, match=r"tokens of 1,000 clips take 2.2 GiB, and 1.0 GiB are free; use the method probe"
     ):

@@ -10,7 +10,7 @@ from diffmask.policies.feature import Feature, Salient
 from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.mixture import Component, Mixture
 from diffmask.policies.uniform import Uniform
-from diffmask.text.spans import grouped
+from diffmask.text.adapter import grouped
 
 TABLE = torch.tensor([0.0, 1.0, 2.0])
 SALIENT = torch.tensor([[-1, 0, 4, -1], [-1, -1, -1, -1]])

@@ -8,7 +8,6 @@ import pytest
 from html_checks import check
 from rich.console import Console
 
-from diffmask.report.compare.comparison_page import comparison_page
 from diffmask.report.compare.figures import Effect, draw_forest, forest, ticks
 from diffmask.report.compare.learning import Scored, draw_learning, learning_curves
 from diffmask.report.compare.tables import (
@@ -16,6 +15,7 @@ from diffmask.report.compare.tables import (
     ComparisonTable,
     DifferenceRow,
     ScoreRow,
+    comparison_page,
     print_comparison,
     to_csv,
     to_markdown,

@@ -8,22 +8,29 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
-from diffmask.report.clips import overlay
+from diffmask.report.clips import film_strip as overlay
 from diffmask.report.clips.film_strip import (
+    ALPHA,
     GAP,
+    HIDDEN,
+    LINE,
     Block,
     Row,
+    colour,
+    colour_table,
     data_uri,
     gif_bytes,
+    heat,
+    hide,
     pick,
     resize,
     sheet,
     side_by_side,
     to_image,
+    to_pixels,
     write_gif,
     write_png,
 )
-from diffmask.report.clips.overlay import ALPHA, HIDDEN, LINE, colour, colour_table, heat, hide, to_pixels
 
 
 def clip(frames=4, side=12, seed=0):

@@ -11,7 +11,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.figures.palette import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
+from diffmask.report.figures.figures import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
 from diffmask.report.html.page import check_output, escape, page, write_page
 from diffmask.report.preview.heatmap_html import preview_page
 from diffmask.report.preview.look import Look

@@ -15,12 +15,11 @@ from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.preview.cut import cut_documents, cut_texts
-from diffmask.report.preview.look import Look, draw
+from diffmask.report.preview.look import DOMAIN, FUNCTION, TRAITS, Look, Traits, draw
 from diffmask.report.preview.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
-from diffmask.report.preview.traits import DOMAIN, FUNCTION, TRAITS, Traits
 from diffmask.text.adapter import text_adapter
 from diffmask.text.annotate.salient import RuleSalient
-from diffmask.text.annotate.shape import ShapeClasses
+from diffmask.text.annotate.word_classes import ShapeClasses
 
 
 @pytest.fixture(scope="module")

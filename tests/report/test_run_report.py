@@ -8,11 +8,10 @@ import pytest
 from html_checks import check
 
 from diffmask.core.schedule import Constant, Linear
-from diffmask.report.html.charts import Axis, Line, chart
-from diffmask.report.html.heat_table import heat_table
+from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import facts, path_text, prose
+from diffmask.report.run.data import ClassLosses, RunData, Setting
 from diffmask.report.run.page import run_page
-from diffmask.report.run.run_data import ClassLosses, RunData, Setting
 
 EVIL = "<script>alert(1)</script>"
 LOG = [{"step": 0, "eval_loss": 7.0, "eval_loss_domain": 9.0}] + [

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from diffmask.reproduce import check_data, fetch
-from diffmask.reproduce.sources import COMMIT, DATA_SETS, SPLITS, DataSet, SourceFile
+from diffmask.reproduce import fetch
+from diffmask.reproduce import fetch as check_data
+from diffmask.reproduce.fetch import COMMIT, DATA_SETS, SPLITS, DataSet, SourceFile
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "text"

@@ -10,9 +10,9 @@ from diffmask.cli import main
 from diffmask.config import ConfigError, PretrainConfig, read_config
 from diffmask.config.experiment import arms_of, read_experiment, tasks_of
 from diffmask.core.errors import InputError
-from diffmask.reproduce.jobs import begin_job, check_jobs
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.run import find_experiment, shipped
+from diffmask.reproduce.runner import begin_job, check_jobs
 
 EXPERIMENT = {
     "name": "tiny",

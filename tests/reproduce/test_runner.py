@@ -9,8 +9,7 @@ import time
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.reproduce.jobs import Job
-from diffmask.reproduce.runner import JobError, Runner, locked
+from diffmask.reproduce.runner import Job, JobError, Runner, locked
 
 
 def count_job(folder, name, needs=(), text="we found the kinase"):

@@ -10,11 +10,10 @@ from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import domain_scores
-from diffmask.text.anchors import anchor_files
-from diffmask.text.anchors.anchor_files import check_folder, read_anchors
-from diffmask.text.anchors.contexts import embed_types
-from diffmask.text.anchors.encoder import load_encoder
-from diffmask.text.anchors.find import AnchorSettings, build_anchors, load_anchors
+from diffmask.text.anchors import anchor_set as anchor_files
+from diffmask.text.anchors.anchor_set import check_folder, load_anchors, read_anchors
+from diffmask.text.anchors.encoder import embed_types, load_encoder
+from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.words import split_words
 from diffmask.text.model.load import load_tokenizer
 

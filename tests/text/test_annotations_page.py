@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
-from diffmask.text.annotate.lexicon import read_lexicon
-from diffmask.text.annotate.shape import SHAPES
-from diffmask.text.annotate.span_lines import parse_line
-from diffmask.text.annotate.word_classes import FrequencyClasses, TfIcfClasses
+from diffmask.text.annotate.span_file import parse_line
+from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, TfIcfClasses, read_lexicon
 
 DOCS = Path(__file__).parents[2] / "docs" / "annotations.md"
 TEXT = "Rats slept."

@@ -14,7 +14,7 @@ from diffmask.core.errors import InputError
 from diffmask.text.anchors.vocabulary import compare
 from diffmask.text.corpus.counts import Counts
 from diffmask.text.corpus.reference import counts_reference
-from diffmask.text.segment.annotate import Annotator
+from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import segmenter_for
 from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 

@@ -8,9 +8,8 @@ from encoders import save_encoder, write_corpus
 from tiny import MODELS
 from transformers import AutoModel, AutoTokenizer
 
-from diffmask.text.anchors import contexts
-from diffmask.text.anchors.contexts import embed_types
-from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors import encoder as contexts
+from diffmask.text.anchors.encoder import embed_types, load_encoder
 from diffmask.text.corpus.documents import read_blocks
 
 SENTENCES = [

@@ -6,7 +6,7 @@ from domain import SENTENCES, domain_anchors
 from tiny import tiny_tokenizer
 
 from diffmask.assemble import build_adapter, build_annotators
-from diffmask.assemble.resolve import GRANULARITIES
+from diffmask.assemble.text_masking import GRANULARITIES
 from diffmask.cli import main
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker

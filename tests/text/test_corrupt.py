@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 
 from diffmask.core.errors import InputError
 from diffmask.core.noise import CORRUPT, keys, uniforms
-from diffmask.text.model.corrupt import Corruption, corruption_for
+from diffmask.text.model.masked_lm import Corruption, corruption_for
 
 MASK, VOCABULARY = 4, 30
 

@@ -3,8 +3,7 @@ import json
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.demo.docstrings import find_package, is_held_out, read_docstrings, write_documents
-from diffmask.demo.prose import prose
+from diffmask.demo.docstrings import find_package, is_held_out, prose, read_docstrings, write_documents
 
 NUMPY_STYLE = '''
 def fit(x, y):

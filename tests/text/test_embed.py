@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.text.model.embed import resolve_model
+from diffmask.text.model.load import resolve_model
 
 
 def test_other_names_are_left_as_they_are():

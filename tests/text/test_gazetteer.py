@@ -6,7 +6,7 @@ import pytest
 from families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text.annotate.gazetteer import read_gazetteer
+from diffmask.text.annotate.salient import read_gazetteer
 from diffmask.text.segment.segmenter import segmenter_for
 
 PHRASES = (

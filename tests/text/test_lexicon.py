@@ -6,7 +6,7 @@ import pytest
 from families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text.annotate.lexicon import read_lexicon
+from diffmask.text.annotate.word_classes import read_lexicon
 from diffmask.text.segment.segmenter import segmenter_for
 
 TSV = 'word\tclass\nThe\tfunction\nkinase\tprotein\n\n细\tother words\n"\tquote\r\n,\tcomma\n'

@@ -183,7 +183,7 @@ def test_nothing_is_left_behind(corpus, tmp_path, monkeypatch):
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".diffmask-ngrams-")]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffmask.text.ngrams.ngram_spill.AddUp.__call__", interrupt)
+    monkeypatch.setattr("diffmask.text.ngrams.counts.AddUp.__call__", interrupt)
     before = (tmp_path / "a.parquet").read_bytes()
     with pytest.raises(KeyboardInterrupt):
         count_ngrams(corpus, save_to=tmp_path / "a.parquet", overwrite=True)

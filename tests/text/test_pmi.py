@@ -20,9 +20,17 @@ from diffmask.text.corpus.words import char_classes
 from diffmask.text.ngrams.annotator import build_lookup, choose_ngrams, ngram_annotator, share_in_ngrams
 from diffmask.text.ngrams.counts import NGramCounts, NGramSettings, count_ngrams
 from diffmask.text.ngrams.ngrams import find_words
-from diffmask.text.ngrams.pmi_files import check_folder, read_vocabulary, write_vocabulary
-from diffmask.text.ngrams.vocabulary import SHARES, VocabularySettings, choose, describe, measure
-from diffmask.text.segment.annotate import Annotator
+from diffmask.text.ngrams.vocabulary import (
+    SHARES,
+    VocabularySettings,
+    check_folder,
+    choose,
+    describe,
+    measure,
+    read_vocabulary,
+    write_vocabulary,
+)
+from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import segmenter_for
 
 REPO = Path(__file__).parents[2]
@@ -370,7 +378,5 @@ def test_a_vocabulary_of_a_real_corpus(tmp_path):
 
 def test_finding_ngrams_needs_no_torch():
     """A worker that tokenises starts quickly and stays small."""
-    script = (
-        "import sys, diffmask.text.ngrams.annotator, diffmask.text.ngrams.ngram_spill; sys.exit('torch' in sys.modules)"
-    )
+    script = "import sys, diffmask.text.ngrams.annotator, diffmask.text.ngrams.counts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=REPO).returncode == 0

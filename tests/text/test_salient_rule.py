@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from diffmask.text.annotate.salient import find_salient
-from diffmask.text.annotate.salient_patterns import LABELS
-from diffmask.text.annotate.span_labels import longest_first
+from diffmask.text.annotate.salient import LABELS, find_salient
+from diffmask.text.annotate.span_file import longest_first
 
 DOCS = Path(__file__).parents[2] / "docs" / "salient.md"
 EXAMPLES = {

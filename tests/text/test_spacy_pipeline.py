@@ -11,8 +11,15 @@ from families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
 from diffmask.text.annotate import spacy_pipeline
-from diffmask.text.annotate.spacy_annotators import UPOS, spacy_salient, spacy_tags
-from diffmask.text.annotate.spacy_pipeline import ENTITIES, TAGS, load_pipeline, needless_components
+from diffmask.text.annotate.spacy_pipeline import (
+    ENTITIES,
+    TAGS,
+    UPOS,
+    load_pipeline,
+    needless_components,
+    spacy_salient,
+    spacy_tags,
+)
 from diffmask.text.segment.segmenter import segmenter_for
 
 TEXTS = [
@@ -242,5 +249,5 @@ def test_a_pipeline_that_cannot_be_loaded(tmp_path):
 
 
 def test_spacy_is_imported_only_when_asked_for():
-    code = "import sys, diffmask.text.annotate.spacy_annotators; sys.exit('spacy' in sys.modules)"
+    code = "import sys, diffmask.text.annotate.spacy_pipeline; sys.exit('spacy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

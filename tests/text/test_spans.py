@@ -7,8 +7,7 @@ from diffmask.core.masker import Masker
 from diffmask.core.noise import SEGMENT, keys, uniforms
 from diffmask.core.schedule import Constant
 from diffmask.policies.uniform import Uniform
-from diffmask.text.adapter import text_adapter
-from diffmask.text.spans import GEOMETRIC_P, LONGEST_SPAN, grouped, random_starts
+from diffmask.text.adapter import GEOMETRIC_P, LONGEST_SPAN, grouped, random_starts, text_adapter
 
 
 def words(num_rows=24):

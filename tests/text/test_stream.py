@@ -7,9 +7,8 @@ from families import broken_tokenizer, tokenizer_of
 from torch.utils.data import DataLoader
 
 from diffmask.core.errors import InputError
-from diffmask.text.segment import stream as module
-from diffmask.text.segment.stream import sample_ids_of, stream
-from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
+from diffmask.text.segment import tokenise as module
+from diffmask.text.segment.tokenise import TokeniseSettings, sample_ids_of, stream, tokenise
 
 SETTINGS = TokeniseSettings(max_length=20)
 TYPES = ["the", "cells"]
@@ -17,7 +16,7 @@ TYPES = ["the", "cells"]
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(module, "STREAM_BLOCK_BYTES", 500)
     paths = []
     for name in ("a", "b", "c"):
         paths.append(tmp_path / f"{name}.txt")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.text.anchors.letter_parts import letter_parts
+from diffmask.text.anchors.encoder import letter_parts
 from diffmask.text.anchors.vocabulary import common_types, compare, least_count
 from diffmask.text.corpus.counts import Counts
 from diffmask.text.corpus.reference import counts_reference

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from families import FAMILIES, tokenizer_of
 
+from diffmask.text.segment.rows import cut_windows, special_tokens_of
 from diffmask.text.segment.segmenter import segmenter_for
-from diffmask.text.segment.windows import cut_windows, special_tokens_of
 
 
 def random_documents(seed, num_documents=30, longest_unit=6):

@@ -9,8 +9,7 @@ import wordfreq
 from families import FAMILIES, tokenizer_of
 
 from diffmask.text.anchors.vocabulary import compare
-from diffmask.text.annotate.shape import SHAPES, ShapeClasses, shape_of
-from diffmask.text.annotate.word_classes import FrequencyClasses, tf_icf_classes
+from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, ShapeClasses, shape_of, tf_icf_classes
 from diffmask.text.corpus.counts import Counts
 from diffmask.text.corpus.reference import counts_reference
 from diffmask.text.segment.segmenter import segmenter_for

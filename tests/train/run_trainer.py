@@ -12,7 +12,7 @@ import torch
 from training import make_trainer, steps
 from transformers import TrainerCallback
 
-from diffmask.train.checkpoints import last_checkpoint
+from diffmask.train.folder import last_checkpoint
 
 
 class Die(TrainerCallback):

@@ -6,8 +6,7 @@ import pytest
 from training import make_trainer
 from transformers import TrainerCallback
 
-from diffmask.train.card import PACKAGES
-from diffmask.train.record import RunRecord
+from diffmask.train.record import PACKAGES, RunRecord
 
 
 def record(folder):

@@ -19,7 +19,7 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import contrast
 from diffmask.demo.rendered_clips import encode
-from diffmask.text.anchors.find import load_anchors
+from diffmask.text.anchors.anchor_set import load_anchors
 from diffmask.video.anchors import visual_words as words_module
 from diffmask.video.anchors.anchor_set import ALIKE
 from diffmask.video.anchors.contact_sheet import CELL, draw_sheet

@@ -6,7 +6,7 @@ import torch
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import OK, Clip
-from diffmask.video.read.crop import Crop
+from diffmask.video.read.sampling import Crop
 from diffmask.video.score.boxes import Boxes, box_map, match_boxes, read_boxes
 
 CLIP = Clip("videos/a.mp4", OK, num_frames=101, fps=10.0, duration=10.0, width=200, height=100)

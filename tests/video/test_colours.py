@@ -7,7 +7,7 @@ import torch
 from transformers import VideoMAEImageProcessor
 
 from diffmask.core.errors import InputError
-from diffmask.video.model.colours import read_colours
+from diffmask.video.model.load import read_colours
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD
 
 NAME = "preprocessor_config.json"

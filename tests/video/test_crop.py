@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from diffmask.video.read.crop import NUM_DRAWS, Crop, centre_crop, crop_boxes, crop_frames, crop_map, random_crop
+from diffmask.video.read.sampling import NUM_DRAWS, Crop, centre_crop, crop_boxes, crop_frames, crop_map, random_crop
 
 
 def slow_map(values, times, wanted, crop, shape):

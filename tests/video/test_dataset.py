@@ -10,8 +10,7 @@ from diffmask.core.errors import InputError
 from diffmask.video.adapter import VideoAdapter
 from diffmask.video.index.index import read_clips
 from diffmask.video.model.targets import PixelTargets
-from diffmask.video.read.dataset import MOST_SUBSTITUTES, ClipDataset, Sampling
-from diffmask.video.read.failures import FailureLog
+from diffmask.video.read.dataset import MOST_SUBSTITUTES, ClipDataset, FailureLog, Sampling
 from diffmask.video.read.readers import open_reader
 from diffmask.video.units.grid import Grid
 

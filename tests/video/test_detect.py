@@ -3,7 +3,7 @@ import pytest
 from pyarrow import parquet
 
 from diffmask.core.errors import InputError
-from diffmask.video.clip.detect import are_clips, refuse_nothing
+from diffmask.video.clip.find import are_clips, refuse_nothing
 from diffmask.video.index.index import write_index
 
 

@@ -11,10 +11,8 @@ from tiny_clip import PATCH, SIZE, STUDENT, clutter, frames_of, save_clip, tiny_
 from transformers import BertConfig, VideoMAEConfig, VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.core.errors import InputError
-from diffmask.video.score import embed_pixels
-from diffmask.video.score.embed_pixels import PixelEmbedder
-from diffmask.video.score.embed_student import StudentEmbedder
-from diffmask.video.score.embedders import build_embedder, fitted_grid, parse_layer
+from diffmask.video.score import embedders as embed_pixels
+from diffmask.video.score.embedders import PixelEmbedder, StudentEmbedder, build_embedder, fitted_grid, parse_layer
 from diffmask.video.score.openclip_load import load_clip
 from diffmask.video.score.openclip_tower import resize_positions
 

@@ -5,8 +5,8 @@ from PIL import Image
 from striped import stripes
 
 from diffmask.core.errors import InputError
-from diffmask.video.anchors.exemplar import embed_exemplar, parse_exemplar
-from diffmask.video.score.embed_pixels import PixelEmbedder
+from diffmask.video.anchors.find import embed_exemplar, parse_exemplar
+from diffmask.video.score.embedders import PixelEmbedder
 
 
 @pytest.fixture(scope="module")

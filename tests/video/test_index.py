@@ -17,10 +17,19 @@ from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.join_tables import join
-from diffmask.video.index import index, store
-from diffmask.video.index.index import check_reader, index_clips, read_clips, read_index, write_index
+from diffmask.video.index import index
+from diffmask.video.index import index as store
+from diffmask.video.index.index import (
+    Probing,
+    check_reader,
+    index_clips,
+    read_clips,
+    read_index,
+    side_file,
+    update_index,
+    write_index,
+)
 from diffmask.video.index.probe import probe_all
-from diffmask.video.index.store import Probing, side_file, update_index
 
 REPO = Path(__file__).parents[2]
 
@@ -241,7 +250,7 @@ def test_a_run_that_is_killed_outright_keeps_what_it_has(tmp_path):
     for number in range(10):
         make_clip(videos / f"{number:02}.mp4", Recipe(num_frames=200, width=160, height=120))
     path = tmp_path / "clips.parquet"
-    code = f"from diffmask.video.index.store import update_index; update_index({str(path)!r}, {str(videos)!r})"
+    code = f"from diffmask.video.index.index import update_index; update_index({str(path)!r}, {str(videos)!r})"
     run = subprocess.Popen([sys.executable, "-c", code], cwd=REPO)
     notes = side_file(path)
     for _ in range(200):

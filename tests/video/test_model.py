@@ -8,7 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 from diffmask.core.errors import InputError
 from diffmask.video.model.forward import masked_losses
 from diffmask.video.model.targets import PixelTargets
-from diffmask.video.units.places import Counts, find_places
+from diffmask.video.units.grid import Counts, find_places
 
 
 def random_targets(model, masked, seed=1):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from diffmask.video.units.features import motion
 from diffmask.video.units.grid import Grid
-from diffmask.video.units.motion import motion
 
 GRID = Grid(frames=3, rows=2, columns=4, tubelet=2, patch_size=8)
 

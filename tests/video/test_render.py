@@ -11,9 +11,20 @@ from sklearn.model_selection import cross_val_score
 
 from diffmask.core.errors import InputError
 from diffmask.demo import rendered_clips as render
-from diffmask.demo.render_clutter import CLUTTER
-from diffmask.demo.render_shapes import DIGITS, SHAPES, digit_images
-from diffmask.demo.rendered_clips import BOXES, FPS, LABELS, NUM_FRAMES, SIZE, _domain, _draw, render_digits
+from diffmask.demo.rendered_clips import (
+    BOXES,
+    CLUTTER,
+    DIGITS,
+    FPS,
+    LABELS,
+    NUM_FRAMES,
+    SHAPES,
+    SIZE,
+    _domain,
+    _draw,
+    digit_images,
+    render_digits,
+)
 
 NUMBERS = {"num_general": 6, "num_domain": 10, "num_test": 10}
 

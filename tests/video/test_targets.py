@@ -3,13 +3,10 @@ import torch
 from tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
 
 from diffmask.core.errors import InputError
-from diffmask.video.model.forward import masked_losses
+from diffmask.video.model.forward import masked_losses, nearness, reconstruct
 from diffmask.video.model.load import LoadedVideo
-from diffmask.video.model.reconstruct import nearness, reconstruct
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
-from diffmask.video.units.grid import Grid
-from diffmask.video.units.patches import put_patches, take_patches
-from diffmask.video.units.places import find_places
+from diffmask.video.units.grid import Grid, find_places, put_patches, take_patches
 
 HALF = (0.5, 0.5, 0.5)
 

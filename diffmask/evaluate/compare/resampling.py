@@ -9,11 +9,25 @@ is itself uncertain, as in a t-test, because five values are too few to resample
 where s2 is the variance of D over the S seeds, w the part of it that comes from seeds reading the same texts
 differently, which the texts' noise already holds, and z is standard normal. Without noise of texts this is the t-test
 over seeds; without noise of seeds, the bootstrap (permutation test) over texts. `docs/compare.md` has its error rates.
+
+Scores as ratios of sums over texts, so that the score of a resampled test set is one matrix product away.
+
+Each metric here is a mean of ratios `sum of numerators / sum of denominators`: accuracy is right / all; F1 is
+`2 * true positives / (predicted + given)`, of all classes together (micro) or of each (macro). A text adds its own
+share to both sums, however many labels or words it has.
+
+Random draws of test texts, the same for everything that is compared.
+
+These draws decide no mask, so they come from a NumPy generator that is seeded where it is used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+
+from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS
+from diffmask.tasks.metrics import OUTSIDE
 
 LEVEL = 0.05
 """Share of false alarms that is allowed for, and one minus the coverage of intervals."""
@@ -75,3 +89,160 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
         corrected[place] = largest
     return corrected
+
+
+def count(
+    metric: str,
+    kind: str,
+    labels: Sequence[str],
+    targets: Sequence[Any],
+    predictions: Sequence[Any],
+    *,
+    outside: str | None = OUTSIDE,
+) -> np.ndarray:
+    """Return what each text adds to the sums: float32 (N, 2, G), numerators and denominators of G ratios.
+
+    Args:
+        metric: micro_f1, macro_f1 or accuracy.
+        kind: single-label, multi-label or tokens.
+        labels: Names of the labels.
+        targets: Of each text: a row of `labels`, a list of rows, or one row per word.
+        predictions: The same shape.
+        outside: For tokens, the label of words that are part of nothing.
+    """
+    if metric == "accuracy":
+        return _accuracy(kind, targets, predictions)
+    num_texts, num_labels = len(targets), len(labels)
+    given, guessed = _pairs(kind, targets), _pairs(kind, predictions)
+    if kind == MULTI_LABEL:
+        first, second = (texts * num_labels + rows for texts, rows in (given, guessed))
+        found = np.intersect1d(first, second)
+        hits = (found // num_labels, found % num_labels)
+    else:  # one prediction for each target, in the same order
+        hits = tuple(each[given[1] == guessed[1]] for each in given)
+    right, of_target, of_guess = (_table(pair, num_texts, num_labels) for pair in (hits, given, guessed))
+    sums = np.stack([2.0 * right, of_target + of_guess], axis=1)
+    if kind == TOKENS:
+        sums = sums[:, :, [row for row, name in enumerate(labels) if name != outside]]
+    if metric == "micro_f1":
+        sums = sums.sum(axis=2, keepdims=True)
+    return sums.astype(np.float32)
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """Return scores (...) from sums (..., 2, G): the mean of the ratios whose denominator is not 0, or 0.
+
+    A class that neither the targets nor the predictions hold says nothing, as in scikit-learn.
+    """
+    top, bottom = sums[..., 0, :].astype(np.float64), sums[..., 1, :].astype(np.float64)
+    known = bottom > 0
+    ratios = np.divide(top, bottom, out=np.zeros_like(top), where=known)
+    return ratios.sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
+
+
+def _accuracy(kind: str, targets: Sequence[Any], predictions: Sequence[Any]) -> np.ndarray:
+    if kind == TOKENS:
+        pairs = zip(targets, predictions, strict=True)
+        right = [sum(map(int.__eq__, words, guesses)) for words, guesses in pairs]
+        size = [len(words) for words in targets]
+    elif kind == MULTI_LABEL:
+        right = [set(rows) == set(guesses) for rows, guesses in zip(targets, predictions, strict=True)]
+        size = [1] * len(right)
+    else:
+        right = np.asarray(targets) == np.asarray(predictions)
+        size = [1] * len(right)
+    return np.stack([right, size], axis=1).astype(np.float32)[:, :, None]
+
+
+def _pairs(kind: str, rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the text and the label of everything that is labelled."""
+    if kind == SINGLE_LABEL:
+        return np.arange(len(rows)), np.asarray(rows, np.int64)
+    lists = [sorted(set(each)) for each in rows] if kind == MULTI_LABEL else rows
+    texts = np.repeat(np.arange(len(lists)), [len(each) for each in lists])
+    return texts, np.array([row for each in lists for row in each], np.int64)
+
+
+def _table(pairs: tuple[np.ndarray, ...], num_texts: int, num_labels: int) -> np.ndarray:
+    """Return how often each text (row) has each label (column)."""
+    places = pairs[0] * num_labels + pairs[1]
+    return np.bincount(places, minlength=num_texts * num_labels).reshape(num_texts, num_labels)
+
+
+_TEXTS, _SWAPS, _SEEDS = range(3)
+"""Streams of the generator, so that one use says nothing about another."""
+_CHUNK = 1 << 22
+"""Numbers that are held as floats at a time."""
+_KEPT = 1 << 27
+"""Bytes of draws that are kept for the next pair."""
+
+Sums = Sequence[np.ndarray]
+"""For each seed, what each text adds to the sums of a metric: (N, 2, G)."""
+
+
+class Draws:
+    """Test texts drawn with replacement, and test texts whose predictions two results exchange.
+
+    Args:
+        num_texts: Texts of the test set, N.
+        num_draws: How often is drawn, R.
+        seed: Of all draws.
+    """
+
+    def __init__(self, num_texts: int, num_draws: int, seed: int):
+        self.num_texts, self.num_draws, self.seed = num_texts, num_draws, seed
+        self._kept: dict[int, list[np.ndarray]] = {}
+
+    def resampled(self, results: Sequence[Sums]) -> list[np.ndarray]:
+        """Return the scores of each result on resampled texts: a list of (R, S), all on the same texts."""
+        stacked = [np.concatenate([_flat(each) for each in seeds], axis=1) for seeds in results]
+        found = [[weights @ each for each in stacked] for weights in self._chunks(_TEXTS)]
+        pairs = zip(zip(*found, strict=True), results, strict=True)
+        return [_scores(np.concatenate(sums), seeds) for sums, seeds in pairs]
+
+    def exchanged(self, first: Sums, second: Sums) -> np.ndarray:
+        """Return differences (R, S) after the two have exchanged their predictions on a random half of the texts.
+
+        A text is exchanged in all seeds alike, because its seeds agree more than those of different texts.
+        """
+        one, other = (np.concatenate([_flat(each) for each in seeds], axis=1) for seeds in (first, second))
+        gain = one - other
+        moved = np.concatenate([swaps @ gain for swaps in self._chunks(_SWAPS)])
+        return _scores(one.sum(axis=0) - moved, first) - _scores(other.sum(axis=0) + moved, second)
+
+    def generator(self) -> np.random.Generator:
+        """Return the generator of what seeds add."""
+        return np.random.default_rng([self.seed, _SEEDS])
+
+    def _chunks(self, stream: int) -> Iterator[np.ndarray]:
+        """Yield draws as float32 (r, N); small ones are drawn once and kept."""
+        keep = self.num_texts * self.num_draws <= _KEPT
+        if stream not in self._kept:
+            drawn = self._drawn(stream)
+            if not keep:
+                yield from (each.astype(np.float32) for each in drawn)
+                return
+            self._kept[stream] = list(drawn)
+        yield from (each.astype(np.float32) for each in self._kept[stream])
+
+    def _drawn(self, stream: int) -> Iterator[np.ndarray]:
+        random, size = np.random.default_rng([self.seed, stream]), max(1, _CHUNK // self.num_texts)
+        for done in range(0, self.num_draws, size):
+            num = min(size, self.num_draws - done)
+            if stream == _SWAPS:
+                yield random.integers(0, 2, (num, self.num_texts), dtype=np.uint8)
+                continue
+            places = random.integers(0, self.num_texts, (num, self.num_texts))
+            places += self.num_texts * np.arange(num)[:, None]
+            times = np.bincount(places.ravel(), minlength=num * self.num_texts)
+            # no text is drawn so often: of up to 255 texts none can be, of more none will be
+            yield times.reshape(num, self.num_texts).clip(max=255).astype(np.uint8)
+
+
+def _flat(sums: np.ndarray) -> np.ndarray:
+    return sums.reshape(len(sums), -1)
+
+
+def _scores(sums: np.ndarray, seeds: Sums) -> np.ndarray:
+    """Return scores (R, S) from sums (R, S * 2 * G)."""
+    return ratio(sums.reshape(len(sums), len(seeds), 2, -1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffmask.config.evaluation import TOKENS
-from diffmask.config.mappings import flat
+from diffmask.config.read import flat
 from diffmask.core.errors import InputError
 from diffmask.evaluate.seed_file import SeedFile, read_seed_file
 from diffmask.tasks.metrics import OUTSIDE

@@ -22,10 +22,9 @@ from transformers import (
 from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, VideoFinetuneSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
-from diffmask.evaluate.methods.predicted import Predicted
-from diffmask.files.writing import writing
-from diffmask.tasks.splits import Split
-from diffmask.tasks.task import Task
+from diffmask.files.folders import writing
+from diffmask.tasks.metrics import Predicted
+from diffmask.tasks.task import Split, Task
 
 Rows = Any
 """Examples as the collator takes them: a sequence."""

@@ -1,16 +1,305 @@
-"""The methods of an evaluation on clips, by name."""
+"""The methods of an evaluation on clips, by name.
 
-from collections.abc import Callable
+Views of clips for features: each clip is opened once for all of them.
+
+Frozen features of clips: the last states of an encoder, of every patch or their mean, averaged over views.
+
+Fine-tuning on clips.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, EvaluateSettings
-from diffmask.evaluate.methods.attentive import AttentiveProber
-from diffmask.evaluate.methods.frozen import Prober
-from diffmask.evaluate.methods.neighbours import Neighbours
-from diffmask.evaluate.methods.predicted import Predicted
-from diffmask.evaluate.methods.video_features import encode_clips
-from diffmask.evaluate.methods.video_finetune import VideoTuner
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+from transformers import PreTrainedModel, VideoMAEForVideoClassification
+
+from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, MULTI_LABEL, EvaluateSettings, VideoSettings
+from diffmask.core.errors import InputError, worker_errors
+from diffmask.core.machine import fast_attention, free_memory, resolve_device
+from diffmask.evaluate.methods.frozen import AttentiveProber, Neighbours, Prober
+from diffmask.evaluate.methods.text import PROBLEMS, TYPES, decode
+from diffmask.evaluate.methods.tuner import Tuner
+from diffmask.tasks.metrics import Predicted
+from diffmask.tasks.task import Split
 from diffmask.tasks.video_task import VideoTask
+from diffmask.text.model.load import load_weights
+from diffmask.train.optimizer import layer_groups
+from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.model.load import LoadedVideo, load_video_model
+from diffmask.video.model.vit_mae import ViTMAEForPreTraining
+from diffmask.video.read.dataset import ClipDataset, Sampling
+from diffmask.video.read.readers import open_reader
+from diffmask.video.read.sampling import centre_crop, crop_frames, dense, uniform
+
+
+class ClipViews(Dataset):
+    """All views of each clip, uint8 (V, T, 3, S, S): those that `ClipDataset` takes without augmenting.
+
+    Args:
+        clips: What is read.
+        sampling: How; `clips_per_video` says how many views there are.
+    """
+
+    def __init__(self, clips: Sequence[Clip], sampling: Sampling):
+        self.clips, self.sampling = list(clips), sampling
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.clips)
+
+    def __getitem__(self, row: int) -> Tensor:
+        """Return the views of a clip.
+
+        Raises:
+            InputError: If it cannot be read any more.
+        """
+        clip = self.clips[row]
+        reason = ""
+        for _ in range(self.sampling.retries + 1):
+            try:
+                return self._views(clip)
+            except ReadError as error:
+                reason = str(error)
+        raise InputError(f"{reason}; take the clip out, or run `diffmask index` again")
+
+    def _views(self, clip: Clip) -> Tensor:
+        sampling, count = self.sampling, self.sampling.grid.num_frames
+        with open_reader(clip, sampling.reader) as reader:
+            places = [(view + 0.5) / sampling.clips_per_video for view in range(sampling.clips_per_video)]
+            if sampling.kind == "dense":
+                indices = [dense(reader.num_frames, count, sampling.stride, place) for place in places]
+            else:
+                indices = [uniform(reader.num_frames, count, place) for place in places]
+            frames = reader.read([index for view in indices for index in view])
+        cropped = crop_frames(frames, centre_crop(*frames.shape[1:3]), sampling.image_size)
+        return cropped.unflatten(0, (sampling.clips_per_video, count))
+
+
+def view_batches(clips: Sequence[Clip], sampling: Sampling, settings: EvaluateSettings) -> DataLoader:
+    """Return batches of views of clips, uint8 (B, V, T, 3, S, S)."""
+    video = settings.video
+    return DataLoader(
+        ClipViews(clips, sampling),
+        batch_size=max(1, settings.eval_batch_size // video.num_views),
+        num_workers=video.num_workers,
+        collate_fn=torch.stack,
+        # forked, a worker would inherit what the threads of decoders and of torch hold locked
+        multiprocessing_context="spawn" if video.num_workers else None,
+    )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of clips, on the CPU.
+
+    Attributes:
+        rows: Row of each content.
+        pooled: Mean over the patches, float32 (N, D).
+        tokens: Of each patch, float16 (N, L, D); None if they were not asked for.
+    """
+
+    rows: dict[str, int]
+    pooled: Tensor
+    tokens: Tensor | None
+
+    def of(self, contents: Sequence[str]) -> list[int]:
+        """Return the rows of contents."""
+        return [self.rows[content] for content in contents]
+
+
+def load_for(folder: str, settings: VideoSettings) -> LoadedVideo:
+    """Load a model for views of the settings' size.
+
+    Raises:
+        InputError: If there is no such model, or it does not take such views.
+    """
+    return load_video_model(folder, num_frames=settings.num_frames, image_size=settings.image_size)
+
+
+def sampling_for(loaded: LoadedVideo, settings: VideoSettings, **changes: Any) -> Sampling:
+    """Return how a model's views are made of clips."""
+    return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader, **changes)
+
+
+def normalise(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return what makes float frames on a device, as the model knows them, of uint8 (B, T, 3, H, W)."""
+    mean, std = (torch.tensor(each, device=device).view(3, 1, 1) for each in (loaded.mean, loaded.std))
+    return lambda frames: (frames.to(device).float() / 255.0 - mean) / std
+
+
+@torch.inference_mode()
+def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, tokens: bool, progress: bool) -> Encoded:
+    """Return the features of all clips of a task, each file opened once.
+
+    Args:
+        folder: Of the model, or its name.
+        task: The task.
+        settings: How.
+        tokens: Whether those of each patch are kept.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If the model cannot be loaded, a clip cannot be read any more, or the tokens do not fit in memory.
+    """
+    device, kind = resolve_device(settings.device), TYPES[settings.precision]
+    loaded, video = load_for(folder, settings.video), settings.video
+    encoder, ready = _encoder(loaded, device), normalise(loaded, device)
+    rows = {content: row for row, content in enumerate(task.clips)}
+    width = int(loaded.model.config.hidden_size)
+    pooled = torch.empty(len(rows), width)
+    kept = _empty_tokens(len(rows), loaded.grid.num_positions, width) if tokens else None
+    start = 0
+    sampling = sampling_for(loaded, video, clips_per_video=video.num_views)
+    batches = view_batches(list(task.clips.values()), sampling, settings)
+    with tqdm(total=len(rows), desc="features", unit="clip", disable=not progress) as bar, worker_errors():
+        for frames in batches:
+            with torch.autocast(device.type, kind, enabled=kind != torch.float32):
+                states = encoder(ready(frames.flatten(0, 1)))
+            states = states.float().unflatten(0, (-1, video.num_views)).mean(1)
+            end = start + len(states)
+            pooled[start:end] = states.mean(1).cpu()
+            if kept is not None:
+                kept[start:end] = states.half().cpu()
+            bar.update(end - start)
+            start = end
+    assert start == len(rows)
+    return Encoded(rows, pooled, kept)
+
+
+def _encoder(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return what makes states of every patch (B, L, D) of normalised frames (B, T, 3, H, W)."""
+    model: Any = loaded.model.to(device)  # pyright: ignore[reportArgumentType]
+    model.eval()
+    if isinstance(model, ViTMAEForPreTraining):
+        model.config.mask_ratio = 0.0  # nothing is hidden, and rising noise keeps the order
+        order = torch.arange(loaded.grid.num_positions, dtype=torch.float32, device=device)
+
+        def encode(frames: Tensor) -> Tensor:
+            states = model.vit(frames[:, 0], noise=order.expand(len(frames), -1)).last_hidden_state
+            return states[:, 1:]  # without the class token
+
+        return encode
+    return lambda frames: model.videomae(frames).last_hidden_state
+
+
+def _empty_tokens(num_clips: int, num_positions: int, width: int) -> Tensor:
+    needed, free = 2 * num_clips * num_positions * width, free_memory()
+    if free is not None and needed > 0.8 * free:
+        raise InputError(
+            f"the tokens of {num_clips:,} clips take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free;"
+            " use the method probe or knn, or give a smaller video.num_frames or video.image_size"
+        )
+    return torch.empty(num_clips, num_positions, width, dtype=torch.float16)
+
+
+class LabelledViews(Dataset):
+    """Views of clips with labels; a pass over the training views draws other places and crops than the one before.
+
+    Args:
+        views: The views.
+        labels: Of each clip.
+    """
+
+    def __init__(self, views: ClipDataset, labels: Sequence[Any]):
+        self.views, self.labels, self.epoch = views, labels, 0
+
+    def __len__(self) -> int:
+        """Return the number of views."""
+        return len(self.views)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Note the pass over the data; the Trainer calls it."""
+        self.epoch = epoch
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return the frames of a view, uint8 (T, 3, S, S), and the labels of its clip."""
+        (made,) = self.views[self.epoch * len(self.views) + row]
+        return {"frames": made["frames"], "labels": self.labels[row // self.views.sampling.clips_per_video]}
+
+
+class VideoTuner(Tuner):
+    """Fine-tunes one model of video on one task, for any seed and any share of its training clips."""
+
+    sampling = "random"
+
+    def __init__(self, folder: str, task: VideoTask, settings: EvaluateSettings, *, output: Path, progress: bool):
+        super().__init__(task, settings, settings.video.finetune, output=output, progress=progress)
+        self.folder, self.clips = folder, task.clips
+        self.loaded = load_for(folder, settings.video)
+        if self.loaded.model.config.model_type != "videomae":
+            raise InputError(
+                f"{folder!r} is a {self.loaded.model.config.model_type} model, which is not fine-tuned on clips; "
+                "choose from: probe, attentive, knn"
+            )
+        self._normalise = normalise(self.loaded, torch.device("cpu"))
+        self.collate, self.num_workers = self._batch, settings.video.num_workers
+
+    def predict(self, train: Split, seed: int) -> Predicted:
+        """Fine-tune and predict.
+
+        Raises:
+            InputError: If a clip cannot be read any more.
+        """
+        with worker_errors():
+            return super().predict(train, seed)
+
+    def load(self, device: torch.device) -> tuple[PreTrainedModel, tuple[str, ...]]:
+        """Return the model with a classifier of the task's labels, which reads the mean over the patches."""
+        names = self.task.labels
+        return load_weights(
+            VideoMAEForVideoClassification,
+            self.folder,
+            num_frames=self.loaded.num_frames,
+            image_size=self.loaded.image_size,
+            use_mean_pooling=True,
+            num_labels=len(names),
+            id2label=dict(enumerate(names)),
+            label2id={name: row for row, name in enumerate(names)},
+            problem_type=PROBLEMS[self.task.kind],
+            **fast_attention(device, self.settings.precision),
+        )
+
+    def training_rows(self, split: Split, seed: int) -> LabelledViews:
+        """Return random views of the clips, cropped and mirrored."""
+        tuning = self.settings.video.finetune
+        sampling = sampling_for(self.loaded, self.settings.video, crop_scale=tuning.crop_scale, flip=tuning.flip)
+        clips = [self.clips[content] for content in split.texts]
+        return LabelledViews(ClipDataset(clips, sampling, seed=seed), self._labels(split))
+
+    def rows(self, split: str) -> tuple[LabelledViews, list[int]]:
+        """Return the views of the clips, one below the other."""
+        examples = self.task.splits[split]
+        sampling = sampling_for(self.loaded, self.settings.video, clips_per_video=self.settings.video.num_views)
+        clips = [self.clips[content] for content in examples.texts]
+        views = ClipDataset(clips, sampling, augment=False)
+        return LabelledViews(views, self._labels(examples)), list(range(len(clips)))
+
+    def decode(self, logits: Any, rows: LabelledViews) -> list[Any]:
+        """Return labels from the mean of the logits of a clip's views."""
+        logits = logits[0] if isinstance(logits, tuple) else logits
+        views = rows.views.sampling.clips_per_video
+        return decode(np.asarray(logits).reshape(-1, views, logits.shape[-1]).mean(1), self.task.kind)
+
+    def optimizer(self, model: PreTrainedModel, rate: float) -> torch.optim.Optimizer:
+        """Return AdamW with a rate for each layer, and without decay of biases and norms."""
+        tuning = self.settings.video.finetune
+        return torch.optim.AdamW(layer_groups(model, rate, tuning.layer_decay, tuning.weight_decay), rate)
+
+    def _labels(self, split: Split) -> list[Any]:
+        if self.task.kind != MULTI_LABEL:
+            return split.labels
+        return [[float(number in label) for number in range(len(self.task.labels))] for label in split.labels]
+
+    def _batch(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        frames = torch.stack([row["frames"] for row in rows])
+        return {"pixel_values": self._normalise(frames), "labels": torch.tensor([row["labels"] for row in rows])}
+
 
 VIDEO_MODELS = ("videomae", "vit_mae")
 """Architectures whose examples are clips."""

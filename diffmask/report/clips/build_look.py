@@ -2,10 +2,8 @@
 
 from dataclasses import fields, replace
 
-from diffmask.assemble.choose import choose
-from diffmask.assemble.recipe import UNIT_SETTINGS
-from diffmask.assemble.video import VIDEO_POLICIES, video_recipe, video_units
-from diffmask.assemble.video_too import FEATURES, UNIT_SIZES, build_video_masker
+from diffmask.assemble.recipe import UNIT_SETTINGS, choose
+from diffmask.assemble.video import FEATURES, UNIT_SIZES, VIDEO_POLICIES, build_video_masker, video_recipe, video_units
 from diffmask.config import VideoMaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.report.clips.preview import ClipLook

@@ -6,8 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from diffmask.report.clips.film_strip import data_uri, number, pick, side_by_side
-from diffmask.report.clips.overlay import colour_table
+from diffmask.report.clips.film_strip import colour_table, data_uri, number, pick, side_by_side
 from diffmask.report.clips.pictures import NUM_SHOWN, SIZE, Layer, layers
 from diffmask.report.clips.preview import ClipPreview, ClipReading, ShownClip
 from diffmask.report.html.page import escape, header, page, paragraph, section, table

@@ -9,8 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffmask.core.errors import InputError
-from diffmask.report.clips.film_strip import Block, Row, pick, resize, sheet, write_gif, write_png
-from diffmask.report.clips.overlay import heat, hide, spread, to_grey
+from diffmask.report.clips.film_strip import (
+    Block,
+    Row,
+    heat,
+    hide,
+    pick,
+    resize,
+    sheet,
+    spread,
+    to_grey,
+    write_gif,
+    write_png,
+)
 from diffmask.report.clips.preview import ClipPreview, ClipReading, ShownClip
 from diffmask.report.html import page
 

@@ -5,12 +5,19 @@ import os
 import shutil
 from pathlib import Path
 
-from diffmask.evaluate.compare.comparison import HIGHER, NOT_SHOWN, Comparison, Difference
+from diffmask.evaluate.compare.compare import HIGHER, NOT_SHOWN, Comparison, Difference
 from diffmask.files.folders import check_folder, replace_folder
-from diffmask.report.compare.comparison_page import comparison_page
 from diffmask.report.compare.figures import draw_forest
 from diffmask.report.compare.learning import Scored, draw_learning
-from diffmask.report.compare.tables import UNIT, ComparisonTable, DifferenceRow, ScoreRow, to_csv, to_markdown
+from diffmask.report.compare.tables import (
+    UNIT,
+    ComparisonTable,
+    DifferenceRow,
+    ScoreRow,
+    comparison_page,
+    to_csv,
+    to_markdown,
+)
 from diffmask.report.html.page import write_page
 
 METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}

@@ -1,15 +1,124 @@
-"""Figures as files: how they look, and how they are written."""
+"""Figures as files: how they look, and how they are written.
 
+Names at the ends of lines, moved apart where they would lie on each other.
+
+The colours of heat maps: steps from plain to hot, each readable under the text, for light and for dark.
+"""
+
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
-from diffmask.report.figures.palette import LIGHT, LIGHT_INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_FONT_SIZE = 8.0
+
+
+def spread(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Return places as near to the wanted ones as may be, with at least `gap` between any two, in the same order.
+
+    Places that are too close become a pile around the mean of what its members wanted; piles that meet are joined. A
+    pile stays between `low` and `high`, if it fits there.
+
+    >>> [round(place, 2) for place in spread([0.0, 0.1, 1.0], 0.3)]
+    [-0.1, 0.2, 1.0]
+    >>> [round(place, 2) for place in spread([0.0, 0.1, 1.0], 0.3, low=0.0)]
+    [0.0, 0.3, 1.0]
+    """
+
+    def bottom(pile: Sequence[int]) -> float:
+        height = gap * (len(pile) - 1)
+        centred = sum(wanted[index] for index in pile) / len(pile) - height / 2
+        return max(low, min(high - height, centred))
+
+    piles: list[list[int]] = []
+    for index in sorted(range(len(wanted)), key=lambda index: wanted[index]):
+        piles.append([index])
+        while len(piles) > 1 and bottom(piles[-1]) - bottom(piles[-2]) < gap * len(piles[-2]):
+            last = piles.pop()
+            piles[-1] += last
+    places = [0.0] * len(wanted)
+    for pile in piles:
+        for rank, index in enumerate(pile):
+            places[index] = bottom(pile) + rank * gap
+    return places
+
+
+def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]]) -> None:
+    """Write names beside the ends of lines, in their colours.
+
+    Args:
+        axes: Where the lines are drawn already.
+        ends: Name, x, y and colour of each.
+    """
+    if not ends:
+        return
+    low, high = axes.get_ylim()
+    figure = axes.get_figure()
+    assert figure is not None
+    height = figure.get_figheight() * 0.8 / axes.get_gridspec().nrows  # type: ignore[union-attr]
+    gap = (high - low) * min(_FONT_SIZE * 1.25 / 72 / height, 1.0 / len(ends))
+    right = max(x for _, x, _, _ in ends)
+    for (name, x, y, colour), place in zip(ends, spread([y for _, _, y, _ in ends], gap, low, high), strict=True):
+        axes.annotate(
+            name,
+            xy=(x, y),
+            xytext=(1.03, place),
+            textcoords=("axes fraction", "data"),
+            color=colour,
+            fontsize=_FONT_SIZE,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "lw": 0.5,
+                "alpha": 0.6,
+                "relpos": (0.0, 0.5),
+                "shrinkB": 0,
+            },
+        )
+    axes.set_xlim(right=right)
+
+
+NUM_LEVELS = 11
+"""Level 0 is the page itself."""
+
+
+def _ramp(*stops: str) -> tuple[str, ...]:
+    """Return evenly spaced colours between stops, straight through RGB."""
+    points = [tuple(int(stop[i : i + 2], 16) for i in (1, 3, 5)) for stop in stops]
+    colours = []
+    for level in range(NUM_LEVELS):
+        place = level / (NUM_LEVELS - 1) * (len(points) - 1)
+        left = min(int(place), len(points) - 2)
+        pairs = zip(points[left], points[left + 1], strict=True)
+        colours.append("#" + "".join(f"{round(a + (b - a) * (place - left)):02x}" for a, b in pairs))
+    return tuple(colours)
+
+
+LIGHT = _ramp("#ffffff", "#ffeccc", "#ffd08a", "#ffac4d", "#f98a2b")
+LIGHT_INK = "#1f1b17"
+DARK = _ramp("#1c1a18", "#3a2716", "#643813", "#904811", "#b04e0f")
+DARK_INK = "#f6efe7"
+
+
+def level(probability: float, highest: float) -> int:
+    """Return the step of a probability on a scale that ends at `highest`; everything above the page is at least 1.
+
+    >>> [level(p, 0.5) for p in (0.0, 0.01, 0.25, 0.5)]
+    [0, 1, 5, 10]
+    """
+    if probability <= 0:
+        return 0
+    return min(NUM_LEVELS - 1, max(1, round(probability / highest * (NUM_LEVELS - 1))))
+
 
 FORMATS = (".png", ".svg", ".pdf")
 INK, SOFT, LINE, PAGE = LIGHT_INK, "#6b625a", "#e6dfd6", LIGHT[0]

@@ -12,8 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from diffmask.core.schedule import Schedule
-from diffmask.report.figures.figures import COLOURS, INK, dress, line_style, new_figure, percent, save_figure
-from diffmask.report.figures.labels import label_ends
+from diffmask.report.figures.figures import (
+    COLOURS,
+    INK,
+    dress,
+    label_ends,
+    line_style,
+    new_figure,
+    percent,
+    save_figure,
+)
 from diffmask.report.html.curves import Log, points
 from diffmask.report.nouns import WORDS, Nouns
 

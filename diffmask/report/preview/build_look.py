@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.assemble.masking import build_adapter, build_masker
-from diffmask.assemble.resolve import DEFAULTS, silent_settings
-from diffmask.assemble.values import build_annotators, build_scorers
+from diffmask.assemble.text_masking import (
+    DEFAULTS,
+    build_adapter,
+    build_annotators,
+    build_masker,
+    build_scorers,
+    silent_settings,
+)
 from diffmask.config import MaskingConfig, PretrainConfig, VideoConfig, read_config
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.report.preview.look import Look
-from diffmask.train.checkpoints import read_policy
+from diffmask.train.folder import read_policy
 
 if TYPE_CHECKING:
-    from diffmask.text.anchors.find import AnchorSet
+    from diffmask.text.anchors.anchor_set import AnchorSet
 
 
 def build_look(

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from diffmask.report.figures.palette import NUM_LEVELS, level
+from diffmask.report.figures.figures import NUM_LEVELS, level
 from diffmask.report.html.page import escape, header, page, paragraph, section, table
+from diffmask.report.preview.look import FUNCTION, NUM_FUNCTION_WORDS
 from diffmask.report.preview.preview import Figures, Listing, Preview
-from diffmask.report.preview.traits import FUNCTION, NUM_FUNCTION_WORDS
 from diffmask.text.anchors.anchor_set import AnchorSet
 
 MOST_COLUMNS = 4

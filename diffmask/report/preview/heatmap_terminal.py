@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from diffmask.report.figures.palette import DARK, DARK_INK, NUM_LEVELS, level
+from diffmask.report.figures.figures import DARK, DARK_INK, NUM_LEVELS, level
+from diffmask.report.preview.look import DOMAIN, FUNCTION
 from diffmask.report.preview.preview import Preview
-from diffmask.report.preview.traits import DOMAIN, FUNCTION
 
 NUM_NAMED = 4
 """Without colour the most probable words of an excerpt are named with their probabilities ..."""

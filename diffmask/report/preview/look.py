@@ -1,14 +1,23 @@
-"""How a policy looks at a text: all that it takes to see what it would hide."""
+"""How a policy looks at a text: all that it takes to see what it would hide.
 
+What is known about words apart from their scores: of the domain, a function word, how frequent in general.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from wordfreq import top_n_list
 
 from diffmask.core.masker import Masker
+from diffmask.core.types import UnitMask
 from diffmask.text.adapter import TextAdapter
+from diffmask.text.anchors.anchor_set import AnchorSet
+from diffmask.text.anchors.vocabulary import NUM_COMMON, common_types
+from diffmask.text.corpus.reference import wordfreq_reference
 from diffmask.text.score.position_scores import PositionScorer
-from diffmask.text.segment.annotate import Annotator
+from diffmask.text.segment.rows import Annotator
 
 
 @dataclass(frozen=True)
@@ -59,3 +68,91 @@ def draw(look: Look, batch: dict[str, Tensor], num_draws: int) -> Drawn:
         total += masked
         first = masked if step == 0 else first
     return Drawn(total / num_draws, first, units.smallest.lengths)
+
+
+DOMAIN, FUNCTION = "domain words", "function words"
+BANDS = {
+    "1 in 1,000 words or more": 1e-3,
+    "1 in 10,000 or more": 1e-4,
+    "1 in 100,000 or more": 1e-5,
+    "1 in a million or more": 1e-6,
+    "rarer or unknown": -1.0,
+}
+"""Bands of the general frequency: the least frequency of each, in falling order."""
+NUMBERS, PUNCTUATION = "numbers", "punctuation"
+TRAITS = (DOMAIN, FUNCTION, *BANDS, NUMBERS, PUNCTUATION)
+"""Columns of `Traits.of`; every unit is in one of the bands, a number or punctuation."""
+NUM_FUNCTION_WORDS = NUM_COMMON
+"""The most frequent words of the reference stand for the function words."""
+
+
+class _InGeneral(dict):
+    """The frequency of each English word, looked up when it is asked for."""
+
+    def get(self, word: str, default: float) -> float:
+        if word not in self:
+            self[word] = wordfreq_reference("en").frequencies([word]).item()
+        return self[word]
+
+
+class Traits:
+    """Tell the traits of words from a domain's anchors.
+
+    Args:
+        anchors: The domain's types, with TF-ICF and general frequency. Without them no word is of the domain, and the
+            general frequency is that of English.
+        threshold: A word is the domain's own if its TF-ICF is at least this.
+    """
+
+    def __init__(self, anchors: AnchorSet | None, threshold: float):
+        if anchors is None:
+            self._domain, self._frequency, self._function = {}, _InGeneral(), set(top_n_list("en", NUM_FUNCTION_WORDS))
+            return
+        frequencies = anchors.reference_frequencies()
+        self._domain = dict(zip(anchors.types, (anchors.tf_icf >= threshold).tolist(), strict=True))
+        self._frequency = dict(zip(anchors.types, frequencies.tolist(), strict=True))
+        self._function = {anchors.types[row] for row in common_types(anchors.types, frequencies).tolist()}
+
+    def is_domain(self, word: str) -> bool:
+        """Tell whether a type is one of the domain's own."""
+        return self._domain.get(word, False)
+
+    def is_function(self, word: str) -> bool:
+        """Tell whether a type is one of the most frequent words in general."""
+        return word in self._function
+
+    def band(self, word: str) -> str:
+        """Return the one of the bands, or number, or punctuation, that a type is in."""
+        if not any(char.isalnum() for char in word):
+            return PUNCTUATION
+        if _is_number(word):
+            return NUMBERS
+        frequency = self._frequency.get(word, 0.0)
+        return next(name for name, least in BANDS.items() if frequency >= least)
+
+    def of(self, words: Sequence[str]) -> UnitMask:
+        """Return the traits of each type, bool (V, len(TRAITS))."""
+        table = torch.zeros(len(words), len(TRAITS), dtype=torch.bool)
+        for row, word in enumerate(words):
+            table[row, 0], table[row, 1] = self.is_domain(word), self.is_function(word)
+            table[row, TRAITS.index(self.band(word))] = True
+        return table
+
+
+def shares(amounts: Tensor, types: Tensor, traits: UnitMask) -> dict[str, float]:
+    """Return which share of an amount per unit falls to units of each trait.
+
+    Args:
+        amounts: Of each unit, such as its masked positions, float (B, U).
+        types: Row of each unit in `traits`, int (B, U); -1 = none, counts nowhere.
+        traits: From `Traits.of`.
+    """
+    by_type = torch.zeros(len(traits), dtype=torch.float64)
+    held = types >= 0
+    by_type.index_add_(0, types[held], amounts[held].double())
+    sums = by_type @ traits.double() / by_type.sum().clamp_min(1e-12)
+    return dict(zip(TRAITS, sums.tolist(), strict=True))
+
+
+def _is_number(word: str) -> bool:
+    return word.isdecimal()

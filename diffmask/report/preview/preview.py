@@ -9,10 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
-from diffmask.report.preview.cut import Cut, Span, cut_documents, cut_texts
-from diffmask.report.preview.look import Look, draw
-from diffmask.report.preview.sample import Excerpt, choose_excerpts, sample_documents
-from diffmask.report.preview.traits import DOMAIN, TRAITS, Traits, shares
+from diffmask.report.preview.cut import Cut, Excerpt, Span, choose_excerpts, cut_documents, cut_texts, sample_documents
+from diffmask.report.preview.look import DOMAIN, TRAITS, Look, Traits, draw, shares
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.corpus.documents import Document
 

@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diffmask.assemble.video_too import build_sampling
+from diffmask.assemble.video import build_sampling
 from diffmask.config import VideoConfig, VideoMaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
-from diffmask.pretrain.rows import CACHE
+from diffmask.pretrain.text import CACHE
 from diffmask.pretrain.video import box_maps, frame_scorer
 from diffmask.report.clips.build_look import BASELINE, build_clip_look, for_video_policy, scores_needed
 from diffmask.report.clips.preview import ClipLook, ClipPreview, Reconstruct, ShownClip, make_clip_preview
 from diffmask.report.html.curves import Log
-from diffmask.train.checkpoints import read_policy
+from diffmask.train.folder import read_policy
 from diffmask.video.clip.clip import Clip
+from diffmask.video.model.forward import reconstruct
 from diffmask.video.model.load import LoadedVideo, load_video_model
-from diffmask.video.model.reconstruct import reconstruct
 from diffmask.video.read.dataset import ClipDataset, MapOf
 from diffmask.video.score.boxes import match_boxes, read_boxes
-from diffmask.video.score.row_maps import BoxMaps, CachedMaps
-from diffmask.video.score.score_maps import make_maps
+from diffmask.video.score.score_maps import BoxMaps, CachedMaps, make_maps
 from diffmask.video.units.grid import Grid
 
 if TYPE_CHECKING:

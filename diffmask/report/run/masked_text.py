@@ -9,18 +9,18 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.assemble import build_masker, units_of
-from diffmask.assemble.values import class_names
+from diffmask.assemble.text_masking import class_names
 from diffmask.config import MaskingConfig, PretrainConfig
 from diffmask.core.masker import Masker
 from diffmask.files.blocks import Block
-from diffmask.pretrain.rows import choose_held_out, tokenise_settings
+from diffmask.pretrain.text import choose_held_out, tokenise_settings
 from diffmask.report.figures.run_logs import CLASS_LOSS
 from diffmask.report.html.curves import Log
 from diffmask.report.preview.build_look import build_look, for_policy, held_at
+from diffmask.report.preview.cut import sample_documents
 from diffmask.report.preview.look import Look
 from diffmask.report.preview.preview import Preview, PreviewSettings, make_preview
-from diffmask.report.preview.sample import sample_documents
-from diffmask.text.anchors.find import AnchorSet
+from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.corpus.documents import Document, read_documents
 from diffmask.text.segment.tokenise import row_maker
 

@@ -12,21 +12,17 @@ from typing import Any
 
 from torch import Tensor
 
-import diffmask
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
 from diffmask.core.types import TypeScores
-from diffmask.text.anchors.anchor_files import hash_file, read_anchors
-from diffmask.text.anchors.anchor_set import AnchorSet, hash_tokenizer, load_anchors
-from diffmask.text.anchors.contexts import embed_types
-from diffmask.text.anchors.encoder import Encoder, describe_architecture, load_encoder
+from diffmask.text.anchors.anchor_set import AnchorSet, hash_file, hash_tokenizer, read_anchors
+from diffmask.text.anchors.encoder import Encoder, describe_architecture, embed_types, load_encoder
 from diffmask.text.anchors.vocabulary import Vocabulary, compare, least_count
 from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.corpus.documents import Sources
 from diffmask.text.corpus.reference import Reference, read_reference
 from diffmask.text.model.load import load_tokenizer
-
-__all__ = ["AnchorSet", "AnchorSettings", "build_anchors", "load_anchors"]
+from diffmask.version import __version__
 
 PRESETS = {"default": "mean", "published": "max"}
 """How types are scored, each with its usual reduction over the anchors."""
@@ -151,7 +147,7 @@ def _record(
     """Return how the anchors were made; the same work has the same record, so there is no date in it."""
     given = None if settings.anchors is None else {"path": str(settings.anchors), "sha256": hash_file(settings.anchors)}
     return {
-        "version": diffmask.__version__,
+        "version": __version__,
         "preset": settings.preset,
         "reduce": settings.reduction,
         "num_anchors": settings.num_anchors,

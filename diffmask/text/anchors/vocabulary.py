@@ -10,7 +10,7 @@ from diffmask.core.anchors import choose_anchors
 from diffmask.core.difference import tf_icf
 from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
-from diffmask.text.anchors.letter_parts import LetterParts, letter_parts
+from diffmask.text.anchors.encoder import LetterParts, letter_parts
 from diffmask.text.corpus.counts import Counts
 from diffmask.text.corpus.reference import Reference
 from diffmask.text.corpus.words import LETTER, char_classes

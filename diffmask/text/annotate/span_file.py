@@ -5,31 +5,210 @@
     FileSalient(index)      # the spans as salient spans
 
 The file stays on the disk; 16 bytes for each of its documents are kept. `span_lines` says what its lines look like.
+
+Labelled spans: stretches of text that carry a label, and the units that begin in them.
+
+Lines of a span file: one annotated document each, in the spellings of the common annotation tools.
+
+    {"text": "Rats slept.", "spans": [{"start": 0, "end": 4, "label": "NOUN"}]}      Prodigy, spaCy
+    {"text": "Rats slept.", "spans": [[0, 4, "NOUN"]]}                                triples
+    {"text": "Rats slept.", "label": [[0, 4, "NOUN"]]}                                doccano
+    {"text": "Rats slept.", "entities": [{"start_offset": 0, "end_offset": 4, "label": "NOUN"}]}   doccano, relations
+    ["Rats slept.", {"entities": [[0, 4, "NOUN"]]}]                                   spaCy's training examples
+
+Offsets count characters (code points) from 0, and the end is not in the span.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import shown
 from diffmask.files.streams import open_seekable
-from diffmask.text.annotate.span_labels import (
-    CLASSES,
-    SALIENT,
-    LabelledSpans,
-    longest_first,
-    salient_units,
-    span_classes,
-    texts_of,
-)
-from diffmask.text.annotate.span_lines import Annotated, parse_line
-from diffmask.text.segment.annotate import STARTS
+from diffmask.text.segment.rows import STARTS
 from diffmask.text.segment.segmenter import Segments
+
+CLASSES = "classes"
+"""Column of classes: the row of each unit's class in the annotator's names, -1 = none."""
+SALIENT = "salient"
+"""Column of salient spans: the row of the label of the span that the unit is in, -1 = in none."""
+
+Span = tuple[int, int, int]
+"""First character, one after the last, and row of the label."""
+
+
+class LabelledSpans(NamedTuple):
+    """Spans that do not overlap, in order."""
+
+    starts: np.ndarray
+    """First character of each, int64 (S,)."""
+    stops: np.ndarray
+    """One after the last character, int64 (S,)."""
+    labels: np.ndarray
+    """Row of its label, int32 (S,)."""
+
+
+def longest_first(spans: Iterable[Span]) -> LabelledSpans:
+    """Keep the longest of spans that overlap; of equally long ones the first, and of equal ones the smaller label.
+
+    >>> longest_first([(4, 9, 0), (0, 5, 1), (5, 6, 2), (9, 12, 3)]).starts.tolist()
+    [0, 5, 9]
+    >>> longest_first([(4, 9, 0), (0, 4, 1), (3, 6, 2)]).starts.tolist()
+    [0, 4]
+    """
+    rows = np.array(sorted(set(spans)), dtype=np.int64).reshape(-1, 3)
+    starts, stops = rows[:, 0], rows[:, 1]
+    if (starts[1:] < stops[:-1]).any():
+        rows = rows[_chosen(starts, stops)]
+    return LabelledSpans(rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int32))
+
+
+def _chosen(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Return the rows of the spans that are kept; those apart from all others need no decision."""
+    # groups of spans that overlap in a chain
+    furthest = np.maximum.accumulate(stops)
+    group = np.cumsum(np.append(True, starts[1:] >= furthest[:-1]))
+    alone = np.bincount(group)[group] == 1
+    kept = np.flatnonzero(alone).tolist()
+    crowded = np.flatnonzero(~alone)
+    taken: dict[int, list[tuple[int, int]]] = {}
+    for row in crowded[np.lexsort((crowded, starts[crowded] - stops[crowded]))].tolist():
+        start, stop = int(starts[row]), int(stops[row])
+        others = taken.setdefault(int(group[row]), [])
+        if all(stop <= first or last <= start for first, last in others):
+            others.append((start, stop))
+            kept.append(row)
+    return np.sort(np.array(kept, dtype=np.int64))
+
+
+def texts_of(segments: Segments) -> list[str]:
+    """Return the texts that were segmented."""
+    bounds = segments.text_starts.tolist()
+    return [segments.text[start : stop - 1] for start, stop in zip(bounds, bounds[1:], strict=False)]
+
+
+def span_classes(segments: Segments, spans: LabelledSpans) -> dict[str, np.ndarray]:
+    """Return the label of the span in which the first character of each unit's word lies, as its class."""
+    return {CLASSES: _labels(spans, _covering(segments, spans))[segments.words]}
+
+
+def salient_units(segments: Segments, spans: LabelledSpans) -> dict[str, np.ndarray]:
+    """Return the label of the span that each unit is in, and where the groups of units open that are one span.
+
+    A word is in a span if its first character is, and so are hyphens and punctuation between its words. What is in no
+    span is a group of its own.
+    """
+    of_word = _covering(segments, spans)
+    of_unit = of_word[segments.words]
+    first_chars = segments.surface_spans[:, 0][segments.words]
+    rows = np.searchsorted(segments.text_starts, first_chars, side="right")
+    opens = np.ones(len(of_unit), dtype=np.int32)
+    opens[1:] = (of_unit[1:] < 0) | (of_unit[1:] != of_unit[:-1]) | (rows[1:] != rows[:-1])
+    return {SALIENT: _labels(spans, of_word)[segments.words], STARTS: opens}
+
+
+def _covering(segments: Segments, spans: LabelledSpans) -> np.ndarray:
+    """Return the span that the first character of each word lies in, int64 (W,); -1 = none."""
+    if not len(spans.starts):
+        return np.full(len(segments.spans), -1)
+    places = segments.surface_spans[:, 0]
+    before = spans.starts.searchsorted(places, side="right") - 1
+    return np.where((before >= 0) & (places < spans.stops[before]), before, -1)
+
+
+def _labels(spans: LabelledSpans, rows: np.ndarray) -> np.ndarray:
+    """Return the label of each span of `_covering`, int32; -1 = none."""
+    return np.append(spans.labels, np.int32(-1))[rows].astype(np.int32)
+
+
+TEXT_KEYS = ("text", "data")
+SPAN_KEYS = ("spans", "entities", "label", "labels")
+START_KEYS, END_KEYS, LABEL_KEYS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
+_EXAMPLE = '{"text": "Rats slept.", "spans": [{"start": 0, "end": 4, "label": "NOUN"}]}'
+
+
+class Annotated(NamedTuple):
+    """A text without white space around it, and its spans."""
+
+    text: str
+    spans: list[tuple[int, int, str]]
+
+
+def parse_line(where: str, line: bytes) -> Annotated | None:
+    """Return the document of a line; None for a blank one, and for one that Prodigy's user did not accept.
+
+    Args:
+        where: File and line, for messages.
+        line: Its bytes.
+
+    Raises:
+        InputError: The line is not such an object, or a span is not in its text.
+    """
+    if not line.strip():
+        return None
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "no valid JSON"
+        seen = shown(line.decode("utf-8", "replace"))
+        raise InputError(f"{where} is {reason}; write one object per line, such as {_EXAMPLE}: {seen}") from error
+    if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict):
+        row = {"text": row[0], **row[1]}
+    if not isinstance(row, dict):
+        raise InputError(f"{where} is no annotated document; write one object per line, such as {_EXAMPLE}")
+    if row.get("answer", "accept") != "accept":
+        return None
+    text = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str)), None)
+    if text is None:
+        raise InputError(f"{where} has no text; write one object per line, such as {_EXAMPLE}")
+    lists = {key: row[key] for key in SPAN_KEYS if isinstance(row.get(key), list)}
+    if len(lists) != 1:
+        found = f"spans under {' and '.join(map(repr, lists))}" if lists else "no list of spans"
+        raise InputError(f"{where} has {found}; write one object per line, such as {_EXAMPLE}")
+    spans = [
+        _span(f"{where}: span {number}", text, entry) for number, entry in enumerate(next(iter(lists.values())), 1)
+    ]
+    return _stripped(text, spans)
+
+
+def _span(where: str, text: str, entry: Any) -> tuple[int, int, str]:
+    start, stop, label = _parts(entry)
+    # one name in a list is how Label Studio writes it
+    label = label[0] if isinstance(label, list) and len(label) == 1 else label
+    if type(start) is not int or type(stop) is not int or not isinstance(label, str) or not label:
+        given = shown(json.dumps(entry, ensure_ascii=False))
+        raise InputError(f'{where} is not a start, an end and a label, such as [0, 4, "NOUN"]: {given}')
+    if not 0 <= start < stop <= len(text):
+        raise InputError(
+            f"{where} ({start} to {stop}, {label!r}) is not in its text of {len(text)} characters; offsets count "
+            "characters, not bytes, from 0, and the end lies behind the span"
+        )
+    return start, stop, label
+
+
+def _parts(entry: Any) -> tuple[Any, Any, Any]:
+    if isinstance(entry, list) and len(entry) == 3:
+        return entry[0], entry[1], entry[2]
+    if not isinstance(entry, dict):
+        return None, None, None
+    keys = (START_KEYS, END_KEYS, LABEL_KEYS)
+    start, stop, label = (next((entry[key] for key in names if key in entry), None) for names in keys)
+    return start, stop, label
+
+
+def _stripped(text: str, spans: list[tuple[int, int, str]]) -> Annotated:
+    """Leave out white space around a text, as the readers of a corpus do."""
+    shift = len(text) - len(text.lstrip())
+    text = text.strip()
+    moved = [(max(start - shift, 0), min(stop - shift, len(text)), label) for start, stop, label in spans]
+    return Annotated(text, [span for span in moved if span[0] < span[1]])
+
 
 FORMATS = (".jsonl", ".json")
 

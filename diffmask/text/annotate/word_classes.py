@@ -1,5 +1,11 @@
-"""Classes of words by their type: how frequent it is in general, or how much more frequent in the domain."""
+"""Classes of words by their type: how frequent it is in general, or how much more frequent in the domain.
 
+Classes of words by their shape: their letters' case, digits, script. The text itself says it; nothing is needed.
+
+A lexicon: a table of words and their classes, as tab-separated or comma-separated values.
+"""
+
+import csv
 import functools
 import hashlib
 import math
@@ -8,13 +14,18 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffmask.text.annotate.span_labels import CLASSES
+from diffmask.core.errors import InputError
+from diffmask.files.blocks import Block, shown
+from diffmask.files.lines import decode_lines
+from diffmask.files.streams import ByteStream, read_head
+from diffmask.text.annotate.span_file import CLASSES
 from diffmask.text.corpus.reference import Reference, wordfreq_reference
-from diffmask.text.corpus.words import split_words
+from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
 from diffmask.text.segment.segmenter import Segments
 
 if TYPE_CHECKING:
@@ -129,3 +140,184 @@ def _is_number(word: str) -> bool:
     """Tell whether a word has digits and no letters; Chinese numerals are words."""
     categories = {unicodedata.category(char)[0] for char in word}
     return "N" in categories and "L" not in categories
+
+
+SHAPES = (
+    "lower case",
+    "Capitalised",
+    "UPPER CASE",
+    "mIxed case",
+    "with digits",
+    "number",
+    "punctuation",
+    "symbol",
+    "without spaces",
+    "other script",
+)
+"""`without spaces`: scripts whose characters are words (Chinese, Japanese, Thai, ...); `other script`: letters that
+have no case (Arabic, Hindi, Korean, ...); `symbol`: neither letter nor punctuation (an emoji, "+"; "%" is
+punctuation)."""
+_ROW = {name: row for row, name in enumerate(SHAPES)}
+_CACHED_SHAPES = 1 << 17
+
+
+@dataclass(frozen=True)
+class ShapeClasses:
+    """The shape of each word, as it stands in the text."""
+
+    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
+    names: tuple[str, ...] = field(default=SHAPES, init=False)
+    key: str = field(default=f"shape 1 {SHAPES}", init=False)
+
+    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
+        """Return the class of each unit."""
+        text = segments.text
+        starts, stops = segments.surface_spans.T.tolist()
+        shapes = map(_shape_row, [text[start:stop] for start, stop in zip(starts, stops, strict=True)])
+        return {CLASSES: np.fromiter(shapes, np.int32, len(starts))[segments.words]}
+
+
+def shape_of(word: str) -> str:
+    """Return the shape of a word; a single capital is Capitalised.
+
+    >>> [shape_of(word) for word in ("kinase", "Smith", "DNA", "mRNA", "p53", "37", ";", "%", "胞")]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['lower case', 'Capitalised', 'UPPER CASE', 'mIxed case', 'with digits', 'number', 'punctuation', 'punctuation',
+     'without spaces']
+    """
+    if (char_classes(word) == UNSPACED).any():
+        return "without spaces"
+    categories = [unicodedata.category(char) for char in word]
+    letters = [category for category in categories if category[0] == "L"]
+    if any(category[0] == "N" for category in categories):
+        return "with digits" if letters else "number"
+    if not letters:
+        return "punctuation" if categories and categories[0][0] == "P" else "symbol"
+    return _case_of("".join(char for char, category in zip(word, categories, strict=True) if category[0] == "L"))
+
+
+def _case_of(letters: str) -> str:
+    upper = [char.isupper() or char.istitle() for char in letters]
+    if not any(upper):
+        return "lower case" if any(map(str.islower, letters)) else "other script"
+    if upper[0] and not any(upper[1:]):
+        return "Capitalised"
+    return "UPPER CASE" if all(upper) else "mIxed case"
+
+
+@functools.lru_cache(maxsize=_CACHED_SHAPES)
+def _shape_row(word: str) -> int:
+    return _ROW[shape_of(word)]
+
+
+_LONGEST_LINE = 1_000
+DELIMITERS = {".tsv": "\t", ".csv": ","}
+_HEADERS = ({"word", "class"}, {"type", "class"}, {"word", "label"}, {"word", "tag"}, {"word", "pos"})
+
+
+@dataclass(frozen=True)
+class LexiconClasses:
+    """The class of a word is that of its type in a file; words that are not in it have none.
+
+    Attributes:
+        path: The file.
+        key: Hash of its content.
+        names: Its classes, sorted.
+    """
+
+    path: str
+    key: str
+    names: tuple[str, ...]
+    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
+
+    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
+        """Return the class of each unit."""
+        return {CLASSES: segments.types(_rows(self.path, self.key, self.names))}
+
+
+def read_lexicon(path: str | Path) -> LexiconClasses:
+    """Read a lexicon and check every line of it.
+
+    Raises:
+        InputError: If it is not such a file, an entry is no single word, or a word has two classes.
+    """
+    path = Path(path).absolute()
+    data = read_text_file(path, "class file")
+    classes = _parse(path, data)
+    if not classes:
+        raise InputError(f"{path} has no word in it; write a word and its class in each line")
+    key = f"lexicon {hashlib.sha256(data).hexdigest()}"
+    return LexiconClasses(str(path), key, tuple(sorted(set(classes.values()))))
+
+
+def read_text_file(path: Path, what: str) -> bytes:
+    """Return the content of a small text file, without a byte order mark.
+
+    Args:
+        path: The file.
+        what: What it is, for messages.
+
+    Raises:
+        InputError: If it does not exist, is empty, or not text.
+    """
+    if not path.is_file():
+        raise InputError(f"the {what} {path} does not exist; check the path")
+    with ByteStream(path) as stream:
+        parts = [read_head(stream)]
+        while chunk := stream.read(1 << 20):
+            parts.append(chunk)
+    return b"".join(parts).removeprefix(b"\xef\xbb\xbf")
+
+
+def decoded_lines(path: Path, data: bytes) -> list[str]:
+    """Return the lines of a text file; the first is line 1.
+
+    Raises:
+        InputError: If it is not UTF-8.
+    """
+    return [line.removesuffix("\r") for line in decode_lines(Block(str(path), 1, 1.0, data, 0))]
+
+
+def _parse(path: Path, data: bytes) -> dict[str, str]:
+    classes: dict[str, str] = {}
+    first_lines: dict[str, int] = {}
+    for number, line in enumerate(decoded_lines(path, data), 1):
+        cells = _cells(line, DELIMITERS[path.suffix.lower()])
+        if not any(cells) or (number == 1 and {cell.lower() for cell in cells} in _HEADERS):
+            continue
+        if len(cells) != 2 or not all(cells):
+            raise InputError(f"{path}: line {number} is not a word and its class: {shown(line)}")
+        word = _checked_word(f"{path}: line {number}", cells[0])
+        if classes.setdefault(word, cells[1]) != cells[1]:
+            raise InputError(
+                f"{path}: lines {first_lines[word]} and {number} give {word!r} two classes, {classes[word]!r} and "
+                f"{cells[1]!r}; keep one, since a lexicon does not know the context"
+            )
+        first_lines.setdefault(word, number)
+    return classes
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    if delimiter == "\t" or len(line) > _LONGEST_LINE:
+        return [cell.strip() for cell in line.split(delimiter)]
+    return [cell.strip() for cell in next(csv.reader([line]), [])]
+
+
+def _checked_word(where: str, entry: str) -> str:
+    words = split_words(entry)
+    if not words and len(entry) == 1 and char_classes(entry)[0] == PUNCT:
+        return entry
+    if words != [entry.lower()]:
+        parts = f"the words {' '.join(words)}" if words else "no word"
+        raise InputError(
+            f"{where}: {entry!r} does not align with the words of a text, it is {parts}; give each word (or "
+            "punctuation character) a line of its own, or annotate texts in a .jsonl with spans"
+        )
+    return words[0]
+
+
+@functools.lru_cache(maxsize=4)
+def _rows(path: str, key: str, names: tuple[str, ...]) -> dict[str, int]:
+    """Return the row of each word's class; read once in each process."""
+    row_of = {name: row for row, name in enumerate(names)}
+    return {word: row_of[name] for word, name in _parse(Path(path), read_text_file(Path(path), "class file")).items()}

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import diffmask
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.lines import parse_block
@@ -28,6 +27,7 @@ from diffmask.text.corpus.documents import (
     refuse_without_text,
 )
 from diffmask.text.corpus.words import count_words
+from diffmask.version import __version__
 
 SUFFIX = ".parquet"
 _METADATA_KEY = b"diffmask.counts"
@@ -62,7 +62,7 @@ class Counts:
         rows = sorted(self.counts.items(), key=lambda row: (-row[1], row[0]))
         table = pyarrow.table({"type": [row[0] for row in rows], "count": [row[1] for row in rows]})
         record = {
-            "version": diffmask.__version__,
+            "version": __version__,
             "num_documents": self.num_documents,
             "num_words": self.num_words,
             "sources": self.sources,

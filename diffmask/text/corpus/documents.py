@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import BLOCK_BYTES, Block
 from diffmask.files.lines import parse_block, read_json, read_plain
+from diffmask.files.records import is_dataset, read_csv, read_dataset, read_parquet
 from diffmask.files.streams import COMPRESSIONS, split_suffix
-from diffmask.files.tables import is_dataset, read_csv, read_dataset, read_parquet
 
 READERS = {
     ".txt": read_plain,

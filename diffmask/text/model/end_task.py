@@ -14,7 +14,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from diffmask.core.errors import InputError
 from diffmask.text.model.load import LoadedModel, load_weights
-from diffmask.text.segment.batches import Batches
+from diffmask.text.segment.pad import Batches
 
 HEAD = "task_head"
 """Name under which the classifier's own parameters are a part of the masked language model while it is trained."""

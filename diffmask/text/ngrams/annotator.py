@@ -15,10 +15,9 @@ from zlib import crc32
 import numpy as np
 
 from diffmask.text.corpus.words import PUNCT, char_classes
-from diffmask.text.ngrams.ngram_trie import NGramTrie, build_trie
-from diffmask.text.ngrams.ngrams import WordRun, find_words
-from diffmask.text.ngrams.pmi_files import read_vocabulary, vocabulary_key
-from diffmask.text.segment.annotate import STARTS
+from diffmask.text.ngrams.ngrams import NGramTrie, WordRun, build_trie, find_words
+from diffmask.text.ngrams.vocabulary import read_vocabulary, vocabulary_key
+from diffmask.text.segment.rows import STARTS
 from diffmask.text.segment.segmenter import Segments
 
 

@@ -2,30 +2,180 @@
 
 count_ngrams(["papers/"], settings=NGramSettings(num_processes=2), save_to="papers.parquet")
 count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
+
+Counting n-grams on disk: each piece of a corpus becomes a file of parts, and then each part is added up.
+
+An n-gram is always in the same part, whatever piece it is from, so a part can be added up alone: what is in memory at a
+time is one piece, or one part.
+
+A file of counts of n-grams: Parquet, columns ngram and count, with how they were counted in its metadata.
 """
 
+import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
-import diffmask
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
+from diffmask.files.lines import parse_block
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
 from diffmask.text.corpus.counts import check_output, read_all_blocks
 from diffmask.text.corpus.documents import Sources, check_column, describe_sources, list_files, refuse_without_text
-from diffmask.text.ngrams.ngram_file import open_counts, read_record
-from diffmask.text.ngrams.ngram_spill import AddUp, CountedPiece, Spill
-from diffmask.text.ngrams.ngrams import MAX_N, check_max_n
+from diffmask.text.ngrams.ngrams import MAX_N, check_max_n, count_texts, num_words
+from diffmask.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+class CountedPiece(NamedTuple):
+    """A row group of a file of counts."""
+
+    path: str
+    row_group: int
+
+
+@dataclass(frozen=True)
+class Spill:
+    """Count one piece and write it to a file of its own, with one record batch for each part.
+
+    Attributes:
+        folder: Where the files are.
+        max_n: Words of the longest n-gram.
+        num_parts: Parts that the n-grams are divided into, by a hash.
+    """
+
+    folder: str
+    max_n: int
+    num_parts: int
+
+    def __call__(self, item: tuple[int, Block | CountedPiece]) -> tuple[int, np.ndarray]:
+        """Return the number of texts, and of occurrences of n-grams of 1, 2, ... words."""
+        import pyarrow
+
+        index, piece = item
+        table, num_texts = _count_block(piece, self.max_n) if isinstance(piece, Block) else _read_piece(piece)
+        lengths = num_words(table["ngram"])
+        if isinstance(piece, CountedPiece):
+            short = lengths <= self.max_n
+            table, lengths = table.filter(pyarrow.array(short)), lengths[short]
+        totals = np.bincount(lengths, table["count"].to_numpy(), self.max_n + 1)[1:].astype(np.int64)
+        self._write(index, table)
+        return num_texts, totals
+
+    def _write(self, index: int, table: "pyarrow.Table") -> None:
+        import pyarrow
+
+        ngrams = table["ngram"].cast(pyarrow.binary()).to_pylist()
+        # not Python's hash, which differs between processes
+        parts = np.fromiter(map(crc32, ngrams), np.uint32, len(ngrams)) % self.num_parts
+        columns = [column.combine_chunks() for column in table.take(pyarrow.array(np.argsort(parts))).columns]
+        ends = np.cumsum(np.bincount(parts, minlength=self.num_parts)).tolist()
+        path = os.path.join(self.folder, f"{index:09d}.arrow")
+        options = pyarrow.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        with pyarrow.ipc.new_file(path, table.schema, options=options) as writer:
+            for start, end in zip([0, *ends[:-1]], ends, strict=True):
+                pieces = [column.slice(start, end - start) for column in columns]
+                writer.write_batch(pyarrow.RecordBatch.from_arrays(pieces, schema=table.schema))
+
+
+@dataclass(frozen=True)
+class AddUp:
+    """Add up one part over all files of a folder.
+
+    Attributes:
+        folder: Where `Spill` wrote.
+        max_n: Words of the longest n-gram.
+        min_count: Rarer n-grams are left out of the table.
+    """
+
+    folder: str
+    max_n: int
+    min_count: int
+
+    def __call__(self, part: int) -> tuple["pyarrow.Table", np.ndarray]:
+        """Return columns ngram and count, and the number of different n-grams of 1, 2, ... words, the rare ones too."""
+        import pyarrow
+
+        batches = []
+        for name in sorted(os.listdir(self.folder)):
+            with pyarrow.OSFile(os.path.join(self.folder, name)) as file:
+                batches.append(pyarrow.ipc.open_file(file).get_batch(part))
+        table = pyarrow.Table.from_batches(batches)
+        table = table.group_by("ngram", use_threads=False).aggregate([("count", "sum")])
+        table = table.rename_columns(["ngram", "count"])
+        num_types = np.bincount(num_words(table["ngram"]), minlength=self.max_n + 1)[1:]
+        return table.filter(pyarrow.array(table["count"].to_numpy() >= self.min_count)), num_types
+
+
+def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:
+    texts = [text.text for text in parse_block(block)]
+    return count_texts(texts, max_n), len(texts)
+
+
+def _read_piece(piece: CountedPiece) -> tuple["pyarrow.Table", int]:
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(piece.path).read_row_group(piece.row_group, use_threads=False), 0
+
+
+_METADATA_KEY = b"diffmask.ngrams"
+
+
+@contextmanager
+def open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable[["pyarrow.Table"], None]]:
+    """Give a function that writes a table to a counts file, which is there when all is written; no path, no file."""
+    import pyarrow
+    from pyarrow import parquet
+
+    if path is None:
+        yield lambda table: None
+        return
+    schema = pyarrow.schema(
+        [("ngram", pyarrow.string()), ("count", pyarrow.int64())], metadata={_METADATA_KEY: json.dumps(record)}
+    )
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
+            yield lambda table: writer.write_table(table.replace_schema_metadata(schema.metadata))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_record(path: Path, max_n: int) -> dict[str, Any]:
+    """Return what a file of counts says about itself: max_n, num_documents, totals, sources.
+
+    Raises:
+        InputError: It is no file of counts, or its n-grams are shorter than `max_n` words.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    make = f"make one with: diffmask pmi DATA -o FOLDER --save-counts {path}"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; {make}")
+    try:
+        metadata = parquet.read_schema(path).metadata or {}
+    except pyarrow.ArrowInvalid:
+        metadata = {}
+    if _METADATA_KEY not in metadata:
+        raise InputError(f"{path} is not a file of n-gram counts; {make}")
+    record = json.loads(metadata[_METADATA_KEY])
+    if record["max_n"] < max_n:
+        longest = record["max_n"]
+        raise InputError(f"{path} holds n-grams of up to {longest} words, not {max_n}; give --max-n {longest}")
+    return record
+
 
 _BLOCK_BYTES = 1 << 20
 _PART_BYTES = 1 << 24
@@ -125,7 +275,7 @@ def count_ngrams(
         spill = Spill(folder, settings.max_n, _num_parts(sizes, counts_files))
         totals, num_documents = _spill_all(spill, sizes, counts_files, settings)
         num_documents += sum(record["num_documents"] for record in records)
-        about = {"version": diffmask.__version__, "max_n": settings.max_n, "num_documents": num_documents}
+        about = {"version": __version__, "max_n": settings.max_n, "num_documents": num_documents}
         add_up = AddUp(folder, settings.max_n, settings.min_count if save_to is None else 1)
         with open_counts(save_to, about | {"totals": totals, "sources": described}) as write:
             table, num_types = _add_up_all(add_up, spill.num_parts, settings, write)

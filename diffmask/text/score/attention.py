@@ -22,7 +22,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.score.position_scores import LOG_MEAN_EXP, check_vocabulary, hash_model
-from diffmask.text.segment.special import special_id, special_ids
+from diffmask.text.segment.segmenter import special_id, special_ids
 
 KINDS = ("cls", "received")
 LEAST_SHARE = 1e-6

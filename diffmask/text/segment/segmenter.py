@@ -9,6 +9,10 @@ the same types that are counted. `docs/words.md` shows them.
 
 A boundary never falls inside a character: tokens that share one (bytes of an emoji, pieces of a ligature) belong
 together. A token of white space alone ("▁") belongs to the word that follows it.
+
+Group: which tokens make a word, from where they stand in the text; arrays in, arrays out.
+
+The ids of special tokens; needs neither torch nor transformers.
 """
 
 import copy
@@ -22,13 +26,129 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.text.corpus.words import PUNCT, char_classes, split_words, unit_starts
-from diffmask.text.segment.group import at_or_after, end_before, group
-from diffmask.text.segment.special import special_ids
+from diffmask.text.corpus.words import PUNCT, SPACE, char_classes, continuations, split_words, unit_starts
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
     from transformers import PreTrainedTokenizerBase
+
+
+def group(
+    text: str,
+    classes: np.ndarray,
+    spans: np.ndarray,
+    token_rows: np.ndarray,
+    *,
+    ordinary: np.ndarray,
+    blank: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Group tokens into words, in time linear in tokens and characters.
+
+    Args:
+        text: The texts, one a line.
+        classes: `char_classes(text)`.
+        spans: First and last character (exclusive) of each token in `text`, int64 (T, 2).
+        token_rows: Text of each token, rising.
+        ordinary: Which tokens are neither special nor unknown.
+        blank: Which tokens stand for white space, whatever their span says.
+
+    Returns:
+        Word of each token, -1 = none; and first and last character (exclusive) of each word, int64 (W, 2).
+    """
+    num_tokens = len(spans)
+    starts, stops = _strip(spans, classes != SPACE)
+    solid = (starts < stops) & ~blank
+    # white space alone: it stands where the next solid token of its text does
+    blanks = np.flatnonzero(~solid)
+    following = at_or_after(solid, blanks)
+    attached = following < num_tokens
+    attached[attached] = token_rows[following[attached]] == token_rows[blanks[attached]]
+    starts[blanks[attached]] = starts[following[attached]]
+    stops[blanks] = starts[blanks] + attached
+    placed = solid.copy()
+    placed[blanks] = attached
+
+    # a token opens a unit if nothing of the word that it begins in was covered before
+    opens = np.append(unit_starts(classes) & ~continuations(text, classes), False)
+    openings = starts.copy()
+    inside = np.flatnonzero(~opens[starts])
+    openings[inside] = end_before(opens, starts[inside]) - 1
+    covered = np.maximum.accumulate(np.append(0, stops))[:-1]
+    begins = placed & (openings >= covered)
+    begins[:1] = True
+    begins[1:] |= token_rows[1:] != token_rows[:-1]
+    return _number(begins, solid & ordinary, ordinary, starts, stops)
+
+
+def _strip(spans: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first and last character (exclusive) of each token without the white space at its ends."""
+    starts, stops = spans[:, 0].copy(), spans[:, 1].copy()
+    visible = np.append(visible, False)
+    leading = np.flatnonzero(~visible[starts])
+    starts[leading] = np.minimum(at_or_after(visible, starts[leading]), stops[leading])
+    trailing = np.flatnonzero(~visible[stops - 1] & (starts < stops))
+    stops[trailing] = end_before(visible, stops[trailing])
+    return starts, stops
+
+
+def _number(
+    begins: np.ndarray, counted: np.ndarray, ordinary: np.ndarray, starts: np.ndarray, stops: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number the groups that hold something to predict; return them by token, and their spans."""
+    firsts = np.flatnonzero(begins)
+    if not len(firsts):
+        return np.full(0, -1), np.zeros((0, 2), dtype=np.int64)
+    groups = np.cumsum(begins) - 1
+    present = np.logical_or.reduceat(counted, firsts)
+    numbers = np.where(present, np.cumsum(present) - 1, -1)
+    starts = np.minimum.reduceat(np.where(counted, starts, np.iinfo(np.int64).max), firsts)
+    stops = np.maximum.reduceat(np.where(counted, stops, -1), firsts)
+    return np.where(ordinary, numbers[groups], -1), np.stack((starts, stops), axis=1)[present]
+
+
+def at_or_after(flags: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the first true place at or after each place; the length where there is none."""
+    true = np.flatnonzero(flags) if len(places) else places
+    return np.append(true, len(flags))[true.searchsorted(places)]
+
+
+def end_before(flags: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return one more than the last true place before each place; 0 where there is none."""
+    true = np.flatnonzero(flags) if len(places) else places
+    return np.append(true, -1)[true.searchsorted(places) - 1] + 1
+
+
+def mask_token(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Return the id of the mask token.
+
+    Raises:
+        InputError: If there is none.
+    """
+    mask_id = special_id(tokenizer.mask_token_id)
+    if mask_id is None:
+        raise InputError(
+            f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no mask token; "
+            "use the tokenizer of a masked language model (BERT, RoBERTa, DeBERTa, ModernBERT, ...)"
+        )
+    return mask_id
+
+
+def special_id(value: object) -> int | None:
+    """Return the id of a special token as transformers gives it, or None; its declared type says much more."""
+    assert value is None or isinstance(value, int)
+    return value
+
+
+def pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Return the id of the token that fills short rows: 0 without one, which the attention mask leaves out anyway."""
+    return special_id(tokenizer.pad_token_id) or 0
+
+
+def special_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Return the ids of all special tokens, in order: the named ones, and those that were added as special."""
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return sorted(added | set(tokenizer.all_special_ids))
+
 
 UNITS = ("word", "token")
 PIECE_CHARS = 1 << 12

@@ -1,9 +1,14 @@
-"""VisualAnchors: what makes a domain of clips different, and the scorer of frames that follows from it."""
+"""VisualAnchors: what makes a domain of clips different, and the scorer of frames that follows from it.
 
+The files of a folder of visual anchors: a table to read and edit, tensors, a picture, and how they were made.
+"""
+
+import csv
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +17,103 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffmask.core.anchors import check_anchors
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import ANCHOR_SHARE, contrast, likeness
 from diffmask.core.types import Scores, TypeScores
+from diffmask.files import folders
 from diffmask.files.folders import replace_folder
-from diffmask.video.anchors import anchor_files
+from diffmask.files.records import read_records
 from diffmask.video.score.embedders import PatchEmbedder, build_embedder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+ANCHORS, TENSORS, RECORD, SHEET = "anchors.csv", "anchors.safetensors", "anchors.json", "sheet.png"
+NAMES = (ANCHORS, TENSORS, RECORD, SHEET)
+COLUMNS = ("anchor", "kind", "tf_icf", "domain_count", "domain_clips", "domain_frequency", "reference_frequency")
+MODALITY = "video"
+MAKE = "make it with: diffmask anchors CLIPS --reference OTHER_CLIPS -o FOLDER"
+
+
+def read_kept(path: Path, known: Sequence[str]) -> list[str]:
+    """Return the anchors of a table that people may have edited: rows can be dropped and moved, not added.
+
+    Args:
+        path: The table; only its column `anchor` is read.
+        known: The anchors that were made.
+
+    Raises:
+        InputError: If it is no table of anchors, none is left, one comes twice, or one was never made.
+    """
+    kept = []
+    for number, row in read_records(path):
+        if "anchor" not in row:
+            raise InputError(f"{path} has no column `anchor` in its first line; name the column of the anchors so")
+        name = str(row["anchor"] or "")
+        if name not in known:
+            raise InputError(
+                f"{path}: row {number} has the anchor {name!r}, which the folder does not hold; drop rows, or make "
+                "anchors of your own with --text or --exemplar"
+            )
+        kept.append(name)
+    return check_anchors(kept, str(path))
+
+
+def write_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+    """Write the table that people read and edit; `COLUMNS` names the values of a row, None is left empty."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write how the anchors were made."""
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return how the anchors of a folder were made.
+
+    Raises:
+        InputError: If the folder or one of its files is missing, or it holds the anchors of texts.
+    """
+    if not folder.is_dir():
+        raise InputError(f"folder {folder} does not exist; {MAKE}")
+    missing = [name for name in (ANCHORS, TENSORS, RECORD) if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"folder {folder} has no {missing[0]}, so it is not one of anchors; {MAKE}")
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{folder / RECORD} is damaged ({error}); make the anchors again") from error
+    if record.get("modality") != MODALITY:
+        raise InputError(f"folder {folder} holds the anchors of texts, not of clips; {MAKE}")
+    return record
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of a folder.
+
+    Raises:
+        InputError: If their file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / TENSORS)
+    except (SafetensorError, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"a file of {folder} is damaged ({reason}); make the anchors again") from error
+
+
+def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Return the folder if anchors may be written there; see `folders.check_folder`."""
+    return folders.check_folder(folder, "anchors", NAMES, overwrite=overwrite)
+
 
 WORD, TEXT, EXEMPLAR = "word", "text", "exemplar"
 ALIKE = 0.8
@@ -34,7 +127,7 @@ class VisualAnchors:
 
     Attributes:
         names: Of the anchors, best first.
-        rows: Of each anchor the values of `anchor_files.COLUMNS`.
+        rows: Of each anchor the values of `COLUMNS`.
         embeddings: Of the anchors, float32 (A, D).
         common: Embeddings of visual words that the anchors are held against, float32 (C, D).
         words: Visual words that vote on what is like the domain, float32 (V, D); none where people gave the anchors.
@@ -150,21 +243,21 @@ class VisualAnchors:
         """Write the anchors' folder; it appears when it is complete.
 
         Raises:
-            InputError: See `anchor_files.check_folder`.
+            InputError: See `check_folder`.
         """
         from safetensors.torch import save
 
-        folder = anchor_files.check_folder(folder, overwrite=overwrite)
+        folder = check_folder(folder, overwrite=overwrite)
         draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
         shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
         draft.mkdir()
         try:
-            anchor_files.write_table(draft / anchor_files.ANCHORS, self.rows)
+            write_table(draft / ANCHORS, self.rows)
             tensors = {name: values.contiguous() for name, values in self.tensors().items()}
-            (draft / anchor_files.TENSORS).write_bytes(save(tensors))
-            record = {"modality": anchor_files.MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
-            anchor_files.write_record(draft / anchor_files.RECORD, record)
-            sheet.save(draft / anchor_files.SHEET)
+            (draft / TENSORS).write_bytes(save(tensors))
+            record = {"modality": MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
+            write_record(draft / RECORD, record)
+            sheet.save(draft / SHEET)
             replace_folder(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -199,8 +292,8 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
         InputError: If it is not one, a file is missing or damaged, or its table has other anchors.
     """
     folder = Path(folder)
-    record = anchor_files.read_record(folder)
-    tensors = anchor_files.read_tensors(folder)
+    record = read_record(folder)
+    tensors = read_tensors(folder)
     missing = [name for name in ("anchors", "common", "words", "log_tf_icf") if name not in tensors]
     if missing:
         raise InputError(f"a file of {folder} is damaged (no {missing[0]}); make the anchors again")
@@ -216,7 +309,7 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
         basis={name.removeprefix(_BASIS): each for name, each in tensors.items() if name.startswith(_BASIS)},
         metadata=record,
     )
-    return found.kept(anchor_files.read_kept(Path(table or folder / anchor_files.ANCHORS), names))
+    return found.kept(read_kept(Path(table or folder / ANCHORS), names))
 
 
 def _spread(values: Tensor) -> float:

@@ -2,22 +2,27 @@
 
 anchors = build_visual_anchors(VisualAnchorSettings(clips=["toys/"], reference=["street/"]))
 anchors.save("anchors/", sheet)
+
+Exemplars: pictures of what belongs to a domain, or boxes in them, as anchors.
 """
 
 import importlib.metadata
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import diffmask
 from diffmask.core.anchors import check_anchors, choose_anchors
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import anchor_similarity
+from diffmask.version import __version__
 from diffmask.video.anchors.anchor_set import (
     ALIKE,
     EXEMPLAR,
@@ -27,12 +32,68 @@ from diffmask.video.anchors.anchor_set import (
     VisualAnchors,
     load_visual_anchors,
 )
-from diffmask.video.anchors.exemplar import embed_exemplar
 from diffmask.video.anchors.visual_words import Patches, VisualWords, find_words, fit_pixels, sample_patches
 from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
-from diffmask.video.score.embed_pixels import PixelEmbedder
-from diffmask.video.score.embedders import ClipEmbedder, PatchEmbedder, build_embedder
+from diffmask.video.read.sampling import Crop
+from diffmask.video.score.boxes import SHARE, Boxes, box_map
+from diffmask.video.score.embedders import ClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
+
+_BOX = re.compile(r"(.+):(-?[\d.]+),(-?[\d.]+),(-?[\d.]+),(-?[\d.]+)")
+
+
+def embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
+    """Return the mean embedding of the patches of a picture, float32 (D,).
+
+    Args:
+        spec: `image.png`, or `image.png:x1,y1,x2,y2` for a box in pixels; patches count by their share in the box.
+        embedder: Gives the embeddings.
+
+    Raises:
+        InputError: If there is no such picture, or the box is not in it.
+    """
+    path, box = parse_exemplar(spec)
+    frame = _read_picture(path)
+    height, width = frame.shape[:2]
+    embeddings = embedder.embed(frame[None])[0].cpu()
+    if box is None:
+        return embeddings.flatten(0, 1).mean(0)
+    if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height or box[0] >= box[2] or box[1] >= box[3]:
+        raise InputError(f"{spec}: the box is not in the picture of {width}x{height} pixels; give x1,y1,x2,y2 in it")
+    corners = torch.tensor([box], dtype=torch.float64) / torch.tensor([width, height] * 2)
+    boxes = Boxes(torch.zeros(1, dtype=torch.float64), corners, ("",), SHARE)
+    shares = box_map(boxes, torch.zeros(1), Crop(), *embeddings.shape[:2])[0]
+    return (embeddings * shares[:, :, None]).sum((0, 1)) / shares.sum()
+
+
+def parse_exemplar(spec: str) -> tuple[Path, tuple[float, ...] | None]:
+    """Return the file of a picture, and the box in it.
+
+    >>> parse_exemplar("face.png:10,20,60,80")
+    (PosixPath('face.png'), (10.0, 20.0, 60.0, 80.0))
+    """
+    found = _BOX.fullmatch(spec)
+    if found is None or Path(spec).exists():
+        return Path(spec), None
+    try:
+        return Path(found[1]), tuple(float(found[index]) for index in range(2, 6))
+    except ValueError as error:
+        raise InputError(f"{spec}: the box is not x1,y1,x2,y2 in pixels") from error
+
+
+def _read_picture(path: Path) -> Tensor:
+    from PIL import Image, ImageOps
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give a picture, or image.png:x1,y1,x2,y2")
+    try:
+        with Image.open(path) as picture:
+            # cameras note the rotation instead of turning the picture
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+            return torch.from_numpy(np.array(upright))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # syntax: a damaged PNG
+        raise InputError(f"{path} is no picture that can be read ({error}); give .png or .jpg") from error
+
 
 __all__ = [
     "AnchorScorer",
@@ -223,7 +284,7 @@ def _files(clips: Sequence[Clip]) -> set[str]:
 def _record(settings: VisualAnchorSettings, embedder: PatchEmbedder, patches: Patches) -> dict[str, Any]:
     """Return how the anchors were made; the same work has the same record, so there is no date in it."""
     return {
-        "version": diffmask.__version__,
+        "version": __version__,
         "embedder": {
             "spec": settings.embedder,
             "key": embedder.key,

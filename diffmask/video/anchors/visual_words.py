@@ -21,8 +21,7 @@ from diffmask.core.types import TypeScores
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import uniform
-from diffmask.video.score.embed_pixels import PixelEmbedder
-from diffmask.video.score.embedders import PatchEmbedder
+from diffmask.video.score.embedders import PatchEmbedder, PixelEmbedder
 from diffmask.video.score.score_maps import read_chunks
 
 MAX_CLIPS, MAX_PATCHES, MAX_FITTED_CLIPS = 500, 200_000, 64

@@ -15,7 +15,7 @@ import av  # noqa: F401 - loaded here, so that no fork has to
 
 from diffmask.video.clip.clip import OK, TOO_SLOW, Clip
 from diffmask.video.index.examine import examine, found_of
-from diffmask.video.index.isolate import run_isolated
+from diffmask.video.index.probe import run_isolated
 from diffmask.video.read.read_torchcodec import load_decoder
 
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from diffmask.core.units import Units
-from diffmask.video.units.grid import Grid
-from diffmask.video.units.patches import take_patches
+from diffmask.video.units.grid import Grid, take_patches
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.videomae.modeling_videomae import VideoMAEForPreTrainingOutput
 
-from diffmask.video.units.grid import Grid
-from diffmask.video.units.patches import take_patches
+from diffmask.video.units.grid import Grid, take_patches
 
 
 # it has the name of the class that it extends, so that this is the architecture that save_pretrained notes

@@ -13,7 +13,7 @@ from transformers.models.vit_mae.modeling_vit_mae import (
 )
 
 from diffmask.video.model.videomae import embed_patches, feature_head, grid_of
-from diffmask.video.units.patches import take_patches
+from diffmask.video.units.grid import take_patches
 
 DECODER_TABLE = "decoder.decoder_pos_embed"
 

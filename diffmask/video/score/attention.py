@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from diffmask.core.errors import InputError
 from diffmask.core.types import Scores
-from diffmask.video.score.embed_student import StudentEmbedder, still_clips
-from diffmask.video.score.embedders import fitted_grid, resized
+from diffmask.video.score.embedders import StudentEmbedder, fitted_grid, resized, still_clips
 from diffmask.video.score.openclip_load import load_clip
 from diffmask.video.score.openclip_tower import VitTower
 

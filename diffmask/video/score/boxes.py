@@ -19,8 +19,8 @@ from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.files.records import read_records
 from diffmask.video.clip.clip import Clip
-from diffmask.video.clip.paths import clips_named
-from diffmask.video.read.crop import Crop, crop_boxes
+from diffmask.video.clip.find import clips_named
+from diffmask.video.read.sampling import Crop, crop_boxes
 
 CORNERS = ("x1", "y1", "x2", "y2")
 FRAME, TIME = "frame", "time"

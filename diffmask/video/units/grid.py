@@ -1,13 +1,19 @@
-"""The grid of patches that a clip is cut into: how many in time, height and width, and the units made of them."""
+"""The grid of patches that a clip is cut into: how many in time, height and width, and the units made of them.
+
+Clips cut into patches (tubelets), all of them or some, and put together again.
+
+Which patches of each clip are visible and which are predicted, as indices of equal number in every row.
+"""
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from diffmask.core.errors import InputError
+from diffmask.core.types import PositionMask
 
 
 @dataclass(frozen=True)
@@ -106,3 +112,95 @@ def _check_size(kind: str, size: tuple[int, ...], shape: tuple[int, ...]) -> Non
         raise InputError(
             f"{kind}s of {list(size)} patches do not divide the grid of {list(shape)} in {what}; choose from {allowed}"
         )
+
+
+def take_patches(
+    frames: Tensor, grid: Grid, positions: Tensor | None = None, *, channels_first: bool = False
+) -> Tensor:
+    """Return the pixels of patches, (B, L, C): tubelet, rows, columns and channels of each, in this order.
+
+    Only what is asked for is copied: a tenth of a clip, where the rest is hidden.
+
+    Args:
+        frames: (B, T, channels, H, W).
+        grid: How a clip is cut.
+        positions: Which patches of each row, int64 (B, P); None takes all.
+        channels_first: Channels before the rest, as the kernels of a convolution have them.
+    """
+    batch, _, channels, _, _ = frames.shape
+    size = grid.patch_size
+    cut = frames.view(batch, grid.frames, grid.tubelet, channels, grid.rows, size, grid.columns, size)
+    cut = cut.permute(0, 1, 4, 6, 3, 2, 5, 7) if channels_first else cut.permute(0, 1, 4, 6, 2, 5, 7, 3)
+    if positions is None:
+        return cut.reshape(batch, grid.num_positions, -1)
+    clips = torch.arange(batch, device=frames.device)[:, None]
+    places = (positions // (grid.rows * grid.columns), positions // grid.columns % grid.rows, positions % grid.columns)
+    return cut[clips, *places].flatten(2)
+
+
+def put_patches(patches: Tensor, grid: Grid, channels: int = 3) -> Tensor:
+    """Return frames (B, T, channels, H, W) from all of their patches, as `take_patches` gives them."""
+    batch, size = len(patches), grid.patch_size
+    cut = patches.view(batch, grid.frames, grid.rows, grid.columns, grid.tubelet, size, size, channels)
+    cut = cut.permute(0, 1, 4, 7, 2, 5, 3, 6)
+    return cut.reshape(batch, grid.frames * grid.tubelet, channels, grid.rows * size, grid.columns * size)
+
+
+class Counts(NamedTuple):
+    """How many patches of every clip are masked, and how many of those are predicted."""
+
+    masked: int
+    predicted: int
+
+
+class Places(NamedTuple):
+    """Positions in each row's order: the visible patches (B, V) and the predicted ones (B, P), int64."""
+
+    visible: Tensor
+    predicted: Tensor
+
+
+def find_places(masked: PositionMask, predicted: PositionMask, counts: Counts | None = None) -> Places:
+    """Return where the visible and the predicted patches are, by one sort.
+
+    Args:
+        masked: What is hidden, the same number in every row.
+        predicted: The part of it that is predicted, the same number in every row.
+        counts: These numbers, where the caller is sure of them: then nothing is read back from the device.
+
+    Raises:
+        InputError: If counts differ, nothing is visible, or something visible is to be predicted.
+    """
+    counts = check_counts(masked, predicted) if counts is None else counts
+    # 0 visible, 1 hidden and left out, 2 predicted; a stable sort keeps each row's order within these
+    order = (masked.to(torch.int8) + predicted.to(torch.int8)).argsort(dim=1, stable=True)
+    num_positions = masked.shape[1]
+    return Places(order[:, : num_positions - counts.masked], order[:, num_positions - counts.predicted :])
+
+
+def check_counts(masked: PositionMask, predicted: PositionMask) -> Counts:
+    """Return how many patches are masked and predicted in every row, read back from the device at once.
+
+    Raises:
+        InputError: As `find_places`.
+    """
+    hidden, wanted = masked.sum(1), predicted.sum(1)
+    outside = (predicted & ~masked).sum()
+    fewest, most, least, largest, outside = torch.stack(
+        [hidden.min(), hidden.max(), wanted.min(), wanted.max(), outside]
+    ).tolist()
+    if fewest != most:
+        raise InputError(
+            f"the clips of a batch hide from {fewest} to {most} patches; every clip must hide the same number, "
+            "so draw masks with uniform=True"
+        )
+    if least != largest:
+        raise InputError(
+            f"from {least} to {largest} hidden patches of a clip are to be predicted; it must be the same number in "
+            "every clip, so draw the subset with uniform=True"
+        )
+    if outside:
+        raise InputError(f"{outside} patches are to be predicted though they are visible; predict masked ones only")
+    if fewest == masked.shape[1]:
+        raise InputError(f"all {fewest} patches of the clips are masked; leave some visible (a lower mask ratio)")
+    return Counts(fewest, least)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from diffmask.report.html.page import escape, facts, folded, paragraph, path_text, prose, table
-from diffmask.report.run.run_data import RunData, Setting
+from diffmask.report.run.data import RunData, Setting
 
 _HASH_SHOWN = 12
 _UNITS = [(1e3, "kB"), (1e6, "MB"), (1e9, "GB")]

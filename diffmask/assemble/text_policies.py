@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from diffmask.assemble.choose import choose
-from diffmask.assemble.recipe import Recipe, uniform
-from diffmask.assemble.weightings import build_weighting
+from diffmask.assemble.recipe import Recipe, build_weighting, choose, uniform
 from diffmask.config import MaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy, Weighting, softmax_weights
@@ -23,7 +21,7 @@ from diffmask.policies.mixture import Component, Mixture
 from diffmask.text.anchors.vocabulary import common_types
 
 if TYPE_CHECKING:
-    from diffmask.text.anchors.find import AnchorSet
+    from diffmask.text.anchors.anchor_set import AnchorSet
 
 
 @dataclass(frozen=True)

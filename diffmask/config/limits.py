@@ -1,0 +1,132 @@
+"""What a setting may be, said beside its field, and the one place that checks it.
+
+A field carries its limit in its type, `ratio: Annotated[float, share("0.15 masks 15 %")] = 0.15`, and `check_limits`
+reads them all. What depends on two settings at once, or on the machine, is checked where both are known.
+"""
+
+import math
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Protocol
+
+from diffmask.core.errors import InputError
+
+
+class Limit(Protocol):
+    """What a value may be."""
+
+    def refusal(self, name: str, value: Any) -> str | None:
+        """Return one sentence (given, allowed, remedy) if the setting `name` may not be `value`, else None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number, or each number of a list, in an interval; infinity and not-a-number never are.
+
+    Attributes:
+        low: The least value.
+        high: The greatest value.
+        remedy: What to give, or what a usual value does: "0.06 warms up for 6 %".
+        without_low: Whether `low` itself is refused.
+        without_high: Whether `high` itself is refused.
+    """
+
+    low: float
+    high: float = math.inf
+    remedy: str = ""
+    without_low: bool = False
+    without_high: bool = False
+
+    def refusal(self, name: str, value: Any) -> str | None:
+        """Return one sentence if a value lies outside."""
+        values = value if isinstance(value, tuple) else (value,)
+        if all(self._holds(each) for each in values):
+            return None
+        shown = list(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
+        each = "hold numbers " if isinstance(value, tuple) else "be "
+        if self.high < math.inf:
+            brackets = "(" if self.without_low else "[", ")" if self.without_high else "]"
+            interval = f"{brackets[0]}{self.low:g}, {self.high:g}{brackets[1]}"
+            said = f"must hold numbers in {interval}" if isinstance(value, tuple) else f"is outside {interval}"
+        else:
+            said = f"must {each}{'above' if self.without_low else 'at least'} {self.low:g}"
+        return f"{name}={shown} {said}" + (f"; {self.remedy}" if self.remedy else "")
+
+    def _holds(self, value: float) -> bool:
+        if not math.isfinite(value):
+            return False
+        above = value > self.low if self.without_low else value >= self.low
+        return above and (value < self.high if self.without_high else value <= self.high)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some words, or a list of them."""
+
+    choices: tuple[str, ...]
+
+    def refusal(self, name: str, value: Any) -> str | None:
+        """Return one sentence if a word is none of them."""
+        values = value if isinstance(value, tuple) else (value,)
+        unknown = next((each for each in values if each not in self.choices), None)
+        return None if unknown is None else f"unknown {name} {unknown!r}; choose from: {', '.join(self.choices)}"
+
+
+@dataclass(frozen=True)
+class NotEmpty:
+    """A list of at least one."""
+
+    remedy: str
+
+    def refusal(self, name: str, value: Any) -> str | None:
+        """Return one sentence if the list is empty."""
+        return None if value else f"{name} is empty; {self.remedy}"
+
+
+def share(remedy: str) -> Between:
+    """Return the limit of a share in [0, 1]."""
+    return Between(0, 1, remedy)
+
+
+def share_below_one(remedy: str) -> Between:
+    """Return the limit of a share in [0, 1): something must be left."""
+    return Between(0, 1, remedy, without_high=True)
+
+
+def at_least(low: float, remedy: str = "") -> Between:
+    """Return the limit of a number that may be as large as one likes."""
+    return Between(low, remedy=remedy)
+
+
+def above(low: float, remedy: str = "") -> Between:
+    """Return the limit of a number that must exceed another."""
+    return Between(low, remedy=remedy, without_low=True)
+
+
+def check_limits(settings: Any, where: str = "") -> None:
+    """Refuse a value that its field does not allow, in this group of settings and in those inside.
+
+    Args:
+        settings: A dataclass of settings; None stands for what may be left out, and is not checked.
+        where: What stands before the name of a setting in messages, such as `training.`.
+
+    Raises:
+        InputError: For the first of them, with what was given, what is allowed and what to do.
+    """
+    refused = next(_refusals(settings, where), None)
+    if refused is not None:
+        raise InputError(refused)
+
+
+def _refusals(settings: Any, where: str) -> Iterator[str]:
+    hints = typing.get_type_hints(type(settings), include_extras=True)
+    for each in fields(settings):
+        name, value = where + each.name, getattr(settings, each.name)
+        if is_dataclass(value):
+            yield from _refusals(value, f"{name}.")
+        for limit in getattr(hints[each.name], "__metadata__", ()):
+            said = None if value is None else limit.refusal(name, value)
+            if said is not None:
+                yield said
