@@ -1,15 +1,8 @@
 import pytest
 import yaml
 
-from diffmask.config import (
-    ConfigError,
-    PretrainConfig,
-    ScheduleConfig,
-    describe_settings,
-    from_mapping,
-    read_config,
-    to_mapping,
-)
+from diffmask.config import PretrainConfig, ScheduleConfig, describe_settings, from_mapping, read_config, to_mapping
+from diffmask.core.errors import InputError
 
 SHORT = "model: minilm\noutput: runs/a\ndata:\n  train: [a.txt]\n"
 
@@ -121,12 +114,12 @@ def test_overrides_reach_into_a_preset(tmp_path):
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, text, override, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(InputError, match=message):
         read(tmp_path, text, *override)
 
 
 def test_yaml_makes_no_objects(tmp_path):
-    with pytest.raises(ConfigError, match="is not a YAML file"):
+    with pytest.raises(InputError, match="is not a YAML file"):
         read(tmp_path, "model: !!python/object/apply:os.getcwd []\n")
 
 

@@ -9,7 +9,6 @@ import os
 import sys
 from typing import Any
 
-from diffmask.config import ConfigError
 from diffmask.core.errors import InputError
 from diffmask.version import __version__
 
@@ -72,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = _parse(argv)
         return args.run(args) or 0
-    except (InputError, ConfigError) as error:
+    except InputError as error:
         return _refuse(str(error))
     except BrokenPipeError:
         # the reader of a pipe went away (diffmask ... | head): silence Python's own complaint at exit

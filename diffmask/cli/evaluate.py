@@ -65,14 +65,15 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from diffmask.config import ConfigError, describe_settings, read_settings
+    from diffmask.config import describe_settings, read_settings
     from diffmask.config.evaluation import EvaluateSettings
+    from diffmask.core.errors import InputError
 
     if args.settings:
         print(describe_settings(EvaluateSettings))
         return 0
     if args.model is None or not args.task:
-        raise ConfigError("no model or no task was given; write `diffmask evaluate MODEL_OR_RUN --task TASK`")
+        raise InputError("no model or no task was given; write `diffmask evaluate MODEL_OR_RUN --task TASK`")
     # settings may stand behind the files of the task
     behind = [word for word in args.task if "=" in word and not Path(word).exists()]
     given: dict[str, Any] = {"model": args.model, "task": {"files": [word for word in args.task if word not in behind]}}
@@ -98,12 +99,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _numbers(words: str) -> list[float]:
-    from diffmask.config import ConfigError
+    from diffmask.core.errors import InputError
 
     try:
         return [float(word) for word in words.split(",")]
     except ValueError as error:
-        raise ConfigError(f"--shares {words} is not a list of numbers; write for example --shares 0.1,0.3,1") from error
+        raise InputError(f"--shares {words} is not a list of numbers; write for example --shares 0.1,0.3,1") from error
 
 
 def _tell(paths: list[Path]) -> None:

@@ -73,13 +73,14 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from diffmask.config import MODALITIES, ConfigError, PretrainConfig, describe_settings, read_config
+    from diffmask.config import MODALITIES, PretrainConfig, describe_settings, read_config
+    from diffmask.core.errors import InputError
 
     if args.settings:
         print(describe_settings(MODALITIES[args.settings]))
         return 0
     if args.config is None:
-        raise ConfigError("no config was given; write `diffmask pretrain CONFIG.yaml` (see `diffmask pretrain --help`)")
+        raise InputError("no config was given; write `diffmask pretrain CONFIG.yaml` (see `diffmask pretrain --help`)")
     config = read_config(args.config, args.overrides)
 
     import transformers

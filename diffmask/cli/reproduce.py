@@ -55,8 +55,8 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from diffmask.config import ConfigError
     from diffmask.config.experiment import read_experiment
+    from diffmask.core.errors import InputError
     from diffmask.reproduce.plan import data_folder, plan
     from diffmask.reproduce.run import find_experiment, reproduce, shipped
     from diffmask.reproduce.runner import JobError
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name:26} {' '.join(read_experiment(path).about.split())}")
         return 0
     if args.experiment is None:
-        raise ConfigError("no experiment was given; write `diffmask reproduce EXPERIMENT` (names: reproduce --list)")
+        raise InputError("no experiment was given; write `diffmask reproduce EXPERIMENT` (names: reproduce --list)")
     config = read_experiment(find_experiment(args.experiment), args.overrides)
     data, output = data_folder(args.data), args.output or Path("reproduced") / config.name
     if args.plan:

@@ -56,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> None:
     """Print the schedules, and write the figure."""
-    from diffmask.config import ConfigError, VideoConfig, read_config
+    from diffmask.config import VideoConfig, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures.figures import check_figure
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         _list(args.output)
         return
     if args.config is None:
-        raise ConfigError("no config was given; write `diffmask schedule CONFIG.yaml` (see `diffmask schedule --help`)")
+        raise InputError("no config was given; write `diffmask schedule CONFIG.yaml` (see `diffmask schedule --help`)")
     config = read_config(args.config, args.overrides)
 
     from rich.console import Console

@@ -2,7 +2,6 @@
 
 from diffmask.config.read import (
     MODALITIES,
-    ConfigError,
     from_mapping,
     read_config,
     read_mapping,
@@ -26,7 +25,6 @@ from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, Vi
 
 __all__ = [
     "MODALITIES",
-    "ConfigError",
     "DataConfig",
     "HeadConfig",
     "MaskingConfig",

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diffmask.config.read import ConfigError, from_mapping, read_mapping, read_settings
+from diffmask.config.read import from_mapping, read_mapping, read_settings
+from diffmask.core.errors import InputError
 
 START = "start"
 """Name of the run that trains the head which all arms of a seed start with."""
@@ -68,21 +69,21 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConf
     """Read an experiment, and apply `key.key=value` overrides.
 
     Raises:
-        ConfigError: For an unknown key, a value of the wrong kind, or what is missing.
+        InputError: For an unknown key, a value of the wrong kind, or what is missing.
     """
     config: ExperimentConfig = read_settings(ExperimentConfig, read_mapping(path), overrides)
     for what, group in (("tasks", config.tasks), ("arms", config.arms)):
         if not group:
-            raise ConfigError(f"`{what}` of {path} is empty; name at least one")
+            raise InputError(f"`{what}` of {path} is empty; name at least one")
         for name in group:
             if not str(name).translate({ord(char): None for char in "-_."}).isalnum():
-                raise ConfigError(f"{name!r} in `{what}` is no name; use letters, digits, -, _ and .")
+                raise InputError(f"{name!r} in `{what}` is no name; use letters, digits, -, _ and .")
     if START in config.arms:
-        raise ConfigError(f"an arm cannot be called {START!r}, as the run that all arms start from is; rename it")
+        raise InputError(f"an arm cannot be called {START!r}, as the run that all arms start from is; rename it")
     if config.baseline not in config.arms:
-        raise ConfigError(f"`baseline: {config.baseline}` is no arm; choose from: {', '.join(map(str, config.arms))}")
+        raise InputError(f"`baseline: {config.baseline}` is no arm; choose from: {', '.join(map(str, config.arms))}")
     if config.seeds < 1:
-        raise ConfigError(f"`seeds: {config.seeds}` is below 1; 5 is what a comparison needs")
+        raise InputError(f"`seeds: {config.seeds}` is below 1; 5 is what a comparison needs")
     return config
 
 

@@ -16,13 +16,10 @@ import yaml
 
 from diffmask.config.settings import PretrainConfig, ScheduleConfig
 from diffmask.config.video import VideoConfig
+from diffmask.core.errors import InputError
 
 TEXT, VIDEO = "text", "video"
 MODALITIES: dict[str, type] = {TEXT: PretrainConfig, VIDEO: VideoConfig}
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used: one sentence with what was given, what is allowed and what to do."""
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig | VideoConfig:
@@ -31,13 +28,13 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig | V
     A config with `modality: video` is one of video, and one without is one of text.
 
     Raises:
-        ConfigError: For a file that is no YAML mapping, an unknown key (the nearest known one is named), a value of the
+        InputError: For a file that is no YAML mapping, an unknown key (the nearest known one is named), a value of the
             wrong kind, or a required key that is missing.
     """
     given = _overridden(read_mapping(path), overrides)
     modality = given.get("modality", TEXT)
     if not isinstance(modality, str) or modality not in MODALITIES:
-        raise ConfigError(f"unknown modality {modality!r}; choose from: {', '.join(MODALITIES)}")
+        raise InputError(f"unknown modality {modality!r}; choose from: {', '.join(MODALITIES)}")
     if modality == TEXT:
         given.pop("modality", None)
     return from_mapping(MODALITIES[modality], given)
@@ -47,11 +44,11 @@ def read_text_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfi
     """Read a config as `read_config` does, where only text will do.
 
     Raises:
-        ConfigError: As there; or if it is a config of video.
+        InputError: As there; or if it is a config of video.
     """
     config = read_config(path, overrides)
     if not isinstance(config, PretrainConfig):
-        raise ConfigError(f"{path} is a config of video, and this command knows text only; give it a config of text")
+        raise InputError(f"{path} is a config of video, and this command knows text only; give it a config of text")
     return config
 
 
@@ -59,7 +56,7 @@ def read_settings(kind: type, given: Mapping[str, Any], overrides: Sequence[str]
     """Return the dataclass `kind` from a mapping and `key.key=value` overrides; values are YAML.
 
     Raises:
-        ConfigError: As `read_config`.
+        InputError: As `read_config`.
     """
     return from_mapping(kind, _overridden(given, overrides))
 
@@ -75,29 +72,27 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds.
 
     Raises:
-        ConfigError: If it holds none.
+        InputError: If it holds none.
     """
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         detail = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not a YAML file ({detail}); write `key: value` lines") from error
+        raise InputError(f"{path} is not a YAML file ({detail}); write `key: value` lines") from error
     if not isinstance(given, dict):
-        raise ConfigError(
-            f"{path} holds {_kind(given)}, not settings; write `key: value` lines such as `model: minilm`"
-        )
+        raise InputError(f"{path} holds {_kind(given)}, not settings; write `key: value` lines such as `model: minilm`")
     return given
 
 
 def from_mapping(kind: type, given: Mapping[str, Any], where: str = "") -> Any:
     """Return the dataclass `kind` filled from a mapping, checked key by key; `where` is its place, e.g. `data.`."""
     if not isinstance(given, Mapping):
-        raise ConfigError(f"`{where.removesuffix('.')}` is {_kind(given)}; it must be a group of settings")
+        raise InputError(f"`{where.removesuffix('.')}` is {_kind(given)}; it must be a group of settings")
     known = {each.name: each for each in fields(kind)}
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            raise ConfigError(
+            raise InputError(
                 f"unknown setting `{where}{key}`; did you mean `{where}{near[0]}`? (known here: {', '.join(known)})"
             )
     missing = [
@@ -106,7 +101,7 @@ def from_mapping(kind: type, given: Mapping[str, Any], where: str = "") -> Any:
         if name not in given and each.default is MISSING and each.default_factory is MISSING
     ]
     if missing:
-        raise ConfigError(
+        raise InputError(
             f"the setting `{where}{missing[0]}` is missing; add it to the config, or as {where}{missing[0]}=..."
         )
     hints = typing.get_type_hints(kind)
@@ -117,7 +112,7 @@ def with_overrides(config: Any, overrides: Sequence[str], where: str = "") -> An
     """Return a config in which `key=value` overrides replace settings; those of groups are given whole.
 
     Raises:
-        ConfigError: As `read_config`.
+        InputError: As `read_config`.
     """
     given: dict[str, Any] = {}
     for override in overrides:
@@ -129,7 +124,7 @@ def with_overrides(config: Any, overrides: Sequence[str], where: str = "") -> An
 def _override(given: dict, override: str) -> None:
     path, found, text = override.partition("=")
     if not found:
-        raise ConfigError(f"{override!r} is not an override; write key=value, such as training.steps=200")
+        raise InputError(f"{override!r} is not an override; write key=value, such as training.steps=200")
     *parents, last = path.split(".")
     for parent in parents:
         inner = given.setdefault(parent, {})
@@ -142,7 +137,7 @@ def _override(given: dict, override: str) -> None:
     try:
         given[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"the value of {override!r} is not YAML; quote it, or mend its brackets") from error
+        raise InputError(f"the value of {override!r} is not YAML; quote it, or mend its brackets") from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -151,7 +146,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if hint is ScheduleConfig and not isinstance(value, Mapping):
             return _schedule(value, where)
         if not isinstance(value, Mapping):
-            raise ConfigError(f"`{where}` is {_kind(value)}; it must be a group of settings")
+            raise InputError(f"`{where}` is {_kind(value)}; it must be a group of settings")
         return from_mapping(typing.cast(type, hint), value, where + ".")
     if isinstance(hint, types.UnionType):
         return None if value is None else _value(typing.get_args(hint)[0], value, where)
@@ -160,11 +155,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) is tuple:
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
-            raise ConfigError(f"`{where}` is {_kind(value)}; it must be a path or a list of paths")
+            raise InputError(f"`{where}` is {_kind(value)}; it must be a path or a list of paths")
         return tuple(values)
     if hint is dict:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"`{where}` is {_kind(value)}; it must be a group of settings")
+            raise InputError(f"`{where}` is {_kind(value)}; it must be a group of settings")
         return dict(value)
     return _scalar(hint, value, where)
 
@@ -177,7 +172,7 @@ def _schedule(value: Any, where: str) -> ScheduleConfig:
         except ValueError:
             return ScheduleConfig(schedule=value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(
+        raise InputError(
             f"`{where}` is {_kind(value)}; it must be a number, the name of a schedule such as 30-15, or settings such "
             "as {schedule: linear, start: 0.3, end: 0.15}"
         )
@@ -187,7 +182,7 @@ def _schedule(value: Any, where: str) -> ScheduleConfig:
 def _numbers(value: Any, where: str, kind: type) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         example = "whole numbers such as [2, 2]" if kind is int else "numbers such as [0, 0.5]"
-        raise ConfigError(f"`{where}` is {_kind(value)}; it must be a list of {example}")
+        raise InputError(f"`{where}` is {_kind(value)}; it must be a list of {example}")
     return tuple(_scalar(kind, each, where) for each in value)
 
 
@@ -201,7 +196,7 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-        raise ConfigError(f"`{where}` is {_kind(value)}; it must be {names[hint]}")
+        raise InputError(f"`{where}` is {_kind(value)}; it must be {names[hint]}")
     return value
 
 

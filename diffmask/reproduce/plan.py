@@ -18,7 +18,7 @@ import yaml
 from diffmask.assemble import RATIO_FLOOR, build_schedule
 from diffmask.assemble.text_masking import recipes_of
 from diffmask.assemble.training import check_training
-from diffmask.config import ConfigError, PretrainConfig, from_mapping, to_mapping
+from diffmask.config import PretrainConfig, from_mapping, to_mapping
 from diffmask.config.evaluation import EvaluateSettings
 from diffmask.config.experiment import START, Arm, ExperimentConfig, ExperimentTask, arms_of, tasks_of
 from diffmask.config.read import flat
@@ -72,11 +72,11 @@ def group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a group of settings; one that is left out, or empty, has none.
 
     Raises:
-        ConfigError: If it is no group.
+        InputError: If it is no group.
     """
     given = settings.get(name) or {}
     if not isinstance(given, Mapping):
-        raise ConfigError(f"`pretrain.{name}` is {given!r}; it must be a group of settings")
+        raise InputError(f"`pretrain.{name}` is {given!r}; it must be a group of settings")
     return dict(given)
 
 
@@ -84,7 +84,7 @@ def check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> Non
     """Refuse settings that the experiment itself fills in.
 
     Raises:
-        ConfigError: For the first of them.
+        InputError: For the first of them.
     """
     groups = {"pretrain": config.pretrain, "evaluate": config.evaluate}
     groups |= {f"arms.{name}": {"masking": arm.masking} for name, arm in arms_of(config).items()}
@@ -92,19 +92,19 @@ def check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> Non
         given = {*settings, *flat(settings)}
         for name in own[where.partition(".")[0]]:
             if name in given:
-                raise ConfigError(f"`{where}.{name}` is filled in by the experiment; leave it out")
+                raise InputError(f"`{where}.{name}` is filled in by the experiment; leave it out")
 
 
 def check_names(where: str, given: Mapping[str, Any], kind: type, own: set[str]) -> None:
     """Refuse settings that a dataclass has not, or that are not the experiment's to give.
 
     Raises:
-        ConfigError: For the first of them.
+        InputError: For the first of them.
     """
     known = {each.name for each in fields(kind)} - own
     for name in given:
         if name not in known:
-            raise ConfigError(f"unknown setting `{where}.{name}`; known here: {', '.join(sorted(known))}")
+            raise InputError(f"unknown setting `{where}.{name}`; known here: {', '.join(sorted(known))}")
 
 
 def check_runs(configs: Mapping[str, PretrainConfig]) -> None:
@@ -138,7 +138,7 @@ def check_evaluation(place: Place) -> None:
     """Refuse settings of the evaluation that cannot be used.
 
     Raises:
-        ConfigError, InputError: For the first of them.
+        InputError: For the first of them.
     """
     given = {**place.config.evaluate, "metric": place.task.metric, "model": place.config.model}
     given["task"] = {**place.task.task, "files": place.named(place.task.files)}
@@ -188,7 +188,7 @@ def plan(config: ExperimentConfig, data: Path, output: Path) -> list[Job]:
 
     Raises:
         InputError: If a data set is missing, or arms have unequal budgets.
-        ConfigError: If a setting is unknown or of a wrong kind.
+        InputError: If a setting is unknown or of a wrong kind.
     """
     check_own(config, OWN)
     arms = arms_of(config)
@@ -236,7 +236,7 @@ def _anchors(place: Place, arm: Arm) -> Job:
     file = None
     if expert:
         if not place.task.expert_anchors:
-            raise ConfigError(f"an arm asks for expert anchors, and tasks.{place.task_name}.expert_anchors is empty")
+            raise InputError(f"an arm asks for expert anchors, and tasks.{place.task_name}.expert_anchors is empty")
         words = place.folder / "expert-anchors.txt"
         command += ["--anchors", str(words)]
         file = (words, "\n".join(place.task.expert_anchors) + "\n")
@@ -290,7 +290,7 @@ def run_config(place: Place, name: str, arm: Arm, seed: int) -> PretrainConfig:
     """Return the settings of an arm's run.
 
     Raises:
-        ConfigError: If a setting is unknown or of a wrong kind.
+        InputError: If a setting is unknown or of a wrong kind.
     """
     common = place.config.pretrain
     masking = {**group(common, "masking"), **arm.masking, "anchors": str(anchors_of(place, arm)), "seed": seed}

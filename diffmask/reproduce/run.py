@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from diffmask.config import ConfigError, to_mapping
+from diffmask.config import to_mapping
 from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare.compare import CompareSettings, compare
@@ -130,13 +130,13 @@ def find_experiment(name: str) -> Path:
     """Return the file of an experiment: a path, or the name of one that comes with diffmask.
 
     Raises:
-        ConfigError: If there is none.
+        InputError: If there is none.
     """
     known = shipped()
     if name in known:
         return known[name]
     if not Path(name).is_file():
-        raise ConfigError(f"no experiment {name!r}; give a YAML file, or one of: {', '.join(known)}")
+        raise InputError(f"no experiment {name!r}; give a YAML file, or one of: {', '.join(known)}")
     return Path(name)
 
 

@@ -61,7 +61,7 @@ def test_a_second_process_is_kept_out(tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from diffmask.reproduce.jobs import Job
+from diffmask.reproduce.runner import Job
 from diffmask.reproduce.runner import Runner
 folder = Path(sys.argv[1])
 job = Job("long", ("count", str(folder / "pipe.txt"), "-o", str(folder / "out.parquet")), folder / "out.parquet")

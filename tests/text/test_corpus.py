@@ -387,7 +387,7 @@ def test_hashes_are_of_content_format_and_order(tmp_path):
 
 MEMORY_PROBE = """
 import re, sys
-from diffmask.text.corpus import read_documents
+from diffmask.text.corpus.documents import read_documents
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 list(read_documents(sys.argv[1]))

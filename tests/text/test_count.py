@@ -216,7 +216,7 @@ def test_counts_of_real_text_agree_with_scikit_learn():
 
 MEMORY_PROBE = """
 import re, sys
-from diffmask.text.count import count_corpus
+from diffmask.text.corpus.counts import count_corpus
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 count_corpus(sys.argv[1])

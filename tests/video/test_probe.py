@@ -222,7 +222,7 @@ def isolated(body: str, time_limit: float = 20.0) -> tuple[dict, float]:
     """Return what came of a function in a process of its own, and the seconds it took."""
     script = f"""
 import json, os, signal, sys, time
-from diffmask.video.isolate import run_isolated
+from diffmask.video.index.probe import run_isolated
 def function():
 {body}
 start = time.monotonic()

@@ -12,7 +12,7 @@ import torch
 
 from diffmask.assemble import RATIO_FLOOR, build_schedule
 from diffmask.assemble.text_masking import class_names
-from diffmask.config import ConfigError, PretrainConfig, VideoConfig, read_config
+from diffmask.config import PretrainConfig, VideoConfig, read_config
 from diffmask.core.errors import InputError
 from diffmask.pretrain.video import FAILURES_FILE, read_split
 from diffmask.report.clips.build_look import scores_needed
@@ -53,7 +53,7 @@ class _Reader:
         """Return what can be read; note in one sentence why it cannot be shown, and return None."""
         try:
             return read(*given)
-        except (InputError, ConfigError, OSError) as error:
+        except (InputError, OSError) as error:
             self.missing.append(f"{what}: {' '.join(str(error).split())}.")
             return None
 
