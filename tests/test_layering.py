@@ -17,7 +17,7 @@ LAYERS = [
     {"text", "video", "policies"},
     {"files"},
     {"config"},
-    {"core"},
+    {"core", "version"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 CORE_MAY_IMPORT = {"torch", "diffmask"}

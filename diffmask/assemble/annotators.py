@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diffmask.text.anchors.anchor_set import AnchorSet
 
 
-class NamedAnnotator(Annotator, Protocol):
+class _NamedAnnotator(Annotator, Protocol):
     """An annotator whose first column holds rows of names."""
 
     @property
@@ -26,7 +26,7 @@ class NamedAnnotator(Annotator, Protocol):
         ...
 
 
-def class_annotator(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+def class_annotator(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     """Return what gives each unit its class, in the column `classes`.
 
     Args:
@@ -39,7 +39,7 @@ def class_annotator(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
     return choose(CLASSES, spec.partition(":")[0], "classes")(spec, anchors)
 
 
-def salient_annotator(spec: str) -> NamedAnnotator:
+def salient_annotator(spec: str) -> _NamedAnnotator:
     """Return what finds salient spans, in the columns `salient` (row of the label) and `starts`.
 
     Args:
@@ -51,18 +51,18 @@ def salient_annotator(spec: str) -> NamedAnnotator:
     return choose(SPANS, spec.partition(":")[0], "spans")(spec)
 
 
-def _frequency(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+def _frequency(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     language = spec.partition(":")[2] or "en"
     wordfreq_reference(language)  # says which languages there are
     return FrequencyClasses(language)
 
 
-def _shape(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+def _shape(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     _refuse_argument(spec)
     return ShapeClasses()
 
 
-def _tf_icf(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+def _tf_icf(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     _refuse_argument(spec)
     if anchors is None:
         raise InputError(
@@ -72,7 +72,7 @@ def _tf_icf(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
     return tf_icf_classes(anchors)
 
 
-def _class_file(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+def _class_file(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     path = _argument(spec, "a file: words and classes in a .tsv or .csv, or annotated texts in a .jsonl")
     suffix = Path(path).suffix.lower()
     if suffix in DELIMITERS:
@@ -85,28 +85,28 @@ def _class_file(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
     return FileClasses(index_span_file(path))
 
 
-def _tags(spec: str, anchors: "AnchorSet | None") -> NamedAnnotator:
+def _tags(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     return spacy_tags(_argument(spec, _PIPELINE))
 
 
-def _rule(spec: str) -> NamedAnnotator:
+def _rule(spec: str) -> _NamedAnnotator:
     _refuse_argument(spec)
     return RuleSalient()
 
 
-def _entities(spec: str) -> NamedAnnotator:
+def _entities(spec: str) -> _NamedAnnotator:
     return spacy_salient(_argument(spec, _PIPELINE))
 
 
-def _gazetteer(spec: str) -> NamedAnnotator:
+def _gazetteer(spec: str) -> _NamedAnnotator:
     return read_gazetteer(_argument(spec, "a file with a phrase in each line"))
 
 
-def _span_file(spec: str) -> NamedAnnotator:
+def _span_file(spec: str) -> _NamedAnnotator:
     return FileSalient(index_span_file(_argument(spec, "a file of annotated texts, a .jsonl")))
 
 
-CLASSES: dict[str, Callable[[str, "AnchorSet | None"], NamedAnnotator]] = {
+CLASSES: dict[str, Callable[[str, "AnchorSet | None"], _NamedAnnotator]] = {
     "frequency": _frequency,
     "shape": _shape,
     "tf-icf": _tf_icf,
@@ -114,7 +114,7 @@ CLASSES: dict[str, Callable[[str, "AnchorSet | None"], NamedAnnotator]] = {
     "file": _class_file,
 }
 
-SPANS: dict[str, Callable[[str], NamedAnnotator]] = {
+SPANS: dict[str, Callable[[str], _NamedAnnotator]] = {
     "rule": _rule,
     "spacy": _entities,
     "gazetteer": _gazetteer,

@@ -31,7 +31,7 @@ from diffmask.core.schedule import (
 _VALUES = ("start", "end", "middle", "peak", "floor")
 
 
-def check_values(config: ScheduleConfig, what: str) -> None:
+def _check_values(config: ScheduleConfig, what: str) -> None:
     """Refuse settings that cannot be used.
 
     Args:
@@ -104,7 +104,7 @@ _WARMUP = 80_000 / 1_000_000  # the published code warms up for 80,000 steps; it
 _MMBERT = (2300, 600, 100)  # thousand millions of tokens in pretraining, context extension and decay of mmBERT
 
 
-class Preset(NamedTuple):
+class _Preset(NamedTuple):
     """A schedule that a paper used.
 
     Attributes:
@@ -118,19 +118,19 @@ class Preset(NamedTuple):
     formula: str
 
 
-PRESETS: dict[str, Preset] = {
-    "mrd-linear": Preset(Linear(2 * _P, 0.0), _MRD, "2p (1 - t)"),
-    "mrd-cosine": Preset(Cosine(2 * _P + 0.02, 0.02), _MRD, "p (1 + cos(pi t)) + 0.02"),
-    "mrd-ascending": Preset(Linear(0.0, 2 * _P), _MRD, "2p t"),
-    "mrd-square-above": Preset(Polynomial(2 * _P + 0.01, 0.01, ease_in=True), _MRD, "2p (1 - t^2) + 0.01"),
-    "mrd-square-below": Preset(Polynomial(2 * _P, 0.0), _MRD, "2p (1 - t)^2"),
-    "mrd-tent": Preset(Piecewise((0.0, 0.5, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "2p (1 - |1 - 2t|)"),
-    "mrd-vee": Preset(Piecewise((0.0, 0.5, 1.0), (2 * _P + 0.01, 0.01, 2 * _P + 0.01)), _MRD, "2p |1 - 2t| + 0.01"),
-    "mrd-warmup-decay": Preset(
+PRESETS: dict[str, _Preset] = {
+    "mrd-linear": _Preset(Linear(2 * _P, 0.0), _MRD, "2p (1 - t)"),
+    "mrd-cosine": _Preset(Cosine(2 * _P + 0.02, 0.02), _MRD, "p (1 + cos(pi t)) + 0.02"),
+    "mrd-ascending": _Preset(Linear(0.0, 2 * _P), _MRD, "2p t"),
+    "mrd-square-above": _Preset(Polynomial(2 * _P + 0.01, 0.01, ease_in=True), _MRD, "2p (1 - t^2) + 0.01"),
+    "mrd-square-below": _Preset(Polynomial(2 * _P, 0.0), _MRD, "2p (1 - t)^2"),
+    "mrd-tent": _Preset(Piecewise((0.0, 0.5, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "2p (1 - |1 - 2t|)"),
+    "mrd-vee": _Preset(Piecewise((0.0, 0.5, 1.0), (2 * _P + 0.01, 0.01, 2 * _P + 0.01)), _MRD, "2p |1 - 2t| + 0.01"),
+    "mrd-warmup-decay": _Preset(
         Piecewise((0.0, _WARMUP, 1.0), (0.0, 2 * _P, 0.0)), _MRD, "0 to 2p by t = 0.08, then to 0"
     ),
-    "30-15": Preset(Linear(0.30, 0.15), "Ankner et al. 2024 (arXiv 2305.15096)", "0.30 - 0.15 t"),
-    "30-15-5": Preset(
+    "30-15": _Preset(Linear(0.30, 0.15), "Ankner et al. 2024 (arXiv 2305.15096)", "0.30 - 0.15 t"),
+    "30-15-5": _Preset(
         Steps((0.0, _MMBERT[0] / sum(_MMBERT), (_MMBERT[0] + _MMBERT[1]) / sum(_MMBERT)), (0.30, 0.15, 0.05)),
         "mmBERT, Marone et al. 2025 (arXiv 2509.06888)",
         "0.30, 0.15 from 0.767, 0.05 from 0.967",
@@ -145,7 +145,7 @@ MEAN = 0.15
 """What `normalise: mean` scales to where nothing else is said (Devlin et al. 2019)."""
 
 
-class Shape(NamedTuple):
+class _Shape(NamedTuple):
     """A schedule by name.
 
     Attributes:
@@ -171,16 +171,16 @@ def _warmup_decay(start: float, peak: float, end: float, warmup: float) -> Sched
     return Piecewise((0.0, warmup, 1.0), (start, peak, end))
 
 
-SCHEDULES: dict[str, Shape] = {
-    "constant": Shape(Constant, ("start",)),
-    "linear": Shape(Linear, ("start", "end")),
-    "cosine": Shape(Cosine, ("start", "end")),
-    "polynomial": Shape(_polynomial, ("start", "end"), ("power", "ease")),
-    "tent": Shape(_bent, ("start", "middle")),
-    "vee": Shape(_bent, ("start", "middle")),
-    "warmup_decay": Shape(_warmup_decay, ("start", "peak", "end", "warmup")),
-    "steps": Shape(Steps, ("at", "values")),
-    "piecewise": Shape(Piecewise, ("at", "values")),
+SCHEDULES: dict[str, _Shape] = {
+    "constant": _Shape(Constant, ("start",)),
+    "linear": _Shape(Linear, ("start", "end")),
+    "cosine": _Shape(Cosine, ("start", "end")),
+    "polynomial": _Shape(_polynomial, ("start", "end"), ("power", "ease")),
+    "tent": _Shape(_bent, ("start", "middle")),
+    "vee": _Shape(_bent, ("start", "middle")),
+    "warmup_decay": _Shape(_warmup_decay, ("start", "peak", "end", "warmup")),
+    "steps": _Shape(Steps, ("at", "values")),
+    "piecewise": _Shape(Piecewise, ("at", "values")),
 }
 
 COMMON = ("floor", "normalise", "mean", "bucket")
@@ -236,14 +236,14 @@ def _shape(config: ScheduleConfig, what: str) -> Schedule:
         _refuse_unused(
             given, (), f"`{what}` is the preset {name}", "to choose your own, name a schedule such as linear"
         )
-        check_values(config, what)
+        _check_values(config, what)
         return PRESETS[name].schedule
     make, needs, takes = SCHEDULES[name]
     _refuse_unused(given, needs + takes, f"`{what}` is {name}", f"{name} takes {', '.join(needs + takes)}")
     for key in needs:
         if key not in given:
             raise InputError(f"`{what}` is {name} and has no {key}; add {what}.{key}=...")
-    check_values(config, what)
+    _check_values(config, what)
     return make(**given)
 
 

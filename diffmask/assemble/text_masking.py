@@ -108,17 +108,17 @@ def _misfit(config: MaskingConfig, own: str, name: str) -> str:
     )
 
 
-def is_random(config: MaskingConfig) -> bool:
+def _is_random(config: MaskingConfig) -> bool:
     """Return whether all units of a row score the same."""
     return all(recipe.is_random for recipe in _named(config))
 
 
-def features_of(config: MaskingConfig) -> tuple[str, ...]:
+def _features_of(config: MaskingConfig) -> tuple[str, ...]:
     """Return the features of units that a config's policies read."""
     return tuple(dict.fromkeys(feature for recipe in recipes_of(config) for feature in recipe.features))
 
 
-def unread_settings(config: MaskingConfig) -> list[str]:
+def _unread_settings(config: MaskingConfig) -> list[str]:
     """Return the settings that are given, and that neither the policy nor its units read."""
     read = {name for recipe in _named(config) for name in recipe.settings}
     read |= set(UNIT_SETTINGS.get(units_of(config), ()))
@@ -133,12 +133,12 @@ def silent_settings(config: MaskingConfig) -> list[str]:
     """
     check_scoring(config)
     recipes = _named(config)
-    silent = unread_settings(config)
-    if is_random(config):
+    silent = _unread_settings(config)
+    if _is_random(config):
         silent += ["direction", "hint_share"]
     # random masking may be given a temperature, so that it differs from other runs in one line
     inner = recipes[1:] or recipes
-    if not is_random(config) and all((config.weighting or each.weighting) != "softmax" for each in inner):
+    if not _is_random(config) and all((config.weighting or each.weighting) != "softmax" for each in inner):
         silent.append("temperature")
     return [name for name in silent if getattr(config, name) != DEFAULTS[name]]
 
@@ -193,7 +193,7 @@ def build_annotators(config: MaskingConfig, anchors: "AnchorSet | None") -> tupl
     Raises:
         InputError: If something that the config names cannot be used.
     """
-    units, features = units_of(config), features_of(config)
+    units, features = units_of(config), _features_of(config)
     found: list[Annotator] = []
     if units == "pmi":
         if config.ngrams is None:
@@ -212,7 +212,7 @@ def build_annotators(config: MaskingConfig, anchors: "AnchorSet | None") -> tupl
 
 def class_names(config: MaskingConfig, anchors: "AnchorSet | None") -> tuple[str, ...]:
     """Return the names of the classes of words, where a policy weighs them."""
-    if "classes" not in features_of(config):
+    if "classes" not in _features_of(config):
         return ()
     return class_annotator(config.classes or "frequency", anchors).names
 
@@ -230,7 +230,7 @@ def build_scorers(
     Raises:
         InputError: If a model cannot be used.
     """
-    features = features_of(config)
+    features = _features_of(config)
     scorers: list[PositionScorer] = []
     if "attention" in features:
         scorers.append(load_attention(config.teacher, tokenizer, config.attention or "cls", device=device))
@@ -269,7 +269,7 @@ def build_adapter(config: MaskingConfig, tokenizer: PreTrainedTokenizerBase) -> 
         seed=config.seed,
         mask_share=config.mask_share,
         random_share=config.random_share,
-        features=features_of(config),
+        features=_features_of(config),
     )
 
 

@@ -62,18 +62,18 @@ def _domain_frequency(given: Ingredients) -> Policy:
 
 def _loss_weighted(given: Ingredients) -> Policy:
     config = given.config
-    inner = component(base_of(config), given)
+    inner = _component(base_of(config), given)
     momentum = MOMENTUM if config.momentum is None else config.momentum
     return LossWeighted(given.class_names, *inner, momentum, corrected=config.corrected)
 
 
 def _mixture(given: Ingredients) -> Policy:
-    first, second = (component(name, given) for name in components_of(given.config))
+    first, second = (_component(name, given) for name in components_of(given.config))
     share = given.config.mixture_share
     return Mixture(first, second, 0.5 if share is None else share)
 
 
-def component(name: str, given: Ingredients) -> Component:
+def _component(name: str, given: Ingredients) -> Component:
     """Return a policy with its weighting, for a policy made of others."""
     recipe = POLICIES[name]
     return Component(recipe.make(given), build_weighting(given.config, recipe.weighting))

@@ -278,7 +278,7 @@ def target_embedder(config: TargetConfig, device: str) -> PatchEmbedder | None:
     return None
 
 
-def is_live(config: VideoConfig, parts: VideoParts) -> bool:
+def _is_live(config: VideoConfig, parts: VideoParts) -> bool:
     """Tell whether rows are scored while training, in the place of maps made once; the same for every policy."""
     if parts.anchors is None:
         return False
@@ -391,7 +391,7 @@ def _embedded(parts: VideoParts, *, scored: bool, device: str) -> list[PatchFeat
 
 def _domain(config: VideoConfig, parts: VideoParts, device: str) -> tuple[PatchFeature, ...]:
     """Return what tells the domain's patches, and embeds those that are predicted."""
-    live = is_live(config, parts)
+    live = _is_live(config, parts)
     scores: list[PatchFeature] = [FromRows("difference")] if parts.anchors is not None and not live else []
     return (*scores, *_embedded(parts, scored=live, device=device))
 
@@ -399,5 +399,5 @@ def _domain(config: VideoConfig, parts: VideoParts, device: str) -> tuple[PatchF
 def map_names(config: VideoConfig, parts: VideoParts) -> Mapping[str, tuple[str, ...]]:
     """Return which scores rows bring along, of training and of evaluation; those of the domain whatever the policy."""
     read = video_recipe(config.masking).features
-    domain = () if parts.anchors is None or is_live(config, parts) else ("difference",)
+    domain = () if parts.anchors is None or _is_live(config, parts) else ("difference",)
     return {"training": (*(name for name in read if name in ("boxes", "attention")), *domain), "evaluation": domain}

@@ -18,18 +18,18 @@ _GOLDEN_64 = 0x9E3779B97F4A7C15
 _SPLITMIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # the finaliser of splitmix64 (Vigna 2015)
 
 
-class Keys(NamedTuple):
+class _Keys(NamedTuple):
     """Two int32 words per sample: everything a random number depends on, but for the index inside the sample."""
 
     low: Tensor
     high: Tensor
 
-    def take(self, rows: Tensor) -> "Keys":
+    def take(self, rows: Tensor) -> "_Keys":
         """Return the keys of the given rows, one for each entry of `rows`."""
-        return Keys(self.low.index_select(0, rows), self.high.index_select(0, rows))
+        return _Keys(self.low.index_select(0, rows), self.high.index_select(0, rows))
 
 
-def keys(seed: int, step: int, sample_ids: Tensor, *, stream: int) -> Keys:
+def keys(seed: int, step: int, sample_ids: Tensor, *, stream: int) -> _Keys:
     """Mix a seed, a step, sample identities and a stream into keys of the shape of `sample_ids`.
 
     Args:
@@ -44,10 +44,10 @@ def keys(seed: int, step: int, sample_ids: Tensor, *, stream: int) -> Keys:
         z = (z ^ ((z >> shift) & ((1 << (64 - shift)) - 1))) * _wrap(multiplier, 64)
     z = z ^ ((z >> 31) & ((1 << 33) - 1))
     words = z.unsqueeze(-1).view(torch.int32)
-    return Keys(words[..., 0], words[..., 1])
+    return _Keys(words[..., 0], words[..., 1])
 
 
-def uniforms(keys: Keys, indices: Tensor) -> Tensor:
+def uniforms(keys: _Keys, indices: Tensor) -> Tensor:
     """Return uniforms in (0, 1), float64, one per broadcast pair of key and index.
 
     Args:
@@ -62,7 +62,7 @@ def uniforms(keys: Keys, indices: Tensor) -> Tensor:
     return bits.add_((indices.double() + 0.5) * 2.0**-20 + 2.0**31).mul_(2.0**-32)
 
 
-def row_uniforms(keys: Keys) -> Tensor:
+def row_uniforms(keys: _Keys) -> Tensor:
     """Return one uniform in (0, 1) per key, float64: the key's own high bits, which its hashed numbers do not show."""
     return (keys.high.double() + (2.0**31 + 0.5)) * 2.0**-32
 

@@ -127,7 +127,7 @@ MEAN_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Wrapped(Schedule):
+class _Wrapped(Schedule):
     """Another schedule, changed value by value."""
 
     schedule: Schedule
@@ -139,7 +139,7 @@ class Wrapped(Schedule):
 
 
 @dataclass(frozen=True)
-class Floor(Wrapped):
+class Floor(_Wrapped):
     """Another schedule that never falls under `floor`, which keeps the loss defined where a ratio decays to zero."""
 
     floor: float = 0.02
@@ -150,7 +150,7 @@ class Floor(Wrapped):
 
 
 @dataclass(frozen=True)
-class Scaled(Wrapped):
+class Scaled(_Wrapped):
     """Another schedule times `factor`, and never above 1: the same shape at another mean."""
 
     factor: float
@@ -161,7 +161,7 @@ class Scaled(Wrapped):
 
 
 @dataclass(frozen=True)
-class Buckets(Wrapped):
+class Buckets(_Wrapped):
     """Another schedule, rounded to multiples of `size`, for models whose shapes are static.
 
     What is above 0 is never rounded to 0, and nothing is rounded to less than `least` or more than 1.

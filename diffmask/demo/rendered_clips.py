@@ -26,7 +26,7 @@ from diffmask.core.errors import InputError
 from diffmask.files.folders import replace_folder
 
 
-def draw_clutter(name: str, num_frames: int, size: int, random: np.random.Generator) -> np.ndarray:
+def _draw_clutter(name: str, num_frames: int, size: int, random: np.random.Generator) -> np.ndarray:
     """Return a pattern that moves.
 
     Args:
@@ -88,13 +88,13 @@ def digit_images() -> tuple[np.ndarray, np.ndarray]:
     return found.images.astype(np.float32) / 16.0, found.target.astype(np.int64)
 
 
-def draw_digit(image: np.ndarray, size: int) -> np.ndarray:
+def _draw_digit(image: np.ndarray, size: int) -> np.ndarray:
     """Return a handwritten digit of 8 x 8 points, enlarged."""
     large = interpolate(torch.from_numpy(image)[None, None], (size, size), mode="bicubic", align_corners=False)
     return ((large[0, 0].numpy() - 0.2) * 2.5).clip(0.0, 1.0)
 
 
-def draw_shape(name: str, size: int, random: np.random.Generator) -> np.ndarray:
+def _draw_shape(name: str, size: int, random: np.random.Generator) -> np.ndarray:
     """Return a shape that is no digit.
 
     Args:
@@ -172,7 +172,7 @@ _TEST_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
-class RenderedClips:
+class _RenderedClips:
     """Where the clips are.
 
     Attributes:
@@ -218,7 +218,7 @@ def render_digits(
     num_test: int = 150,
     seed: int = 0,
     progress: bool = False,
-) -> RenderedClips:
+) -> _RenderedClips:
     """Render and encode the clips, H.264 of 64 x 64 points, 24 frames at 12 a second; equal seeds give equal clips.
 
     No image of a digit is in clips of both splits, so that a test clip shows a digit that no training clip shows.
@@ -239,7 +239,7 @@ def render_digits(
         if number < 0:
             raise InputError(f"{name}={number} is no number of clips; give 0 or more")
     _check_place(folder)
-    check_encoder()
+    _check_encoder()
     draft = folder.with_name(f"{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
     for part in ("general", "domain"):
@@ -254,10 +254,10 @@ def render_digits(
     rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
     _write_table(draft / LABELS, ("clip", "label", "caption", "split"), rows)
     replace_folder(draft, folder)
-    return RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
+    return _RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
 
 
-def check_encoder() -> None:
+def _check_encoder() -> None:
     """Refuse a machine that cannot encode H.264.
 
     Raises:
@@ -303,11 +303,13 @@ def _domain(num_train: int, num_test: int, seed: int) -> Iterator[_Scene]:
 def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
     """Return the frames of a clip, uint8 (T, H, W, 3), and the box of its digit in each."""
     random = np.random.default_rng(scene.seed)
-    pattern = draw_clutter(scene.clutter, NUM_FRAMES, SIZE, random)[..., None]
+    pattern = _draw_clutter(scene.clutter, NUM_FRAMES, SIZE, random)[..., None]
     dark, light = _colour(random, 0.0, 0.12), _colour(random, 0.1, 0.3)
     frames = dark + (light - dark) * pattern
-    other = partial(draw_shape, SHAPES[random.integers(len(SHAPES))], random=random)
-    main = partial(draw_shape, scene.label, random=random) if scene.image is None else partial(draw_digit, scene.image)
+    other = partial(_draw_shape, SHAPES[random.integers(len(SHAPES))], random=random)
+    main = (
+        partial(_draw_shape, scene.label, random=random) if scene.image is None else partial(_draw_digit, scene.image)
+    )
     boxes: list[tuple[int, int, int, int]] = []
     for draw, sizes in ((other, _OTHER_SIZES), (main, _OBJECT_SIZES)):  # what the clip is about lies on top
         size = int(random.integers(*sizes))

@@ -45,7 +45,7 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
     """
     check_settings(settings)
     check_machine(settings)
-    prepared = prepare(settings, progress=progress)
+    prepared = _prepare(settings, progress=progress)
     wanted = range(settings.first_seed, settings.first_seed + settings.seeds)
     record = describe(prepared)
     left = [seed for seed in wanted if overwrite or not is_done(prepared.output / f"seed-{seed}.json", record)]
@@ -67,7 +67,7 @@ def _write(path: Path, result: dict[str, Any]) -> None:
     write_text(path, json.dumps(result, allow_nan=False) + "\n")
 
 
-def prepare(settings: EvaluateSettings, *, progress: bool = False) -> Evaluated:
+def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> Evaluated:
     """Read the task and find what is evaluated.
 
     Args:

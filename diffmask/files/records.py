@@ -36,7 +36,7 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
     csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
     source = lines()
     start = list(_until_written(source))
-    rows = csv.reader(itertools.chain(start, source), delimiter=delimiter(path, "".join(start)), strict=True)
+    rows = csv.reader(itertools.chain(start, source), delimiter=_delimiter(path, "".join(start)), strict=True)
     try:
         header = next(filter(_is_written, rows), [])
         if header:
@@ -47,7 +47,7 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
         raise InputError(f"{path}: line {rows.line_num} is not a row of values ({error}); check its quotes") from error
 
 
-def delimiter(path: Path, header: str) -> str:
+def _delimiter(path: Path, header: str) -> str:
     """Return what separates the values of a file, as its name or its header tells."""
     if split_suffix(path)[0] == ".tsv":
         return "\t"
@@ -113,7 +113,7 @@ def is_dataset(folder: Path) -> bool:
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def open_dataset(path: Path) -> "datasets.Dataset":
+def _open_dataset(path: Path) -> "datasets.Dataset":
     """Open a folder that `save_to_disk` made.
 
     Raises:
@@ -133,7 +133,7 @@ def open_dataset(path: Path) -> "datasets.Dataset":
 
 def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read one column of a Hugging Face dataset on disk, a few rows at a time."""
-    dataset = open_dataset(path)
+    dataset = _open_dataset(path)
     known = _text_column(path, dataset.features.arrow_schema, column)
     batches = cast(Iterator[Any], dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS))
     texts = (text for batch in batches for text in batch[known].to_pylist())
@@ -167,7 +167,7 @@ def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
 def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
     content = "\n".join(line for block in read_plain(path) for line in decode_lines(block)).lstrip()
     csv.field_size_limit(sys.maxsize)  # the default refuses a text of more than 128 KiB
-    separator = delimiter(path, content.split("\n", 1)[0])
+    separator = _delimiter(path, content.split("\n", 1)[0])
     rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     try:
         for number, row in enumerate(rows, 1):
@@ -194,7 +194,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
-    found = open_dataset(path)
+    found = _open_dataset(path)
     names = _label_names(cast(Mapping[str, Any], found.features.to_dict()))
     yield from ((number, _named(cast(Row, row), names)) for number, row in enumerate(found, 1))
 

@@ -91,7 +91,7 @@ def _content(clip: Clip) -> bytes:
     return hashlib.blake2b(head + str(clip.size).encode(), digest_size=16).digest()
 
 
-def describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
+def _describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
     """Return how many clips there are, and a hash of what they are."""
     digest = hashlib.sha256()
     for clip in clips:
@@ -122,7 +122,7 @@ class VideoSubject(Subject):
     def __init__(self, config: VideoConfig):
         self._config = config
         self._device = str(resolve_device(config.training.device or "auto"))
-        self.parts = load_parts(config)
+        self.parts = _load_parts(config)
         loaded = self.parts.loaded
         self.name, self.model, self.fresh = config.model, loaded.model, loaded.missing
         self._sampling = build_sampling(config.data, loaded.grid)
@@ -175,7 +175,7 @@ class VideoSubject(Subject):
 
     def _record(self, training: Sequence[Clip], held_out: Sequence[Clip]) -> dict[str, Any]:
         config, anchors = self._config, self.parts.anchors
-        record: dict[str, Any] = {"clips": describe_clips(training), "held_out": describe_clips(held_out)}
+        record: dict[str, Any] = {"clips": _describe_clips(training), "held_out": _describe_clips(held_out)}
         if config.head.weights is not None:
             record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
         if config.masking.boxes is not None:
@@ -201,7 +201,7 @@ class VideoSubject(Subject):
         return self._unscored | self._failures.read()
 
 
-def load_parts(config: VideoConfig) -> VideoParts:
+def _load_parts(config: VideoConfig) -> VideoParts:
     """Load the model, the anchors and what gives the features; what starts at random starts the same for a seed."""
     device = str(resolve_device(config.training.device or "auto"))
     embedder = target_embedder(config.target, device)
@@ -218,7 +218,7 @@ def load_parts(config: VideoConfig) -> VideoParts:
     _check_head(loaded, config)
     if embedder is None:
         loaded.model.config.norm_pix_loss = config.target.normalised  # who loads the model reads its pictures by this
-    return VideoParts(loaded, read_visual_anchors(config), embedder)
+    return VideoParts(loaded, _read_visual_anchors(config), embedder)
 
 
 def _check_head(loaded: LoadedVideo, config: VideoConfig) -> None:
@@ -228,7 +228,7 @@ def _check_head(loaded: LoadedVideo, config: VideoConfig) -> None:
         )
 
 
-def read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
+def _read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
     """Return the anchors that a config names.
 
     Raises:

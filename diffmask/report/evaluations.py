@@ -22,7 +22,7 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SeedResult:
+class _SeedResult:
     """What one seed came to.
 
     Attributes:
@@ -51,7 +51,7 @@ class Evaluation:
     """
 
     name: str
-    seeds: Sequence[SeedResult]
+    seeds: Sequence[_SeedResult]
 
     @property
     def about(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     return evaluation
 
 
-def _read_seed(path: Path) -> SeedResult:
+def _read_seed(path: Path) -> _SeedResult:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
         if given["format"] != FORMAT:
@@ -136,7 +136,7 @@ def _read_seed(path: Path) -> SeedResult:
         raise InputError(f"{path} is damaged ({error!r}); delete it and evaluate that seed again") from error
 
 
-def _seed_of(given: Mapping[str, Any]) -> SeedResult:
+def _seed_of(given: Mapping[str, Any]) -> _SeedResult:
     """Return a seed's result; every measure that a page shows is looked up here, so that none is missing later."""
     labels = given["task"]["labels"]
     shares = {float(each["share"]): dict(each["test"]) for each in given["shares"]}
@@ -154,4 +154,4 @@ def _seed_of(given: Mapping[str, Any]) -> SeedResult:
     about = {name: value for name, value in given.items() if name not in ("targets", "unseen", "shares")}
     _ = [about["task"][name] for name in ("kind", "hash", "num_train", "num_dev", "num_test")]
     _ = about["settings"], about["method"]
-    return SeedResult(int(given["seed"]), shares, sum(given["unseen"]), float(given["seconds"]), about)
+    return _SeedResult(int(given["seed"]), shares, sum(given["unseen"]), float(given["seconds"]), about)

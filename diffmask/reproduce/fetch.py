@@ -115,7 +115,7 @@ Rows = dict[str, list[tuple[str, str]]]
 """For each split its texts and labels."""
 
 
-def check_bytes(content: bytes, file: SourceFile, path: Path) -> None:
+def _check_bytes(content: bytes, file: SourceFile, path: Path) -> None:
     """Check the sha256 of a file where it is known.
 
     Raises:
@@ -129,7 +129,7 @@ def check_bytes(content: bytes, file: SourceFile, path: Path) -> None:
         )
 
 
-def read_rows(content: bytes, path: Path) -> list[tuple[str, str]]:
+def _read_rows(content: bytes, path: Path) -> list[tuple[str, str]]:
     """Return texts and labels of JSON lines.
 
     Raises:
@@ -149,7 +149,7 @@ def read_rows(content: bytes, path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def check_rows(name: str, rows: Rows) -> None:
+def _check_rows(name: str, rows: Rows) -> None:
     """Check how many texts and labels there are, and where it is known how many texts stand in the training split.
 
     Raises:
@@ -173,7 +173,7 @@ _CHUNK = 1 << 16
 _TIMEOUT = 60  # seconds without a byte
 
 
-def download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
+def _download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
     """Fetch a file to a path, unless it is there; what arrived of it is kept beside it as NAME.part.
 
     Raises:
@@ -195,7 +195,7 @@ def download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
             "way and give their folder with --from"
         ) from error
     try:
-        check_bytes(part.read_bytes(), file, part)
+        _check_bytes(part.read_bytes(), file, part)
     except InputError:
         # what is wrong is not gone on with
         part.unlink()
@@ -252,10 +252,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         names = _known(options.names)
         if options.folder is None and not options.download:
-            print(plan(names, options.url, options.data), file=sys.stderr)
+            print(_plan(names, options.url, options.data), file=sys.stderr)
             return 2
         for name in names:
-            print(prepare(name, options.data, folder=options.folder, url=options.url), flush=True)
+            print(_prepare(name, options.data, folder=options.folder, url=options.url), flush=True)
     except InputError as error:
         print(f"fetch_data: {error}", file=sys.stderr)
         return 2
@@ -269,7 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def plan(names: list[str], url: str, data: Path) -> str:
+def _plan(names: list[str], url: str, data: Path) -> str:
     """Return what would be fetched, from where, and how large it is."""
     lines = []
     for name in names:
@@ -287,7 +287,7 @@ def plan(names: list[str], url: str, data: Path) -> str:
     )
 
 
-def prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> str:
+def _prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> str:
     """Check and write one data set, and return a line that says what was done.
 
     Args:
@@ -306,7 +306,7 @@ def prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> s
     waiting = data / f".{name}.download"
     try:
         data.mkdir(parents=True, exist_ok=True)
-        paths = _fetch(name, waiting, url) if folder is None else find_files(name, data_set, folder)
+        paths = _fetch(name, waiting, url) if folder is None else _find_files(name, data_set, folder)
         rows = _checked(name, paths)
         _write(rows, target)
         shutil.rmtree(waiting, ignore_errors=True)
@@ -318,7 +318,7 @@ def prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> s
     return f"wrote {target}: {', '.join(f'{len(rows[split]):,} {split}' for split in SPLITS)}"
 
 
-def find_files(name: str, data_set: DataSet, folder: Path) -> dict[str, Path]:
+def _find_files(name: str, data_set: DataSet, folder: Path) -> dict[str, Path]:
     """Return the file of each split: in the folder, in one of the data set's name, or in a copy of the repository."""
     inside = [folder / name, folder / data_set.path, folder / "data" / "text_classification" / data_set.path, folder]
     for place in inside:
@@ -346,7 +346,7 @@ def _fetch(name: str, waiting: Path, url: str) -> dict[str, Path]:
     paths = {split: waiting / f"{split}.txt" for split in SPLITS}
     for split, path in paths.items():
         address = f"{url}/{data_set.path}/{split}.txt"
-        download(address, path, data_set.files[split], title=f"{name}/{split}.txt")
+        _download(address, path, data_set.files[split], title=f"{name}/{split}.txt")
     try:
         _checked(name, paths)
     except InputError:
@@ -359,9 +359,9 @@ def _checked(name: str, paths: dict[str, Path]) -> Rows:
     rows = {}
     for split, path in paths.items():
         content = path.read_bytes()
-        check_bytes(content, DATA_SETS[name].files[split], path)
-        rows[split] = read_rows(content, path)
-    check_rows(name, rows)
+        _check_bytes(content, DATA_SETS[name].files[split], path)
+        rows[split] = _read_rows(content, path)
+    _check_rows(name, rows)
     return rows
 
 
@@ -370,8 +370,8 @@ def _check_there(name: str, target: Path) -> None:
         rows = {}
         for split in SPLITS:
             path = target / f"{split}.jsonl"
-            rows[split] = read_rows(path.read_bytes(), path)
-        check_rows(name, rows)
+            rows[split] = _read_rows(path.read_bytes(), path)
+        _check_rows(name, rows)
     except (OSError, InputError) as error:
         raise InputError(
             f"{target} exists and is not {name} as this writes it ({error}); move it away, or give another folder "

@@ -32,7 +32,7 @@ DATA_VARIABLE = "DIFFMASK_DATA"
 
 
 @dataclass(frozen=True)
-class Place:
+class _Place:
     """One task of an experiment, with the folders where its parts lie."""
 
     config: ExperimentConfig
@@ -68,7 +68,7 @@ def data_folder(given: str | None) -> Path:
     return Path(given or os.environ.get(DATA_VARIABLE) or "data")
 
 
-def group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a group of settings; one that is left out, or empty, has none.
 
     Raises:
@@ -80,7 +80,7 @@ def group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(given)
 
 
-def check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> None:
+def _check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> None:
     """Refuse settings that the experiment itself fills in.
 
     Raises:
@@ -95,7 +95,7 @@ def check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> Non
                 raise InputError(f"`{where}.{name}` is filled in by the experiment; leave it out")
 
 
-def check_names(where: str, given: Mapping[str, Any], kind: type, own: set[str]) -> None:
+def _check_names(where: str, given: Mapping[str, Any], kind: type, own: set[str]) -> None:
     """Refuse settings that a dataclass has not, or that are not the experiment's to give.
 
     Raises:
@@ -107,7 +107,7 @@ def check_names(where: str, given: Mapping[str, Any], kind: type, own: set[str])
             raise InputError(f"unknown setting `{where}.{name}`; known here: {', '.join(sorted(known))}")
 
 
-def check_runs(configs: Mapping[str, PretrainConfig]) -> None:
+def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
     """Refuse what a run would refuse before it reads a file.
 
     Raises:
@@ -119,7 +119,7 @@ def check_runs(configs: Mapping[str, PretrainConfig]) -> None:
         build_schedule(config.masking.strength, "masking.strength", 0.0)
 
 
-def check_data(place: Place) -> None:
+def _check_data(place: _Place) -> None:
     """Refuse a task whose files are not there.
 
     Raises:
@@ -134,7 +134,7 @@ def check_data(place: Place) -> None:
             )
 
 
-def check_evaluation(place: Place) -> None:
+def _check_evaluation(place: _Place) -> None:
     """Refuse settings of the evaluation that cannot be used.
 
     Raises:
@@ -145,7 +145,7 @@ def check_evaluation(place: Place) -> None:
     check_settings(from_mapping(EvaluateSettings, given, "evaluate."))
 
 
-def check_budgets(configs: Mapping[str, PretrainConfig]) -> None:
+def _check_budgets(configs: Mapping[str, PretrainConfig]) -> None:
     """Refuse arms of unequal budgets: all differ in what is masked, never in how much.
 
     Raises:
@@ -190,19 +190,19 @@ def plan(config: ExperimentConfig, data: Path, output: Path) -> list[Job]:
         InputError: If a data set is missing, or arms have unequal budgets.
         InputError: If a setting is unknown or of a wrong kind.
     """
-    check_own(config, OWN)
+    _check_own(config, OWN)
     arms = arms_of(config)
-    places = [Place(config, name, task, data, output) for name, task in tasks_of(config).items()]
+    places = [_Place(config, name, task, data, output) for name, task in tasks_of(config).items()]
     for place in places:
-        check_data(place)
-        check_evaluation(place)
-    runs = {name: run_config(places[0], name, arm, 0) for name, arm in arms.items() if arm.continued}
-    check_runs(runs)
-    check_budgets(runs)
+        _check_data(place)
+        _check_evaluation(place)
+    runs = {name: _run_config(places[0], name, arm, 0) for name, arm in arms.items() if arm.continued}
+    _check_runs(runs)
+    _check_budgets(runs)
     return [job for place in places for job in _of_task(place, arms)]
 
 
-def _of_task(place: Place, arms: Mapping[str, Arm]) -> Iterator[Job]:
+def _of_task(place: _Place, arms: Mapping[str, Arm]) -> Iterator[Job]:
     once: dict[str, Job] = {}
     for arm in (Arm(), *arms.values()):
         if arm.continued:
@@ -224,14 +224,14 @@ def _of_task(place: Place, arms: Mapping[str, Arm]) -> Iterator[Job]:
             yield _evaluation(place, name, seed, needs)
 
 
-def _anchors(place: Place, arm: Arm) -> Job:
+def _anchors(place: _Place, arm: Arm) -> Job:
     """Return the job that makes the anchors of an arm; arms that ask for the same share them."""
     given = dict(arm.anchors)
     expert = given.pop("expert", False)
     data = place.named(place.task.text)
-    check_names("anchors", given, AnchorSettings, {"data", "model", "anchors", "device"})
+    _check_names("anchors", given, AnchorSettings, {"data", "model", "anchors", "device"})
     AnchorSettings(data=data, model=place.config.model, **given)  # says what cannot be
-    folder = anchors_of(place, arm)
+    folder = _anchors_of(place, arm)
     command = ["anchors", *data, "--model", place.config.model, "-o", str(folder), *_options(given)]
     file = None
     if expert:
@@ -251,7 +251,7 @@ def _options(given: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def anchors_of(place: Place, arm: Arm) -> Path:
+def _anchors_of(place: _Place, arm: Arm) -> Path:
     """Return the folder of the anchors of an arm."""
     words = "_".join(f"{name}-{value}" for name, value in sorted(arm.anchors.items()))
     name = "".join(char if char.isalnum() or char in "-_." else "-" for char in words)
@@ -260,64 +260,64 @@ def anchors_of(place: Place, arm: Arm) -> Path:
     return place.folder / "anchors" / (name or "default")
 
 
-def _needs_scorer(place: Place, arm: Arm) -> bool:
-    masking = {**group(place.config.pretrain, "masking"), **arm.masking}
+def _needs_scorer(place: _Place, arm: Arm) -> bool:
+    masking = {**_group(place.config.pretrain, "masking"), **arm.masking}
     mixture = masking.get("mixture") or ()
     return arm.continued and "selective" in (masking.get("policy"), masking.get("base"), *mixture)
 
 
-def _scorer(place: Place) -> Job:
+def _scorer(place: _Place) -> Job:
     given, files = place.config.selective, place.named(place.task.files)
-    check_names("selective", given, SelectiveSettings, {"task", "model", "device"})
+    _check_names("selective", given, SelectiveSettings, {"task", "model", "device"})
     SelectiveSettings(task=files, model=place.config.model, **given)  # says what cannot be
     folder = place.folder / "scorer"
     command = ("selective", *files, "--model", place.config.model, "-o", str(folder), *_options(given))
     return Job(f"{place.task_name}/scorer", command, folder / "scorer.json")
 
 
-def _start(place: Place, seed: int) -> Job:
+def _start(place: _Place, seed: int) -> Job:
     """Return the job that trains the head with which all arms of a seed start; the encoder stays what it was."""
-    common = group(place.config.pretrain, "masking")
+    common = _group(place.config.pretrain, "masking")
     masking = {name: common[name] for name in _OF_START if name in common}
-    masking |= {"policy": "whole-word", "anchors": str(anchors_of(place, Arm())), "seed": seed}
-    training = {**group(place.config.pretrain, "training"), "steps": 0, "epochs": None}
+    masking |= {"policy": "whole-word", "anchors": str(_anchors_of(place, Arm())), "seed": seed}
+    training = {**_group(place.config.pretrain, "training"), "steps": 0, "epochs": None}
     given = {**place.config.pretrain, "masking": masking, "training": training}
     needs = (_anchors(place, Arm()).name,)
     return _pretrain(place, START, seed, _config(place, place.config.model, START, seed, given), needs)
 
 
-def run_config(place: Place, name: str, arm: Arm, seed: int) -> PretrainConfig:
+def _run_config(place: _Place, name: str, arm: Arm, seed: int) -> PretrainConfig:
     """Return the settings of an arm's run.
 
     Raises:
         InputError: If a setting is unknown or of a wrong kind.
     """
     common = place.config.pretrain
-    masking = {**group(common, "masking"), **arm.masking, "anchors": str(anchors_of(place, arm)), "seed": seed}
+    masking = {**_group(common, "masking"), **arm.masking, "anchors": str(_anchors_of(place, arm)), "seed": seed}
     if _needs_scorer(place, arm):
         masking["scorer"] = str(place.folder / "scorer")
     return _config(place, str(place.start(seed) / "model"), name, seed, {**common, "masking": masking})
 
 
-def _config(place: Place, model: str, name: str, seed: int, given: Mapping[str, Any]) -> PretrainConfig:
+def _config(place: _Place, model: str, name: str, seed: int, given: Mapping[str, Any]) -> PretrainConfig:
     mapping = {
         **given,
         "model": model,
         "output": str(place.run(name, seed)),
-        "data": {**group(given, "data"), "train": place.named(place.task.text)},
-        "training": {**group(given, "training"), "seed": seed},
+        "data": {**_group(given, "data"), "train": place.named(place.task.text)},
+        "training": {**_group(given, "training"), "seed": seed},
     }
     return from_mapping(PretrainConfig, mapping)
 
 
-def _run(place: Place, name: str, arm: Arm, seed: int, start: Job) -> Job:
+def _run(place: _Place, name: str, arm: Arm, seed: int, start: Job) -> Job:
     needs = [start.name, _anchors(place, arm).name]
     if _needs_scorer(place, arm):
         needs.append(_scorer(place).name)
-    return _pretrain(place, name, seed, run_config(place, name, arm, seed), tuple(needs))
+    return _pretrain(place, name, seed, _run_config(place, name, arm, seed), tuple(needs))
 
 
-def _pretrain(place: Place, name: str, seed: int, config: PretrainConfig, needs: tuple[str, ...]) -> Job:
+def _pretrain(place: _Place, name: str, seed: int, config: PretrainConfig, needs: tuple[str, ...]) -> Job:
     path = place.folder / "configs" / f"{name}-seed-{seed}.yaml"
     return Job(
         f"{place.task_name}/pretrain/{name}/seed-{seed}",
@@ -328,7 +328,7 @@ def _pretrain(place: Place, name: str, seed: int, config: PretrainConfig, needs:
     )
 
 
-def _evaluation(place: Place, name: str, seed: int, needs: tuple[str, ...]) -> Job:
+def _evaluation(place: _Place, name: str, seed: int, needs: tuple[str, ...]) -> Job:
     # the start in the place of the model as it came: saved the same way, it lacks the same parts of a head
     model = place.start(seed) if needs == (_start(place, seed).name,) else place.run(name, seed)
     output = place.results(name)

@@ -38,7 +38,7 @@ RESULTS_FILE, MADE_FILE = "results.md", "made.json"
 _LOSSES = ("eval_loss", "eval_loss_domain")
 
 
-def write_results(config: ExperimentConfig, output: Path) -> Path:
+def _write_results(config: ExperimentConfig, output: Path) -> Path:
     """Compare the arms of every task, write all of it, and return the file of the table.
 
     The table holds nothing that another run of the same experiment would not have; what it took is in made.json.
@@ -166,4 +166,4 @@ def reproduce(
         check_jobs(jobs, output)
         write_text(output / SETTINGS_FILE, yaml.safe_dump(to_mapping(config), sort_keys=False))
         Runner(jobs, output, num_processes, lambda job, what: tell(jobs, job, what)).run()
-        return write_results(config, output)
+        return _write_results(config, output)

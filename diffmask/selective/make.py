@@ -47,7 +47,7 @@ _BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Needed:
+class _Needed:
     """Texts that a classifier gets right, and which of their words it needs.
 
     Attributes:
@@ -66,7 +66,9 @@ class Needed:
         return sum(map(len, self.texts.types))
 
 
-def find_needed(texts: EncodedTexts, gain: Gain, common: Collection[str], tokenizer: PreTrainedTokenizerBase) -> Needed:
+def find_needed(
+    texts: EncodedTexts, gain: Gain, common: Collection[str], tokenizer: PreTrainedTokenizerBase
+) -> _Needed:
     """Keep the texts that the classifier gets right; words that are common everywhere are never needed."""
     kept = gain.correct.nonzero()[:, 0]
     texts, important = texts.select(kept), gain.important[kept]
@@ -74,12 +76,12 @@ def find_needed(texts: EncodedTexts, gain: Gain, common: Collection[str], tokeni
         important[row, : len(types)] &= torch.tensor([word not in common for word in types], dtype=torch.bool)
     rows = [
         row | {"labels": [int(needed[unit]) if unit >= 0 else IGNORE_INDEX for unit in row["unit_ids"]]}
-        for row, needed in zip(rows_of(texts, tokenizer), important.tolist(), strict=True)
+        for row, needed in zip(_rows_of(texts, tokenizer), important.tolist(), strict=True)
     ]
-    return Needed(texts, important, rows)
+    return _Needed(texts, important, rows)
 
 
-def rows_of(texts: EncodedTexts, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
+def _rows_of(texts: EncodedTexts, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
     """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
     special = special_tokens_of(segmenter_for(tokenizer).backend)
     rows = []
@@ -89,7 +91,7 @@ def rows_of(texts: EncodedTexts, tokenizer: PreTrainedTokenizerBase) -> list[dic
     return rows
 
 
-def score_units(scorer: PositionScorer, needed: Needed) -> Scores:
+def score_units(scorer: PositionScorer, needed: _Needed) -> Scores:
     """Return the score of each unit, float32 (N, U), on the CPU."""
     scores = torch.zeros(needed.important.shape)
     for start in range(0, len(needed.rows), _BATCH_SIZE):
@@ -103,7 +105,7 @@ def score_units(scorer: PositionScorer, needed: Needed) -> Scores:
     return scores
 
 
-def quality(needed: Needed, scores: Scores) -> dict[str, float | None]:
+def quality(needed: _Needed, scores: Scores) -> dict[str, float | None]:
     """Return F1 (at log-odds of 0) and ROC-AUC of the scores of units; None where there is nothing to tell apart."""
     from sklearn.metrics import f1_score, roc_auc_score
 
@@ -115,7 +117,7 @@ def quality(needed: Needed, scores: Scores) -> dict[str, float | None]:
     return {"f1": float(f1_score(truth, found > 0)), "auc": float(roc_auc_score(truth, found))}
 
 
-def list_words(needed: Sequence[Needed], scores: Sequence[Tensor]) -> list[dict[str, Any]]:
+def list_words(needed: Sequence[_Needed], scores: Sequence[Tensor]) -> list[dict[str, Any]]:
     """Return words with their count, share of needed occurrences and mean score (gain), highest score first."""
     counts, shares, sums = Counter[str](), Counter[str](), dict[str, float]()
     for part, found in zip(needed, scores, strict=True):
@@ -264,12 +266,12 @@ def _ask(
     tell: Tell,
     *,
     progress: bool,
-) -> tuple[list[Needed], dict[str, float]]:
+) -> tuple[list[_Needed], dict[str, float]]:
     """Train a classifier; return the words that it needs in training and in held-out texts, and how good it is."""
     parts = (task.training, task.held_out)
     texts = [encode_texts(part.texts, tokenizer, settings.max_length, settings.units) for part in parts]
     tell(f"classifier: {len(texts[0]):,} texts of {len(task.names)} labels, {len(texts[1]):,} held out")
-    pairs = zip(rows_of(texts[0], tokenizer), task.training.labels, strict=True)
+    pairs = zip(_rows_of(texts[0], tokenizer), task.training.labels, strict=True)
     rows = [row | {"labels": label} for row, label in pairs]
     kind, tuning = AutoModelForSequenceClassification, _tuning(settings, None)
     model = fine_tune(kind, settings.model, rows, len(task.names), tuning, progress=progress)
@@ -335,7 +337,7 @@ def _share(values: Tensor) -> float:
     return values.double().mean().item() if len(values) else 0.0
 
 
-def _important_share(needed: Needed, delta: float) -> float:
+def _important_share(needed: _Needed, delta: float) -> float:
     share = int(needed.important.sum()) / max(1, needed.num_units)
     if not 0.0 < share < 1.0:
         raise InputError(

@@ -17,7 +17,7 @@ TRAINING, HELD_OUT, LEFT_OUT = "training", "held out", "left out"
 
 
 @dataclass(frozen=True)
-class Examples:
+class _Examples:
     """Texts and their labels, rows of `Task.names`."""
 
     texts: list[str]
@@ -36,8 +36,8 @@ class Task:
     """
 
     names: list[str]
-    training: Examples
-    held_out: Examples
+    training: _Examples
+    held_out: _Examples
     files: list[tuple[Path, str]]
 
 
@@ -83,9 +83,9 @@ def read_task(
     return Task(names, _examples(training, rows, max_texts), _examples(held_out, rows, limit), files)
 
 
-def _examples(found: Mapping[str, str], rows: Mapping[str, int], limit: int | None) -> Examples:
+def _examples(found: Mapping[str, str], rows: Mapping[str, int], limit: int | None) -> _Examples:
     pairs = [(words, rows[name]) for words, name in found.items() if name in rows][:limit]
-    return Examples([words for words, _ in pairs], [row for _, row in pairs])
+    return _Examples([words for words, _ in pairs], [row for _, row in pairs])
 
 
 def _order(words: str, seed: int) -> bytes:

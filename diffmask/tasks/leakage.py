@@ -19,7 +19,7 @@ _NO_TEXT = _NO_LABEL = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
-class Texts:
+class _Texts:
     """All texts, one split below the other.
 
     Attributes:
@@ -40,7 +40,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Twins:
+class _Twins:
     """Twins of one kind, arrays of (texts, splits); a text is no twin of itself.
 
     Attributes:
@@ -56,7 +56,7 @@ class Twins:
     highest: np.ndarray
 
 
-def gather_texts(splits: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[Any]] | None) -> Texts:
+def _gather_texts(splits: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[Any]] | None) -> _Texts:
     """Normalise all texts and number what is the same."""
     exact = [" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in chain(*splits.values())]
     words = [split_words(text) for text in exact]
@@ -65,7 +65,7 @@ def gather_texts(splits: Mapping[str, Sequence[str]], labels: Mapping[str, Seque
     _, firsts = np.unique(word_rows, return_index=True)
     given = chain(*(labels[split] for split in splits)) if labels else [0] * len(exact)
     lengths = [len(texts) for texts in splits.values()]
-    return Texts(
+    return _Texts(
         np.repeat(np.arange(len(splits)), lengths),
         _numbered(map(repr, given)),
         _numbered(exact),
@@ -75,16 +75,16 @@ def gather_texts(splits: Mapping[str, Sequence[str]], labels: Mapping[str, Seque
     )
 
 
-def same_twins(texts: Texts, key: np.ndarray) -> Twins:
+def _same_twins(texts: _Texts, key: np.ndarray) -> _Twins:
     """Return the twins that have the same key."""
     group = _Groups(texts, key)
     own = np.arange(len(key))[:, None]
     twin = np.where(group.first[key] == own, group.last[key], group.first[key])
     twin = np.where((twin == own) | (twin == _NO_TEXT), -1, twin)
-    return Twins(twin, (twin >= 0).astype(float), group.lowest[key], group.highest[key])
+    return _Twins(twin, (twin >= 0).astype(float), group.lowest[key], group.highest[key])
 
 
-def near_twins(texts: Texts, threshold: float, min_words: int) -> Twins:
+def _near_twins(texts: _Texts, threshold: float, min_words: int) -> _Twins:
     """Return the twins that have other words, but `threshold` of them."""
     group = _Groups(texts, texts.words)
     present = group.first < _NO_TEXT
@@ -102,13 +102,13 @@ def near_twins(texts: Texts, threshold: float, min_words: int) -> Twins:
                 best[here[better], split] = similarity[better]
                 partner[here[better], split] = group.first[there[better], split]
     rows = texts.words
-    return Twins(partner[rows], best[rows], lowest[rows], highest[rows])
+    return _Twins(partner[rows], best[rows], lowest[rows], highest[rows])
 
 
 class _Groups:
     """Texts with the same key: in each split the first, the last and the range of labels, arrays of (keys, splits)."""
 
-    def __init__(self, texts: Texts, key: np.ndarray):
+    def __init__(self, texts: _Texts, key: np.ndarray):
         shape = (int(key.max(initial=-1)) + 1, texts.num_splits)
         self.first, self.last = np.full(shape, _NO_TEXT), np.full(shape, -1)
         self.lowest, self.highest = np.full(shape, _NO_LABEL), np.full(shape, -1)
@@ -236,8 +236,8 @@ def find_leakage(
     if not 0 < threshold <= 1:
         raise InputError(f"the threshold of near duplicates is {threshold:g}; give a share above 0 and at most 1")
     assert labels is None or all(len(labels[name]) == len(texts) for name, texts in splits.items())
-    texts = gather_texts(splits, labels)
-    twins = [same_twins(texts, texts.exact), same_twins(texts, texts.words), near_twins(texts, threshold, min_words)]
+    texts = _gather_texts(splits, labels)
+    twins = [_same_twins(texts, texts.exact), _same_twins(texts, texts.words), _near_twins(texts, threshold, min_words)]
     names = list(splits)
     rows = range(len(names))
 
@@ -254,7 +254,7 @@ def find_leakage(
     )
 
 
-def _overlap(texts: Texts, twins: list[Twins], names: list[str], pair: tuple[int, int], *, labelled: bool) -> Overlap:
+def _overlap(texts: _Texts, twins: list[_Twins], names: list[str], pair: tuple[int, int], *, labelled: bool) -> Overlap:
     split, other = pair
     rows, others = np.flatnonzero(texts.split == split), np.searchsorted(texts.split, other)
     left = np.ones(len(rows), dtype=bool)

@@ -16,7 +16,7 @@ _HAIR = 1e-9  # 3 of 4 reach 0.75, and 7 of 10 reach 0.7, in floating point too
 
 
 @dataclass(frozen=True)
-class Pairs:
+class _Pairs:
     """Rows of two sequences and how alike they are; each pair stands once."""
 
     left: np.ndarray
@@ -40,7 +40,7 @@ class _Index:
     sizes: np.ndarray
 
 
-def similar_pairs(sequences: Sequence[Sequence[str]], *, threshold: float, min_words: int) -> Iterator[Pairs]:
+def similar_pairs(sequences: Sequence[Sequence[str]], *, threshold: float, min_words: int) -> Iterator[_Pairs]:
     """Yield every pair whose similarity reaches the threshold, in batches.
 
     The similarity is the share of the words and word pairs of the sequence with fewer of them that stand in the other
@@ -62,7 +62,7 @@ def similar_pairs(sequences: Sequence[Sequence[str]], *, threshold: float, min_w
     for left, right in _candidates(index, threshold):
         similarity = _num_shared(index, left, right) / index.sizes[np.where(short[left], right, left)]
         alike = similarity >= threshold - _HAIR
-        yield Pairs(order[left[alike]], order[right[alike]], similarity[alike])
+        yield _Pairs(order[left[alike]], order[right[alike]], similarity[alike])
 
 
 def _shingle_sets(sequences: Sequence[Sequence[str]], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

@@ -13,7 +13,7 @@ from diffmask.core.masker import Masker
 from diffmask.text.adapter import TextAdapter
 
 
-class Visit(NamedTuple):
+class _Visit(NamedTuple):
     """One row of a data set in one epoch. Not a dictionary, so no loop can drop the columns that it does not know."""
 
     row: Mapping[str, Any]
@@ -36,9 +36,9 @@ class Visits(Dataset):
         """Return the number of rows."""
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> Visit:
+    def __getitem__(self, index: int) -> _Visit:
         """Return a row and the current epoch."""
-        return Visit(self._rows[index], int(self._epoch))
+        return _Visit(self._rows[index], int(self._epoch))
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch is read next; its masks differ from those of every other."""
@@ -75,7 +75,7 @@ class MaskingCollator:
     masker: Masker
     num_epochs: int
 
-    def __call__(self, visits: Sequence[Visit]) -> dict[str, Tensor]:
+    def __call__(self, visits: Sequence[_Visit]) -> dict[str, Tensor]:
         """Return input_ids, attention_mask and labels, ready for any `AutoModelForMaskedLM`."""
         batch = self.adapter.pad([visit.row for visit in visits])
         epoch = visits[0].epoch

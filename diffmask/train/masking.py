@@ -14,7 +14,7 @@ from diffmask.core.units import Units
 Batch = Mapping[str, Any]
 
 
-class Adapter(Protocol):
+class _Adapter(Protocol):
     """What a trainer needs of a modality: `text.adapter.TextAdapter` and `video.adapter.VideoAdapter` are such."""
 
     @property
@@ -57,12 +57,12 @@ class Masking:
             `adapter`.
     """
 
-    adapter: Adapter
+    adapter: _Adapter
     masker: Masker
     evaluation: Masker
     domain: Callable[[Units], UnitMask] | None = None
     layer_decay: float = 1.0
-    evaluation_adapter: Adapter | None = None
+    evaluation_adapter: _Adapter | None = None
 
 
 def by_unit(losses: Tensor, units: Units, predicted: PositionMask) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ DECODERS = ("random", "cell")
 _DECODER_CELL = (2, 2)
 
 
-class Targets(Protocol):
+class _Targets(Protocol):
     """What a model has to predict."""
 
     def __call__(self, frames: Tensor, units: Units, *, positions: Tensor | None = None) -> Tensor:
@@ -75,7 +75,7 @@ class VideoAdapter:
     grid: Grid
     mean: Sequence[float]
     std: Sequence[float]
-    targets: Targets
+    targets: _Targets
     kind: str = "patch"
     size: tuple[int, ...] = ()
     features: tuple[PatchFeature, ...] = ()

@@ -265,9 +265,9 @@ def test_what_a_killed_function_started_is_killed_too(tmp_path):
 
 ANSWERS = """
 import json, os, signal, sys, time
-from diffmask.video import prober
+from diffmask.video.index import probe_process as prober
 def crashing(path, reader):
-    from diffmask.video.clip import Clip
+    from diffmask.video.clip.clip import Clip
     {early}
     {late}
 prober.examine = crashing

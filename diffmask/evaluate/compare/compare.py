@@ -51,7 +51,7 @@ class CompareSettings:
 
 
 @dataclass(frozen=True)
-class Score:
+class _Score:
     """A result's score: of each seed, over seeds, and where the mean over all seeds and texts is with 95 % confidence.
 
     Attributes:
@@ -88,7 +88,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Point:
+class _Point:
     """A result's score with a share of the training texts."""
 
     name: str
@@ -124,9 +124,9 @@ class Comparison:
     num_seen: int
     seeds: tuple[int, ...]
     left_out: dict[str, list[int]]
-    scores: tuple[Score, ...]
+    scores: tuple[_Score, ...]
     differences: tuple[Difference, ...]
-    curve: tuple[Point, ...]
+    curve: tuple[_Point, ...]
     one_model: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def _deviation(values: np.ndarray) -> float | None:
 
 def _measure(
     results: Sequence[Result], share: float, seeds: Sequence[int], rows: np.ndarray, metric: str, draws: Draws
-) -> tuple[dict[str, Score], dict[str, Drawn]]:
+) -> tuple[dict[str, _Score], dict[str, Drawn]]:
     """Return the scores of each result with a share of the training texts, and what they were computed from."""
     sums = [[_count(metric, result, seed, share, rows) for seed in seeds] for result in results]
     scores, drawn = {}, {}
@@ -229,16 +229,16 @@ def _measure(
         by_seed = dict(zip(seeds, values.tolist(), strict=True))
         # an interval around a score near 1 may reach beyond it
         low, high = max(low, 0.0), min(high, 1.0)
-        scores[result.name] = Score(result.name, by_seed, float(values.mean()), _deviation(values), low, high)
+        scores[result.name] = _Score(result.name, by_seed, float(values.mean()), _deviation(values), low, high)
         drawn[result.name] = (each, resampled)
     return scores, drawn
 
 
-def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, Score]]) -> Iterator[Point]:
+def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, _Score]]) -> Iterator[_Point]:
     for share, by_name in scores.items():
         for result in results:
             score = by_name[result.name]
-            yield Point(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
+            yield _Point(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
 
 
 def _differences(pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws) -> tuple[Difference, ...]:

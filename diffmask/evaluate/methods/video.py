@@ -38,7 +38,7 @@ from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import centre_crop, crop_frames, dense, uniform
 
 
-class ClipViews(Dataset):
+class _ClipViews(Dataset):
     """All views of each clip, uint8 (V, T, 3, S, S): those that `ClipDataset` takes without augmenting.
 
     Args:
@@ -81,11 +81,11 @@ class ClipViews(Dataset):
         return cropped.unflatten(0, (sampling.clips_per_video, count))
 
 
-def view_batches(clips: Sequence[Clip], sampling: Sampling, settings: EvaluateSettings) -> DataLoader:
+def _view_batches(clips: Sequence[Clip], sampling: Sampling, settings: EvaluateSettings) -> DataLoader:
     """Return batches of views of clips, uint8 (B, V, T, 3, S, S)."""
     video = settings.video
     return DataLoader(
-        ClipViews(clips, sampling),
+        _ClipViews(clips, sampling),
         batch_size=max(1, settings.eval_batch_size // video.num_views),
         num_workers=video.num_workers,
         collate_fn=torch.stack,
@@ -95,7 +95,7 @@ def view_batches(clips: Sequence[Clip], sampling: Sampling, settings: EvaluateSe
 
 
 @dataclass(frozen=True)
-class Encoded:
+class _Encoded:
     """Features of clips, on the CPU.
 
     Attributes:
@@ -113,7 +113,7 @@ class Encoded:
         return [self.rows[content] for content in contents]
 
 
-def load_for(folder: str, settings: VideoSettings) -> LoadedVideo:
+def _load_for(folder: str, settings: VideoSettings) -> LoadedVideo:
     """Load a model for views of the settings' size.
 
     Raises:
@@ -122,7 +122,7 @@ def load_for(folder: str, settings: VideoSettings) -> LoadedVideo:
     return load_video_model(folder, num_frames=settings.num_frames, image_size=settings.image_size)
 
 
-def sampling_for(loaded: LoadedVideo, settings: VideoSettings, **changes: Any) -> Sampling:
+def _sampling_for(loaded: LoadedVideo, settings: VideoSettings, **changes: Any) -> Sampling:
     """Return how a model's views are made of clips."""
     return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader, **changes)
 
@@ -134,7 +134,7 @@ def normalise(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], T
 
 
 @torch.inference_mode()
-def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, tokens: bool, progress: bool) -> Encoded:
+def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, tokens: bool, progress: bool) -> _Encoded:
     """Return the features of all clips of a task, each file opened once.
 
     Args:
@@ -148,15 +148,15 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
         InputError: If the model cannot be loaded, a clip cannot be read any more, or the tokens do not fit in memory.
     """
     device, kind = resolve_device(settings.device), TYPES[settings.precision]
-    loaded, video = load_for(folder, settings.video), settings.video
+    loaded, video = _load_for(folder, settings.video), settings.video
     encoder, ready = _encoder(loaded, device), normalise(loaded, device)
     rows = {content: row for row, content in enumerate(task.clips)}
     width = int(loaded.model.config.hidden_size)
     pooled = torch.empty(len(rows), width)
     kept = _empty_tokens(len(rows), loaded.grid.num_positions, width) if tokens else None
     start = 0
-    sampling = sampling_for(loaded, video, clips_per_video=video.num_views)
-    batches = view_batches(list(task.clips.values()), sampling, settings)
+    sampling = _sampling_for(loaded, video, clips_per_video=video.num_views)
+    batches = _view_batches(list(task.clips.values()), sampling, settings)
     with tqdm(total=len(rows), desc="features", unit="clip", disable=not progress) as bar, worker_errors():
         for frames in batches:
             with torch.autocast(device.type, kind, enabled=kind != torch.float32):
@@ -169,7 +169,7 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
             bar.update(end - start)
             start = end
     assert start == len(rows)
-    return Encoded(rows, pooled, kept)
+    return _Encoded(rows, pooled, kept)
 
 
 def _encoder(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -223,7 +223,7 @@ class LabelledViews(Dataset):
         return {"frames": made["frames"], "labels": self.labels[row // self.views.sampling.clips_per_video]}
 
 
-class VideoTuner(Tuner):
+class _VideoTuner(Tuner):
     """Fine-tunes one model of video on one task, for any seed and any share of its training clips."""
 
     sampling = "random"
@@ -231,7 +231,7 @@ class VideoTuner(Tuner):
     def __init__(self, folder: str, task: VideoTask, settings: EvaluateSettings, *, output: Path, progress: bool):
         super().__init__(task, settings, settings.video.finetune, output=output, progress=progress)
         self.folder, self.clips = folder, task.clips
-        self.loaded = load_for(folder, settings.video)
+        self.loaded = _load_for(folder, settings.video)
         if self.loaded.model.config.model_type != "videomae":
             raise InputError(
                 f"{folder!r} is a {self.loaded.model.config.model_type} model, which is not fine-tuned on clips; "
@@ -268,14 +268,14 @@ class VideoTuner(Tuner):
     def training_rows(self, split: Split, seed: int) -> LabelledViews:
         """Return random views of the clips, cropped and mirrored."""
         tuning = self.settings.video.finetune
-        sampling = sampling_for(self.loaded, self.settings.video, crop_scale=tuning.crop_scale, flip=tuning.flip)
+        sampling = _sampling_for(self.loaded, self.settings.video, crop_scale=tuning.crop_scale, flip=tuning.flip)
         clips = [self.clips[content] for content in split.texts]
         return LabelledViews(ClipDataset(clips, sampling, seed=seed), self._labels(split))
 
     def rows(self, split: str) -> tuple[LabelledViews, list[int]]:
         """Return the views of the clips, one below the other."""
         examples = self.task.splits[split]
-        sampling = sampling_for(self.loaded, self.settings.video, clips_per_video=self.settings.video.num_views)
+        sampling = _sampling_for(self.loaded, self.settings.video, clips_per_video=self.settings.video.num_views)
         clips = [self.clips[content] for content in examples.texts]
         views = ClipDataset(clips, sampling, augment=False)
         return LabelledViews(views, self._labels(examples)), list(range(len(clips)))
@@ -321,7 +321,7 @@ def video_predictor(
         InputError: If the model cannot be used, or a clip cannot be read.
     """
     if settings.method == FINETUNE:
-        tuner = VideoTuner(folder, task, settings, output=output, progress=progress)
+        tuner = _VideoTuner(folder, task, settings, output=output, progress=progress)
         return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
     encoded = encode_clips(folder, task, settings, tokens=settings.method == ATTENTIVE, progress=progress)
     rows = {name: encoded.of(split.texts) for name, split in task.splits.items()}

@@ -222,7 +222,7 @@ def _draw_scale(page: "Image", at: tuple[int, int], scale: tuple[float, float]) 
         _write(ImageDraw.Draw(page), at, f"{number(scale[0])} throughout", 11, _SOFT)
         return
     width = _LABEL_WIDTH - 32
-    page.paste(scale_image().resize((width, 8)), at)
+    page.paste(_scale_image().resize((width, 8)), at)
     draw = ImageDraw.Draw(page)
     low, high = (number(value) for value in scale)
     _write(draw, (at[0], at[1] + 10), low, 11, _SOFT)
@@ -230,7 +230,7 @@ def _draw_scale(page: "Image", at: tuple[int, int], scale: tuple[float, float]) 
     _write(draw, (at[0] + width - length, at[1] + 10), high, 11, _SOFT)
 
 
-def scale_image() -> "Image":
+def _scale_image() -> "Image":
     """Return the colours from low to high, a pixel each."""
     return to_image(colour_table().T[:, None])
 

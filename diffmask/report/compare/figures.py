@@ -37,7 +37,7 @@ class Effect:
         return "soft" if not self.shown else "third" if self.value > 0 else "second"
 
 
-def say(effect: Effect) -> str:
+def _say(effect: Effect) -> str:
     """Return a difference and its interval in figures.
 
     >>> say(Effect("a", 1.0, -0.25, 2.25, False))
@@ -81,7 +81,7 @@ def forest(effects: Sequence[Effect], title: str, unit: str) -> str:
     parts.append(_text("50%", bottom + 30, unit, "middle"))
     for place, effect in enumerate(effects):
         parts.append(_row(effect, at, _ROW * place))
-    told = "; ".join(f"{effect.name}: {say(effect)}" for effect in effects)
+    told = "; ".join(f"{effect.name}: {_say(effect)}" for effect in effects)
     return (
         f'<figure class="forest"><figcaption>{escape(title)}</figcaption>'
         f'<svg role="img" aria-label="{escape(told)}" width="100%" style="height:{bottom + _AXIS}px">'
@@ -96,7 +96,7 @@ def _row(effect: Effect, at, top: int) -> str:
     return (
         f"<g><title>{escape(effect.name)}</title>"
         + _text("0", top + 18, name, "start", "ink")
-        + _text("100%", top + 18, say(effect), "end", "ink" if effect.shown else "soft")
+        + _text("100%", top + 18, _say(effect), "end", "ink" if effect.shown else "soft")
         + f'<line x1="{at(effect.low)}" x2="{at(effect.high)}" y1="{middle}" y2="{middle}" '
         f'style="stroke:{colour};stroke-width:3;stroke-linecap:round"></line>'
         f'<circle cx="{at(effect.value)}" cy="{middle}" r="5" '
@@ -122,7 +122,7 @@ def draw_forest(effects: Sequence[Effect], title: str, unit: str, path: Path) ->
         colour = {"soft": COLOURS[0], "second": COLOURS[1], "third": COLOURS[2]}[effect.colour]
         axes.plot([effect.low, effect.high], [place, place], color=colour, lw=2.2, solid_capstyle="round")
         axes.plot([effect.value], [place], "o", color=colour, ms=7, mew=1.8, mfc=colour if effect.shown else "white")
-        axes.text(1.02, place, say(effect), transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, color=INK)
+        axes.text(1.02, place, _say(effect), transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, color=INK)
     axes.set_yticks(range(len(effects)), [_plain(effect.name) for effect in effects], color=INK)
     axes.set_ylim(len(effects) - 0.5, -0.5)
     axes.set_xlim(*_range(effects))

@@ -108,7 +108,7 @@ class ComparisonTable:
         ]
 
 
-def points(share: float | None) -> str:
+def _points(share: float | None) -> str:
     """Return a share in points.
 
     >>> points(0.81234), points(None)
@@ -117,7 +117,7 @@ def points(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 
 
-def probability(p: float) -> str:
+def _probability(p: float) -> str:
     """Return a p-value in figures.
 
     >>> probability(0.0301), probability(0.0004)
@@ -128,13 +128,13 @@ def probability(p: float) -> str:
 
 def score_cells(row: ScoreRow) -> tuple[str, ...]:
     """Return a row of `SCORE_HEAD`."""
-    return row.name, points(row.mean), points(row.deviation), f"{points(row.low)} to {points(row.high)}"
+    return row.name, _points(row.mean), _points(row.deviation), f"{_points(row.low)} to {_points(row.high)}"
 
 
 def difference_cells(row: DifferenceRow) -> tuple[str, ...]:
     """Return a row of `DIFFERENCE_HEAD`."""
     interval = f"{100 * row.low:+.2f} to {100 * row.high:+.2f}"
-    p_values = (probability(row.p_value), probability(row.corrected))
+    p_values = (_probability(row.p_value), _probability(row.corrected))
     return row.name, row.other, f"{100 * row.mean:+.2f}", interval, *p_values, row.verdict
 
 
@@ -188,8 +188,8 @@ _CURVE_HEAD = ("name", "share of the labels", "training texts", "mean", "95 % in
 
 def _curve_cells(table: ComparisonTable) -> Iterator[tuple[str, ...]]:
     for each in table.curve:
-        interval = f"{points(each.low)} to {points(each.high)}"
-        yield each.name, f"{100 * each.share:g} %", f"{each.num_train:,}", points(each.mean), interval
+        interval = f"{_points(each.low)} to {_points(each.high)}"
+        yield each.name, f"{100 * each.share:g} %", f"{each.num_train:,}", _points(each.mean), interval
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -257,7 +257,7 @@ def _scores(shown: ComparisonTable) -> str:
     if not 1 < len(seeds) <= _MOST_SEEDS:
         seeds = []
     head = [*SCORE_HEAD, *(f"seed {seed}" for seed in seeds)]
-    rows = (_row([*score_cells(row), *(points(row.scores[seed]) for seed in seeds)]) for row in shown.scores)
+    rows = (_row([*score_cells(row), *(_points(row.scores[seed]) for seed in seeds)]) for row in shown.scores)
     return paragraph("Mean and standard deviation over the seeds, in points.") + table(head, rows)
 
 

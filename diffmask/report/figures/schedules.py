@@ -104,7 +104,7 @@ def print_course(given: Course, console: Console) -> None:
     console.print(Text(" " * (margin + 1) + "0" + f"{what:^{gap}.{gap}}" + end, "dim"), no_wrap=True, overflow="crop")
 
 
-def sparkline(values: Sequence[float], top: float) -> str:
+def _sparkline(values: Sequence[float], top: float) -> str:
     """Return values as one row of blocks, with `top` a full one.
 
     >>> sparkline([0.0, 0.15, 0.3], 0.3)
@@ -141,7 +141,7 @@ def draw_courses(courses: Sequence[Course], title: str, notes: Sequence[str], pa
     figure = new_figure(7.5, 0.9 + 2.1 * len(courses) + 0.18 * len(notes))
     panels = figure.subplots(len(courses), 1, sharex=True, squeeze=False)[:, 0]
     for axes, each in zip(panels, courses, strict=True):
-        draw_course(axes, each)
+        _draw_course(axes, each)
     panels[-1].set_xlabel("progress" if courses[0].num_steps is None else "optimiser step", color=SOFT, fontsize=9)
     figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold", color=INK)
     if notes:
@@ -149,7 +149,7 @@ def draw_courses(courses: Sequence[Course], title: str, notes: Sequence[str], pa
     save_figure(figure, path)
 
 
-def draw_course(axes: "Axes", given: Course, title: str | None = None, top: float | None = None) -> None:
+def _draw_course(axes: "Axes", given: Course, title: str | None = None, top: float | None = None) -> None:
     """Draw a schedule, with its mean as a dashed line.
 
     Args:
@@ -206,7 +206,7 @@ def print_presets(presets: Sequence[Listed], console: Console) -> None:
     for name, formula, source, schedule in presets:
         papers.setdefault(source, []).append(name)
         values = [schedule((place + 0.5) / _WIDTH) for place in range(_WIDTH)]
-        line = [Text(sparkline(values, top), FILL)] if is_unicode else []
+        line = [Text(_sparkline(values, top), FILL)] if is_unicode else []
         table.add_row(name, *line, f"{100 * mean(schedule):.1f} %", formula)
     console.print(table)
     console.print()
@@ -221,7 +221,7 @@ def draw_presets(presets: Sequence[Listed], path: Path) -> None:
     panels = figure.subplots(num_rows, _NUM_COLUMNS, sharex=True, sharey=True, squeeze=False).ravel().tolist()
     top = max(each.schedule(place / 100) for each in presets for place in range(101))
     for axes, each in zip(panels, presets, strict=False):
-        draw_course(axes, course(each.name, each.schedule, None), title=each.name, top=top)
+        _draw_course(axes, course(each.name, each.schedule, None), title=each.name, top=top)
         axes.set_xticks([0.0, 0.5, 1.0], ["0", "T/2", "T"])
         axes.set_title(each.name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=17)
         text = f"mean {100 * mean(each.schedule):.1f} %"

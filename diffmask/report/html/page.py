@@ -128,7 +128,7 @@ table.heat { width: auto; font-variant-numeric: tabular-nums; } .heat td { text-
 """
 
 
-def style() -> str:
+def _style() -> str:
     """Return the style sheet; `h1` to `h10` are the steps of the heat map."""
     colours = {"light": LIGHT[0], "light_ink": LIGHT_INK, "dark": DARK[0], "dark_ink": DARK_INK}
     light = "".join(f".h{level}{{background:{colour}}}" for level, colour in enumerate(LIGHT) if level)
@@ -171,7 +171,7 @@ def page(title: str, sections: Iterable[str]) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{escape(title)}</title>\n<style>{style()}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{_style()}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 

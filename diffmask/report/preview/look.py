@@ -43,7 +43,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class _Drawn:
     """Masks of the smallest units of a batch.
 
     Attributes:
@@ -57,7 +57,7 @@ class Drawn:
     lengths: Tensor
 
 
-def draw(look: Look, batch: dict[str, Tensor], num_draws: int) -> Drawn:
+def draw(look: Look, batch: dict[str, Tensor], num_draws: int) -> _Drawn:
     """Draw the masks of steps spread over a training."""
     units = look.adapter.units(batch, 0)
     total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)
@@ -67,7 +67,7 @@ def draw(look: Look, batch: dict[str, Tensor], num_draws: int) -> Drawn:
         masked = units.to_smallest(look.masker(units, step, num_draws))
         total += masked
         first = masked if step == 0 else first
-    return Drawn(total / num_draws, first, units.smallest.lengths)
+    return _Drawn(total / num_draws, first, units.smallest.lengths)
 
 
 DOMAIN, FUNCTION = "domain words", "function words"

@@ -45,7 +45,7 @@ class PreviewSettings:
     domain_threshold: float = 10.0
 
 
-class Reading(NamedTuple):
+class _Reading(NamedTuple):
     """An excerpt as a masker sees it: the probability to be masked, and one drawn mask, of each of its spans."""
 
     probabilities: list[float]
@@ -81,7 +81,7 @@ class Preview:
 
     excerpts: list[Excerpt]
     spans: dict[str, list[list[Span]]]
-    readings: dict[str, list[Reading]]
+    readings: dict[str, list[_Reading]]
     figures: dict[str, Figures]
     text_shares: dict[str, float]
     num_positions: int
@@ -137,11 +137,11 @@ def make_preview(
     return Preview(excerpts, spans, readings, figures, shares_of_text, num_positions, len(sample))
 
 
-def read(look: Look, cut: Cut) -> list[Reading]:
+def read(look: Look, cut: Cut) -> list[_Reading]:
     """Return the probabilities and the first mask of each text."""
     drawn = draw(look, cut.batch, NUM_DRAWS)
     return [
-        Reading([row[span.unit] for span in spans], [hidden[span.unit] for span in spans])
+        _Reading([row[span.unit] for span in spans], [hidden[span.unit] for span in spans])
         for row, hidden, spans in zip(drawn.probabilities.tolist(), drawn.first.tolist(), cut.spans, strict=True)
     ]
 

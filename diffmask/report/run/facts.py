@@ -28,7 +28,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
-def size(num_bytes: float) -> str:
+def _size(num_bytes: float) -> str:
     """Return a size as people say it.
 
     >>> size(812), size(1121208)
@@ -68,7 +68,7 @@ def _data(inputs: Mapping[str, Any]) -> Iterator[str]:
         return
     rows = (
         f'<tr><th scope="row">{path_text(each["path"])}</th><td>{use}</td><td><code>'
-        f'{escape(each["sha256"][:_HASH_SHOWN])}</code></td><td class="number">{size(each["bytes"])}</td></tr>'
+        f'{escape(each["sha256"][:_HASH_SHOWN])}</code></td><td class="number">{_size(each["bytes"])}</td></tr>'
         for use, each in files
     )
     yield "<h3>Data</h3>"

@@ -34,7 +34,7 @@ NO_PICTURES = "features are predicted (target.kind=features), of which there are
 
 
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class _Gathered:
     """Clips that were read.
 
     Attributes:
@@ -71,7 +71,7 @@ def gather_clips(
     *,
     maskings: Sequence[VideoMaskingConfig],
     progress: bool = False,
-) -> Gathered:
+) -> _Gathered:
     """Read clips as an evaluation does, with the scores that some maskings need; only these clips are scored.
 
     Args:
@@ -110,7 +110,7 @@ def gather_clips(
         raise InputError(f"none of the clips that were chosen can be read; {next(iter(failed.values()))}")
     ids = torch.tensor([row["sample_id"] for row in rows])
     batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name != "sample_id"}
-    return Gathered(shown, batch | {"sample_ids": ids}, failed)
+    return _Gathered(shown, batch | {"sample_ids": ids}, failed)
 
 
 def _boxes(masking: VideoMaskingConfig, config: VideoConfig, clips: Sequence[Clip]) -> BoxMaps:
@@ -158,7 +158,7 @@ def load_trained(folder: Path, config: VideoConfig) -> LoadedVideo:
     return replace(loaded, mean=before.mean, std=before.std)
 
 
-def filler(loaded: LoadedVideo) -> Reconstruct:
+def _filler(loaded: LoadedVideo) -> Reconstruct:
     """Return what fills in the hidden patches of clips by a model."""
 
     def fill(batch: Mapping[str, Tensor], masked: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def _name(step: int, look: ClipLook, course: set[tuple[float, ...]]) -> str:
     return ", ".join(parts)
 
 
-def preview_clips(gathered: Gathered, looks: Mapping[str, ClipLook], loaded: LoadedVideo | None) -> ClipPreview:
+def preview_clips(gathered: _Gathered, looks: Mapping[str, ClipLook], loaded: LoadedVideo | None) -> ClipPreview:
     """Return what maskers hide of clips that were read, and what a model makes of it."""
-    fill = None if loaded is None else filler(loaded)
+    fill = None if loaded is None else _filler(loaded)
     return make_clip_preview(gathered.clips, gathered.batch, looks, fill)

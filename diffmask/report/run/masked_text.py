@@ -99,7 +99,7 @@ def _looks(
     for step in dict.fromkeys([0, course.last_step // 2, max(0, min(course.last_step, course.num_steps) - 1)]):
         masker = held_at(build_masker(masking, anchors), step / course.num_steps)
         if learns:
-            masker.policy.load_state_dict(learned_at(masker, class_names(masking, anchors), course.log, step))
+            masker.policy.load_state_dict(_learned_at(masker, class_names(masking, anchors), course.log, step))
         looks[_name(step, masker, varies=len({strength for _, strength in ends}) > 1)] = replace(whole, masker=masker)
     return looks
 
@@ -109,7 +109,7 @@ def _name(step: int, masker: Masker, *, varies: bool) -> str:
     return f"step {step:,}: ratio {100 * masker.ratio(0.0):.1f}\u00a0%{strength}"
 
 
-def learned_at(masker: Masker, names: Sequence[str], log: Log, step: int) -> dict[str, Tensor]:
+def _learned_at(masker: Masker, names: Sequence[str], log: Log, step: int) -> dict[str, Tensor]:
     """Return what a policy had learned by a step: the losses of classes, which every log line holds."""
     state = dict(masker.policy.state_dict())
     entry = class_losses(names, log, step)

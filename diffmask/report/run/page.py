@@ -25,7 +25,7 @@ _PLACES = 200
 """Steps of a schedule that are drawn."""
 
 
-def loss_charts(log: Log, nouns: Nouns) -> list[str]:
+def _loss_charts(log: Log, nouns: Nouns) -> list[str]:
     """Return the losses: held out, on all that is masked and on the domain's, and of the training."""
     titles = {
         "eval_loss": f"held-out loss, all {nouns.wholes}",
@@ -55,7 +55,7 @@ def _task_charts(log: Log) -> list[str]:
     return figures
 
 
-def schedule_chart(log: Log, key: str, title: str, schedule: Schedule | None, num_steps: int) -> str:
+def _schedule_chart(log: Log, key: str, title: str, schedule: Schedule | None, num_steps: int) -> str:
     """Return a schedule, as planned for the whole run and as logged so far."""
     steps, reached = points(log, key)
     lines = [Line("reached" if key == "mask_ratio" else "logged", steps, reached)]
@@ -66,7 +66,7 @@ def schedule_chart(log: Log, key: str, title: str, schedule: Schedule | None, nu
     return chart(key, title, lines, SHARES)
 
 
-def share_chart(log: Log, in_text: float | None, nouns: Nouns) -> str:
+def _share_chart(log: Log, in_text: float | None, nouns: Nouns) -> str:
     """Return how much of what was masked was of the domain, beside its share of the text."""
     steps, shares = points(log, "domain_share")
     lines = [Line(f"of the hidden {nouns.parts}", steps, shares)]
@@ -75,7 +75,7 @@ def share_chart(log: Log, in_text: float | None, nouns: Nouns) -> str:
     return chart("domain_share", f"{nouns.wholes} of the domain", lines, SHARES)
 
 
-def speed_charts(log: Log, nouns: Nouns) -> list[str]:
+def _speed_charts(log: Log, nouns: Nouns) -> list[str]:
     """Return throughput, and what it went into."""
     titles = {
         f"{nouns.parts}_per_second": f"{nouns.parts} per second",
@@ -89,7 +89,7 @@ def speed_charts(log: Log, nouns: Nouns) -> list[str]:
     ]
 
 
-def charts(figures: Sequence[str]) -> str:
+def _charts(figures: Sequence[str]) -> str:
     """Return figures side by side in a card."""
     return f'<div class="card charts">{"".join(figures)}</div>' if figures else ""
 
@@ -186,10 +186,10 @@ def _mean(run: RunData, key: str) -> float | None:
 
 
 def _losses(run: RunData) -> Iterator[str]:
-    figures = loss_charts(run.log, run.nouns)
+    figures = _loss_charts(run.log, run.nouns)
     if figures:
         yield paragraph(CLIP_LOSS_LEAD if run.nouns == PATCHES else LOSS_LEAD)
-        yield charts(figures)
+        yield _charts(figures)
 
 
 def _schedules(run: RunData) -> Iterator[str]:
@@ -198,13 +198,13 @@ def _schedules(run: RunData) -> Iterator[str]:
     if len(held) == 1:  # nothing to draw
         del titles["strength"]
     figures = [
-        schedule_chart(run.log, key, title, run.schedules.get(key), run.num_steps)
+        _schedule_chart(run.log, key, title, run.schedules.get(key), run.num_steps)
         for key, title in titles.items()
         if key in run.schedules or has_values({"": run.log}, key)
     ]
     if has_values({"": run.log}, "domain_share"):
         in_text = run.preview.text_shares[DOMAIN] if run.preview else None
-        figures.append(share_chart(run.log, in_text, run.nouns))
+        figures.append(_share_chart(run.log, in_text, run.nouns))
     if figures:
         yield paragraph(
             "How much was to be masked and how far the policy was to be followed, at each step, and what the masks "
@@ -216,7 +216,7 @@ def _schedules(run: RunData) -> Iterator[str]:
             )
             + (f" The strength was {100 * held[0]:g} % throughout." if len(held) == 1 else "")
         )
-        yield charts(figures)
+        yield _charts(figures)
 
 
 def _anchors(run: RunData) -> Iterator[str]:
@@ -262,10 +262,10 @@ def _classes(run: RunData) -> Iterator[str]:
 
 
 def _speed(run: RunData) -> Iterator[str]:
-    figures = speed_charts(run.log, run.nouns)
+    figures = _speed_charts(run.log, run.nouns)
     if figures:
         yield paragraph(
             f"{run.nouns.parts.capitalize()} that may be masked, of one process, over the time between two log lines; "
             "evaluations in between are not counted."
         )
-        yield charts(figures)
+        yield _charts(figures)

@@ -109,7 +109,7 @@ class _Reader:
 
     def clips(self, config: VideoConfig, inputs: Mapping[str, Any], course: Course) -> dict[str, Any]:
         """Return what a page says of a run on video only."""
-        return VideoReader(self.folder, config, self.attempt, self.missing).read(inputs, course)
+        return _VideoReader(self.folder, config, self.attempt, self.missing).read(inputs, course)
 
     def evaluations(self) -> list[Evaluation]:
         folders = sorted((self.folder / "evaluation").glob("*/"))
@@ -222,7 +222,7 @@ def _classes(config: PretrainConfig, anchors: AnchorSet | None, log: Log) -> Cla
 NUM_CLIPS = 4
 
 
-class VideoReader:
+class _VideoReader:
     """Reads a run on video, as far as it goes.
 
     Args:

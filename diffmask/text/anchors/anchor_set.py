@@ -71,7 +71,7 @@ def _rows(lines: Sequence[str]) -> list[tuple[int, list[str]]]:
     return [(number, row) for number, row in enumerate(csv.reader(lines), 1) if number > 1 and any(row)]
 
 
-def write_anchors(path: Path, rows: Sequence[tuple[str, float, int, float, float]]) -> None:
+def _write_anchors(path: Path, rows: Sequence[tuple[str, float, int, float, float]]) -> None:
     """Write the table that people read and edit; `COLUMNS` names the values of a row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -85,7 +85,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def _read_record(folder: Path) -> dict[str, Any]:
     """Return how the anchors of a folder were made.
 
     Raises:
@@ -205,7 +205,7 @@ class AnchorSet:
         shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
         draft.mkdir()
         try:
-            write_anchors(draft / ANCHORS, self.rows())
+            _write_anchors(draft / ANCHORS, self.rows())
             columns = {"count": self.counts, "tf_icf": self.tf_icf, "score": self.scores}
             arrays = {name: column.numpy() for name, column in columns.items()}
             parquet.write_table(pyarrow.table({"type": self.types, **arrays}), draft / TYPES)
@@ -228,7 +228,7 @@ def load_anchors(folder: str | Path) -> AnchorSet:
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    record = read_record(folder)
+    record = _read_record(folder)
     try:
         table = parquet.read_table(folder / TYPES)
         embeddings = load_file(folder / EMBEDDINGS)["anchors"]

@@ -95,7 +95,7 @@ _NUMERIC = rf"""{_BEFORE}(?:
 _LINK = r"""[ ](?:of[ ](?:the[ ])?|del?[ ](?:la[ ])?|de[rn][ ]|van[ ](?:de[rn]?[ ])?|von[ ]|d[iau][ ]|al-|&[ ])"""
 
 
-class NamePatterns(NamedTuple):
+class _NamePatterns(NamedTuple):
     """Patterns around names."""
 
     sequence: re.Pattern[str]
@@ -107,13 +107,13 @@ class NamePatterns(NamedTuple):
 
 
 @functools.cache
-def numeric() -> re.Pattern[str]:
+def _numeric() -> re.Pattern[str]:
     """Return the pattern of dates and numbers; the name of the group that matches is the label."""
     return re.compile(_NUMERIC, re.VERBOSE)
 
 
 @functools.cache
-def name_patterns() -> NamePatterns:
+def _name_patterns() -> _NamePatterns:
     """Return the patterns of names, for the letters of all scripts that have case."""
     upper, lower = _letters(str.isupper), _letters(str.islower)
     # possessive, so that an endless word (a genome) takes linear time
@@ -128,7 +128,7 @@ def name_patterns() -> NamePatterns:
           (?P<heading>[{upper}]{{2,}}+(?:[ &]++(?:[AI][ ])?[{upper}]{{2,}}+){{3,}}(?!\w)
             |(?:[{upper}]{{2,}}+[ ]){{0,3}}[{upper}]{{5,}}+(?=:))
         | {element}(?:(?:{_LINK}|[ ]){element})* | [{upper}]\.(?:[{upper}]\.)+)"""
-    return NamePatterns(
+    return _NamePatterns(
         re.compile(sequence, re.VERBOSE),
         re.compile(rf"{plain}(?!\w)(?!-[{upper}\d])"),
         re.compile(rf"(?<!\w)(?:{plain}|[{upper}{lower}]*[{upper}][{lower}][{lower}][{upper}{lower}]*)(?!\w)"),
@@ -175,12 +175,12 @@ def find_salient(text: str) -> list[tuple[int, int, str]]:
     >>> [(text[start:stop], label) for start, stop, label in find_salient(text)]
     [('$3 million', 'amount'), ('May 1998', 'date'), ('Bank of England', 'name'), ('May', 'name')]
     """
-    dates_and_numbers = ((match.start(), match.end(), match.lastgroup) for match in numeric().finditer(text))
+    dates_and_numbers = ((match.start(), match.end(), match.lastgroup) for match in _numeric().finditer(text))
     return [(start, stop, label) for start, stop, label in dates_and_numbers if label] + list(_names(text))
 
 
 def _names(text: str) -> Iterator[tuple[int, int, str]]:
-    patterns = name_patterns()
+    patterns = _name_patterns()
     for match in patterns.sequence.finditer(text):
         if match.lastgroup == "heading":
             continue
@@ -192,7 +192,7 @@ def _names(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _name_start(text: str, start: int, stop: int) -> int:
     """Return where a name begins in a sequence of capitalised words; `stop` if it only opens a sentence."""
-    patterns = name_patterns()
+    patterns = _name_patterns()
     first = patterns.first.match(text, start, stop)
     if first is None:
         return start
@@ -224,7 +224,7 @@ class _Node:
 
 
 @dataclass(frozen=True)
-class GazetteerSalient:
+class _GazetteerSalient:
     """Phrases of a file are salient.
 
     Attributes:
@@ -261,7 +261,7 @@ class GazetteerSalient:
         return salient_units(segments, longest_first(found))
 
 
-def read_gazetteer(path: str | Path) -> GazetteerSalient:
+def read_gazetteer(path: str | Path) -> _GazetteerSalient:
     """Read a gazetteer and check every line of it: a phrase, or a phrase, a tab and its label.
 
     Raises:
@@ -272,7 +272,7 @@ def read_gazetteer(path: str | Path) -> GazetteerSalient:
     labels = _parse(path, data)
     if not labels:
         raise InputError(f"the gazetteer {path} has no phrase in it; write one in each line")
-    return GazetteerSalient(
+    return _GazetteerSalient(
         str(path), f"gazetteer {hashlib.sha256(data).hexdigest()}", tuple(sorted(set(labels.values())))
     )
 

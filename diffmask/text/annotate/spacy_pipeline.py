@@ -56,7 +56,7 @@ _NEVER_NEEDED += ("textcat_multilabel", "entity_linker", "spancat", "spancat_sin
 _KNOWN = {*_TAGGERS, *_FINDERS, *_EMBEDDERS, *_NEVER_NEEDED}
 
 
-class Pipeline(NamedTuple):
+class _Pipeline(NamedTuple):
     """A pipeline that is loaded, with the components that are not needed switched off."""
 
     nlp: "Language"
@@ -64,7 +64,7 @@ class Pipeline(NamedTuple):
     """Of its entities, sorted."""
 
 
-def pipeline_key(name: str, wanted: str) -> str:
+def _pipeline_key(name: str, wanted: str) -> str:
     """Return the version of spaCy and a hash of a pipeline's files.
 
     Args:
@@ -89,7 +89,7 @@ def pipeline_key(name: str, wanted: str) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def load_pipeline(name: str, wanted: str, key: str) -> Pipeline:
+def load_pipeline(name: str, wanted: str, key: str) -> _Pipeline:
     """Load a pipeline for `TAGS` or `ENTITIES`; once in each process, as long as its key is the same.
 
     The parser is among what is never needed: spaCy's English tags are a little better with it, at half the speed.
@@ -105,7 +105,7 @@ def load_pipeline(name: str, wanted: str, key: str) -> Pipeline:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         remedy = f"install it again, or {INSTEAD[wanted]}"
         raise InputError(f"the spaCy pipeline {name!r} cannot be loaded ({reason}); {remedy}") from error
-    labels = entity_labels(nlp)
+    labels = _entity_labels(nlp)
     if not (labels if wanted == ENTITIES else _gives_tags(nlp)):
         kind = "ner or an entity_ruler" if wanted == ENTITIES else "a morphologizer or an attribute_ruler"
         raise InputError(
@@ -113,7 +113,7 @@ def load_pipeline(name: str, wanted: str, key: str) -> Pipeline:
             f"use one with {kind}, such as en_core_web_sm, or {INSTEAD[wanted]}"
         )
     nlp.select_pipes(disable=needless_components(nlp, wanted))
-    return Pipeline(nlp, labels)
+    return _Pipeline(nlp, labels)
 
 
 def needless_components(nlp: "Language", wanted: str) -> list[str]:
@@ -138,7 +138,7 @@ def needless_components(nlp: "Language", wanted: str) -> list[str]:
     return [name for name in factories if name in needless]
 
 
-def entity_labels(nlp: "Language") -> tuple[str, ...]:
+def _entity_labels(nlp: "Language") -> tuple[str, ...]:
     """Return the labels of the entities that a pipeline can find; `OTHER` stands for those of unknown components."""
     labels: set[str] = set()
     is_open = False
@@ -149,7 +149,7 @@ def entity_labels(nlp: "Language") -> tuple[str, ...]:
     return (*sorted(labels - {OTHER}), *([OTHER] if is_open or OTHER in labels else []))
 
 
-def pipe_texts(nlp: "Language", texts: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, "Doc"]]:
+def _pipe_texts(nlp: "Language", texts: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, "Doc"]]:
     """Run texts through a pipeline in batches; return the first character of each document, and the document.
 
     Args:
@@ -216,7 +216,7 @@ _OLD_NAMES = {"CONJ": "CCONJ"}
 
 
 @dataclass(frozen=True)
-class SpacyTags:
+class _SpacyTags:
     """The universal part of speech of each word.
 
     A word has the tag of the spaCy token in which its first character lies, as a word has that of its first piece in
@@ -242,7 +242,7 @@ class SpacyTags:
             name = _OLD_NAMES.get(name, name)
             rows[number] = UPOS.index(name) if name in UPOS else -1
         tokens = [np.zeros((0, 3), dtype=np.int64)]
-        for start, doc in pipe_texts(nlp, texts_of(segments), segments.text_starts[:-1].tolist()):
+        for start, doc in _pipe_texts(nlp, texts_of(segments), segments.text_starts[:-1].tolist()):
             tokens.append(doc.to_array(["IDX", "LENGTH", "POS"]).astype(np.int64).reshape(-1, 3))
             tokens[-1][:, 0] += start
         starts, lengths, tags = np.concatenate(tokens).T
@@ -250,7 +250,7 @@ class SpacyTags:
 
 
 @dataclass(frozen=True)
-class SpacySalient:
+class _SpacySalient:
     """The entities that a pipeline finds are masked as wholes.
 
     Attributes:
@@ -269,29 +269,29 @@ class SpacySalient:
         row_of = {name: row for row, name in enumerate(self.names)}
         found = []
         nlp = load_pipeline(self.pipeline, ENTITIES, self.key).nlp
-        for start, doc in pipe_texts(nlp, texts_of(segments), segments.text_starts[:-1].tolist()):
+        for start, doc in _pipe_texts(nlp, texts_of(segments), segments.text_starts[:-1].tolist()):
             for entity in doc.ents:
                 label = entity.label_ if entity.label_ in row_of else OTHER
                 found.append((start + entity.start_char, start + entity.end_char, row_of[label]))
         return salient_units(segments, longest_first(found))
 
 
-def spacy_tags(pipeline: str) -> SpacyTags:
+def spacy_tags(pipeline: str) -> _SpacyTags:
     """Return the tags of a pipeline, which is loaded to see that it has some.
 
     Raises:
         InputError: See `spacy_pipeline.pipeline_key` and `load_pipeline`.
     """
-    key = pipeline_key(pipeline, TAGS)
+    key = _pipeline_key(pipeline, TAGS)
     load_pipeline(pipeline, TAGS, key)
-    return SpacyTags(pipeline, key)
+    return _SpacyTags(pipeline, key)
 
 
-def spacy_salient(pipeline: str) -> SpacySalient:
+def spacy_salient(pipeline: str) -> _SpacySalient:
     """Return the entities of a pipeline, which is loaded to see that it finds some.
 
     Raises:
         InputError: See `spacy_pipeline.pipeline_key` and `load_pipeline`.
     """
-    key = pipeline_key(pipeline, ENTITIES)
-    return SpacySalient(pipeline, key, load_pipeline(pipeline, ENTITIES, key).labels)
+    key = _pipeline_key(pipeline, ENTITIES)
+    return _SpacySalient(pipeline, key, load_pipeline(pipeline, ENTITIES, key).labels)

@@ -133,14 +133,14 @@ START_KEYS, END_KEYS, LABEL_KEYS = ("start", "start_offset"), ("end", "end_offse
 _EXAMPLE = '{"text": "Rats slept.", "spans": [{"start": 0, "end": 4, "label": "NOUN"}]}'
 
 
-class Annotated(NamedTuple):
+class _Annotated(NamedTuple):
     """A text without white space around it, and its spans."""
 
     text: str
     spans: list[tuple[int, int, str]]
 
 
-def parse_line(where: str, line: bytes) -> Annotated | None:
+def parse_line(where: str, line: bytes) -> _Annotated | None:
     """Return the document of a line; None for a blank one, and for one that Prodigy's user did not accept.
 
     Args:
@@ -202,19 +202,19 @@ def _parts(entry: Any) -> tuple[Any, Any, Any]:
     return start, stop, label
 
 
-def _stripped(text: str, spans: list[tuple[int, int, str]]) -> Annotated:
+def _stripped(text: str, spans: list[tuple[int, int, str]]) -> _Annotated:
     """Leave out white space around a text, as the readers of a corpus do."""
     shift = len(text) - len(text.lstrip())
     text = text.strip()
     moved = [(max(start - shift, 0), min(stop - shift, len(text)), label) for start, stop, label in spans]
-    return Annotated(text, [span for span in moved if span[0] < span[1]])
+    return _Annotated(text, [span for span in moved if span[0] < span[1]])
 
 
 FORMATS = (".jsonl", ".json")
 
 
 @dataclass(frozen=True, eq=False)
-class SpanIndex:
+class _SpanIndex:
     """Where each document of a span file stands.
 
     Attributes:
@@ -247,7 +247,7 @@ class SpanIndex:
                     found += [(start + shift, stop + shift, row_of[label]) for start, stop, label in spans]
         return longest_first(found)
 
-    def _document(self, file: IO[bytes], text: str) -> Annotated:
+    def _document(self, file: IO[bytes], text: str) -> _Annotated:
         wanted = _hash_text(text)
         place = int(self.hashes.searchsorted(wanted))
         if place < len(self.hashes) and self.hashes[place] == wanted:
@@ -264,7 +264,7 @@ class SpanIndex:
 class FileClasses:
     """The class of a word is the label of the span that it begins in."""
 
-    index: SpanIndex
+    index: _SpanIndex
     columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
 
     @property
@@ -286,7 +286,7 @@ class FileClasses:
 class FileSalient:
     """The spans of a file are masked as wholes."""
 
-    index: SpanIndex
+    index: _SpanIndex
     columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
 
     @property
@@ -304,7 +304,7 @@ class FileSalient:
         return salient_units(segments, self.index.spans(segments))
 
 
-def index_span_file(path: str | Path) -> SpanIndex:
+def index_span_file(path: str | Path) -> _SpanIndex:
     """Read a span file once, check every line of it, and return where its documents stand.
 
     Raises:
@@ -333,7 +333,7 @@ def index_span_file(path: str | Path) -> SpanIndex:
         order = np.argsort(np.array(hashes, dtype=np.int64), kind="stable")
         sorted_hashes, places = np.array(hashes, dtype=np.int64)[order], np.array(offsets, dtype=np.int64)[order]
         _refuse_contradictions(file, str(path), sorted_hashes, places, [numbers[row] for row in order.tolist()])
-    return SpanIndex(str(path), digest.hexdigest(), tuple(sorted(labels)), sorted_hashes, places)
+    return _SpanIndex(str(path), digest.hexdigest(), tuple(sorted(labels)), sorted_hashes, places)
 
 
 def _refuse_contradictions(
@@ -357,7 +357,7 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, int, bytes]]:
         offset += len(line)
 
 
-def _read_at(file: IO[bytes], path: str, offset: int) -> Annotated | None:
+def _read_at(file: IO[bytes], path: str, offset: int) -> _Annotated | None:
     file.seek(offset)
     return parse_line(f"{path}: byte {offset}", file.readline().removeprefix(b"\xef\xbb\xbf"))
 

@@ -40,7 +40,7 @@ _REST = ("unknown", "number", "punctuation")
 _CACHED_WORDS = 1 << 17
 
 
-def band_names(what: str, bounds: Sequence[float]) -> tuple[str, ...]:
+def _band_names(what: str, bounds: Sequence[float]) -> tuple[str, ...]:
     """Return the names of the bands between bounds.
 
     >>> band_names("zipf", (2.0, 3.0))
@@ -50,8 +50,8 @@ def band_names(what: str, bounds: Sequence[float]) -> tuple[str, ...]:
     return (f"{what} < {bounds[0]:g}", *inner, f"{what} >= {bounds[-1]:g}")
 
 
-_FREQUENCY_NAMES = (*band_names("zipf", ZIPF_BOUNDS), *_REST)
-_TF_ICF_NAMES = (*band_names("tf-icf", TF_ICF_BOUNDS), *_REST)
+_FREQUENCY_NAMES = (*_band_names("zipf", ZIPF_BOUNDS), *_REST)
+_TF_ICF_NAMES = (*_band_names("tf-icf", TF_ICF_BOUNDS), *_REST)
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ _HEADERS = ({"word", "class"}, {"type", "class"}, {"word", "label"}, {"word", "t
 
 
 @dataclass(frozen=True)
-class LexiconClasses:
+class _LexiconClasses:
     """The class of a word is that of its type in a file; words that are not in it have none.
 
     Attributes:
@@ -235,7 +235,7 @@ class LexiconClasses:
         return {CLASSES: segments.types(_rows(self.path, self.key, self.names))}
 
 
-def read_lexicon(path: str | Path) -> LexiconClasses:
+def read_lexicon(path: str | Path) -> _LexiconClasses:
     """Read a lexicon and check every line of it.
 
     Raises:
@@ -247,7 +247,7 @@ def read_lexicon(path: str | Path) -> LexiconClasses:
     if not classes:
         raise InputError(f"{path} has no word in it; write a word and its class in each line")
     key = f"lexicon {hashlib.sha256(data).hexdigest()}"
-    return LexiconClasses(str(path), key, tuple(sorted(set(classes.values()))))
+    return _LexiconClasses(str(path), key, tuple(sorted(set(classes.values()))))
 
 
 def read_text_file(path: Path, what: str) -> bytes:

@@ -33,13 +33,13 @@ def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: 
         labels: int64 (B, L), -100 = not predicted.
     """
     rows, columns = (labels != IGNORE_INDEX).nonzero(as_tuple=True)
-    with head_on(encoder_of(model), rows, columns):
+    with _head_on(encoder_of(model), rows, columns):
         logits = model(**inputs).logits
     return cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), labels[rows, columns], reduction="none")
 
 
 @contextmanager
-def head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
+def _head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
     """Let the encoder hand on only the states at the given positions, as one row (1, N, D).
 
     What follows the encoder must treat every position alike, as the heads of masked language models do.

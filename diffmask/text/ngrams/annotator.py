@@ -22,7 +22,7 @@ from diffmask.text.segment.segmenter import Segments
 
 
 @dataclass(frozen=True)
-class NGramAnnotator:
+class _NGramAnnotator:
     """Say where the n-grams of a vocabulary begin; what is between the words of one belongs to it.
 
     Where the units are tokens, all tokens of an n-gram are one group, and the others stay units of their own.
@@ -49,18 +49,18 @@ class NGramAnnotator:
         return {STARTS: np.where(continues & (of_unit >= 0), 0, 1).astype(np.int32)}
 
 
-def ngram_annotator(folder: str | Path) -> NGramAnnotator:
+def ngram_annotator(folder: str | Path) -> _NGramAnnotator:
     """Return the annotator for a folder made by `diffmask pmi`.
 
     Raises:
         InputError: The folder is none, or a line of its table is broken.
     """
     read_vocabulary(folder)  # refused here, not in a worker
-    return NGramAnnotator(str(folder), vocabulary_key(folder))
+    return _NGramAnnotator(str(folder), vocabulary_key(folder))
 
 
 @dataclass(frozen=True, eq=False)
-class NGramLookup:
+class _NGramLookup:
     """A vocabulary of n-grams, to be found in texts.
 
     Attributes:
@@ -93,7 +93,7 @@ class NGramLookup:
         return firsts[~held], lasts[~held]
 
 
-def build_lookup(ngrams: list[str]) -> NGramLookup:
+def build_lookup(ngrams: list[str]) -> _NGramLookup:
     """Return the lookup of n-grams of two and more words each, written with one space between words."""
     split = [ngram.split(" ") for ngram in ngrams]
     words = sorted({word for parts in split for word in parts})
@@ -106,7 +106,7 @@ def build_lookup(ngrams: list[str]) -> NGramLookup:
     complete = tuple(np.zeros(len(keys), dtype=bool) for keys in trie.keys)
     for level, flags in zip(levels, complete, strict=True):
         flags[trie.rows(level)] = True
-    return NGramLookup(trie, complete)
+    return _NGramLookup(trie, complete)
 
 
 def choose_ngrams(
@@ -147,7 +147,7 @@ def choose_ngrams(
     return firsts[taken], lasts[taken]
 
 
-def share_in_ngrams(texts: Sequence[str], lookup: NGramLookup) -> float:
+def share_in_ngrams(texts: Sequence[str], lookup: _NGramLookup) -> float:
     """Return the share of the words of texts that are in an n-gram."""
     text = "\n".join(texts)
     text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
@@ -171,6 +171,6 @@ def _noise(run: WordRun, words: np.ndarray, text: str, text_starts: np.ndarray) 
 
 
 @functools.lru_cache(maxsize=4)
-def _load(folder: str, key: str) -> NGramLookup:
+def _load(folder: str, key: str) -> _NGramLookup:
     """Return the lookup of a folder, once in each process; the key is of its content."""
     return build_lookup(read_vocabulary(folder))

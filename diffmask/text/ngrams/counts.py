@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-class CountedPiece(NamedTuple):
+class _CountedPiece(NamedTuple):
     """A row group of a file of counts."""
 
     path: str
@@ -45,7 +45,7 @@ class CountedPiece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spill:
+class _Spill:
     """Count one piece and write it to a file of its own, with one record batch for each part.
 
     Attributes:
@@ -58,14 +58,14 @@ class Spill:
     max_n: int
     num_parts: int
 
-    def __call__(self, item: tuple[int, Block | CountedPiece]) -> tuple[int, np.ndarray]:
+    def __call__(self, item: tuple[int, Block | _CountedPiece]) -> tuple[int, np.ndarray]:
         """Return the number of texts, and of occurrences of n-grams of 1, 2, ... words."""
         import pyarrow
 
         index, piece = item
         table, num_texts = _count_block(piece, self.max_n) if isinstance(piece, Block) else _read_piece(piece)
         lengths = num_words(table["ngram"])
-        if isinstance(piece, CountedPiece):
+        if isinstance(piece, _CountedPiece):
             short = lengths <= self.max_n
             table, lengths = table.filter(pyarrow.array(short)), lengths[short]
         totals = np.bincount(lengths, table["count"].to_numpy(), self.max_n + 1)[1:].astype(np.int64)
@@ -93,7 +93,7 @@ class AddUp:
     """Add up one part over all files of a folder.
 
     Attributes:
-        folder: Where `Spill` wrote.
+        folder: Where `_Spill` wrote.
         max_n: Words of the longest n-gram.
         min_count: Rarer n-grams are left out of the table.
     """
@@ -122,7 +122,7 @@ def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:
     return count_texts(texts, max_n), len(texts)
 
 
-def _read_piece(piece: CountedPiece) -> tuple["pyarrow.Table", int]:
+def _read_piece(piece: _CountedPiece) -> tuple["pyarrow.Table", int]:
     from pyarrow import parquet
 
     return parquet.ParquetFile(piece.path).read_row_group(piece.row_group, use_threads=False), 0
@@ -132,7 +132,7 @@ _METADATA_KEY = b"diffmask.ngrams"
 
 
 @contextmanager
-def open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable[["pyarrow.Table"], None]]:
+def _open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable[["pyarrow.Table"], None]]:
     """Give a function that writes a table to a counts file, which is there when all is written; no path, no file."""
     import pyarrow
     from pyarrow import parquet
@@ -152,7 +152,7 @@ def open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable[
         partial.unlink(missing_ok=True)
 
 
-def read_record(path: Path, max_n: int) -> dict[str, Any]:
+def _read_record(path: Path, max_n: int) -> dict[str, Any]:
     """Return what a file of counts says about itself: max_n, num_documents, totals, sources.
 
     Raises:
@@ -185,7 +185,7 @@ _GROWTH = 15
 """The n-grams of 1 to 5 words of a text are so many times as long as the text."""
 _COMPRESSION = 4
 """Compressed files are taken for so many times as long."""
-_Pieces = Iterator[tuple[int, Block | CountedPiece]]
+_Pieces = Iterator[tuple[int, Block | _CountedPiece]]
 
 
 @dataclass(frozen=True)
@@ -267,17 +267,17 @@ def count_ngrams(
     if save_to is not None:
         save_to = check_output(save_to, overwrite=overwrite)
         scratch = scratch or save_to.parent
-    records = [read_record(Path(path), settings.max_n) for path in counts_files]
+    records = [_read_record(Path(path), settings.max_n) for path in counts_files]
     described = describe_sources(files) if files else []
     sizes = {source["path"]: source["bytes"] for source in described}
     described = _join([*(record["sources"] for record in records), described])
     with tempfile.TemporaryDirectory(prefix=".diffmask-ngrams-", dir=scratch) as folder:
-        spill = Spill(folder, settings.max_n, _num_parts(sizes, counts_files))
+        spill = _Spill(folder, settings.max_n, _num_parts(sizes, counts_files))
         totals, num_documents = _spill_all(spill, sizes, counts_files, settings)
         num_documents += sum(record["num_documents"] for record in records)
         about = {"version": __version__, "max_n": settings.max_n, "num_documents": num_documents}
         add_up = AddUp(folder, settings.max_n, settings.min_count if save_to is None else 1)
-        with open_counts(save_to, about | {"totals": totals, "sources": described}) as write:
+        with _open_counts(save_to, about | {"totals": totals, "sources": described}) as write:
             table, num_types = _add_up_all(add_up, spill.num_parts, settings, write)
     return NGramCounts(table, tuple(totals), tuple(num_types), num_documents, settings.min_count, described)
 
@@ -289,7 +289,7 @@ def _num_parts(sizes: dict[str, int], counts_files: Sequence[str | Path]) -> int
 
 
 def _spill_all(
-    spill: Spill, sizes: dict[str, int], counts_files: Sequence[str | Path], settings: NGramSettings
+    spill: _Spill, sizes: dict[str, int], counts_files: Sequence[str | Path], settings: NGramSettings
 ) -> tuple[list[int], int]:
     """Write all pieces; return the occurrences of n-grams of 1, 2, ... words and the number of documents."""
     from tqdm import tqdm
@@ -323,7 +323,7 @@ def _pieces(
         num_groups = parquet.ParquetFile(path).num_row_groups
         for group in range(num_groups):
             index += 1
-            yield index, CountedPiece(str(path), group)
+            yield index, _CountedPiece(str(path), group)
             advance(path.stat().st_size / num_groups)
 
 

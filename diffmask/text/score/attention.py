@@ -32,7 +32,7 @@ BATCH_ATTENTIONS = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
-class Attention:
+class _Attention:
     """Score of each token: the logarithm of its share of the attention, relative to an equal share.
 
     At temperature 1, tokens are then drawn in proportion to their attention; a row that is attended to evenly has
@@ -103,7 +103,7 @@ def load_attention(
     *,
     layer: int = -1,
     device: str = "auto",
-) -> Attention:
+) -> _Attention:
     """Load a teacher from a folder of safetensors, a hub name, or `minilm`.
 
     Args:
@@ -137,7 +137,7 @@ def load_attention(
         )
     special = special_ids(own)
     key = hash_model(teacher, kind, layer % depth, special, without=fresh)
-    return Attention(
+    return _Attention(
         teacher, kind, layer % depth, torch.tensor(special), special_id(own.cls_token_id), own.model_max_length, key
     )
 

@@ -34,7 +34,7 @@ class Pad:
         tokens = pad_rows([row["input_ids"] for row in rows], self.pad_id, self.multiple)
         return {
             "input_ids": tokens,
-            "attention_mask": attended([len(row["input_ids"]) for row in rows], tokens.shape[1]),
+            "attention_mask": _attended([len(row["input_ids"]) for row in rows], tokens.shape[1]),
             "unit_ids": pad_rows([row["unit_ids"] for row in rows], -1, self.multiple),
             "types": pad_rows([row["types"] for row in rows], -1),
             "num_units": torch.tensor([len(row["types"]) for row in rows]),
@@ -57,7 +57,7 @@ def pad_rows(rows: Sequence[Any], fill: int, multiple: int = 1, kind: type = np.
     return torch.from_numpy(padded)
 
 
-def attended(lengths: Sequence[int], width: int) -> Tensor:
+def _attended(lengths: Sequence[int], width: int) -> Tensor:
     """Return the attention mask of rows of these lengths, int64 (B, width)."""
     return (torch.arange(width)[None] < torch.tensor(lengths)[:, None]).long()
 
@@ -88,7 +88,7 @@ class Batches:
         fills = {"input_ids": self.pad_id, "token_type_ids": 0}
         batch = {name: pad_rows([row[name] for row in rows], fill) for name, fill in fills.items() if name in rows[0]}
         lengths = [len(row["input_ids"]) for row in rows]
-        return batch | {"attention_mask": attended(lengths, batch["input_ids"].shape[1])}
+        return batch | {"attention_mask": _attended(lengths, batch["input_ids"].shape[1])}
 
 
 def by_length(rows: Sequence[Row]) -> list[int]:

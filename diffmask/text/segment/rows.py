@@ -91,7 +91,7 @@ def special_tokens_of(backend: "Tokenizer") -> SpecialTokens:
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
+class _Windows:
     """Where the windows of many documents begin and end; int64 (R,) each, documents in order.
 
     Attributes:
@@ -109,7 +109,7 @@ class Windows:
     num_cut_units: int
 
 
-def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: int = 0) -> Windows:
+def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: int = 0) -> _Windows:
     """Cut documents into windows of at most `size` tokens, which begin and end between units where possible.
 
     Args:
@@ -134,7 +134,7 @@ def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: i
         pieces.append((first + spans[:, 0], first + spans[:, 1], np.full(len(spans), document), np.arange(len(spans))))
     starts, stops, documents, numbers = (np.concatenate(part) for part in zip(*pieces, strict=True))
     order = np.argsort(documents, kind="stable")
-    return Windows(starts[order], stops[order], documents[order], numbers[order], num_cut_units)
+    return _Windows(starts[order], stops[order], documents[order], numbers[order], num_cut_units)
 
 
 def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) -> tuple[np.ndarray, int]:
@@ -201,7 +201,7 @@ class Report:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class _Rows:
     """Rows of a dataset, and where they come from.
 
     Attributes:
@@ -238,21 +238,21 @@ class RowMaker:
     type_rows: dict[str, int]
     annotators: tuple[Annotator, ...] = ()
 
-    def __call__(self, block: Block) -> Rows:
+    def __call__(self, block: Block) -> _Rows:
         """Return the rows of a block's documents, in their order."""
         import pyarrow
 
         parts = [self._rows(numbers, texts) for numbers, texts in _batches(block)]
         schema = row_schema(self.annotators)
         batch = pyarrow.Table.from_batches([part.batch for part in parts], schema=schema).combine_chunks()
-        return Rows(
+        return _Rows(
             batch.to_batches()[0] if len(batch) else pyarrow.RecordBatch.from_pylist([], schema),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.documents for part in parts)]),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.windows for part in parts)]),
             sum((part.report for part in parts), Report()),
         )
 
-    def _rows(self, numbers: Sequence[int], texts: Sequence[str]) -> Rows:
+    def _rows(self, numbers: Sequence[int], texts: Sequence[str]) -> _Rows:
         segments = self.segmenter(texts)
         num_tokens = segments.num_tokens
         windows = cut_windows(segments.units, num_tokens, self.max_length - len(self.special_tokens), self.overlap)
@@ -270,7 +270,7 @@ class RowMaker:
             num_collapsed_documents=int(segments.collapsed().sum()) if self.segmenter.units == "word" else 0,
         )
         batch = self._batch(segments, windows.starts[kept], windows.stops[kept], first_units[kept], num_units[kept])
-        return Rows(batch, np.array(numbers)[windows.documents[kept]], windows.numbers[kept], report)
+        return _Rows(batch, np.array(numbers)[windows.documents[kept]], windows.numbers[kept], report)
 
     def _batch(
         self, segments: Segments, starts: np.ndarray, stops: np.ndarray, first_units: np.ndarray, num_units: np.ndarray
@@ -326,7 +326,7 @@ def _batches(block: Block) -> Iterator[tuple[list[int], list[str]]]:
         yield numbers, texts
 
 
-def _unit_ranges(units: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+def _unit_ranges(units: np.ndarray, windows: _Windows) -> tuple[np.ndarray, np.ndarray]:
     """Return the first unit of each window, and how many units it has a part of."""
     members = np.flatnonzero(units >= 0)
     first = members.searchsorted(windows.starts)

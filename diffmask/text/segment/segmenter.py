@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def group(
+def _group(
     text: str,
     classes: np.ndarray,
     spans: np.ndarray,
@@ -72,7 +72,7 @@ def group(
     opens = np.append(unit_starts(classes) & ~continuations(text, classes), False)
     openings = starts.copy()
     inside = np.flatnonzero(~opens[starts])
-    openings[inside] = end_before(opens, starts[inside]) - 1
+    openings[inside] = _end_before(opens, starts[inside]) - 1
     covered = np.maximum.accumulate(np.append(0, stops))[:-1]
     begins = placed & (openings >= covered)
     begins[:1] = True
@@ -87,7 +87,7 @@ def _strip(spans: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarr
     leading = np.flatnonzero(~visible[starts])
     starts[leading] = np.minimum(at_or_after(visible, starts[leading]), stops[leading])
     trailing = np.flatnonzero(~visible[stops - 1] & (starts < stops))
-    stops[trailing] = end_before(visible, stops[trailing])
+    stops[trailing] = _end_before(visible, stops[trailing])
     return starts, stops
 
 
@@ -112,7 +112,7 @@ def at_or_after(flags: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.append(true, len(flags))[true.searchsorted(places)]
 
 
-def end_before(flags: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _end_before(flags: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return one more than the last true place before each place; 0 where there is none."""
     true = np.flatnonzero(flags) if len(places) else places
     return np.append(true, -1)[true.searchsorted(places) - 1] + 1
@@ -209,13 +209,13 @@ class Segments:
         starts, stops = self.spans[:, 0].copy(), self.spans[:, 1].copy()
         spoken = self.classes > PUNCT
         edges = np.flatnonzero(~(spoken[starts] & spoken[stops - 1]))
-        first, last = at_or_after(spoken, starts[edges]), end_before(spoken, stops[edges])
+        first, last = at_or_after(spoken, starts[edges]), _end_before(spoken, stops[edges])
         spoken_edges = first < last
         starts[edges], stops[edges] = np.where(spoken_edges, (first, last), (starts[edges], stops[edges]))
         # a normalizer may have dropped the word's last mark, and a piece of it may be unknown
         opens = unit_starts(self.classes)
         inside = np.flatnonzero(~opens[starts])
-        starts[inside] = end_before(opens, starts[inside]) - 1
+        starts[inside] = _end_before(opens, starts[inside]) - 1
         goes_on = np.append(spoken & ~opens, False)
         short = np.flatnonzero(goes_on[stops] & spoken[stops - 1])
         stops[short] = at_or_after(~goes_on, stops[short])
@@ -284,7 +284,7 @@ class Segmenter:
         text = "\n".join(texts)
         classes = char_classes(text)
         ordinary, blank = ~np.isin(ids, self.special_ids), np.isin(ids, self.blank_ids)
-        word_of, word_spans = group(text, classes, spans, token_rows, ordinary=ordinary, blank=blank)
+        word_of, word_spans = _group(text, classes, spans, token_rows, ordinary=ordinary, blank=blank)
         if self.units == "word":
             words = np.arange(len(word_spans))
             return Segments(ids, word_of, token_rows, spans, words, word_spans, text, classes, text_starts)

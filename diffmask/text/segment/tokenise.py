@@ -95,10 +95,10 @@ def tokenise(
 
     def fill(write: Write) -> Record:
         report = _write_rows(files, make_rows, settings, write)
-        check_report(report, settings.units)
+        _check_report(report, settings.units)
         return asdict(report)
 
-    dataset, record = load_or_make(Path(cache_folder), f"tokens-{key}", dataset_schema(settings), fill)
+    dataset, record = load_or_make(Path(cache_folder), f"tokens-{key}", _dataset_schema(settings), fill)
     dataset.info.description = str(Report(**record))
     logger.info("tokenised: %s", dataset.info.description)
     return dataset
@@ -137,7 +137,7 @@ def row_maker(
     return RowMaker(segmenter, special_tokens, settings.max_length, settings.overlap, type_rows, settings.annotators)
 
 
-def check_report(report: Report, units: str) -> None:
+def _check_report(report: Report, units: str) -> None:
     """Refuse a corpus in which nothing can be masked, or which did not fall into words.
 
     Documents are compared, not tokens: one genome or one long address in a corpus is no reason to stop.
@@ -158,7 +158,7 @@ def check_report(report: Report, units: str) -> None:
         )
 
 
-def dataset_schema(settings: TokeniseSettings) -> "pyarrow.Schema":
+def _dataset_schema(settings: TokeniseSettings) -> "pyarrow.Schema":
     """Return the columns of the dataset."""
     import pyarrow
 
@@ -231,7 +231,7 @@ _MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of t
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio
 
 
-class Shard(NamedTuple):
+class _Shard(NamedTuple):
     """Every so-manieth block of a file."""
 
     path: str
@@ -273,16 +273,16 @@ def stream(
     files = list_files(sources)
     check_column(files, settings.column)
     num_pieces = -(-num_shards // len(files))
-    shards = [Shard(str(path), i, piece, num_pieces) for piece in range(num_pieces) for i, path in enumerate(files)]
+    shards = [_Shard(str(path), i, piece, num_pieces) for piece in range(num_pieces) for i, path in enumerate(files)]
     return datasets.IterableDataset.from_generator(
-        RowStream(make_rows, settings.column),
-        features=datasets.Features.from_arrow_schema(dataset_schema(settings)),
+        _RowStream(make_rows, settings.column),
+        features=datasets.Features.from_arrow_schema(_dataset_schema(settings)),
         gen_kwargs={"shards": shards},
     )
 
 
 @dataclass(frozen=True, eq=False)
-class RowStream:
+class _RowStream:
     """Read shards of a corpus and yield their rows.
 
     Attributes:
@@ -293,12 +293,12 @@ class RowStream:
     make_rows: RowMaker
     column: str | None
 
-    def __call__(self, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
+    def __call__(self, shards: Sequence[_Shard]) -> Iterator[dict[str, Any]]:
         """Yield rows shard by shard."""
         for shard in shards:
             yield from self._rows(shard)
 
-    def _rows(self, shard: Shard) -> Iterator[dict[str, Any]]:
+    def _rows(self, shard: _Shard) -> Iterator[dict[str, Any]]:
         report, is_checked = Report(), False
         for index, block in enumerate(read_blocks(Path(shard.path), self.column, STREAM_BLOCK_BYTES)):
             if index % shard.num_pieces != shard.piece:
@@ -306,7 +306,7 @@ class RowStream:
             rows = self.make_rows(block)
             report += rows.report
             if not is_checked and report.num_documents >= MIN_EVIDENCE:
-                check_report(report, self.make_rows.segmenter.units)
+                _check_report(report, self.make_rows.segmenter.units)
                 is_checked = True
             sample_ids = sample_ids_of(shard.source_index, rows.documents, rows.windows)
             columns = [column.to_pylist() for column in rows.batch.columns]

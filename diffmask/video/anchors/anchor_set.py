@@ -36,7 +36,7 @@ MODALITY = "video"
 MAKE = "make it with: diffmask anchors CLIPS --reference OTHER_CLIPS -o FOLDER"
 
 
-def read_kept(path: Path, known: Sequence[str]) -> list[str]:
+def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
     """Return the anchors of a table that people may have edited: rows can be dropped and moved, not added.
 
     Args:
@@ -60,7 +60,7 @@ def read_kept(path: Path, known: Sequence[str]) -> list[str]:
     return check_anchors(kept, str(path))
 
 
-def write_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+def _write_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     """Write the table that people read and edit; `COLUMNS` names the values of a row, None is left empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -69,12 +69,12 @@ def write_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
             writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
+def _write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write how the anchors were made."""
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def _read_record(folder: Path) -> dict[str, Any]:
     """Return how the anchors of a folder were made.
 
     Raises:
@@ -94,7 +94,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
     """Return the tensors of a folder.
 
     Raises:
@@ -252,11 +252,11 @@ class VisualAnchors:
         shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
         draft.mkdir()
         try:
-            write_table(draft / ANCHORS, self.rows)
+            _write_table(draft / ANCHORS, self.rows)
             tensors = {name: values.contiguous() for name, values in self.tensors().items()}
             (draft / TENSORS).write_bytes(save(tensors))
             record = {"modality": MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
-            write_record(draft / RECORD, record)
+            _write_record(draft / RECORD, record)
             sheet.save(draft / SHEET)
             replace_folder(draft, folder)
         finally:
@@ -292,8 +292,8 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
         InputError: If it is not one, a file is missing or damaged, or its table has other anchors.
     """
     folder = Path(folder)
-    record = read_record(folder)
-    tensors = read_tensors(folder)
+    record = _read_record(folder)
+    tensors = _read_tensors(folder)
     missing = [name for name in ("anchors", "common", "words", "log_tf_icf") if name not in tensors]
     if missing:
         raise InputError(f"a file of {folder} is damaged (no {missing[0]}); make the anchors again")
@@ -309,7 +309,7 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
         basis={name.removeprefix(_BASIS): each for name, each in tensors.items() if name.startswith(_BASIS)},
         metadata=record,
     )
-    return found.kept(read_kept(Path(table or folder / ANCHORS), names))
+    return found.kept(_read_kept(Path(table or folder / ANCHORS), names))
 
 
 def _spread(values: Tensor) -> float:

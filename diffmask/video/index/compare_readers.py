@@ -46,12 +46,12 @@ class Reference:
 
     def add(self, place: int, frame: np.ndarray) -> None:
         """Take the frame of a place as given."""
-        self._thumbnails[place] = thumbnail(frame)
+        self._thumbnails[place] = _thumbnail(frame)
 
     def first_wrong(self, places: Sequence[int], frames: np.ndarray) -> int | None:
         """Return the place of the first frame that is not the one to be there."""
         for place, frame in zip(places, frames, strict=True):
-            shown = thumbnail(frame)
+            shown = _thumbnail(frame)
             if shown.shape != self._thumbnails[place].shape:
                 return place
             distance = _distance(shown, self._thumbnails[place])
@@ -116,7 +116,7 @@ def _questions(places: list[int], reader: str) -> Iterator[list[list[int]]]:
         yield [places[1::3] or places]
 
 
-def thumbnail(frame: np.ndarray) -> np.ndarray:
+def _thumbnail(frame: np.ndarray) -> np.ndarray:
     """Return some of the pixels of a frame: a decoder that works gives each of them exactly."""
     step = max(1, max(frame.shape[:2]) // _THUMBNAIL_SIDE)
     return frame[::step, ::step].astype(np.int16)

@@ -27,7 +27,7 @@ _CUT_SHORT_SECONDS = 1.0
 _CUT_SHORT_SHARE = 0.05
 
 
-class Unusable(Exception):  # noqa: N818 - not an error of a program but what a file turns out to be
+class _Unusable(Exception):  # noqa: N818 - not an error of a program but what a file turns out to be
     """A file that is put aside.
 
     Args:
@@ -44,7 +44,7 @@ class Unusable(Exception):  # noqa: N818 - not an error of a program but what a 
 
 
 @dataclass(frozen=True)
-class Contents:
+class _Contents:
     """A stream of video as its container describes it."""
 
     codec: str
@@ -84,7 +84,7 @@ class Contents:
         }
 
 
-def read_contents(path: str) -> Contents:
+def _read_contents(path: str) -> _Contents:
     """Return what the container of a file says.
 
     Raises:
@@ -93,7 +93,7 @@ def read_contents(path: str) -> Contents:
     with av.open(path) as container:
         stream = video_stream(container)
         if stream is None:
-            raise Unusable("no-video", "it has no stream of video")
+            raise _Unusable("no-video", "it has no stream of video")
         rotation, height, width = _first_frame(path)
         times, keys, num_hidden, end = [], [], 0, 0.0
         for packet in container.demux():
@@ -105,7 +105,7 @@ def read_contents(path: str) -> Contents:
                 keys += [packet.pts] if packet.is_keyframe and not packet.is_discard else []
         is_cut_short = _lacks_bytes(stream, container.size) or _lacks_seconds(container, end)
         rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
-        return Contents(
+        return _Contents(
             codec=stream.codec_context.codec.canonical_name,
             width=width,
             height=height,
@@ -121,7 +121,7 @@ def read_contents(path: str) -> Contents:
         )
 
 
-def is_mp4_without_table(path: str) -> bool:
+def _is_mp4_without_table(path: str) -> bool:
     """Tell whether a file begins as an MP4 and lacks the table of its frames."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content[4:8] == b"ftyp" and content.find(b"moov") < 0
@@ -133,9 +133,9 @@ def _first_frame(path: str) -> tuple[int, int, int]:
         try:
             frame = next(container.decode(video_stream(container)), None)
         except av.error.FFmpegError as error:
-            raise Unusable("corrupt", f"its first frame cannot be decoded ({error.strerror})") from error
+            raise _Unusable("corrupt", f"its first frame cannot be decoded ({error.strerror})") from error
         if frame is None:
-            raise Unusable("no-video", "its stream of video has no frame that can be decoded")
+            raise _Unusable("no-video", "its stream of video has no frame that can be decoded")
         # what the container says is how to turn it against the clock
         rotation = -round(frame.rotation / 90) * 90 % 360
         return rotation, *upright(frame, rotation).shape[:2]
@@ -159,7 +159,7 @@ _TOLERANCE = 0.2
 """Of a frame's time: how far from its place at a steady rate a frame may be shown; containers round times."""
 
 
-def find_timing(clip: Clip, times: Sequence[int | None], contents: Contents) -> Clip:
+def _find_timing(clip: Clip, times: Sequence[int | None], contents: _Contents) -> Clip:
     """Return a clip with its rate, its length and how PyAV finds a frame.
 
     Args:
@@ -211,12 +211,12 @@ def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
     try:
         found = _check_file(path)
         try:
-            contents = read_contents(path)
+            contents = _read_contents(path)
         except (OSError, av.error.FFmpegError) as error:
-            raise Unusable("unreadable", _why_unreadable(path, reason_of(error))) from error
+            raise _Unusable("unreadable", _why_unreadable(path, reason_of(error))) from error
         clip, reference = _read_frames(replace(found, **contents.facts()), contents)
         yield from _choose_reader(clip, reference, reader)
-    except Unusable as refusal:
+    except _Unusable as refusal:
         yield replace(refusal.found or found_of(path), status=refusal.status, reason=refusal.reason)
 
 
@@ -234,19 +234,19 @@ def _check_file(path: str) -> Clip:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             what = "folder" if stat.S_ISDIR(found.st_mode) else "pipe or a device"
-            raise Unusable("not-a-file", f"it is a {what}, not a file")
+            raise _Unusable("not-a-file", f"it is a {what}, not a file")
         if found.st_size == 0:
-            raise Unusable("empty", "the file is empty (0 bytes)")
+            raise _Unusable("empty", "the file is empty (0 bytes)")
         with open(path, "rb"):
             return Clip(path, OK, size=found.st_size, mtime=found.st_mtime)
     except PermissionError as error:
-        raise Unusable("no-permission", "the file may not be read (permission denied)") from error
+        raise _Unusable("no-permission", "the file may not be read (permission denied)") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Unusable("missing", "the file is not there") from error
+        raise _Unusable("missing", "the file is not there") from error
 
 
 def _why_unreadable(path: str, reason: str) -> str:
-    if is_mp4_without_table(path):
+    if _is_mp4_without_table(path):
         return "it has no table of frames (the box 'moov' of an MP4), as a file that was cut short"
     with open(path, "rb") as file:
         is_text = not any(byte < ord("\t") for byte in file.read(_HEAD_BYTES))
@@ -255,35 +255,35 @@ def _why_unreadable(path: str, reason: str) -> str:
     return f"FFmpeg finds no video in it ({reason})"
 
 
-def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
+def _read_frames(clip: Clip, contents: _Contents) -> tuple[Clip, Reference]:
     """Decode the clip, or places of it, and return it with what readers must agree with."""
     if min(clip.width, clip.height) < MIN_SIDE:
         reason = f"its frames are {clip.width}x{clip.height}; the smaller side must have at least {MIN_SIDE} pixels"
-        raise Unusable("too-small", reason, clip)
+        raise _Unusable("too-small", reason, clip)
     if contents.is_cut_short:
         count = f"{contents.num_packets} of {contents.num_declared}" if contents.num_declared else contents.num_packets
-        raise Unusable("corrupt", f"the file was cut short after {count} frames", clip)
+        raise _Unusable("corrupt", f"the file was cut short after {count} frames", clip)
     reference = Reference(choose_places(contents.num_packets, contents.key_frames), clip.rotation)
     if contents.num_packets * clip.width * clip.height > _WHOLE_PIXELS and contents.times:
-        clip = find_timing(clip, contents.times, contents)
+        clip = _find_timing(clip, contents.times, contents)
         try:
             source = PyAVSource(clip)
             for place in reference.places:
                 reference.add(place, source.frames([place])[0])
             source.close()
         except ReadError as error:
-            raise Unusable("corrupt", f"a part of it cannot be decoded ({error.reason})", clip) from error
+            raise _Unusable("corrupt", f"a part of it cannot be decoded ({error.reason})", clip) from error
         return clip, reference
     times, failure = reference.decode(clip.path)
     clip = replace(clip, num_frames=len(times))
     if failure:
         decoded = f"{len(times)} of {contents.num_declared or contents.num_packets} frames can be decoded"
-        raise Unusable("corrupt", f"{decoded} ({failure})", clip)
+        raise _Unusable("corrupt", f"{decoded} ({failure})", clip)
     if reference.num_damaged:
-        raise Unusable("corrupt", f"{reference.num_damaged} of {len(times)} frames are damaged", clip)
+        raise _Unusable("corrupt", f"{reference.num_damaged} of {len(times)} frames are damaged", clip)
     if not times:
-        raise Unusable("no-video", "no frame of its video can be decoded", clip)
-    return find_timing(clip, times, contents), reference
+        raise _Unusable("no-video", "no frame of its video can be decoded", clip)
+    return _find_timing(clip, times, contents), reference
 
 
 def _choose_reader(clip: Clip, reference: Reference, reader: str) -> Iterator[Clip]:

@@ -330,7 +330,7 @@ def _noted(beside: Path) -> Iterator[Clip]:
 
 
 @dataclass(frozen=True)
-class Summary:
+class _Summary:
     """Numbers of the clips that can be used, and those that cannot."""
 
     num_clips: int
@@ -344,7 +344,7 @@ class Summary:
     """Clips that are not read by decord, the reader of first choice, by why (see `Clip.why_not_decord`)."""
 
 
-def summarise(clips: Sequence[Clip]) -> Summary:
+def summarise(clips: Sequence[Clip]) -> _Summary:
     """Return what clips hold."""
     good = [clip for clip in clips if clip.is_ok]
     fallbacks: dict[str, list[Clip]] = {}
@@ -362,7 +362,7 @@ def summarise(clips: Sequence[Clip]) -> Summary:
         "label": Counter(clip.label for clip in good if clip.label),
         "split": Counter(clip.split for clip in good if clip.split),
     }
-    return Summary(
+    return _Summary(
         num_clips=len(good),
         hours=sum(clip.duration for clip in good) / 3600,
         num_frames=sum(clip.num_frames for clip in good),

@@ -157,7 +157,7 @@ _READ_BYTES = 1 << 16
 
 
 @dataclass
-class Outcome:
+class _Outcome:
     """What came of a function: the last of what it yielded, and what stopped it ("" if nothing did)."""
 
     last: Any = None
@@ -175,7 +175,7 @@ class Outcome:
             setattr(self, kind, value)
 
 
-def run_isolated(function: Callable[[], Iterator[Any]], time_limit: float, asker: int | None = None) -> Outcome:
+def run_isolated(function: Callable[[], Iterator[Any]], time_limit: float, asker: int | None = None) -> _Outcome:
     """Run a function in a forked process of its own group, which is killed at its end or after a time.
 
     The process that calls must have one thread and nothing open that does not bear a fork.
@@ -193,7 +193,7 @@ def run_isolated(function: Callable[[], Iterator[Any]], time_limit: float, asker
     os.close(writing)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.setpgid(child, child)  # both do it: whoever comes first
-    outcome = Outcome()
+    outcome = _Outcome()
     try:
         _collect(outcome, reading, time.monotonic() + time_limit, asker)
     except BaseException:
@@ -221,7 +221,7 @@ def _end(child: int, *, kill: bool) -> int:
     return status
 
 
-def _collect(outcome: Outcome, reading: int, deadline: float, asker: int | None) -> None:
+def _collect(outcome: _Outcome, reading: int, deadline: float, asker: int | None) -> None:
     """Read what the child writes until it ends, the time is over, or nobody asks for it."""
     asked = [] if asker is None else [asker]
     while True:

@@ -19,7 +19,7 @@ from diffmask.video.index.probe import run_isolated
 from diffmask.video.read.read_torchcodec import load_decoder
 
 
-def main() -> None:
+def _main() -> None:
     """Answer until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks answers Ctrl-C
     with contextlib.suppress(ImportError, OSError):  # where it is not there, each clip says so in its reason
@@ -54,4 +54,4 @@ def _rows(path: str, reader: str) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -184,7 +184,7 @@ def load_video_model(
     elif hasattr(config, "feature_dim"):
         del config.feature_dim
     model, missing = _weights(kind, name, config, {} if attention is None else {"attn_implementation": attention})
-    settle_mask_token(model, missing)
+    _settle_mask_token(model, missing)
     # loading unfreezes what it loads
     model.pixel_head.requires_grad_(model.feature_head is None)
     if isinstance(model, ViTMAEForPreTraining):
@@ -193,7 +193,7 @@ def load_video_model(
     return LoadedVideo(name, model, mean, std, tuple(key for key in missing if key != DECODER_TABLE))
 
 
-def settle_mask_token(model: VideoModel, missing: list[str]) -> None:
+def _settle_mask_token(model: VideoModel, missing: list[str]) -> None:
     """Give a mask token that the checkpoint lacks its first value; the class leaves it as the memory was.
 
     Its constructor writes zeros (VideoMAE), but loading skips the constructor's values and initialises layers only.

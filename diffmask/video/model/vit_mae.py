@@ -32,7 +32,7 @@ class ViTMAEForPreTraining(transformers.ViTMAEForPreTraining):
         super().__init__(config)
         self.feature_head = feature_head(config)
         self.pixel_head.requires_grad_(self.feature_head is None)
-        fill_tables(position_tables(self))
+        _fill_tables(_position_tables(self))
 
     @property
     def pixel_head(self) -> nn.Module:
@@ -81,13 +81,13 @@ class ViTMAEForPreTraining(transformers.ViTMAEForPreTraining):
         return self.vit.layernorm(states)
 
 
-def position_tables(model: transformers.ViTMAEForPreTraining) -> tuple[nn.Parameter, nn.Parameter]:
+def _position_tables(model: transformers.ViTMAEForPreTraining) -> tuple[nn.Parameter, nn.Parameter]:
     """Return the tables of positions of the encoder and of the decoder, which are not trained."""
     return model.vit.embeddings.position_embeddings, model.decoder.decoder_pos_embed
 
 
 @torch.no_grad()
-def fill_tables(tables: Iterable[nn.Parameter]) -> None:
+def _fill_tables(tables: Iterable[nn.Parameter]) -> None:
     """Fill tables of positions with their sinusoids, and leave them untrained."""
     for table in tables:
         table.copy_(sinusoids(table))
@@ -110,8 +110,8 @@ def settle_tables(model: ViTMAEForPreTraining, missing: Collection[str], side: i
         missing: What its checkpoint lacked; transformers leaves a table among it at zero, and trains it.
         side: Patches in height and in width. Tables of sinusoids are made again, learned ones interpolated.
     """
-    encoder, decoder = position_tables(model)
-    fill_tables([decoder] if DECODER_TABLE in missing else [])
+    encoder, decoder = _position_tables(model)
+    _fill_tables([decoder] if DECODER_TABLE in missing else [])
     for table in (encoder, decoder):
         table.requires_grad_(False)
     embeddings, patches = model.vit.embeddings, model.vit.embeddings.patch_embeddings

@@ -51,7 +51,7 @@ class PyAVSource:
         self._stream: Any = None
         try:
             self._open()
-            self._table = shown_times(clip.path) if clip.seeking == "table" else []
+            self._table = _shown_times(clip.path) if clip.seeking == "table" else []
         except (OSError, av.error.FFmpegError) as error:
             self.close()
             raise ReadError(clip.path, reason_of(error)) from error
@@ -154,7 +154,7 @@ class PyAVSource:
         return round((self._clip.first_pts + (index + late) / self._clip.fps) / self._stream.time_base)
 
 
-def shown_times(path: str) -> list[int]:
+def _shown_times(path: str) -> list[int]:
     """Return when each frame is shown, in units of the stream, without decoding any."""
     with av.open(path) as container:
         packets = container.demux(video_stream(container))

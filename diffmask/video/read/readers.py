@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["READERS", "FrameSource", "ReadError", "Reader", "open_reader", "open_source"]
+__all__ = ["READERS", "ReadError", "Reader", "open_reader", "open_source"]
 
 READERS = ("decord", "pyav", "torchcodec")
 """Known readers, in the order in which they are tried."""
@@ -42,7 +42,7 @@ class Reader(Protocol):
         ...
 
 
-class FrameSource(Protocol):
+class _FrameSource(Protocol):
     """What a library of decoders has to give: frames as they are asked for, in order and each once."""
 
     num_frames: int
@@ -77,7 +77,7 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[Reader]:
         source.close()
 
 
-def open_source(clip: Clip, name: str) -> FrameSource:
+def open_source(clip: Clip, name: str) -> _FrameSource:
     """Open a clip with a reader of a name; libraries are imported when they are needed.
 
     Raises:
@@ -105,7 +105,7 @@ def open_source(clip: Clip, name: str) -> FrameSource:
 class _Read:
     """A source with indices in any order, as tensors."""
 
-    def __init__(self, clip: Clip, source: FrameSource):
+    def __init__(self, clip: Clip, source: _FrameSource):
         self.num_frames = clip.num_frames
         self._clip = clip
         self._source = source

@@ -15,7 +15,7 @@ LEAST_SHARE = 1e-6
 """Of a patch that gets nothing, so that its logarithm is finite."""
 
 
-class ClipAttention:
+class _ClipAttention:
     """What the class token of a CLIP tower attends to in its last block, the mean over heads (as in AttMask, UMT).
 
     A score is the logarithm of a patch's share of the attention that patches get, in multiples of an equal share.
@@ -51,7 +51,7 @@ class ClipAttention:
         return torch.cat(made)
 
 
-class StudentAttention:
+class _StudentAttention:
     """What the patches of a frame get from all others in a block of a VideoMAE, the mean over heads.
 
     Attributes:
@@ -78,7 +78,7 @@ class StudentAttention:
 
 def build_attention(
     spec: str, *, layer: int | str | None = None, device: str = "auto"
-) -> "ClipAttention | StudentAttention":
+) -> "_ClipAttention | _StudentAttention":
     """Return the teacher that the user named.
 
     Args:
@@ -93,9 +93,9 @@ def build_attention(
     if kind == "clip" and rest:
         if layer is not None:
             raise InputError(f"layer={layer} has no effect with {spec}, whose last block is read; leave it out")
-        return ClipAttention(rest, device=device)
+        return _ClipAttention(rest, device=device)
     if kind == "student" and rest:
-        return StudentAttention(rest, layer=layer, device=device)
+        return _StudentAttention(rest, layer=layer, device=device)
     raise InputError(f"unknown teacher {spec!r}; choose from: clip:MODEL:WEIGHTS, student:FOLDER")
 
 

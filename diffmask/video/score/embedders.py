@@ -334,7 +334,7 @@ class StudentEmbedder:
     """
 
     def __init__(self, folder: str, *, layer: int | str | None = None, device: str = "auto", attention: str = "sdpa"):
-        self.model, (self.mean, self.std) = load_student(folder, device, attention)
+        self.model, (self.mean, self.std) = _load_student(folder, device, attention)
         config = self.model.config
         depth = config.num_hidden_layers
         if layer is not None and (isinstance(layer, str) or not -depth <= layer < depth):
@@ -380,7 +380,7 @@ def still_clips(model: "VideoMAEModel", frames: Tensor, mean: tuple[float, ...],
         yield ((pixels - shift) / scale).repeat_interleave(config.tubelet_size, dim=0)[None]
 
 
-def load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
+def _load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
     """Return the encoder of a VideoMAE, and mean and standard deviation of the colours it was trained with.
 
     Args:

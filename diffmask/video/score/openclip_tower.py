@@ -96,7 +96,7 @@ class VitTower:
         return isinstance(getattr(self.blocks[-1], "attn", None), nn.MultiheadAttention)
 
 
-class ResNetTower:
+class _ResNetTower:
     """The ResNet of open_clip, whose pooling is attention: each position is projected as if it were attended alone."""
 
     any_shape = True
@@ -120,7 +120,7 @@ class ResNetTower:
         return pool.c_proj(pool.v_proj(grid))
 
 
-class TimmTower:
+class _TimmTower:
     """A trunk of timm: each position goes through the head alone, as if the trunk had found nothing else."""
 
     any_shape = False
@@ -184,7 +184,7 @@ def build_tower(visual: nn.Module, name: str) -> Tower:
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import VisionTransformer
 
-    kinds = {VisionTransformer: VitTower, ModifiedResNet: ResNetTower, TimmModel: TimmTower}
+    kinds = {VisionTransformer: VitTower, ModifiedResNet: _ResNetTower, TimmModel: _TimmTower}
     for kind, tower in kinds.items():
         if isinstance(visual, kind):
             return cast(Tower, tower(visual, name))

@@ -49,7 +49,7 @@ class FrameScorer(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreMap:
+class _ScoreMap:
     """Scores of patches of some frames of a clip, over the whole upright frame.
 
     Attributes:
@@ -101,7 +101,7 @@ def map_path(clip: Clip, key: str, cache: str | Path) -> Path:
     return Path(cache) / f"map-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors"
 
 
-def read_map(path: str | Path) -> ScoreMap:
+def read_map(path: str | Path) -> _ScoreMap:
     """Read a map.
 
     Raises:
@@ -126,7 +126,7 @@ def map_frames(num_frames: int, duration: float) -> list[int]:
     return [round(index * (num_frames - 1) / (wanted - 1)) for index in range(wanted)]
 
 
-def frame_times(indices: Sequence[int], num_frames: int) -> Tensor:
+def _frame_times(indices: Sequence[int], num_frames: int) -> Tensor:
     """Return where frames are in a clip, float32 (K,) in [0, 1]; 0 in a clip of one frame."""
     return torch.tensor(indices, dtype=torch.float32) / max(1, num_frames - 1)
 
@@ -137,18 +137,18 @@ def read_chunks(reader: Reader, indices: Sequence[int]) -> Iterator[Tensor]:
         yield reader.read(indices[start : start + CHUNK_FRAMES])
 
 
-def _score_clip(clip: Clip, scorer: FrameScorer) -> ScoreMap:
+def _score_clip(clip: Clip, scorer: FrameScorer) -> _ScoreMap:
     with open_reader(clip) as reader:
         indices = map_frames(reader.num_frames, clip.duration)
         if not indices:
             raise ReadError(clip.path, "it has no frames")
         scores = torch.cat([scorer.score(frames).float().cpu() for frames in read_chunks(reader, indices)])
-        times = frame_times(indices, reader.num_frames)
+        times = _frame_times(indices, reader.num_frames)
     assert scores.ndim == 3 and scores.isfinite().all(), f"{scorer.key} gave a score that is not finite"
-    return ScoreMap(scores.clamp(-_MAX, _MAX).half(), times)
+    return _ScoreMap(scores.clamp(-_MAX, _MAX).half(), times)
 
 
-def _write(path: Path, scores: ScoreMap) -> None:
+def _write(path: Path, scores: _ScoreMap) -> None:
     from safetensors.torch import save
 
     tensors = {"values": scores.values.contiguous(), "times": scores.times.contiguous()}
@@ -172,7 +172,7 @@ def _is_whole(path: Path) -> bool:
     return not isinstance(found, str)
 
 
-def _read(path: Path) -> ScoreMap | str:
+def _read(path: Path) -> _ScoreMap | str:
     """Return the map, or what is wrong with its file."""
     from safetensors import SafetensorError, safe_open
 
@@ -180,14 +180,14 @@ def _read(path: Path) -> ScoreMap | str:
         return "is not there"
     try:
         with safe_open(path, "pt") as file:
-            found = ScoreMap(file.get_tensor("values"), file.get_tensor("times"))
+            found = _ScoreMap(file.get_tensor("values"), file.get_tensor("times"))
             written = (file.metadata() or {}).get("crc32")
     except (SafetensorError, OSError) as error:
         return f"is damaged ({str(error).splitlines()[0].rstrip('.')})"
     return found if written == str(_checksum(found)) else "is damaged (its checksum differs)"
 
 
-def _checksum(scores: ScoreMap) -> int:
+def _checksum(scores: _ScoreMap) -> int:
     shape = np.array(scores.values.shape, dtype=np.int64)
     checksum = zlib.crc32(shape.tobytes())
     for values in (scores.values, scores.times):

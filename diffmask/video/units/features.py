@@ -124,7 +124,7 @@ def _position(grid: Grid, device: torch.device) -> Tensor:
     return place[None, :, None].expand(1, 3, *grid.shape)
 
 
-class Scorer(Protocol):
+class _Scorer(Protocol):
     """What scores patches by their embeddings."""
 
     def score(self, embeddings: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ class Embedded:
         keep: Whether the embeddings are wanted too, as `embedding`.
     """
 
-    def __init__(self, embedder: "PatchEmbedder", scorer: Scorer | None = None, *, keep: bool = True):
+    def __init__(self, embedder: "PatchEmbedder", scorer: _Scorer | None = None, *, keep: bool = True):
         self._embedder, self._scorer, self._keep = embedder, scorer, keep
 
     @torch.no_grad()

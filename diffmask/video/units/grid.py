@@ -153,14 +153,14 @@ class Counts(NamedTuple):
     predicted: int
 
 
-class Places(NamedTuple):
+class _Places(NamedTuple):
     """Positions in each row's order: the visible patches (B, V) and the predicted ones (B, P), int64."""
 
     visible: Tensor
     predicted: Tensor
 
 
-def find_places(masked: PositionMask, predicted: PositionMask, counts: Counts | None = None) -> Places:
+def find_places(masked: PositionMask, predicted: PositionMask, counts: Counts | None = None) -> _Places:
     """Return where the visible and the predicted patches are, by one sort.
 
     Args:
@@ -171,14 +171,14 @@ def find_places(masked: PositionMask, predicted: PositionMask, counts: Counts | 
     Raises:
         InputError: If counts differ, nothing is visible, or something visible is to be predicted.
     """
-    counts = check_counts(masked, predicted) if counts is None else counts
+    counts = _check_counts(masked, predicted) if counts is None else counts
     # 0 visible, 1 hidden and left out, 2 predicted; a stable sort keeps each row's order within these
     order = (masked.to(torch.int8) + predicted.to(torch.int8)).argsort(dim=1, stable=True)
     num_positions = masked.shape[1]
-    return Places(order[:, : num_positions - counts.masked], order[:, num_positions - counts.predicted :])
+    return _Places(order[:, : num_positions - counts.masked], order[:, num_positions - counts.predicted :])
 
 
-def check_counts(masked: PositionMask, predicted: PositionMask) -> Counts:
+def _check_counts(masked: PositionMask, predicted: PositionMask) -> Counts:
     """Return how many patches are masked and predicted in every row, read back from the device at once.
 
     Raises:
