@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from video_task import as_clip, make_clips, write_task
+from support.video_task import as_clip, make_clips, write_task
 
 from diffmask.config.evaluation import EvaluateSettings, TaskSettings, VideoSettings
 from diffmask.core.errors import InputError

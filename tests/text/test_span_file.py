@@ -4,7 +4,7 @@ import json
 import pickle
 
 import pytest
-from families import tokenizer_of
+from support.families import tokenizer_of
 
 from diffmask.core.errors import InputError
 from diffmask.text.annotate.span_file import FileClasses, FileSalient, index_span_file

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import wordfreq
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.text.anchors.vocabulary import compare
 from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, ShapeClasses, shape_of, tf_icf_classes

@@ -9,7 +9,7 @@ from diffmask.assemble.schedules import PRESETS, RATIO_FLOOR, SCHEDULES, build_s
 from diffmask.config import ScheduleConfig
 from diffmask.core.schedule import mean
 
-TEXT = (Path(__file__).parents[1] / "docs" / "schedules.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text(encoding="utf-8")
 ROWS = {line.split("`")[1]: line for line in TEXT.splitlines() if line.startswith("| `")}
 
 
