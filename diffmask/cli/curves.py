@@ -69,8 +69,8 @@ def _read_run(folder: Path, name: str):
     from diffmask.config import VideoConfig, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures.run_logs import RunLog
-    from diffmask.report.html.curves import read_log
-    from diffmask.report.nouns import PATCHES, WORDS
+    from diffmask.report.preview import OF_CLIPS, OF_TEXT
+    from diffmask.train.log import read_log
 
     settings, log = folder / "config.yaml", folder / "log.jsonl"
     if not settings.is_file():
@@ -88,7 +88,7 @@ def _read_run(folder: Path, name: str):
         _num_steps(config.training, entries),
         build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
         build_schedule(config.masking.strength, "masking.strength", 0.0),
-        PATCHES if isinstance(config, VideoConfig) else WORDS,
+        (OF_CLIPS if isinstance(config, VideoConfig) else OF_TEXT).wholes,
     )
 
 

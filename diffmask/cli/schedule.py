@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diffmask.pretrain.budget import Budget
     from diffmask.report.figures.schedules import Course
+    from diffmask.report.preview import Words
 
 DESCRIPTION = """\
 Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
 
     from diffmask.assemble import RATIO_FLOOR, build_schedule
     from diffmask.report.figures.schedules import course, draw_courses, print_course
-    from diffmask.report.nouns import PATCHES, WORDS
+    from diffmask.report.preview import OF_CLIPS, OF_TEXT
 
     schedules = {
         "mask ratio": build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
@@ -90,13 +91,13 @@ def run(args: argparse.Namespace) -> None:
         transformers.logging.disable_progress_bar()
         if config.masking.guided_share != VideoMaskingConfig().guided_share:
             schedules["guided share"] = build_schedule(config.masking.guided_share, "masking.guided_share", 0.0)
-        budget, nouns = video_budget(config, read_data=not args.no_data), PATCHES
+        budget, words = video_budget(config, read_data=not args.no_data), OF_CLIPS
     else:
         from diffmask.pretrain.budget import run_budget
 
-        budget, nouns = run_budget(config, read_data=not args.no_data), WORDS
+        budget, words = run_budget(config, read_data=not args.no_data), OF_TEXT
     courses = [course(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
-    notes = _notes(budget, courses[0], nouns.parts)
+    notes = _notes(budget, courses[0], words)
     console = Console(highlight=False)
     for each in courses:
         print_course(each, console)
@@ -108,9 +109,9 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"wrote {args.output}")
 
 
-def _notes(budget: "Budget", ratio: "Course", parts: str) -> list[str]:
+def _notes(budget: "Budget", ratio: "Course", words: "Words") -> list[str]:
     """Return the size of the run in words."""
-    rows, masked = budget.rows_per_step, budget.masked_per_step(ratio.values)
+    parts, rows, masked = words.parts, budget.rows_per_step, budget.masked_per_step(ratio.values)
     tokens = budget.tokens_per_step / rows
     if parts == "patches":
         per_step = f"{rows:,} rows a step, {tokens:,.0f} patches each"
@@ -122,7 +123,7 @@ def _notes(budget: "Budget", ratio: "Course", parts: str) -> list[str]:
         return [
             per_step,
             f"masked: {'at most ' * budget.is_bound}{masked:,.0f} {parts} a step on average; how many steps "
-            f"training.epochs comes to is known only from the {'clips' if parts == 'patches' else 'text'}",
+            f"training.epochs comes to is known only from the {words.samples}",
         ]
     steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
     bound = "at most" if budget.is_bound else "about"

@@ -31,7 +31,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 40)
+    monkeypatch.setattr("diffmask.report.text.preview.NUM_DRAWS", 40)
 
 
 def preview(world, *more):

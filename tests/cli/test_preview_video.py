@@ -14,7 +14,7 @@ from support.tiny_video import tiny_grid, tiny_videomae
 
 from diffmask.cli import main
 from diffmask.config import VideoConfig, VideoDataConfig, VideoMaskingConfig
-from diffmask.report.run.masked_clips import choose_clips, gather_clips
+from diffmask.report.clips.gather import choose_clips, gather_clips
 from diffmask.video.index.index import read_clips
 
 DRAWS = 16
@@ -28,7 +28,7 @@ def world(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, world):
     monkeypatch.setattr("diffmask.report.clips.preview.NUM_DRAWS", DRAWS)
-    monkeypatch.setattr("diffmask.report.clips.page.SIZE", 32)
+    monkeypatch.setattr("diffmask.report.clips.preview.SIZE", 32)
     monkeypatch.setenv("HOME", str(world))  # score maps without a config are kept there
 
 

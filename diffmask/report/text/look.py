@@ -1,17 +1,28 @@
-"""How a policy looks at a text: all that it takes to see what it would hide.
+"""How a policy looks at text, and what is known of words apart from their scores.
 
-What is known about words apart from their scores: of the domain, a function word, how frequent in general.
+A word may be of the domain, a function word, and more or less frequent in general.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 from wordfreq import top_n_list
 
+from diffmask.assemble.text_masking import (
+    DEFAULTS,
+    build_adapter,
+    build_annotators,
+    build_masker,
+    build_scorers,
+    silent_settings,
+)
+from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.types import UnitMask
+from diffmask.report.preview import hold
 from diffmask.text.adapter import TextAdapter
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.vocabulary import NUM_COMMON, common_types
@@ -40,6 +51,35 @@ class Look:
     def shows_tokens(self) -> bool:
         """Whether what is shown of a text is its tokens; else its words."""
         return self.adapter.granularity == "token"
+
+
+def build_look(
+    config: MaskingConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    anchors: AnchorSet | None,
+    *,
+    progress: float | None = None,
+) -> Look:
+    """Return how a policy looks at a text.
+
+    Args:
+        config: The masking.
+        tokenizer: Tokenizer of the model.
+        anchors: The domain's words, if they are known.
+        progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
+
+    Raises:
+        InputError: If a setting cannot be used.
+    """
+    masker = hold(build_masker(config, anchors), progress)
+    scorers = build_scorers(config, tokenizer)
+    return Look(masker, build_adapter(config, tokenizer), build_annotators(config, anchors), scorers)
+
+
+def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
+    """Return a config with another policy, without the settings that say nothing to it."""
+    config = replace(config, policy=policy)
+    return replace(config, **{name: DEFAULTS[name] for name in silent_settings(config)})
 
 
 @dataclass(frozen=True, eq=False)
