@@ -12,7 +12,7 @@ from rich.console import Console
 
 from diffmask.core.errors import InputError
 from diffmask.report.compare.losses import Result, mean_results, read_results
-from diffmask.report.html.curves import Log
+from diffmask.train.log import Log
 
 MARKER = "quickstart.json"
 

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from diffmask.quickstart.video_plan import VideoPlan
-from diffmask.report.clips.page import clip_parts, number_part
 from diffmask.report.clips.preview import ClipPreview
 from diffmask.report.compare.losses import Result, curve_section, result_section
 from diffmask.report.compare.tables import ComparisonTable, comparison_sections
-from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
+from diffmask.train.log import Log
 from diffmask.video.clip.clip import Clip
 
 LOSS_LIMIT = (
@@ -57,8 +56,7 @@ def story(
             *comparison_sections(downstream),
             result_section(losses, LOSS_LIMIT, units="patches"),
             curve_section(logs, units="patches"),
-            section("What is hidden, and what the continued model makes of it", *clip_parts(preview)),
-            section("The numbers", number_part(preview)),
+            preview.sections("What is hidden, and what the continued model makes of it"),
             section("Each step by itself", paragraph(COMMANDS_LEAD), code("\n".join(plan.commands().values()))),
         ],
     )
