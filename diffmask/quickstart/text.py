@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from rich.console import Console
 
+from diffmask.assemble.text import TextMasking
 from diffmask.config import DataConfig, HeadConfig, MaskingConfig, PretrainConfig, TrainingConfig
 from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
@@ -177,7 +178,8 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, Preview]):
         """Show some sentences; the page has more."""
         tokenizer = load_tokenizer(self.model)
         looks = {
-            label: build_look(self.config(name).masking, tokenizer, anchors) for name, label in self.policies.items()
+            label: build_look(TextMasking.resolve(self.config(policy).masking), tokenizer, anchors)
+            for policy, label in self.policies.items()
         }
         text = read_documents(self.config("whole-word").data.train)
         preview = make_preview(text, looks, anchors, tokenizer, PreviewSettings(num_sentences=6))

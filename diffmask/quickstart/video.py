@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
+from diffmask.assemble.video import VideoMasking
 from diffmask.config import (
     ScheduleConfig,
     TargetConfig,
@@ -223,7 +224,7 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
         maskings = {label: self.config(policy).masking for policy, label in self.policies.items()}
         clips = spread_out(data["test"], _NUM_SHOWN)
         gathered = gather_clips(clips, config, grid, anchors, maskings=list(maskings.values()))
-        looks = {label: build_clip_look(masking, grid) for label, masking in maskings.items()}
+        looks = {label: build_clip_look(VideoMasking.resolve(masking), grid) for label, masking in maskings.items()}
         loaded = None if trained is None else load_trained(Path(trained.output) / "model", trained)
         return preview_clips(gathered, looks, loaded)
 
