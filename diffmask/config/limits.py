@@ -1,6 +1,6 @@
 """What a setting may be, said beside its field, and the one place that checks it.
 
-A field carries its limit in its type, `ratio: Annotated[float, share("0.15 masks 15 %")] = 0.15`, and `_check_limits`
+A field carries its limit in its type, `ratio: Annotated[float, share("0.15 masks 15 %")] = 0.15`, and `check_limits`
 reads them all. What depends on two settings at once, or on the machine, is checked where both are known.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from diffmask.core.errors import InputError
 
 
-class _Limit(Protocol):
+class Limit(Protocol):
     """What a value may be."""
 
     def refusal(self, name: str, value: Any) -> str | None:
@@ -22,7 +22,7 @@ class _Limit(Protocol):
 
 
 @dataclass(frozen=True)
-class _Between:
+class Between:
     """A number, or each number of a list, in an interval; infinity and not-a-number never are.
 
     Attributes:
@@ -62,7 +62,7 @@ class _Between:
 
 
 @dataclass(frozen=True)
-class _OneOf:
+class OneOf:
     """One of some words, or a list of them."""
 
     choices: tuple[str, ...]
@@ -75,7 +75,7 @@ class _OneOf:
 
 
 @dataclass(frozen=True)
-class _NotEmpty:
+class NotEmpty:
     """A list of at least one."""
 
     remedy: str
@@ -85,27 +85,27 @@ class _NotEmpty:
         return None if value else f"{name} is empty; {self.remedy}"
 
 
-def _share(remedy: str) -> _Between:
+def share(remedy: str) -> Between:
     """Return the limit of a share in [0, 1]."""
-    return _Between(0, 1, remedy)
+    return Between(0, 1, remedy)
 
 
-def _share_below_one(remedy: str) -> _Between:
+def share_below_one(remedy: str) -> Between:
     """Return the limit of a share in [0, 1): something must be left."""
-    return _Between(0, 1, remedy, without_high=True)
+    return Between(0, 1, remedy, without_high=True)
 
 
-def _at_least(low: float, remedy: str = "") -> _Between:
+def at_least(low: float, remedy: str = "") -> Between:
     """Return the limit of a number that may be as large as one likes."""
-    return _Between(low, remedy=remedy)
+    return Between(low, remedy=remedy)
 
 
-def _above(low: float, remedy: str = "") -> _Between:
+def above(low: float, remedy: str = "") -> Between:
     """Return the limit of a number that must exceed another."""
-    return _Between(low, remedy=remedy, without_low=True)
+    return Between(low, remedy=remedy, without_low=True)
 
 
-def _check_limits(settings: Any, where: str = "") -> None:
+def check_limits(settings: Any, where: str = "") -> None:
     """Refuse a value that its field does not allow, in this group of settings and in those inside.
 
     Args:
