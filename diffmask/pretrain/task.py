@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from diffmask.config import PretrainConfig, TaskConfig
-from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TaskSettings
+from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL
 from diffmask.core.errors import InputError
 from diffmask.files.folders import replace_folder, writing
 from diffmask.tasks.columns import Columns
@@ -91,10 +91,7 @@ def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
 
 def _read(sources: Sequence[str], task: TaskConfig, columns: Columns | None) -> tuple[Columns, list[Example]]:
     """Return the examples of files, and the columns that they stand in, told by the first row of all."""
-    settings = TaskSettings(
-        tuple(sources), kind=task.kind, text=task.text, pair=task.pair, label=task.label, separator=task.separator
-    )
-    columns, examples = read_examples(list_files(sources), settings, columns)
+    columns, examples = read_examples(list_files(sources), task, columns)
     if columns is None or not examples:
         raise InputError(f"{sources[0]} has no rows; give texts with their labels")
     if columns.kind not in (SINGLE_LABEL, MULTI_LABEL):

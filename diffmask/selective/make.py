@@ -30,7 +30,8 @@ from diffmask.selective.gain import (
     fine_tune,
     task_gain,
 )
-from diffmask.tasks.labelled import LEFT_OUT, Task, read_task
+from diffmask.selective.task import LEFT_OUT, find_files, read_single_texts
+from diffmask.tasks.task import Task
 from diffmask.text.anchors.anchor_set import hash_tokenizer
 from diffmask.text.corpus.documents import describe_sources
 from diffmask.text.model.load import load_tokenizer
@@ -229,8 +230,9 @@ def build_scorer(
     tokenizer = load_tokenizer(settings.model)
     _check_length(settings, tokenizer)
     common = _common_words(settings)
-    task = read_task(
-        settings.task, text=settings.text, label=settings.label, max_texts=settings.max_texts, seed=settings.seed
+    files = find_files(settings.task)
+    task = read_single_texts(
+        files, text=settings.text, label=settings.label, max_texts=settings.max_texts, seed=settings.seed
     )
     needed, metrics = _ask(settings, task, tokenizer, common, tell, progress=progress)
     share = _important_share(needed[0], settings.delta)
@@ -243,11 +245,11 @@ def build_scorer(
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers")},
         "settings": asdict(settings),
         "hashes": {"tokenizer": hash_tokenizer(tokenizer), "scorer": hash_model(model)},
-        "files": [{"path": str(path), "use": use} for path, use in task.files],
-        "data": describe_sources([path for path, use in task.files if use != LEFT_OUT]),
-        "labels": task.names,
-        "num_texts": len(task.training.texts),
-        "num_held_out": len(task.held_out.texts),
+        "files": [{"path": str(path), "use": use} for path, use in files],
+        "data": describe_sources([path for path, use in files if use != LEFT_OUT]),
+        "labels": task.labels,
+        "num_texts": len(task.train),
+        "num_held_out": len(task.dev),
         "classifier": metrics,
         "important_share": share,
         "scorer": quality(needed[1], scores[1]),
@@ -268,13 +270,13 @@ def _ask(
     progress: bool,
 ) -> tuple[list[_Needed], dict[str, float]]:
     """Train a classifier; return the words that it needs in training and in held-out texts, and how good it is."""
-    parts = (task.training, task.held_out)
+    parts = (task.train, task.dev)
     texts = [encode_texts(part.texts, tokenizer, settings.max_length, settings.units) for part in parts]
-    tell(f"classifier: {len(texts[0]):,} texts of {len(task.names)} labels, {len(texts[1]):,} held out")
-    pairs = zip(_rows_of(texts[0], tokenizer), task.training.labels, strict=True)
+    tell(f"classifier: {len(texts[0]):,} texts of {len(task.labels)} labels, {len(texts[1]):,} held out")
+    pairs = zip(_rows_of(texts[0], tokenizer), task.train.labels, strict=True)
     rows = [row | {"labels": label} for row, label in pairs]
     kind, tuning = AutoModelForSequenceClassification, _tuning(settings, None)
-    model = fine_tune(kind, settings.model, rows, len(task.names), tuning, progress=progress)
+    model = fine_tune(kind, settings.model, rows, len(task.labels), tuning, progress=progress)
     confidence = classifier(model, tokenizer)
     gains = [
         task_gain(part, torch.tensor(examples.labels), confidence, settings.delta, progress=progress)
@@ -322,9 +324,9 @@ def _common_words(settings: SelectiveSettings) -> frozenset[str]:
 
 def _check_classifier(gains: Sequence[Gain], task: Task) -> dict[str, float]:
     """Return what share of texts is right, and refuse a classifier that has learned nothing."""
-    largest = Counter(task.training.labels).most_common(1)[0][0]
+    largest = Counter(task.train.labels).most_common(1)[0][0]
     accuracy = _share(gains[1].correct)
-    guessed = _share(torch.tensor(task.held_out.labels) == largest)
+    guessed = _share(torch.tensor(task.dev.labels) == largest)
     if accuracy <= guessed:
         raise InputError(
             f"the classifier gets {100 * accuracy:.1f} % of the held-out texts right, and naming the largest class "

@@ -1,6 +1,7 @@
-"""A task to evaluate on: texts and their labels, in the splits train, dev and test.
+"""Labelled tasks: examples with their labels, in the splits train, dev and test, read from files.
 
-The splits of a task: examples with their labels.
+Everything that reads labelled texts reads them here: `diffmask evaluate`, the task beside masked words, and
+`diffmask selective`.
 """
 
 import hashlib
@@ -15,15 +16,17 @@ from diffmask.config.evaluation import KINDS, MULTI_LABEL, TOKENS, TaskSettings
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
-from diffmask.tasks.columns import Columns, find_columns, read_label, read_pair, read_text
+from diffmask.tasks.columns import Columns, ColumnSettings, find_columns, read_label, read_pair, read_text
 from diffmask.tasks.metrics import OUTSIDE, score
 from diffmask.text.corpus.documents import list_files
 
 SPLITS = ("train", "dev", "test")
 SPLIT_NAMES = {
-    "train": "train", "training": "train", "dev": "dev", "devel": "dev", "val": "dev", "valid": "dev",
-    "validation": "dev", "eval": "dev", "test": "test",
+    "train": "train", "training": "train", "dev": "dev", "devel": "dev", "development": "dev", "devset": "dev",
+    "val": "dev", "valid": "dev", "validation": "dev", "eval": "dev", "evaluation": "dev", "test": "test",
+    "testing": "test", "testset": "test",
 }  # fmt: skip
+"""Words in the name of a file that say which split it holds."""
 HELD_OUT_SHARE = 0.1
 """Share of the training texts that becomes the dev split where there is none."""
 
@@ -226,14 +229,16 @@ def _is_dataset_dict(path: Path) -> bool:
 
 
 def read_examples(
-    paths: Sequence[Path], settings: TaskSettings, columns: Columns | None = None
+    paths: Sequence[Path], settings: ColumnSettings, columns: Columns | None = None, *, single_texts: bool = False
 ) -> tuple[Columns | None, list[Example]]:
     """Return the columns and the examples of files.
 
     Args:
         paths: The files.
-        settings: How they are read.
-        columns: Which columns; None lets the first row tell.
+        settings: Names of their columns, as far as they are given.
+        columns: The columns to read; None finds them by the first row.
+        single_texts: Whether one text a row is wanted: no pair of columns is looked for, rows without a text are
+            skipped, and texts lose the blanks around them.
 
     Raises:
         InputError: If a file cannot be read, or a row lacks a text or a label.
@@ -241,9 +246,16 @@ def read_examples(
     examples: list[Example] = []
     for path in paths:
         for number, row in read_records(path):
-            columns = columns or find_columns(path, row, settings)
-            examples.append(_example(path, number, row, columns))
+            columns = columns or find_columns(path, row, settings, single_texts=single_texts)
+            if single_texts and _is_blank(row.get(columns.text)):
+                continue
+            text, pair, label = _example(path, number, row, columns)
+            examples.append((text.strip() if single_texts else text, pair, label))
     return columns, examples
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _example(path: Path, number: int, row: Mapping[str, Any], columns: Columns) -> Example:
