@@ -5,10 +5,17 @@ from dataclasses import dataclass, field
 SINGLE_LABEL, MULTI_LABEL, TOKENS = "single-label", "multi-label", "tokens"
 KINDS = (SINGLE_LABEL, MULTI_LABEL, TOKENS)
 FINETUNE, PROBE, ATTENTIVE, KNN = "finetune", "probe", "attentive", "knn"
-METHODS = (FINETUNE, PROBE, ATTENTIVE, KNN)
+METHODS = {
+    FINETUNE: "fine-tuned",
+    PROBE: "by probe",
+    ATTENTIVE: "by attentive probe",
+    KNN: "by nearest neighbours",
+}
+"""The methods, and how a title says them."""
 TEXT_METHODS = (FINETUNE, PROBE)
 REFUSE, LEAVE_OUT = "refuse", "leave-out"
-METRICS = ("micro_f1", "macro_f1", "accuracy")
+METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
+"""The scores that are single numbers, and how tables spell them."""
 
 
 @dataclass(frozen=True)

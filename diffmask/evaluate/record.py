@@ -3,17 +3,14 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, PROBE, TOKENS, EvaluateSettings
-from diffmask.core.errors import InputError
+from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, PROBE, EvaluateSettings
 from diffmask.core.machine import describe_hardware
 from diffmask.evaluate.seed_file import FORMAT
-from diffmask.tasks.metrics import OUTSIDE
 from diffmask.tasks.task import Task
 from diffmask.tasks.video_task import VideoTask
 from diffmask.text.model.load import resolve_model
@@ -111,55 +108,6 @@ def _hash_model(folder: str) -> str | None:
         with path.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
-
-
-def is_done(path: Path, record: Mapping[str, Any]) -> bool:
-    """Tell whether a seed's results are there; refuse those of another evaluation."""
-    if not path.exists():
-        return False
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _no_result(path, str(error)) from error
-    if not isinstance(found, dict) or not isinstance(found.get("task"), dict):
-        raise _no_result(path, "it names no task")
-    for name in ("format", "model_hash", "method", "settings"):
-        if found.get(name) != record[name]:
-            raise InputError(_differs(path, name, found.get(name), record[name]))
-    given, now = found["task"], record["task"]
-    if given.get("hash") != now["hash"]:
-        raise InputError(_differs(path, "task", given.get("name"), now["name"]))
-    # a file of before there was a choice
-    outside = given.get("outside", OUTSIDE if OUTSIDE in now["labels"] else None)
-    if now["kind"] == TOKENS and outside != now["outside"]:
-        raise InputError(_differs(path, "task.outside", outside, now["outside"]))
-    return True
-
-
-def remove_others(folder: Path, record: Mapping[str, Any]) -> None:
-    """Delete the seeds of other evaluations in a folder that is overwritten: `compare` would take them for this one."""
-    for path in folder.glob("seed-*.json"):
-        try:
-            same = is_done(path, record) and json.loads(path.read_text(encoding="utf-8")).get("name") == record["name"]
-        except InputError:
-            same = False
-        if not same:
-            path.unlink()
-
-
-def _no_result(path: Path, why: str) -> InputError:
-    return InputError(f"{path} is not the result of an evaluation ({why}); delete it, or use --overwrite")
-
-
-def _differs(path: Path, name: str, before: Any, now: Any) -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        # a setting of an older version may be in the file alone
-        keys = dict.fromkeys((*now, *before))
-        name, before, now = next(
-            (f"{name}.{key}", before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)
-        )
-    was = f"with {name}={before}, not {now}" if before != now else f"with another {name}"
-    return f"{path} was made {was}; give another folder with -o, or --overwrite to run it again"
 
 
 def surroundings() -> dict[str, Any]:

@@ -1,14 +1,9 @@
-"""One evaluation: a model on a task, seed by seed; each seed's results are a file of their own.
-
-What an evaluation came to, in a few lines.
-"""
+"""One evaluation: a model on a task, seed by seed; each seed's results are a file of their own."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from diffmask.config.evaluation import FINETUNE, TOKENS, EvaluateSettings
@@ -17,8 +12,8 @@ from diffmask.evaluate.checks import check_length, check_machine, check_modality
 from diffmask.evaluate.methods.frozen import Prober
 from diffmask.evaluate.methods.text import Finetuner, text_features, word_keys
 from diffmask.evaluate.methods.video import VIDEO_MODELS, video_predictor
-from diffmask.evaluate.record import Evaluated, describe, is_done, remove_others, surroundings
-from diffmask.files.folders import write_text
+from diffmask.evaluate.record import Evaluated, describe, surroundings
+from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
 from diffmask.tasks.leakage import find_leakage
 from diffmask.tasks.metrics import Predicted, summary
 from diffmask.tasks.task import Split, Task, read_task
@@ -58,13 +53,8 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
         if overwrite and seed == left[0]:
             remove_others(prepared.output, record)
         prepared.output.mkdir(parents=True, exist_ok=True)
-        _write(prepared.output / f"seed-{seed}.json", result)
+        write_seed_file(prepared.output / f"seed-{seed}.json", result)
     return [prepared.output / f"seed-{seed}.json" for seed in wanted]
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    """Write a result whole or not at all; a figure that is not a number is an error, since JSON knows none."""
-    write_text(path, json.dumps(result, allow_nan=False) + "\n")
 
 
 def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> Evaluated:
@@ -167,53 +157,3 @@ def _check_rows(task: Task, rows: Sequence[int], share: float) -> None:
         raise InputError(
             f"a share of {share:g} of the training {task.examples} has fewer than two labels; give a larger one"
         )
-
-
-SHOWN = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
-
-
-def leakage_line(path: Path) -> str:
-    """Return what a result file says of texts that stand in more than one split."""
-    return json.loads(path.read_text(encoding="utf-8"))["task"]["leakage"]["summary"]
-
-
-def split_lines(path: Path) -> list[str]:
-    """Return which files a result file says that each split was read from, and what F1 leaves out."""
-    task = json.loads(path.read_text(encoding="utf-8"))["task"]
-    files = task.get("files", {})  # which files of older versions do not tell
-    lines = [f"{split + ':':6} {', '.join(names)}" for split, names in files.items()]
-    if "left_out" in task:
-        lines += [f"{split + ':':6} {task[f'num_{split}']:,} clips" for split in ("train", "dev", "test")]
-    if task.get("dev_from_train"):
-        lines.append("dev:   a tenth of train")
-    for split, reasons in task.get("left_out", {}).items():
-        lines.append(f"left out of {split}: {len(reasons):,} clips that cannot be read")
-        lines += [f"  {path}: {reason}" for path, reason in reasons.items()]
-    if task.get("outside") is not None:
-        lines.append(f"label {task['outside']!r} is outside of everything: left out of F1")
-    return lines
-
-
-def summary_lines(paths: Sequence[Path]) -> list[str]:
-    """Return a table: for each share of the training examples, mean and deviation of the scores over the seeds.
-
-    Args:
-        paths: The result files of one evaluation, one for each seed.
-    """
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    seeds = f"{len(results)} seed" + "s" * (len(results) > 1)
-    what = results[0]["task"].get("examples", "texts")
-    lines = [f"{f'training {what}':>16}  {f'test {what}':12}" + "".join(f"  {name:>15}" for name in SHOWN.values())]
-    for place, share in enumerate(results[0]["shares"]):
-        for part in ("all", "unseen"):
-            scores = [result["shares"][place]["test"][part] for result in results]
-            if scores[0] is None:
-                continue
-            number = len(results[0]["targets"]) if part == "all" else sum(results[0]["unseen"])
-            cells = [_spread([score[name] for score in scores]) for name in SHOWN]
-            lines.append(f"{share['num_train']:>16,}  {f'{part} {number:,}':12}" + "".join(f"  {c:>15}" for c in cells))
-    return [*lines, f"mean and standard deviation over {seeds}"]
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{mean(values):.4f}" + (f" +- {stdev(values):.4f}" if len(values) > 1 else "")

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from diffmask.config.evaluation import MULTI_LABEL, TOKENS
+from diffmask.config.evaluation import METRICS, MULTI_LABEL, TOKENS
 
 OUTSIDE = "O"
 """What the label of words that are part of nothing is usually called; F1 over words leaves it out."""
@@ -75,7 +75,7 @@ def _by_label(given: np.ndarray, guessed: np.ndarray, rows: list[int], *, averag
 
 def summary(scores: dict[str, Any]) -> dict[str, float]:
     """Return the scores that are single numbers."""
-    return {name: scores[name] for name in ("accuracy", "micro_f1", "macro_f1")}
+    return {name: value for name, value in scores.items() if name in METRICS}
 
 
 def _arrays(

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
-from support.compared import write_result
+from support.compared import SCORES, write_result
 
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare.compare import HIGHER, LOWER, NOT_SHOWN, CompareSettings, compare
@@ -178,6 +178,7 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path, changes, sentence
         (lambda d: d["unseen"].pop(), "is damaged: 119 marks of unseen texts for 120 texts"),
         (lambda d: d["shares"][0]["predictions"].pop(), "119 predictions at share 1 for 120 texts"),
         (lambda d: d["targets"].__setitem__(0, 3), "targets: [3] is no label of a single-label task of 3 labels"),
+        (lambda d: d["shares"][0].pop("test"), "is damaged: shares[0].test is missing or of a wrong type"),
         (lambda d: d.update(seed=5), "is of seed 5; give the file the name of its seed"),
         (lambda d: d.update(name="b"), "have different names (none and b), so they are not of one result"),
     ],
@@ -201,7 +202,7 @@ def test_what_is_no_json_object_is_damaged(tmp_path, content):
 
 def test_tokens_and_several_labels_are_checked_for_their_shape(tmp_path):
     def write(name, kind, targets, predictions):
-        shares = [{"share": 1.0, "num_train": 1, "predictions": predictions}]
+        shares = [{"share": 1.0, "num_train": 1, "predictions": predictions, "test": {"all": SCORES}}]
         parts = {"targets": targets, "unseen": [True] * 2, "shares": shares}
         return write_result(tmp_path / name, task={"kind": kind}, parts=parts)
 

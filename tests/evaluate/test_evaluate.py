@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
+from support.compared import NOTHING, SCORES, write_result
 from support.labelled import TOLD_BY, labelled_rows
 from support.tiny import tiny_model, tiny_tokenizer
 from transformers import (
@@ -23,8 +24,8 @@ from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, Probe
 from diffmask.core.errors import InputError
 from diffmask.evaluate.checks import check_length
 from diffmask.evaluate.compare.results import read_results
-from diffmask.evaluate.record import is_done, remove_others
-from diffmask.evaluate.run import _write, choose_share, evaluate
+from diffmask.evaluate.run import choose_share, evaluate
+from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
 from diffmask.tasks.task import read_task
 from diffmask.text.model.load import load_weights
 
@@ -172,25 +173,23 @@ def test_a_model_with_other_weights_is_another_evaluation(world, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", r"seed-0.json is not the result of an evaluation \(it names no task\); delete it, or use --overwrite"),
-        ("{", r"seed-0.json is not the result of an evaluation \(Expecting"),
+        ("[]", "seed-0.json is damaged: it holds no object; delete it and evaluate that seed again"),
+        ("{", r"seed-0.json is damaged: it is no JSON \(Expecting"),
         ({"settings": {"old": 1}}, "seed-0.json was made with settings.old=1, not None; give another folder"),
     ],
 )
 def test_a_file_that_is_no_such_result(tmp_path, content, message):
-    record = {"format": 1, "model_hash": "a", "method": "probe", "settings": {}, "task": {}}
-    text = content if isinstance(content, str) else json.dumps(record | content)
-    (tmp_path / "seed-0.json").write_text(text)
+    path = write_result(tmp_path, seeds=(0,), parts={"settings": {}}) / "seed-0.json"
+    record = read(path) | {"model_hash": None}
+    path.write_text(content if isinstance(content, str) else json.dumps(record | content))
     with pytest.raises(InputError, match=message):
-        is_done(tmp_path / "seed-0.json", record)
+        is_done(path, record)
 
 
 def test_overwriting_leaves_no_seeds_of_another_evaluation(world, tmp_path):
     out = tmp_path / "out"
-    task = {"hash": "a", "name": "b", "kind": "single-label", "labels": ["x", "y"]}
-    record = {"format": 1, "model_hash": "a", "name": "n", "method": "probe", "settings": {}, "task": task}
-    out.mkdir()
-    others = [{}, {"model_hash": "b"}, {"name": "m"}, {"task": task | {"hash": "c"}}]
+    record = read(write_result(out, seeds=(0,)) / "seed-0.json") | {"model_hash": "a"}
+    others = [{}, {"model_hash": "b"}, {"name": "m"}, {"task": record["task"] | {"hash": "c"}}]
     for seed, changes in enumerate(others):
         (out / f"seed-{seed}.json").write_text(json.dumps(record | changes))
     (out / "seed-9.json").write_text("[]")
@@ -201,13 +200,18 @@ def test_overwriting_leaves_no_seeds_of_another_evaluation(world, tmp_path):
 
 
 def test_another_outside_is_another_evaluation(tmp_path):
-    task = {"hash": "a", "name": "b", "kind": "tokens", "labels": ["O", "X"], "outside": "O"}
-    record = {"format": 1, "model_hash": "a", "method": "probe", "settings": {}, "task": task}
-    before = {name: value for name, value in task.items() if name != "outside"}
-    (tmp_path / "seed-0.json").write_text(json.dumps(record | {"task": before}))
-    assert is_done(tmp_path / "seed-0.json", record)
+    labels = ["O", "alpha", "beta"]
+    task = {"kind": "tokens", "labels": labels, "outside": "O"}
+    measures = {"per_class": dict.fromkeys(labels, NOTHING)}
+    shares = [{"share": 1.0, "num_train": 1, "predictions": [[0]], "test": {"all": SCORES | measures}}]
+    parts = {"targets": [[0]], "unseen": [True], "shares": shares}
+    path = write_result(tmp_path, seeds=(0,), task=task, parts=parts) / "seed-0.json"
+    record = read(path) | {"model_hash": None}
+    before = {name: value for name, value in record["task"].items() if name != "outside"}
+    path.write_text(json.dumps(record | {"task": before}))
+    assert is_done(path, record)
     with pytest.raises(InputError, match="was made with task.outside=O, not X"):
-        is_done(tmp_path / "seed-0.json", record | {"task": task | {"outside": "X"}})
+        is_done(path, record | {"task": record["task"] | {"outside": "X"}})
 
 
 def test_positions_of_roberta_begin_behind_the_pad_token():
@@ -346,7 +350,7 @@ def test_the_command_says_what_is_outside(world, tmp_path, capsys):
 
 def test_a_result_is_json_or_nothing(tmp_path):
     with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
-        _write(tmp_path / "seed-0.json", {"score": float("nan")})
+        write_seed_file(tmp_path / "seed-0.json", {"score": float("nan")})
     assert not list(tmp_path.iterdir())
 
 

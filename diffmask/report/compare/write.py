@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from diffmask.config.evaluation import METHODS, METRICS
 from diffmask.evaluate.compare.compare import HIGHER, NOT_SHOWN, Comparison, Difference
 from diffmask.files.folders import check_folder, replace_folder
 from diffmask.report.compare.figures import draw_forest
@@ -20,8 +21,6 @@ from diffmask.report.compare.tables import (
 )
 from diffmask.report.html.page import write_page
 
-METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
-METHODS = {"finetune": "fine-tuned", "probe": "by probe"}
 FILES = ("comparison.md", "comparison.csv", "comparison.html", "comparison.json", "forest.png", "learning.png")
 FEW_SEEDS = 4
 """Below so many seeds only large differences can be shown."""

@@ -13,8 +13,8 @@ import yaml
 from diffmask.config import DataConfig, PretrainConfig, VideoConfig, VideoDataConfig, explain_settings, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Schedule
+from diffmask.evaluate.compare.results import Result
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.evaluations import Evaluation
 from diffmask.report.html.curves import Log
 from diffmask.report.nouns import WORDS, Nouns
 from diffmask.report.preview.preview import Preview
@@ -86,7 +86,7 @@ class RunData:
     failures: Mapping[str, str] = field(default_factory=dict)
     nouns: Nouns = WORDS
     classes: ClassLosses | None = None
-    evaluations: Sequence[Evaluation] = ()
+    evaluations: Sequence[Result] = ()
     missing: Sequence[str] = ()
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from diffmask.config.evaluation import METRICS
 from diffmask.core.schedule import Schedule
 from diffmask.report.clips.page import clip_parts, failure_table, number_part
 from diffmask.report.figures.run_logs import SMOOTHED_OVER, smooth
@@ -172,8 +173,8 @@ def _figures(run: RunData) -> Iterator[tuple[str, str, str]]:
     if speed is not None:
         yield f"{run.nouns.parts} per second", f"{speed:,.0f}", "in training, per process"
     for each in run.evaluations[:MOST_TILES]:
-        note = f"micro {say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
-        yield f"macro F1, {each.name}", say(each.spread("all", "macro_f1")), note
+        note = f"{METRICS['micro_f1']} {say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
+        yield f"{METRICS['macro_f1']}, {each.folder.name}", say(each.spread("all", "macro_f1")), note
 
 
 def _mean(run: RunData, key: str) -> float | None:

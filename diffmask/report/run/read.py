@@ -14,10 +14,10 @@ from diffmask.assemble import RATIO_FLOOR, build_schedule
 from diffmask.assemble.text_masking import class_names
 from diffmask.config import PretrainConfig, VideoConfig, read_config
 from diffmask.core.errors import InputError
+from diffmask.evaluate.compare.results import Result, read_result
 from diffmask.pretrain.video import FAILURES_FILE, read_split
 from diffmask.report.clips.build_look import scores_needed
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.evaluations import Evaluation, read_evaluation
 from diffmask.report.figures.run_logs import CLASS_LOSS
 from diffmask.report.html.curves import Log, read_log
 from diffmask.report.nouns import PATCHES
@@ -111,11 +111,11 @@ class _Reader:
         """Return what a page says of a run on video only."""
         return _VideoReader(self.folder, config, self.attempt, self.missing).read(inputs, course)
 
-    def evaluations(self) -> list[Evaluation]:
+    def evaluations(self) -> list[Result]:
         folders = sorted((self.folder / "evaluation").glob("*/"))
         if not folders:
             self.missing.append("Evaluation: none was made; `diffmask evaluate RUN --task TASK` makes one.")
-        found = (self.attempt("Evaluation", read_evaluation, path) for path in folders)
+        found = (self.attempt("Evaluation", read_result, path) for path in folders)
         return [each for each in found if each is not None]
 
     def record(self) -> dict[str, Any]:
