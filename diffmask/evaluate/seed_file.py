@@ -152,7 +152,7 @@ _TASK_FIELDS = {
 }  # fmt: skip
 _SHARE_FIELDS = {"share": (int, float), "num_train": int, "predictions": list, "test": dict}
 _SCORE_FIELDS = {**dict.fromkeys(METRICS, (int, float)), "per_class": dict}
-_CLASS_FIELDS = dict.fromkeys((*OF_A_CLASS, "support"), (int, float))
+_CLASS_FIELDS: dict[str, Any] = dict.fromkeys((*OF_A_CLASS, "support"), (int, float))
 
 
 def _check_fields(path: Path, given: Mapping[str, Any]) -> None:

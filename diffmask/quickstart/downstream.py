@@ -8,13 +8,11 @@ from pathlib import Path
 from diffmask.config.evaluation import PROBE, EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
 from diffmask.demo.docstrings import Documented, is_held_out, write_documents
-from diffmask.evaluate.compare.compare import CompareSettings, compare
+from diffmask.evaluate.compare.compare import CompareSettings, Comparison, compare
 from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.run import evaluate
+from diffmask.quickstart.losses import BEFORE
 from diffmask.quickstart.plan import RUNS, Plan
-from diffmask.report.compare.losses import BEFORE
-from diffmask.report.compare.tables import ComparisonTable
-from diffmask.report.compare.write import comparison_table
 
 MAX_TEXTS = 40
 """Of a subpackage with more training texts, so many are taken."""
@@ -52,7 +50,7 @@ def _at_most(documents: Sequence[Documented], labels: set[str]) -> Iterator[Docu
             yield document
 
 
-def evaluate_all(plan: Plan, *, progress: bool) -> ComparisonTable:
+def evaluate_all(plan: Plan, *, progress: bool) -> Comparison:
     """Probe the model that was not continued, and those of each policy and seed, and compare them."""
     folder = plan.output / "evaluation"
     _probe(plan, plan.model, BEFORE, folder / "none", range(plan.seeds), progress=progress)
@@ -61,7 +59,7 @@ def evaluate_all(plan: Plan, *, progress: bool) -> ComparisonTable:
             run = plan.config(policy, seed).output
             _probe(plan, run, label, folder / policy, range(seed, seed + 1), progress=progress)
     results = read_results([folder / "none", *(folder / policy for policy in RUNS)])
-    return comparison_table(compare(results, CompareSettings(metric="accuracy", all_pairs=True)))
+    return compare(results, CompareSettings(metric="accuracy", all_pairs=True))
 
 
 def _probe(plan: Plan, model: str, name: str, output: Path, seeds: range, *, progress: bool) -> None:

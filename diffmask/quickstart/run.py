@@ -9,10 +9,10 @@ from diffmask.config import to_mapping
 from diffmask.demo.docstrings import Documented, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import pretrain
 from diffmask.quickstart.downstream import evaluate_all, write_task
+from diffmask.quickstart.losses import loss_table
 from diffmask.quickstart.plan import RUNS, SUBPACKAGES, Plan
 from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
 from diffmask.quickstart.story import LOSS_LIMIT, TASK_LIMIT, count_words, story
-from diffmask.report.compare.losses import result_table
 from diffmask.report.compare.tables import print_comparison
 from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import write_page
@@ -64,7 +64,7 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
         return None
     results = mean_losses(logs)
     console.print()
-    console.print(result_table(results))
+    console.print(loss_table(results))
     console.print(f"\n{LOSS_LIMIT}")
     question = "Which subpackage does a text document? Logistic regression on what each model makes of it"
     with step(console, "6/6", question, commands["evaluate"]):

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from diffmask.core.errors import InputError
-from diffmask.report.compare.losses import Result, mean_results, read_results
+from diffmask.quickstart.losses import HeldOutLoss, mean_of_seeds, read_losses
 from diffmask.report.html.curves import Log
 
 MARKER = "quickstart.json"
@@ -63,10 +63,10 @@ def step(console: Console, number: str, title: str, command: str = "") -> Iterat
     console.print(f"{time.monotonic() - start:.0f} s", style="dim", highlight=False)
 
 
-def mean_losses(logs: Mapping[str, Sequence[Log]]) -> list[Result]:
+def mean_losses(logs: Mapping[str, Sequence[Log]]) -> list[HeldOutLoss]:
     """Return the means over seeds; all runs begin alike, and the first of them has looked at it."""
     before = next(iter(logs.values()))[0][:1]
     seeds = range(len(next(iter(logs.values()))))
-    return mean_results(
-        [read_results({label: [*before, *each[seed]] for label, each in logs.items()}) for seed in seeds]
+    return mean_of_seeds(
+        [read_losses({label: [*before, *each[seed]] for label, each in logs.items()}) for seed in seeds]
     )

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from diffmask.demo.docstrings import Documented
+from diffmask.evaluate.compare.compare import Comparison
+from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.plan import Plan
-from diffmask.report.compare.losses import Result, curve_section, result_section
-from diffmask.report.compare.tables import ComparisonTable, comparison_sections
+from diffmask.report.compare.tables import finding
+from diffmask.report.compare.write import comparison_sections
 from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
 from diffmask.report.preview.heatmap_html import anchor_section, heat_section, number_section
@@ -37,8 +39,8 @@ def story(
     anchors: AnchorSet,
     preview: Preview,
     logs: Mapping[str, Log],
-    losses: Sequence[Result],
-    downstream: ComparisonTable,
+    losses: Sequence[HeldOutLoss],
+    downstream: Comparison,
 ) -> str:
     """Return the page; the logs are those of the first seed, the losses are means over the seeds."""
     facts = [
@@ -58,9 +60,9 @@ def story(
         "diffmask quickstart",
         [
             header("Difference-Masking, start to finish", lead, facts),
-            section("Which subpackage does a text document?", paragraph(downstream.finding), paragraph(TASK_LIMIT)),
+            section("Which subpackage does a text document?", paragraph(finding(downstream)), paragraph(TASK_LIMIT)),
             *comparison_sections(downstream),
-            result_section(losses, LOSS_LIMIT),
+            loss_section(losses, LOSS_LIMIT),
             curve_section(logs),
             anchor_section(anchors),
             heat_section(preview),

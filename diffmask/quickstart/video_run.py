@@ -8,19 +8,18 @@ from rich.console import Console
 
 from diffmask.config import VideoConfig, to_mapping
 from diffmask.demo.rendered_clips import render_digits
-from diffmask.evaluate.compare.compare import CompareSettings, compare
+from diffmask.evaluate.compare.compare import CompareSettings, Comparison, compare
 from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
+from diffmask.quickstart.losses import BEFORE, loss_table
 from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
 from diffmask.quickstart.video_plan import GENERAL, RUNS, VideoPlan
 from diffmask.quickstart.video_story import LOSS_LIMIT, TASK_LIMIT, story
 from diffmask.report.clips.build_look import build_clip_look
 from diffmask.report.clips.page import print_clip_preview
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.compare.losses import BEFORE, result_table
-from diffmask.report.compare.tables import ComparisonTable, print_comparison
-from diffmask.report.compare.write import comparison_table
+from diffmask.report.compare.tables import print_comparison
 from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import write_page
 from diffmask.report.run.masked_clips import gather_clips, load_trained, preview_clips, spread_out
@@ -74,7 +73,7 @@ def run_video_quickstart(
     if logs is None:
         return _stopped(console)
     losses = mean_losses(logs)
-    console.print(result_table(losses, "patches"))
+    console.print(loss_table(losses, "patches"))
     console.print(f"\n{LOSS_LIMIT}")
     with step(
         console, "6/7", "Which digit? Logistic regression on what each model makes of a clip", commands["evaluate"]
@@ -159,7 +158,7 @@ def _preview(
     return preview_clips(gathered, looks, loaded)
 
 
-def _evaluate_all(plan: VideoPlan, *, progress: bool) -> ComparisonTable:
+def _evaluate_all(plan: VideoPlan, *, progress: bool) -> Comparison:
     """Probe the model that was not continued, and those of each policy and seed, and compare them."""
     folder = plan.output / "evaluation"
     wanted: list[Mapping] = [
@@ -183,4 +182,4 @@ def _evaluate_all(plan: VideoPlan, *, progress: bool) -> ComparisonTable:
     for each in wanted:
         evaluate(plan.evaluation(**each), progress=progress)
     results = read_results([folder / "none", *(folder / policy for policy in RUNS)])
-    return comparison_table(compare(results, CompareSettings(metric="accuracy", all_pairs=True)))
+    return compare(results, CompareSettings(metric="accuracy", all_pairs=True))

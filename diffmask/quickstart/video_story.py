@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from diffmask.evaluate.compare.compare import Comparison
+from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.video_plan import VideoPlan
 from diffmask.report.clips.page import clip_parts, number_part
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.compare.losses import Result, curve_section, result_section
-from diffmask.report.compare.tables import ComparisonTable, comparison_sections
+from diffmask.report.compare.tables import finding
+from diffmask.report.compare.write import comparison_sections
 from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
 from diffmask.video.clip.clip import Clip
@@ -33,8 +35,8 @@ def story(
     clips: Mapping[str, Sequence[Clip]],
     preview: ClipPreview,
     logs: Mapping[str, Log],
-    losses: Sequence[Result],
-    downstream: ComparisonTable,
+    losses: Sequence[HeldOutLoss],
+    downstream: Comparison,
 ) -> str:
     """Return the page; the logs are those of the first seed, the losses are means over the seeds."""
     facts = [
@@ -53,9 +55,9 @@ def story(
         "diffmask quickstart --video",
         [
             header("Difference-Masking on clips, start to finish", lead, facts),
-            section("Which digit moves through a clip?", paragraph(downstream.finding), paragraph(TASK_LIMIT)),
+            section("Which digit moves through a clip?", paragraph(finding(downstream)), paragraph(TASK_LIMIT)),
             *comparison_sections(downstream),
-            result_section(losses, LOSS_LIMIT, units="patches"),
+            loss_section(losses, LOSS_LIMIT, units="patches"),
             curve_section(logs, units="patches"),
             section("What is hidden, and what the continued model makes of it", *clip_parts(preview)),
             section("The numbers", number_part(preview)),

@@ -1,11 +1,7 @@
-"""Compare results: means over seeds, differences with intervals, and which of them are more than chance.
-
-What comparing results needs to know, and what it comes to.
-"""
+"""Compare results: means over seeds, differences with intervals, and which of them are more than chance."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,7 +47,7 @@ class CompareSettings:
 
 
 @dataclass(frozen=True)
-class _Score:
+class Score:
     """A result's score: of each seed, over seeds, and where the mean over all seeds and texts is with 95 % confidence.
 
     Attributes:
@@ -67,7 +63,7 @@ class _Score:
 
 
 @dataclass(frozen=True)
-class Difference:
+class DifferenceOfMeans:
     """How a result differs from another, over the same seeds and texts.
 
     Attributes:
@@ -88,7 +84,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class _Point:
+class CurvePoint:
     """A result's score with a share of the training texts."""
 
     name: str
@@ -124,14 +120,21 @@ class Comparison:
     num_seen: int
     seeds: tuple[int, ...]
     left_out: dict[str, list[int]]
-    scores: tuple[_Score, ...]
-    differences: tuple[Difference, ...]
-    curve: tuple[_Point, ...]
+    scores: tuple[Score, ...]
+    differences: tuple[DifferenceOfMeans, ...]
+    curve: tuple[CurvePoint, ...]
     one_model: tuple[str, ...]
 
-    def describe(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
+    @property
+    def examples(self) -> str:
+        """What is labelled: texts, clips."""
+        return self.task.get("examples", "texts")
+
+    @property
+    def against(self) -> str:
+        """Name of what all others are compared with; empty where there is more than one such."""
+        others = {each.other for each in self.differences}
+        return others.pop() if len(others) == 1 else ""
 
 
 Drawn = tuple[Sums, np.ndarray]
@@ -219,7 +222,7 @@ def _deviation(values: np.ndarray) -> float | None:
 
 def _measure(
     results: Sequence[Result], share: float, seeds: Sequence[int], rows: np.ndarray, metric: str, draws: Draws
-) -> tuple[dict[str, _Score], dict[str, Drawn]]:
+) -> tuple[dict[str, Score], dict[str, Drawn]]:
     """Return the scores of each result with a share of the training texts, and what they were computed from."""
     sums = [[_count(metric, result, seed, share, rows) for seed in seeds] for result in results]
     scores, drawn = {}, {}
@@ -229,19 +232,21 @@ def _measure(
         by_seed = dict(zip(seeds, values.tolist(), strict=True))
         # an interval around a score near 1 may reach beyond it
         low, high = max(low, 0.0), min(high, 1.0)
-        scores[result.name] = _Score(result.name, by_seed, float(values.mean()), _deviation(values), low, high)
+        scores[result.name] = Score(result.name, by_seed, float(values.mean()), _deviation(values), low, high)
         drawn[result.name] = (each, resampled)
     return scores, drawn
 
 
-def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, _Score]]) -> Iterator[_Point]:
+def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, Score]]) -> Iterator[CurvePoint]:
     for share, by_name in scores.items():
         for result in results:
             score = by_name[result.name]
-            yield _Point(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
+            yield CurvePoint(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
 
 
-def _differences(pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws) -> tuple[Difference, ...]:
+def _differences(
+    pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws
+) -> tuple[DifferenceOfMeans, ...]:
     """Test each pair, and correct for their number."""
     found = []
     for name, other in pairs:
@@ -249,7 +254,9 @@ def _differences(pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], d
         values = _of_seeds(sums) - _of_seeds(other_sums)
         low, high = interval(values, resampled - other_resampled, draws.generator())
         p = p_value(values, draws.exchanged(sums, other_sums), draws.generator())
-        found.append(Difference(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN))
+        found.append(
+            DifferenceOfMeans(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN)
+        )
     corrected = holm([each.p_value for each in found])
     return tuple(
         replace(each, corrected=p, verdict=verdict(each.low, each.high, p))

@@ -1,140 +1,96 @@
-"""From what a comparison has come to, to what is shown and written."""
+"""The folder of a comparison, and its page."""
 
 import json
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from diffmask.config.evaluation import METHODS, METRICS
-from diffmask.evaluate.compare.compare import HIGHER, NOT_SHOWN, Comparison, Difference
+from diffmask.evaluate.compare.compare import NOT_SHOWN, Comparison, DifferenceOfMeans
 from diffmask.files.folders import check_folder, replace_folder
-from diffmask.report.compare.figures import draw_forest
-from diffmask.report.compare.learning import Scored, draw_learning
+from diffmask.report.compare.figures import forest_figure, learning_figure, say_difference
 from diffmask.report.compare.tables import (
-    UNIT,
-    ComparisonTable,
-    DifferenceRow,
-    ScoreRow,
-    comparison_page,
+    DIFFERENCE_HEAD,
+    SCORE_HEAD,
+    difference_cells,
+    finding,
+    list_facts,
+    list_notes,
+    score_cells,
+    title,
     to_csv,
     to_markdown,
 )
-from diffmask.report.html.page import write_page
+from diffmask.report.figures.figures import save_figure
+from diffmask.report.html.charts import embed
+from diffmask.report.html.page import escape, header, number_class, page, paragraph, section, table, write_page
 
-FILES = ("comparison.md", "comparison.csv", "comparison.html", "comparison.json", "forest.png", "learning.png")
-FEW_SEEDS = 4
-"""Below so many seeds only large differences can be shown."""
-
-
-def comparison_table(found: Comparison) -> ComparisonTable:
-    """Return a comparison with its title, its finding and its notes in words."""
-    metric, method = METRICS[found.settings.metric], METHODS.get(found.method, found.method)
-    return ComparisonTable(
-        title=f"{found.task['name']}: {metric}, {method}",
-        finding=_finding(found),
-        scores=[ScoreRow(s.name, s.mean, s.deviation, s.low, s.high, s.scores) for s in found.scores],
-        differences=[
-            DifferenceRow(d.name, d.other, d.mean, d.low, d.high, d.p_value, d.corrected, d.verdict)
-            for d in found.differences
-        ],
-        curve=[Scored(p.name, p.share, p.num_train, p.mean, p.low, p.high) for p in found.curve],
-        facts=_facts(found),
-        notes=_notes(found),
-    )
+_FILES = ("comparison.md", "comparison.csv", "comparison.html", "comparison.json", "forest.png", "learning.png")
+_MOST_SEEDS = 10
+"""Seeds whose scores stand in the table one by one."""
 
 
 def check_output(folder: str | Path, *, overwrite: bool) -> Path:
-    """Return the folder if a comparison may be written there; see `text.folders.check_folder`."""
-    return check_folder(folder, "comparison", FILES, overwrite=overwrite)
+    """Return the folder if a comparison may be written there; see `files.folders.check_folder`."""
+    return check_folder(folder, "comparison", _FILES, overwrite=overwrite)
 
 
 def write_comparison(found: Comparison, folder: Path) -> None:
     """Write a folder that `check_output` allowed, all at once: Markdown, CSV, HTML, JSON and figures."""
-    shown = comparison_table(found)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
     try:
         draft.mkdir()
-        (draft / "comparison.md").write_text(to_markdown(shown), encoding="utf-8")
-        (draft / "comparison.csv").write_text(to_csv(shown), encoding="utf-8")
-        content = json.dumps(found.describe(), indent=2, ensure_ascii=False)
+        (draft / "comparison.md").write_text(to_markdown(found), encoding="utf-8")
+        (draft / "comparison.csv").write_text(to_csv(found), encoding="utf-8")
+        content = json.dumps(asdict(found), indent=2, ensure_ascii=False)
         (draft / "comparison.json").write_text(content + "\n", encoding="utf-8")
-        write_page(comparison_page(shown), draft / "comparison.html")
-        title = f"{shown.title}, against {shown.against}" if shown.against else shown.title
-        draw_forest(shown.effects(), title, UNIT, draft / "forest.png")
-        if shown.curve:
-            draw_learning(shown.curve, shown.title, draft / "learning.png")
+        write_page(_page(found), draft / "comparison.html")
+        save_figure(forest_figure(found), draft / "forest.png")
+        if found.curve:
+            save_figure(learning_figure(found), draft / "learning.png")
         replace_folder(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _finding(found: Comparison) -> str:
-    shown = [each for each in found.differences if each.verdict != NOT_SHOWN]
-    if not shown:
-        return "No difference shown." if len(found.differences) == 1 else "No difference shown in any comparison."
-    said = "; ".join(_said(each) for each in shown)
-    others = len(found.differences) - len(shown)
-    return f"{said}." if not others else f"{said}; no difference shown in {others} of {len(found.differences)}."
+def _page(found: Comparison) -> str:
+    head = header(title(found), finding(found), list_facts(found))
+    return page(title(found), [head, *comparison_sections(found)])
 
 
-def _said(each: Difference) -> str:
-    verdict = "higher" if each.verdict == HIGHER else "lower"
-    return f"{each.name} is {verdict} than {each.other} by {100 * abs(each.mean):.2f} points"
-
-
-def _facts(found: Comparison) -> list[tuple[str, str]]:
-    what = _examples(found)
-    texts = f"{found.num_texts:,} test {what}" + (
-        ", unseen in other splits" if found.settings.texts == "unseen" else ""
-    )
-    share = f"{100 * found.settings.share:g} % of the labels" if found.settings.share is not None else "-"
-    return [
-        ("task", f"{found.task['name']} ({found.task['kind']}, {found.task['hash'][:12]})"),
-        (what, texts),
-        ("trained on", share),
-        ("seeds", ", ".join(map(str, found.seeds))),
-        ("draws", f"{found.settings.num_draws:,}, seed {found.settings.seed}"),
+def comparison_sections(found: Comparison) -> list[str]:
+    """Return differences, scores and learning curves for a page of whatever kind."""
+    told = "; ".join(f"{each.name} - {each.other}: {say_difference(each)}" for each in found.differences)
+    figure = f'<div class="card">{embed(forest_figure(found), "forest", told)}</div>'
+    sections = [
+        section("Differences", figure, table(DIFFERENCE_HEAD, map(_difference_row, found.differences))),
+        section("Scores", _scores(found)),
     ]
+    if found.curve:
+        points = (f"{each.name} with {100 * each.share:g} %: {100 * each.mean:.2f}" for each in found.curve)
+        drawn = embed(learning_figure(found), "learning", "; ".join(points))
+        sections.append(section("Learning curves", f'<div class="card">{drawn}</div>'))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in list_notes(found))
+    sections.append(section("What the numbers mean", f'<ul class="plain soft">{notes}</ul>'))
+    return sections
 
 
-def _examples(found: Comparison) -> str:
-    """Return what is labelled: texts, clips."""
-    return found.task.get("examples", "texts")
+def _scores(found: Comparison) -> str:
+    seeds = list(found.scores[0].scores)
+    if not 1 < len(seeds) <= _MOST_SEEDS:
+        seeds = []
+    head = [*SCORE_HEAD, *(f"seed {seed}" for seed in seeds)]
+    rows = (_row([*score_cells(row), *(f"{100 * row.scores[seed]:.2f}" for seed in seeds)]) for row in found.scores)
+    return paragraph("Mean and standard deviation over the seeds, in points.") + table(head, rows)
 
 
-def _notes(found: Comparison) -> list[str]:
-    num_seeds, num_tests, what = len(found.seeds), len(found.differences), _examples(found)
-    left = "; ".join(f"{', '.join(map(str, seeds))} of {name}" for name, seeds in found.left_out.items())
-    notes = [f"Seeds that not all results have are left out: {left}."] if left else []
-    if num_seeds == 1:
-        notes.append(
-            f"There is one seed: intervals and p-values tell what other test {what} would change, and nothing can be "
-            "said of other seeds; evaluate with at least 5."
-        )
-    else:
-        notes.append(
-            f"Intervals and p-values are about new seeds and new test {what}: {what} are resampled (exchanged between "
-            "the two, for the test) in all seeds alike, and seeds vary as a t-test has them vary."
-        )
-    if 1 < num_seeds < FEW_SEEDS:
-        notes.append(f"With {num_seeds} seeds only large differences can be shown; evaluate with at least 5.")
-    if num_tests > 1:
-        notes.append(f"corrected p is for {num_tests} comparisons (Holm); intervals are not corrected.")
-    notes.append(
-        f"'{NOT_SHOWN}' (corrected p of 0.05 or more, or an interval with 0 in it) does not say that there is none: "
-        "any difference inside the interval is possible."
-    )
-    if num_seeds > 1 and found.one_model:
-        every = len(found.one_model) == len(found.scores)
-        who = "each result" if every else ", ".join(found.one_model)
-        notes.append(
-            f"All seeds of {who} start from one pretrained model: what is said is about these models trained on the "
-            "task anew, not about repeating their pretraining."
-        )
-    if found.settings.texts == "all" and found.num_seen:
-        notes.append(
-            f"{found.num_seen:,} of {found.num_texts:,} test {what} stand in another split too, exactly or nearly; "
-            "--texts unseen leaves them out."
-        )
-    return notes
+def _difference_row(row: DifferenceOfMeans) -> str:
+    return _row(difference_cells(row), "soft" if row.verdict == NOT_SHOWN else "best")
+
+
+def _row(cells: Sequence[str], kind: str = "") -> str:
+    # verdicts stand under their head, which is on the right as those of numbers are
+    shown = "".join(f"<td{number_class(True)}>{escape(cell)}</td>" for cell in cells[1:])
+    return f'<tr{f" class={kind!r}" if kind else ""}><th scope="row">{escape(cells[0])}</th>{shown}</tr>'
