@@ -48,8 +48,7 @@ def run(args: argparse.Namespace) -> None:
 
     from diffmask.evaluate.compare.compare import CompareSettings, compare
     from diffmask.evaluate.compare.results import read_results
-    from diffmask.report.compare.tables import print_comparison
-    from diffmask.report.compare.write import check_output, write_comparison
+    from diffmask.report.comparison import check_output, print_comparison, write_comparison
 
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed

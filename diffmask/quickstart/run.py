@@ -13,7 +13,7 @@ from diffmask.quickstart.losses import loss_table
 from diffmask.quickstart.plan import RUNS, SUBPACKAGES, Plan
 from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
 from diffmask.quickstart.story import LOSS_LIMIT, TASK_LIMIT, count_words, story
-from diffmask.report.compare.tables import print_comparison
+from diffmask.report.comparison import print_comparison
 from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import write_page
 from diffmask.report.preview.build_look import build_look

@@ -6,8 +6,7 @@ from diffmask.demo.docstrings import Documented
 from diffmask.evaluate.compare.compare import Comparison
 from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.plan import Plan
-from diffmask.report.compare.tables import finding
-from diffmask.report.compare.write import comparison_sections
+from diffmask.report.comparison import comparison_sections, finding
 from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
 from diffmask.report.preview.heatmap_html import anchor_section, heat_section, number_section

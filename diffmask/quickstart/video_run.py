@@ -19,7 +19,7 @@ from diffmask.quickstart.video_story import LOSS_LIMIT, TASK_LIMIT, story
 from diffmask.report.clips.build_look import build_clip_look
 from diffmask.report.clips.page import print_clip_preview
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.compare.tables import print_comparison
+from diffmask.report.comparison import print_comparison
 from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import write_page
 from diffmask.report.run.masked_clips import gather_clips, load_trained, preview_clips, spread_out

@@ -7,8 +7,7 @@ from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.video_plan import VideoPlan
 from diffmask.report.clips.page import clip_parts, number_part
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.compare.tables import finding
-from diffmask.report.compare.write import comparison_sections
+from diffmask.report.comparison import comparison_sections, finding
 from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
 from diffmask.video.clip.clip import Clip

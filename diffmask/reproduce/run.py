@@ -19,8 +19,7 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.compare.compare import CompareSettings, compare
 from diffmask.evaluate.compare.results import read_results
 from diffmask.files.folders import write_text
-from diffmask.report.compare.tables import markdown_table, markdown_tables, to_markdown
-from diffmask.report.compare.write import check_output, write_comparison
+from diffmask.report.comparison import check_output, markdown_table, markdown_tables, to_markdown, write_comparison
 from diffmask.report.html.curves import read_log
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Job, Runner, check_jobs, locked

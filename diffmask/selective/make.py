@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedTokenizerBase
 
+from diffmask.config.limits import Between, above, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.core.types import IGNORE_INDEX, Scores, UnitMask
 from diffmask.selective.gain import (
@@ -178,32 +179,22 @@ class SelectiveSettings:
     model: str
     text: str | None = None
     label: str | None = None
-    max_texts: int | None = 1000
+    max_texts: Annotated[int | None, at_least(10)] = 1000
     max_length: int = 128
     units: str = "word"
-    delta: float = DELTA
-    epochs: float = 3.0
-    learning_rate: float = 2e-4
-    scorer_learning_rate: float | None = None
-    batch_size: int = 32
-    common_words: int = 100
+    delta: Annotated[float, Between(0, 1, "it is a difference of two probabilities", without_low=True)] = DELTA
+    epochs: Annotated[float, above(0)] = 3.0
+    learning_rate: Annotated[float, above(0)] = 2e-4
+    scorer_learning_rate: Annotated[float | None, above(0)] = None
+    batch_size: Annotated[int, at_least(1)] = 32
+    common_words: Annotated[int, at_least(0)] = 100
     language: str = "en"
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     device: str = "auto"
 
     def __post_init__(self):
-        """Check the numbers."""
-        least = {"max_texts": 10, "batch_size": 1, "common_words": 0, "seed": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise InputError(f"{name}={value} is too small; give at least {bound}")
-        for name in ("epochs", "learning_rate", "scorer_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name}={value:g} is too small; give more than 0")
-        if not 0 < self.delta <= 1:
-            raise InputError(f"delta={self.delta:g} is outside (0, 1]; it is a difference of two probabilities")
+        """Refuse a value that its field does not allow."""
+        check_limits(self)
 
 
 def build_scorer(

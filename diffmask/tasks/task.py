@@ -10,15 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from diffmask.config.evaluation import KINDS, MULTI_LABEL, TOKENS, TaskSettings
+from diffmask.config.evaluation import MULTI_LABEL, TOKENS, TaskSettings
+from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
 from diffmask.tasks.columns import Columns, ColumnSettings, find_columns, read_label, read_pair, read_text
 from diffmask.tasks.metrics import OUTSIDE, score
 from diffmask.text.corpus.documents import list_files
+
+if TYPE_CHECKING:
+    from diffmask.tasks.leakage import Leakage
 
 SPLITS = ("train", "dev", "test")
 SPLIT_NAMES = {
@@ -153,6 +157,14 @@ class Task:
         """What is measured on, once."""
         return self.splits["test"]
 
+    def sources(self) -> dict[str, Any]:
+        """Return for the record of a result where the examples come from."""
+        return {"files": {name: [path.name for path in paths] for name, paths in self.files.items()}}
+
+    def summarise(self, found: "Leakage") -> str:
+        """Return in a sentence or two how many test examples stand in another split too."""
+        return found.summary()
+
     def score(self, targets: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
         """Return what `metrics.score` returns for rows of the task's labels."""
         return score(self.kind, self.labels, targets, predictions, outside=self.outside)
@@ -166,8 +178,7 @@ def read_task(settings: TaskSettings) -> Task:
     Raises:
         InputError: A file cannot be read, a split is missing or empty, or labels are missing or all the same.
     """
-    if settings.kind is not None and settings.kind not in KINDS:
-        raise InputError(f"unknown kind of task {settings.kind!r}; choose from: {', '.join(KINDS)}")
+    check_limits(settings, "task.")
     files = _split_files(settings.files)
     columns: Columns | None = None
     found: dict[str, list[Example]] = {}
@@ -177,7 +188,7 @@ def read_task(settings: TaskSettings) -> Task:
             raise InputError(f"{paths[0]} has no rows; a task needs texts and labels in train, dev and test")
     assert columns is not None
     names = label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
-    splits = {split: make_split(rows, columns, names) for split, rows in found.items()}
+    splits = {split: make_split(rows, columns.kind, names) for split, rows in found.items()}
     if dev_from_train := "dev" not in splits:
         splits["train"], splits["dev"] = hold_out(splits["train"])
     name = settings.name or _name(settings.files)
@@ -281,15 +292,15 @@ def _outside(wanted: str | None, names: Sequence[str]) -> str | None:
     return wanted if wanted in names else None
 
 
-def make_split(rows: Sequence[Example], columns: Columns, names: Sequence[str]) -> Split:
-    """Return examples as a split, their labels as rows of the names."""
+def make_split(rows: Sequence[Example], kind: str, names: Sequence[str]) -> Split:
+    """Return examples of a kind of task as a split, their labels as rows of the names."""
     rows_of = {name: row for row, name in enumerate(names)}
-    several = columns.kind in (MULTI_LABEL, TOKENS)
+    several = kind in (MULTI_LABEL, TOKENS)
     labels: list[Any] = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
-    if columns.kind == MULTI_LABEL:
+    if kind == MULTI_LABEL:
         labels = [sorted(set(label)) for label in labels]
-    pairs = None if columns.pair is None else [pair or "" for _, pair, _ in rows]
-    return Split([text for text, _, _ in rows], pairs, labels)
+    pairs = [pair for _, pair, _ in rows if pair is not None]
+    return Split([text for text, _, _ in rows], pairs or None, labels)
 
 
 def _name(sources: Sequence[str]) -> str:

@@ -264,12 +264,12 @@ def test_shares_without_overlap_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"metric": "f1"}, "the metric 'f1' is unknown; choose from: micro_f1, macro_f1, accuracy"),
-        ({"texts": "some"}, "the texts 'some' are unknown; choose from: all, unseen"),
+        ({"metric": "f1"}, "unknown metric 'f1'; choose from: micro_f1, macro_f1, accuracy"),
+        ({"texts": "some"}, "unknown texts 'some'; choose from: all, unseen"),
         ({"share": 0.2}, "the share 0.2 is not in all results; choose from: 1"),
         ({"baseline": "c"}, "no result is named 'c'; choose the baseline from: a, b"),
-        ({"num_draws": 10}, "10 draws are too few for an interval; give at least 1000"),
-        ({"seed": -1}, "the seed -1 is negative; give 0 or more"),
+        ({"num_draws": 10}, "num_draws=10 must be at least 1000; fewer are too few for an interval"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(tmp_path, settings, sentence):

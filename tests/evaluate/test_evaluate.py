@@ -22,8 +22,8 @@ from transformers import (
 from diffmask.cli import main
 from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.checks import check_length
 from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.methods.text import check_length
 from diffmask.evaluate.run import choose_share, evaluate
 from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
 from diffmask.tasks.task import read_task
@@ -308,16 +308,22 @@ def test_words_beyond_the_length_get_the_most_frequent_label(world, tmp_path):
         ({"method": "guess"}, "unknown method 'guess'; choose from: finetune, probe"),
         ({"metric": "auc"}, "unknown metric 'auc'; choose from: micro_f1, macro_f1, accuracy"),
         ({"precision": "fp64"}, "unknown precision 'fp64'; choose from: fp32, bf16, fp16"),
-        ({"shares": (0.0, 1.0)}, r"shares=\[0.0, 1.0\] must lie in \(0, 1\]"),
+        ({"shares": (0.0, 1.0)}, r"shares=\[0.0, 1.0\] must hold numbers in \(0, 1\]; give for example 0.1, 0.3 and 1"),
         ({"shares": (0.01,)}, "a share of 0.01 of the training texts has fewer than two labels; give a larger one"),
-        ({"seeds": 0}, "seeds=0 is too small; give at least 1"),
-        ({"finetune": FinetuneSettings(epochs=0)}, "finetune.epochs=0 is too small; give at least 1"),
-        ({"finetune": FinetuneSettings(learning_rates=())}, r"learning_rates=\[\] must be numbers above 0"),
+        ({"seeds": 0}, "seeds=0 must be at least 1"),
+        ({"finetune": FinetuneSettings(epochs=0)}, "finetune.epochs=0 must be at least 1"),
+        (
+            {"finetune": FinetuneSettings(learning_rates=())},
+            "finetune.learning_rates is empty; give one or more",
+        ),
         ({"device": "cuda:9"}, "unknown device 'cuda:9'; choose from: auto, cpu, cuda"),
         ({"precision": "fp16"}, "precision fp16 needs a GPU, and the device is the CPU; give fp32 or bf16"),
         ({"max_length": 513}, "max_length=513 is more than the 512 tokens that the model reads; give less"),
-        ({"finetune": FinetuneSettings(warmup_ratio=1.0)}, r"finetune.warmup_ratio=1 must lie in \[0, 1\)"),
-        ({"finetune": FinetuneSettings(weight_decay=-0.1)}, "finetune.weight_decay=-0.1 must be 0 or more"),
+        (
+            {"finetune": FinetuneSettings(warmup_ratio=1.0)},
+            r"finetune.warmup_ratio=1 is outside \[0, 1\); 0.06",
+        ),
+        ({"finetune": FinetuneSettings(weight_decay=-0.1)}, "finetune.weight_decay=-0.1 must be at least 0; 0.05 or"),
         ({"finetune": FinetuneSettings(max_grad_norm=0.0)}, "finetune.max_grad_norm=0 must be above 0"),
     ],
 )

@@ -18,9 +18,15 @@ from diffmask.evaluate.compare.compare import (
     DifferenceOfMeans,
     Score,
 )
-from diffmask.report.compare.figures import forest_figure, learning_figure
-from diffmask.report.compare.tables import print_comparison, to_csv, to_markdown
-from diffmask.report.compare.write import comparison_sections, write_comparison
+from diffmask.report.comparison import (
+    comparison_sections,
+    forest_figure,
+    learning_figure,
+    print_comparison,
+    to_csv,
+    to_markdown,
+    write_comparison,
+)
 from diffmask.report.figures.figures import COLOURS, save_figure
 from diffmask.report.html.page import page
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
 from diffmask.config.evaluation import METRICS
+from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
 from diffmask.evaluate.compare.results import Result, common_seeds
 from diffmask.tasks.metrics import OUTSIDE
 
-TEXTS = ("all", "unseen")
 HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
 
 
@@ -19,9 +20,9 @@ HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
 class CompareSettings:
     """What is compared, and how."""
 
-    metric: str = "micro_f1"
+    metric: Annotated[str, OneOf(tuple(METRICS))] = "micro_f1"
     """micro_f1, macro_f1 or accuracy."""
-    texts: str = "all"
+    texts: Annotated[str, OneOf(("all", "unseen"))] = "all"
     """all test texts, or those `unseen` in the other splits."""
     share: float | None = None
     """Share of the training texts; None takes the largest that all results have."""
@@ -29,21 +30,14 @@ class CompareSettings:
     """Name of the result that the others are held against; None takes the first."""
     all_pairs: bool = False
     """Whether each is compared with each."""
-    num_draws: int = 10_000
+    num_draws: Annotated[int, at_least(1000, "fewer are too few for an interval")] = 10_000
     """How often texts are resampled, and how often predictions are exchanged."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Of these draws."""
 
     def __post_init__(self):
         """Check what needs no results to be checked."""
-        if self.metric not in METRICS:
-            raise InputError(f"the metric {self.metric!r} is unknown; choose from: {', '.join(METRICS)}")
-        if self.texts not in TEXTS:
-            raise InputError(f"the texts {self.texts!r} are unknown; choose from: {', '.join(TEXTS)}")
-        if self.num_draws < 1000:
-            raise InputError(f"{self.num_draws} draws are too few for an interval; give at least 1000")
-        if self.seed < 0:
-            raise InputError(f"the seed {self.seed} is negative; give 0 or more")
+        check_limits(self)
 
 
 @dataclass(frozen=True)
