@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> None:
     """Read, compare, print, write."""
     from rich.console import Console
 
-    from diffmask.evaluate.compare.compare import CompareSettings, compare
-    from diffmask.evaluate.compare.results import read_results
+    from diffmask.evaluate.compare import CompareSettings, compare
+    from diffmask.evaluate.results import read_results
     from diffmask.report.comparison import check_output, print_comparison, write_comparison
 
     settings = CompareSettings(

@@ -8,8 +8,8 @@ from pathlib import Path
 from diffmask.config.evaluation import PROBE, EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
 from diffmask.demo.docstrings import Documented, is_held_out, write_documents
-from diffmask.evaluate.compare.compare import CompareSettings, Comparison, compare
-from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.compare import CompareSettings, Comparison, compare
+from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.quickstart.losses import BEFORE
 from diffmask.quickstart.plan import RUNS, Plan

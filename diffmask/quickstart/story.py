@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from diffmask.demo.docstrings import Documented
-from diffmask.evaluate.compare.compare import Comparison
+from diffmask.evaluate.compare import Comparison
 from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.plan import Plan
 from diffmask.report.comparison import comparison_sections, finding

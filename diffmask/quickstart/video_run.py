@@ -8,8 +8,8 @@ from rich.console import Console
 
 from diffmask.config import VideoConfig, to_mapping
 from diffmask.demo.rendered_clips import render_digits
-from diffmask.evaluate.compare.compare import CompareSettings, Comparison, compare
-from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.compare import CompareSettings, Comparison, compare
+from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
 from diffmask.quickstart.losses import BEFORE, loss_table

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from diffmask.evaluate.compare.compare import Comparison
+from diffmask.evaluate.compare import Comparison
 from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.video_plan import VideoPlan
 from diffmask.report.clips.page import clip_parts, number_part

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diffmask.config.evaluation import METHODS, METRICS
-from diffmask.evaluate.compare.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint, DifferenceOfMeans, Score
+from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint, DifferenceOfMeans, Score
 from diffmask.files.folders import check_folder, replace_folder
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed

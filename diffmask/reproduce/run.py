@@ -16,8 +16,8 @@ import yaml
 from diffmask.config import to_mapping
 from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.compare import CompareSettings, compare
+from diffmask.evaluate.results import read_results
 from diffmask.files.folders import write_text
 from diffmask.report.comparison import check_output, markdown_table, markdown_tables, to_markdown, write_comparison
 from diffmask.report.html.curves import read_log

@@ -29,8 +29,8 @@ def score(
     Args:
         kind: single-label, multi-label or tokens.
         labels: Names of the labels.
-        targets: Rows of `labels`, as `Split.labels`.
-        predictions: The same shape.
+        targets: Rows of `labels`, as in `Split.labels`.
+        predictions: What was predicted, in the same shape.
         outside: For tokens, the label of words that are part of nothing.
 
     Returns:
@@ -72,7 +72,7 @@ def _by_label(given: np.ndarray, guessed: np.ndarray, rows: list[int], *, averag
 
 
 def summary(scores: dict[str, Any]) -> dict[str, float]:
-    """Return the scores that are single numbers."""
+    """Return those scores that are single numbers."""
     return {name: value for name, value in scores.items() if name in METRICS}
 
 

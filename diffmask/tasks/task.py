@@ -40,9 +40,10 @@ class Split:
     """The examples of one split.
 
     Attributes:
-        texts: Each a text, or the list of its words where words are labelled.
-        pairs: The second text of each example, or None where there is one text.
-        labels: Row of `Task.labels`; a list of rows for several labels a text, or one row for each word.
+        texts: The text of each example, or the list of its words where words are labelled.
+        pairs: The second text of each example; None where there is one text.
+        labels: The label of each example as a row of `Task.labels`; a list of rows where a text has several labels, or
+            one row for each word.
     """
 
     texts: list[Any]
@@ -70,9 +71,9 @@ def label_names(labels: Sequence[Any], kind: str, examples: str = "texts") -> li
     """Return the names of labels in order, numbers first.
 
     Args:
-        labels: Of all examples: a name, or several.
-        kind: Of the task.
-        examples: What they are called in messages.
+        labels: Label of every example: a name, or several.
+        kind: Kind of the task.
+        examples: What the examples are called in messages.
 
     Raises:
         InputError: If there are fewer than two.
@@ -173,7 +174,7 @@ class Task:
 def read_task(settings: TaskSettings) -> Task:
     """Read a task from a folder or files that are named train, dev (or val, valid, ...) and test.
 
-    Where no file is named dev, a tenth of the training texts becomes the dev split, chosen by their content.
+    Where no file is named dev, a tenth of the training texts becomes the dev split, chosen by its content.
 
     Raises:
         InputError: A file cannot be read, a split is missing or empty, or labels are missing or all the same.

@@ -8,8 +8,8 @@ from sklearn.metrics import f1_score
 from support.compared import SCORES, write_result
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import HIGHER, LOWER, NOT_SHOWN, CompareSettings, compare
-from diffmask.evaluate.compare.results import common_seeds, find_results, read_results
+from diffmask.evaluate.compare import HIGHER, LOWER, NOT_SHOWN, CompareSettings, compare
+from diffmask.evaluate.results import common_seeds, find_results, read_results
 
 FAST = {"num_draws": 1000}
 

@@ -22,8 +22,8 @@ from transformers import (
 from diffmask.cli import main
 from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.methods.text import check_length
+from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import choose_share, evaluate
 from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
 from diffmask.tasks.task import read_task

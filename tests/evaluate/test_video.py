@@ -25,10 +25,10 @@ from diffmask.config.evaluation import (
 )
 from diffmask.core.errors import InputError
 from diffmask.demo.rendered_clips import encode
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_result, read_results
+from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.methods.frozen import TEMPERATURE, AttentivePool, AttentiveProber, Neighbours
 from diffmask.evaluate.methods.video import LabelledViews, _empty_tokens, encode_clips
+from diffmask.evaluate.results import read_result, read_results
 from diffmask.evaluate.run import evaluate, methods_for
 from diffmask.report.html.page import page
 from diffmask.report.run.evaluations_html import evaluation_parts

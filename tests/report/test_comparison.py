@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from support.html_checks import check
 
-from diffmask.evaluate.compare.compare import (
+from diffmask.evaluate.compare import (
     HIGHER,
     LOWER,
     NOT_SHOWN,

@@ -8,7 +8,7 @@ from support.html_checks import check
 from support.results import LABELS, measured, result, write_results
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.results import Spread, read_result
+from diffmask.evaluate.results import Spread, read_result
 from diffmask.report.html.page import page
 from diffmask.report.run.evaluations_html import evaluation_parts
 

@@ -13,7 +13,7 @@ import yaml
 from diffmask.config import DataConfig, PretrainConfig, VideoConfig, VideoDataConfig, explain_settings, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Schedule
-from diffmask.evaluate.compare.results import Result
+from diffmask.evaluate.results import Result
 from diffmask.report.clips.preview import ClipPreview
 from diffmask.report.html.curves import Log
 from diffmask.report.nouns import WORDS, Nouns

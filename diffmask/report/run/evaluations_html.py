@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from diffmask.config.evaluation import METRICS
-from diffmask.evaluate.compare.results import Result, Spread
+from diffmask.evaluate.results import Result, Spread
 from diffmask.evaluate.seed_file import OF_A_CLASS
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import escape, facts, folded, paragraph, prose, table

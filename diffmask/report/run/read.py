@@ -14,7 +14,7 @@ from diffmask.assemble import RATIO_FLOOR, build_schedule
 from diffmask.assemble.text_masking import class_names
 from diffmask.config import PretrainConfig, VideoConfig, read_config
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.results import Result, read_result
+from diffmask.evaluate.results import Result, read_result
 from diffmask.pretrain.video import FAILURES_FILE, read_split
 from diffmask.report.clips.build_look import scores_needed
 from diffmask.report.clips.preview import ClipPreview

@@ -9,8 +9,8 @@ import numpy as np
 from diffmask.config.evaluation import METRICS
 from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
-from diffmask.evaluate.compare.results import Result, common_seeds
+from diffmask.evaluate.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
+from diffmask.evaluate.results import Result, common_seeds
 from diffmask.tasks.metrics import OUTSIDE
 
 HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
@@ -33,7 +33,7 @@ class CompareSettings:
     num_draws: Annotated[int, at_least(1000, "fewer are too few for an interval")] = 10_000
     """How often texts are resampled, and how often predictions are exchanged."""
     seed: Annotated[int, at_least(0)] = 0
-    """Of these draws."""
+    """Seed of these draws."""
 
     def __post_init__(self):
         """Check what needs no results to be checked."""
@@ -42,7 +42,7 @@ class CompareSettings:
 
 @dataclass(frozen=True)
 class Score:
-    """A result's score: of each seed, over seeds, and where the mean over all seeds and texts is with 95 % confidence.
+    """A result's score for each seed and over the seeds, and where the mean over all seeds and texts lies (95 %).
 
     Attributes:
         deviation: Standard deviation over the seeds; None where there is one.
@@ -61,7 +61,7 @@ class DifferenceOfMeans:
     """How a result differs from another, over the same seeds and texts.
 
     Attributes:
-        p_value: Of a permutation test.
+        p_value: p-value of a permutation test.
         corrected: The p-value, corrected for the number of comparisons (Holm).
         verdict: higher, lower or no difference shown.
     """
@@ -95,11 +95,11 @@ class Comparison:
 
     Attributes:
         task: Name, kind and hash of the task.
-        method: finetune or probe.
+        method: How the models were evaluated: finetune, probe, attentive or knn.
         settings: How it was compared; share and baseline as they were chosen.
         num_texts: Test texts that were compared on.
         num_seen: Test texts that stand in another split too, exactly or nearly.
-        seeds: That all results have.
+        seeds: Seeds that all results have.
         left_out: Seeds of each result that others lack.
         scores: One for each result, in their order.
         differences: To the baseline, or of each pair.
