@@ -48,13 +48,14 @@ def run(args: argparse.Namespace) -> None:
 
     from diffmask.evaluate.compare.compare import CompareSettings, compare
     from diffmask.evaluate.compare.results import read_results
+    from diffmask.files.folders import check_folder
     from diffmask.report.compare.tables import print_comparison
-    from diffmask.report.compare.write import check_output, comparison_table, write_comparison
+    from diffmask.report.compare.write import FILES, comparison_table, write_comparison
 
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed
     )
-    folder = None if args.output is None else check_output(args.output, overwrite=args.overwrite)
+    folder = args.output and check_folder(args.output, "comparison", FILES, overwrite=args.overwrite)
     found = compare(read_results(args.results), settings)
     console = Console(highlight=False)
     print_comparison(comparison_table(found), console)

@@ -10,7 +10,6 @@ Shapes of the clips that are rendered, each as an opacity in [0, 1] of (size, si
 """
 
 import csv
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,7 +22,7 @@ from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
-from diffmask.files.folders import replace_folder
+from diffmask.files.folders import draft
 
 
 def _draw_clutter(name: str, num_frames: int, size: int, random: np.random.Generator) -> np.ndarray:
@@ -240,20 +239,18 @@ def render_digits(
             raise InputError(f"{name}={number} is no number of clips; give 0 or more")
     _check_place(folder)
     _check_encoder()
-    draft = folder.with_name(f"{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
-    for part in ("general", "domain"):
-        (draft / part).mkdir(parents=True)
     scenes = [*_general(num_general, seed), *_domain(num_domain, num_test, seed)]
-    boxes = []
-    for scene in tqdm(scenes, desc="rendering", unit="clip", disable=not progress):
-        frames, places = _draw(scene)
-        encode(frames, draft / scene.folder / f"{scene.name}.mp4")
-        boxes += [(scene.name, frame, *place) for frame, place in enumerate(places)]
-    _write_table(draft / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
-    rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
-    _write_table(draft / LABELS, ("clip", "label", "caption", "split"), rows)
-    replace_folder(draft, folder)
+    with draft(folder) as new:
+        for part in ("general", "domain"):
+            (new / part).mkdir(parents=True)
+        boxes = []
+        for scene in tqdm(scenes, desc="rendering", unit="clip", disable=not progress):
+            frames, places = _draw(scene)
+            encode(frames, new / scene.folder / f"{scene.name}.mp4")
+            boxes += [(scene.name, frame, *place) for frame, place in enumerate(places)]
+        _write_table(new / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
+        rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
+        _write_table(new / LABELS, ("clip", "label", "caption", "split"), rows)
     return _RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
 
 

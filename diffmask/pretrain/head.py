@@ -1,6 +1,5 @@
 """The prediction head that a checkpoint lacks: trained first with the encoder frozen, or read from another run."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from diffmask.assemble import build_arguments
 from diffmask.config import PretrainConfig, TrainingConfig, VideoConfig
 from diffmask.core.errors import InputError
-from diffmask.files.folders import writing
+from diffmask.files.folders import draft
 from diffmask.pretrain.subject import Rows, Subject, loggers, make_trainer
 from diffmask.train.masking import Masking
 
@@ -95,10 +94,8 @@ def _train_head(
     for parameter in trained_later:
         parameter.requires_grad_(True)
     if arguments.process_index == 0:
-        draft = trained.with_suffix(".tmp")
-        with writing(trained):
-            save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, draft)
-        os.replace(draft, trained)
+        with draft(trained, "go on with --resume") as new:
+            save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, new)
 
 
 def _settings(config: PretrainConfig | VideoConfig) -> TrainingConfig:

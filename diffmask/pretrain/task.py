@@ -8,7 +8,7 @@ import torch
 from diffmask.config import PretrainConfig, TaskConfig
 from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.files.folders import replace_folder, writing
+from diffmask.files.folders import draft
 from diffmask.tasks.columns import Columns
 from diffmask.tasks.encode import encode
 from diffmask.tasks.task import Example, make_split, read_examples, splits_named
@@ -107,8 +107,6 @@ def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, 
     detach(loaded.model)
     if not trainer.is_world_process_zero():
         return
-    draft = folder / f"{CLASSIFIER}.tmp"
-    with writing(draft):
-        task.classifier.eval().save_pretrained(draft)
-        loaded.tokenizer.save_pretrained(draft)
-    replace_folder(draft, folder / CLASSIFIER)  # there may be one, of a run that died before its end
+    with draft(folder / CLASSIFIER, "go on with --resume") as new:
+        task.classifier.eval().save_pretrained(new)
+        loaded.tokenizer.save_pretrained(new)

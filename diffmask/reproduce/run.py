@@ -18,7 +18,7 @@ from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare.compare import CompareSettings, compare
 from diffmask.evaluate.compare.results import read_results
-from diffmask.files.folders import write_text
+from diffmask.files.folders import check_folder, write_text
 from diffmask.report.compare.tables import (
     DIFFERENCE_HEAD,
     SCORE_HEAD,
@@ -28,7 +28,7 @@ from diffmask.report.compare.tables import (
     score_cells,
     to_markdown,
 )
-from diffmask.report.compare.write import check_output, comparison_table, write_comparison
+from diffmask.report.compare.write import FILES, comparison_table, write_comparison
 from diffmask.report.html.curves import read_log
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Job, Runner, check_jobs, locked
@@ -53,7 +53,7 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
         results = [replace(each, seeds={s: seed for s, seed in each.seeds.items() if s in wanted}) for each in found]
         settings = CompareSettings(metric=task.metric, baseline=config.baseline)
         compared = compare(results, settings)
-        write_comparison(compared, check_output(folder / "comparison", overwrite=True))
+        write_comparison(compared, check_folder(folder / "comparison", "comparison", FILES, overwrite=True))
         blocks += [_below(to_markdown(comparison_table(compared)))]
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
             unseen = comparison_table(compare(results, replace(settings, texts="unseen")))

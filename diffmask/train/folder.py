@@ -20,13 +20,13 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from diffmask.config.read import flat
 from diffmask.core.errors import InputError
-from diffmask.files.folders import write_text
+from diffmask.files.folders import DRAFT_SUFFIXES, write_text
 
 SETTINGS_FILE = "config.yaml"
 INPUTS_FILE = "inputs.json"
 
 
-def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+def check_run_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
     """Refuse to touch what is there, unless asked; refuse to go on from a run with other settings.
 
     Raises:
@@ -64,7 +64,9 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, ove
 
 def _is_unclaimed(folder: Path) -> bool:
     """Tell whether a run ended while it made its folder, before the settings stood in it."""
-    return folder.is_dir() and all(path.name == INPUTS_FILE or path.suffix == ".tmp" for path in folder.iterdir())
+    return folder.is_dir() and all(
+        path.name == INPUTS_FILE or path.suffix in DRAFT_SUFFIXES for path in folder.iterdir()
+    )
 
 
 def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -341,7 +341,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(world, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.MaskedTrainer, "save_model", fills)
     config = config_for(world, tmp_path / "run")
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(InputError, match=r"could not be written \(No space left on device\); make room .* --resume"):
         pretrain(config, progress=False)
     monkeypatch.undo()
     outcome = pretrain(config, resume=True, progress=False)

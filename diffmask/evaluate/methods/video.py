@@ -190,7 +190,7 @@ def _encoder(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Te
 
 def _empty_tokens(num_clips: int, num_positions: int, width: int) -> Tensor:
     needed, free = 2 * num_clips * num_positions * width, free_memory()
-    if free is not None and needed > 0.8 * free:
+    if needed > 0.8 * free:
         raise InputError(
             f"the tokens of {num_clips:,} clips take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free;"
             " use the method probe or knn, or give a smaller video.num_frames or video.image_size"

@@ -1,12 +1,10 @@
 """From what a comparison has come to, to what is shown and written."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 from diffmask.evaluate.compare.compare import HIGHER, NOT_SHOWN, Comparison, Difference
-from diffmask.files.folders import check_folder, replace_folder
+from diffmask.files.folders import draft
 from diffmask.report.compare.figures import draw_forest
 from diffmask.report.compare.learning import Scored, draw_learning
 from diffmask.report.compare.tables import (
@@ -44,30 +42,20 @@ def comparison_table(found: Comparison) -> ComparisonTable:
     )
 
 
-def check_output(folder: str | Path, *, overwrite: bool) -> Path:
-    """Return the folder if a comparison may be written there; see `text.folders.check_folder`."""
-    return check_folder(folder, "comparison", FILES, overwrite=overwrite)
-
-
 def write_comparison(found: Comparison, folder: Path) -> None:
-    """Write a folder that `check_output` allowed, all at once: Markdown, CSV, HTML, JSON and figures."""
+    """Write a folder that `check_folder` allowed: Markdown, CSV, HTML, JSON and figures."""
     shown = comparison_table(found)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
-    try:
-        draft.mkdir()
-        (draft / "comparison.md").write_text(to_markdown(shown), encoding="utf-8")
-        (draft / "comparison.csv").write_text(to_csv(shown), encoding="utf-8")
+    with draft(folder) as new:
+        new.mkdir()
+        (new / "comparison.md").write_text(to_markdown(shown), encoding="utf-8")
+        (new / "comparison.csv").write_text(to_csv(shown), encoding="utf-8")
         content = json.dumps(found.describe(), indent=2, ensure_ascii=False)
-        (draft / "comparison.json").write_text(content + "\n", encoding="utf-8")
-        write_page(comparison_page(shown), draft / "comparison.html")
+        (new / "comparison.json").write_text(content + "\n", encoding="utf-8")
+        write_page(comparison_page(shown), new / "comparison.html")
         title = f"{shown.title}, against {shown.against}" if shown.against else shown.title
-        draw_forest(shown.effects(), title, UNIT, draft / "forest.png")
+        draw_forest(shown.effects(), title, UNIT, new / "forest.png")
         if shown.curve:
-            draw_learning(shown.curve, shown.title, draft / "learning.png")
-        replace_folder(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            draw_learning(shown.curve, shown.title, new / "learning.png")
 
 
 def _finding(found: Comparison) -> str:

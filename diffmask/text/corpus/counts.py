@@ -7,7 +7,6 @@ Blocks of a corpus are counted one by one, here or in other processes, and their
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
+from diffmask.files.folders import draft
 from diffmask.files.lines import parse_block
 from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus.documents import (
@@ -67,12 +67,8 @@ class Counts:
             "num_words": self.num_words,
             "sources": self.sources,
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with draft(path) as new:
+            parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), new)
 
 
 def check_output(path: str | Path, *, overwrite: bool = False) -> Path:

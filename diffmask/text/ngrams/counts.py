@@ -25,6 +25,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
+from diffmask.files.folders import draft
 from diffmask.files.lines import parse_block
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
@@ -143,13 +144,11 @@ def _open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable
     schema = pyarrow.schema(
         [("ngram", pyarrow.string()), ("count", pyarrow.int64())], metadata={_METADATA_KEY: json.dumps(record)}
     )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
-            yield lambda table: writer.write_table(table.replace_schema_metadata(schema.metadata))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        draft(path) as new,
+        parquet.ParquetWriter(new, schema, compression="zstd", use_dictionary=False) as writer,
+    ):
+        yield lambda table: writer.write_table(table.replace_schema_metadata(schema.metadata))
 
 
 def _read_record(path: Path, max_n: int) -> dict[str, Any]:
