@@ -1,6 +1,6 @@
-"""One experiment: plan it, run or continue it, and write its table.
+"""One experiment: plan it, run or continue it, and write its table of results.
 
-The table of an experiment: for each task the comparison of its arms, and what was spent.
+reproduce(config, data, output, 1, tell) -> output/results.md, and what it took in output/made.json
 """
 
 import json
@@ -39,16 +39,16 @@ _LOSSES = ("eval_loss", "eval_loss_domain")
 
 
 def _write_results(config: ExperimentConfig, output: Path) -> Path:
-    """Compare the arms of every task, write all of it, and return the file of the table.
+    """Compare the arms of every task, write the results, and return the file of the table.
 
-    The table holds nothing that another run of the same experiment would not have; what it took is in made.json.
+    Another run of the same experiment writes the same table; time and hardware, which differ, stand in made.json.
     """
     arms = arms_of(config)
     blocks = [f"# {config.name}", config.about.strip()]
     for name, task in tasks_of(config).items():
         folder = output / name
         found = read_results([folder / "results" / arm for arm in arms])
-        # more seeds may be there, of an experiment that was larger
+        # the folder may hold more seeds, of an earlier and larger experiment
         wanted = set(range(config.seeds))
         results = [replace(each, seeds={s: seed for s, seed in each.seeds.items() if s in wanted}) for each in found]
         settings = CompareSettings(metric=task.metric, baseline=config.baseline)
@@ -67,7 +67,7 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
 
 
 def _below(markdown: str) -> str:
-    """Return a page with its heading one level down."""
+    """Return a page with its heading moved one level down."""
     return "#" + markdown.strip()
 
 
@@ -79,7 +79,7 @@ def _tables(table: ComparisonTable) -> list[str]:
 
 
 def _losses(folder: Path, arms: Mapping[str, Arm], seeds: int) -> str:
-    """Return the last held-out losses of each arm, under the same random masks, as means over the seeds."""
+    """Return a table of each arm's last held-out losses, under the same random masks, as means over the seeds."""
     rows = []
     for arm, settings in arms.items():
         runs = [folder / "runs" / (arm if settings.continued else "start") / f"seed-{seed}" for seed in range(seeds)]
@@ -95,14 +95,14 @@ def _last_losses(run: Path) -> dict[str, float] | None:
 
 
 def _facts(config: ExperimentConfig) -> str:
-    """Return what is equal for all arms."""
+    """Return the settings that all arms share."""
     shown = {name: value for name, value in to_mapping(config).items() if name in ("model", "seeds", "baseline")}
     groups = {"pretrain": config.pretrain, "evaluate": config.evaluate, "tasks": config.tasks, "arms": config.arms}
     return "```yaml\n" + yaml.safe_dump(shown | groups, sort_keys=False, width=100) + "```"
 
 
 def _made(config: ExperimentConfig, output: Path) -> dict[str, Any]:
-    """Return hardware, versions and seconds of everything that was run."""
+    """Return the hardware, the versions, and the seconds that all jobs took together."""
     seconds: dict[str, float] = {"pretrain": 0.0, "evaluate": 0.0}
     hardware: set[str] = set()
     for name in tasks_of(config):
@@ -127,10 +127,10 @@ def shipped() -> dict[str, Path]:
 
 
 def find_experiment(name: str) -> Path:
-    """Return the file of an experiment: a path, or the name of one that comes with diffmask.
+    """Return the file of an experiment, given its path or the name of one that comes with diffmask.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is no such experiment.
     """
     known = shipped()
     if name in known:
@@ -148,9 +148,9 @@ def reproduce(
     Args:
         config: The experiment.
         data: Folder of the data sets.
-        output: Folder of the experiment; what is done there is not done again.
-        num_processes: Jobs at a time.
-        tell: Called with all jobs, one of them, and what has become of it: started, done.
+        output: Folder of the experiment; jobs that are done there are not run again.
+        num_processes: Number of jobs that run at the same time.
+        tell: Called with all jobs, the job in question, and `started` or `done`.
 
     Raises:
         InputError: If the experiment cannot be run, or a job was refused.

@@ -29,7 +29,7 @@ from diffmask.tasks.metrics import Predicted
 from diffmask.tasks.task import Split
 from diffmask.tasks.video_task import VideoTask
 from diffmask.text.model.load import load_weights
-from diffmask.train.optimizer import layer_groups
+from diffmask.train.optimizer import parameter_groups
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.model.load import LoadedVideo, load_video_model
 from diffmask.video.model.vit_mae import ViTMAEForPreTraining
@@ -289,7 +289,9 @@ class _VideoTuner(Tuner):
     def optimizer(self, model: PreTrainedModel, rate: float) -> torch.optim.Optimizer:
         """Return AdamW with a rate for each layer, and without decay of biases and norms."""
         tuning = self.settings.video.finetune
-        return torch.optim.AdamW(layer_groups(model, rate, tuning.layer_decay, tuning.weight_decay), rate)
+        weights = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+        groups = parameter_groups(model, weights, rate, tuning.weight_decay, tuning.layer_decay)
+        return torch.optim.AdamW(groups, rate)
 
     def _labels(self, split: Split) -> list[Any]:
         if self.task.kind != MULTI_LABEL:
