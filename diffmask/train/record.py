@@ -18,7 +18,6 @@ import yaml
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-import diffmask
 from diffmask.core.machine import code_version, describe_hardware
 from diffmask.files.folders import write_text
 from diffmask.version import __version__
@@ -107,7 +106,7 @@ class RunRecord(TrainerCallback):
             "device": str(args.device),
             "hardware": describe_hardware(),
             "versions": versions(),
-            "commit": code_version(Path(diffmask.__file__).parents[1]),
+            "commit": code_version(Path(__file__).parents[2]),
         }
         self._record = {
             "format": FORMAT,
