@@ -182,7 +182,7 @@ def test_files_of_anchors(tmp_path, name, text, anchors):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"kinase\nKinase\n", "{}: 'kinase' comes twice; remove one"),
+        ("a.txt", b"kinase\nKinase\n", "{}: 'kinase' occurs twice; remove one"),
         ("a.txt", b"", "{}: there is no anchor; give at least one word"),
         ("a.txt", b"kinase\n--\n", "{} has no word in line 2 ('--'); write an anchor there or drop the line"),
         ("a.csv", b"anchor,n\n,3\n", "{} has no word in line 2 (''); write an anchor there or drop the line"),

@@ -41,7 +41,7 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
         known: The anchors that were made.
 
     Raises:
-        InputError: If it is no table of anchors, none is left, one comes twice, or one was never made.
+        InputError: If it is no table of anchors, none is left, one occurs twice, or one was never made.
     """
     kept = []
     for number, row in read_records(path):
