@@ -1,6 +1,7 @@
-"""Rows of a table with all their columns: JSON lines, separated values, Parquet and datasets on disk.
+"""Files of rows: separated values, Parquet, JSON lines, and Hugging Face datasets on disk.
 
-Corpus files of rows: comma- and tab-separated values, Parquet, and Hugging Face datasets on disk.
+`read_csv`, `read_parquet` and `read_dataset` read one column of a corpus in blocks; `read_records` reads labelled rows
+with all their columns.
 """
 
 import csv
@@ -13,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, shown
-from diffmask.files.lines import decode_lines, json_object, read_plain
+from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, read_plain, shown
 from diffmask.files.streams import open_seekable, split_suffix
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
         nonlocal progress
         for block in read_plain(path):
             progress = block.progress
-            yield from io.StringIO("\n".join(decode_lines(block)), newline="")
+            yield from io.StringIO("\n".join(block.lines()), newline="")
 
     csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
     source = lines()
@@ -48,7 +48,7 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
 
 
 def _delimiter(path: Path, header: str) -> str:
-    """Return what separates the values of a file, as its name or its header tells."""
+    """Return the separator of a file, by its name or its header."""
     if split_suffix(path)[0] == ".tsv":
         return "\t"
     return next((char for char in ",;\t" if char in header), ",")
@@ -68,7 +68,7 @@ def _is_written(row: list[str]) -> bool:
 
 
 def _until_written(lines: Iterator[str]) -> Iterator[str]:
-    """Return the blank lines at the start and the first that is not blank."""
+    """Yield the blank lines at the start, and the first line that is not blank."""
     for line in lines:
         yield line
         if line.strip():
@@ -114,11 +114,7 @@ def is_dataset(folder: Path) -> bool:
 
 
 def _open_dataset(path: Path) -> "datasets.Dataset":
-    """Open a folder that `save_to_disk` made.
-
-    Raises:
-        InputError: If it is damaged, or holds several splits.
-    """
+    """Open a folder that `save_to_disk` made; refuse one that is damaged or holds several splits."""
     import datasets
 
     try:
@@ -144,7 +140,7 @@ Row = Mapping[str, Any]
 
 
 def read_records(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a file (or of a folder that `save_to_disk` made) with their numbers, from 1.
+    """Yield the rows of a file, or of a folder that `save_to_disk` made, with their numbers from 1.
 
     Raises:
         InputError: If the file is plain text, is damaged, or holds several splits.
@@ -159,13 +155,13 @@ def read_records(path: Path) -> Iterator[tuple[int, Row]]:
 
 def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
     for block in read_plain(path):
-        for number, line in enumerate(decode_lines(block), block.first):
+        for number, line in enumerate(block.lines(), block.first):
             if line.strip():
-                yield number, json_object(block, number, line)
+                yield number, block.parse_object(number, line)
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
-    content = "\n".join(line for block in read_plain(path) for line in decode_lines(block)).lstrip()
+    content = "\n".join(line for block in read_plain(path) for line in block.lines()).lstrip()
     csv.field_size_limit(sys.maxsize)  # the default refuses a text of more than 128 KiB
     separator = _delimiter(path, content.split("\n", 1)[0])
     rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
@@ -200,8 +196,8 @@ def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the names of the labels in each column that datasets declares as numbers of labels, alone or in lists."""
-    # what a list holds stands under `feature`
+    """Return the names of labels by column, for columns that hold numbers of labels, or lists of them."""
+    # the feature of a list is nested under `feature`
     inner = {name: each.get("feature", each) for name, each in features.items() if isinstance(each, Mapping)}
     return {
         name: list(each["names"])
@@ -211,14 +207,14 @@ def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _named(row: Row, names: Mapping[str, list[str]]) -> Row:
-    """Return a row with the names of its labels."""
+    """Return a row with names in the place of numbers of labels."""
     return {**row, **{column: _name(row[column], known) for column, known in names.items()}} if names else row
 
 
 def _name(value: Any, known: list[str]) -> Any:
     if isinstance(value, list):
         return [_name(each, known) for each in value]
-    # datasets writes -1 for the label that nobody tells
+    # datasets writes -1 for an unknown label
     return known[value] if isinstance(value, int) and 0 <= value < len(known) else None
 
 

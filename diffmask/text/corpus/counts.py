@@ -16,7 +16,6 @@ from typing import Any
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
-from diffmask.files.lines import parse_block
 from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus.documents import (
     Sources,
@@ -198,5 +197,5 @@ def _count_all(blocks: Iterable[Block], counts: Counter[str], num_processes: int
 
 
 def _count_block(block: Block, counts: Counter[str] | None = None) -> tuple[int, Counter[str]]:
-    texts = [text.text for text in parse_block(block)]
+    texts = [text.text for text in block.texts()]
     return len(texts), count_words(texts, counts)

@@ -26,7 +26,6 @@ import numpy as np
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
-from diffmask.files.lines import parse_block
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
 from diffmask.text.corpus.counts import check_output, read_all_blocks
@@ -119,7 +118,7 @@ class AddUp:
 
 
 def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:
-    texts = [text.text for text in parse_block(block)]
+    texts = [text.text for text in block.texts()]
     return count_texts(texts, max_n), len(texts)
 
 
