@@ -127,7 +127,7 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
 
 
 @contextmanager
-def writing(path: str | Path, remedy: str = "go on with --resume") -> Iterator[None]:
+def writing(path: str | Path, remedy: str = "continue with --resume") -> Iterator[None]:
     """Turn the error of a full disk into one sentence.
 
     Args:

@@ -94,7 +94,7 @@ def _train_head(
     for parameter in trained_later:
         parameter.requires_grad_(True)
     if arguments.process_index == 0:
-        with draft(trained, "go on with --resume") as new:
+        with draft(trained, "continue with --resume") as new:
             save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, new)
 
 

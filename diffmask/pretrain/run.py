@@ -145,9 +145,9 @@ def _save(
     metrics: dict[str, float],
 ) -> None:
     """Write the model beside the checkpoints, under its name only once it is whole."""
-    with draft(Path(settings["output"]) / "model", "go on with --resume") as new:
+    with draft(Path(settings["output"]) / "model", "continue with --resume") as new:
         # all ranks save into the draft of the first, which alone puts it in its place
-        trainer.save_model(*broadcast_object_list([str(new)]))
+        trainer.save_model(str(broadcast_object_list([str(new)])[0]))
         if trainer.is_world_process_zero():
             subject.save_beside(new)
             write_card(new / "README.md", subject.describe(), settings, inputs, metrics)

@@ -107,6 +107,6 @@ def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, 
     detach(loaded.model)
     if not trainer.is_world_process_zero():
         return
-    with draft(folder / CLASSIFIER, "go on with --resume") as new:
+    with draft(folder / CLASSIFIER, "continue with --resume") as new:
         task.classifier.eval().save_pretrained(new)
         loaded.tokenizer.save_pretrained(new)

@@ -28,9 +28,9 @@ from diffmask.train.optimizer import parameter_groups
 class MaskedTrainer(Trainer):
     """Continue the pretraining of a model, with the masks of a masker.
 
-    Everything else is the Trainer that people know: mixed precision, accumulation, checkpoints, torchrun, loggers. The
-    loss is the sum over all masked positions of an optimiser step, on all ranks, over their number; so one batch of
-    eight rows, two of four and two ranks of four give the same gradient.
+    Everything else is Hugging Face's Trainer: mixed precision, accumulation, checkpoints, torchrun, loggers. The loss
+    is the mean over all predicted positions of an optimiser step, on all ranks, so one batch of eight rows, two batches
+    of four, and two ranks with four rows each give the same gradient.
 
     Args:
         model: A pretrained model with the head that is trained.
@@ -38,9 +38,9 @@ class MaskedTrainer(Trainer):
         masking: How to mask.
         train_dataset: Rows for `masking.adapter`: a data set of Hugging Face or torch, or a list.
         eval_dataset: Rows for evaluation, or None.
-        order: The order of the training rows; None is the Trainer's own.
-        callbacks: As for the Trainer.
-        objective: What else is learned in the same steps; its loss is added.
+        order: Order of the training rows; None is the Trainer's own.
+        callbacks: Callbacks, as for the Trainer.
+        objective: A second objective that is learned in the same steps; its loss is added.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class MaskedTrainer(Trainer):
         return self._sampler if self._sampler is not None else super()._get_train_sampler(train_dataset)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Create the optimizer with a learning rate per layer where `layer_decay` asks for it."""
+        """Create the optimizer, with a learning rate for each layer if `layer_decay` is below 1."""
         if self.masking.layer_decay == 1.0 or self.optimizer is not None:
             return super().create_optimizer(model)
         trained = self._model() if model is None else model
@@ -101,9 +101,9 @@ class MaskedTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor | int | None]:
-        """Collect the batches of one optimiser step, mask them at that step, and count what is masked on all ranks.
+        """Collect the batches of one optimiser step, mask them, and count the predicted positions on all ranks.
 
-        The Trainer calls this before `on_step_begin`, so `state.global_step` here is the step that the masks are for.
+        The Trainer calls this before `on_step_begin`, so `state.global_step` is the step for which masks are drawn.
         """
         if self.state.global_step >= self.state.max_steps:
             return [], None  # resumed from the checkpoint of the last step: nothing is left to do
@@ -143,7 +143,7 @@ class MaskedTrainer(Trainer):
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Run one micro-batch; stop, before the weights are touched, where the loss is not a number."""
+        """Run one micro-batch; stop before the weights change if the loss is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
@@ -155,7 +155,7 @@ class MaskedTrainer(Trainer):
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
-        # with fp16 the scaler meets infinite gradients as a matter of course, and skips the step
+        # with fp16, infinite gradients are normal: the scaler skips such steps
         if norm is not None and self.accelerator.scaler is None and not torch.isfinite(torch.as_tensor(norm)):
             raise InputError(
                 f"the gradient's norm is {float(norm)} at step {self.state.global_step}; "
@@ -169,20 +169,20 @@ class MaskedTrainer(Trainer):
             super()._save_checkpoint(model, trial)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Save with them what the policy has learned, before the file that marks a checkpoint as whole."""
+        """Also save what the policy has learned, before the file that marks a checkpoint as complete."""
         super()._save_optimizer_and_scheduler(output_dir)
         learned = self.masking.masker.policy.state_dict()
         if learned and self.is_world_process_zero():
             save_file(learned, Path(output_dir) / POLICY_FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """Load the weights, also those that are saved under other names."""
+        """Load the weights, including those that are saved under other names."""
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if isinstance(self.model, PreTrainedModel):
             restore_renamed(self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Load with them what the policy had learned; this is called on every rank and under DeepSpeed too."""
+        """Also load what the policy had learned; the Trainer calls this on every rank, and with DeepSpeed too."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self.masking.masker.policy.load_state_dict(read_policy(Path(checkpoint)))
@@ -194,9 +194,9 @@ class MaskedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Return the part of the step's mean loss that this micro-batch contributes.
+        """Return this micro-batch's part of the step's mean loss.
 
-        DistributedDataParallel averages gradients over ranks, hence the factor.
+        It is multiplied by the number of ranks, since DistributedDataParallel averages gradients over them.
         """
         assert not return_outputs, "masks are drawn in get_batch_samples and evaluation_loop; there are no outputs"
         units, _ = inputs.pop("units"), inputs.pop("num_predicted")
@@ -219,7 +219,7 @@ class MaskedTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Return the mean loss per masked position, on all words and on the domain's, under the evaluation's masks."""
+        """Return the mean loss per predicted position, of all units and of the domain's, under fixed masks."""
         model = self._model()
         was_training = model.training
         model.eval()
@@ -243,7 +243,7 @@ class MaskedTrainer(Trainer):
         return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=num_rows)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with what was masked since the last time and what the policy has learned."""
+        """Log, adding what was masked since the last time, and what the policy has learned."""
         if "loss" in logs:
             logs.update(self.meter.read() | self.masking.masker.policy.report() | self._beside.report())
         super().log(logs, start_time)

@@ -427,7 +427,7 @@ def test_a_disk_that_fills_up_for_real_is_one_sentence(world, tmp_path):
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "could not be written" in done.stderr.strip().splitlines()[-1]
-    assert "go on with --resume" in done.stderr.strip().splitlines()[-1]
+    assert "continue with --resume" in done.stderr.strip().splitlines()[-1]
 
 
 def test_overrides_may_stand_behind_options(world, tmp_path, capsys):
