@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from diffmask.core.noise import GUIDE
-from diffmask.core.policy import Policy, Weighting, hints, mix, softmax_weights
+from diffmask.core.policy import Policy, Weighting, mix, softmax_weights
 from diffmask.core.schedule import Constant, Schedule
 from diffmask.core.select import select
-from diffmask.core.types import UnitMask, Weights
+from diffmask.core.types import Scores, UnitMask, Weights
 from diffmask.core.units import Units
 
 _FIRST = 1e30
@@ -75,7 +75,7 @@ class Masker:
         if self.hint_share == 0:
             return torch.zeros_like(units.eligible)
         scores = self.policy.score_whole(units)
-        return hints(scores if self.hide else -scores, units.eligible, self.hint_share)
+        return _hints(scores if self.hide else -scores, units.eligible, self.hint_share)
 
     def weights(self, units: Units, progress: float) -> Weights:
         """Return the weights of units; the first draw of a row is in proportion to them.
@@ -97,8 +97,19 @@ class Masker:
         weights = self.weighting(scores, units.eligible)
         if self.hint_share > 0:
             # units of weight zero come last, so hints are masked only if the budget needs them
-            weights = weights.masked_fill(hints(scores, units.eligible, self.hint_share), 0.0)
+            weights = weights.masked_fill(_hints(scores, units.eligible, self.hint_share), 0.0)
         return mix(weights, units.eligible, strength)
+
+
+def _hints(scores: Scores, eligible: UnitMask, share: float) -> UnitMask:
+    """Return the best-scored `share` of each row's eligible units, rounded half up, which stay visible as hints.
+
+    If all that matters is masked, nothing is left to predict it from (AttMask-Hint, Kakogeorgiou et al. 2022).
+    """
+    order = scores.masked_fill(~eligible, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    counts = (share * eligible.sum(1, keepdim=True) + 0.5).floor()
+    best = torch.arange(scores.shape[1], device=scores.device)[None] < counts
+    return torch.zeros_like(eligible).scatter_(1, order, best) & eligible
 
 
 def entropy(weights: Weights, eligible: UnitMask) -> Tensor:

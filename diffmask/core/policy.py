@@ -92,17 +92,6 @@ def log_weights(policy: Policy, weighting: Weighting, units: Units) -> Scores:
     return weighting(policy.score_whole(units), units.eligible).log().clamp_min(LEAST_LOG_WEIGHT)
 
 
-def hints(scores: Scores, eligible: UnitMask, share: float) -> UnitMask:
-    """Return the best-scored `share` of each row's eligible units, rounded half up, which stay visible as hints.
-
-    If all that matters is masked, nothing is left to predict it from (AttMask-Hint, Kakogeorgiou et al. 2022).
-    """
-    order = scores.masked_fill(~eligible, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    counts = (share * eligible.sum(1, keepdim=True) + 0.5).floor()
-    best = torch.arange(scores.shape[1], device=scores.device)[None] < counts
-    return torch.zeros_like(eligible).scatter_(1, order, best) & eligible
-
-
 def distribution(weights: Weights, eligible: UnitMask) -> Weights:
     """Scale weights to sum to 1 over the eligible units of each row; rows whose weights are all 0 become uniform."""
     even = eligible / eligible.sum(1, keepdim=True).clamp_min(1)

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -144,21 +144,6 @@ def _refuse_half_characters(where: str, text: str) -> None:
     except UnicodeEncodeError as error:
         half = f"half a character, \\u{ord(text[error.start]):04x} without its pair"
         raise InputError(f"{where} holds {half}; repair or drop the line") from error
-
-
-def pack(
-    path: Path, texts: Iterable[str | None], block_bytes: int, progress: Callable[[int], float]
-) -> Iterator[Block]:
-    """Gather texts into blocks; `progress` returns the share of the source that a number of texts makes."""
-    first, num_chars, batch = 1, 0, []
-    for text in texts:
-        batch.append(text)
-        # + 1, since empty texts take memory too: a column of nulls must not become one block
-        num_chars += len(text or "") + 1
-        if num_chars >= block_bytes:
-            yield Block(str(path), first, progress(first + len(batch) - 1), batch)
-            first, num_chars, batch = first + len(batch), 0, []
-    yield Block(str(path), first, 1.0, batch)
 
 
 def choose_column(path: Path | str, names: Sequence[str], text_names: Sequence[str], wanted: str | None) -> str:

@@ -1,7 +1,6 @@
 """Files of rows: separated values, Parquet, JSON lines, and Hugging Face datasets on disk.
 
-`read_csv`, `read_parquet` and `read_dataset` read one column of a corpus in blocks; `read_records` reads labelled rows
-with all their columns.
+`read_blocks` reads one column of a corpus, plain text included; `read_records` reads rows with all their columns.
 """
 
 import csv
@@ -9,12 +8,12 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, read_plain, shown
+from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, read_json, read_plain, shown
 from diffmask.files.streams import open_seekable, split_suffix
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 256
 
 
-def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def _csv_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read comma-, semicolon- or tab-separated values with a header; a quoted field may span lines."""
     progress = 0.0
 
@@ -42,7 +41,7 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
         if header:
             place = header.index(choose_column(path, header, header, column))
             texts = (_field(path, row, place, header, rows.line_num) for row in rows)
-            yield from pack(path, texts, block_bytes, lambda _: progress)
+            yield from _pack(path, texts, block_bytes, lambda _: progress)
     except csv.Error as error:
         raise InputError(f"{path}: line {rows.line_num} is not a row of values ({error}); check its quotes") from error
 
@@ -75,7 +74,7 @@ def _until_written(lines: Iterator[str]) -> Iterator[str]:
             return
 
 
-def read_parquet(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def _parquet_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read one column of a Parquet file, a few rows at a time."""
     import pyarrow
     from pyarrow import parquet
@@ -87,7 +86,7 @@ def read_parquet(path: Path, column: str | None = None, block_bytes: int = BLOCK
             batches = table.iter_batches(_BATCH_ROWS, columns=[known])
             texts = (text for batch in batches for text in batch.column(0).to_pylist())
             num_rows = max(1, table.metadata.num_rows)
-            yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / num_rows)
+            yield from _pack(path, texts, block_bytes, lambda num_texts: num_texts / num_rows)
         except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
 
@@ -127,13 +126,45 @@ def _open_dataset(path: Path) -> "datasets.Dataset":
     return found
 
 
-def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def _dataset_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read one column of a Hugging Face dataset on disk, a few rows at a time."""
     dataset = _open_dataset(path)
     known = _text_column(path, dataset.features.arrow_schema, column)
     batches = cast(Iterator[Any], dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS))
     texts = (text for batch in batches for text in batch[known].to_pylist())
-    yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
+    yield from _pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
+
+
+def _pack(
+    path: Path, texts: Iterable[str | None], block_bytes: int, progress: Callable[[int], float]
+) -> Iterator[Block]:
+    """Gather texts into blocks; `progress` returns the share of the source that a number of texts makes."""
+    first, num_chars, batch = 1, 0, []
+    for text in texts:
+        batch.append(text)
+        # + 1, since empty texts take memory too: a column of nulls must not become one block
+        num_chars += len(text or "") + 1
+        if num_chars >= block_bytes:
+            yield Block(str(path), first, progress(first + len(batch) - 1), batch)
+            first, num_chars, batch = first + len(batch), 0, []
+    yield Block(str(path), first, 1.0, batch)
+
+
+READERS = {
+    ".txt": read_plain,
+    ".jsonl": read_json,
+    ".json": read_json,
+    ".csv": _csv_blocks,
+    ".tsv": _csv_blocks,
+    ".parquet": _parquet_blocks,
+}
+"""Readers of one column, by the suffix of a file."""
+
+
+def read_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a file, or of a folder that `save_to_disk` made, in blocks of about `block_bytes`."""
+    reader = _dataset_blocks if path.is_dir() else READERS[split_suffix(path)[0]]
+    return reader(path, column, block_bytes)
 
 
 Row = Mapping[str, Any]

@@ -31,7 +31,7 @@ from diffmask.report.compare.tables import (
 from diffmask.report.compare.write import FILES, comparison_table, write_comparison
 from diffmask.report.html.curves import read_log
 from diffmask.reproduce.plan import plan
-from diffmask.reproduce.runner import Job, Runner, check_jobs, locked
+from diffmask.reproduce.runner import Job, Runner, locked
 from diffmask.train.record import versions
 
 RESULTS_FILE, MADE_FILE = "results.md", "made.json"
@@ -162,8 +162,9 @@ def reproduce(
     if output.exists() and not output.is_dir():
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
     jobs = plan(config, data.absolute(), output.absolute())
+    runner = Runner(jobs, output, num_processes, lambda job, what: tell(jobs, job, what))
     with locked(output):
-        check_jobs(jobs, output)
+        runner.check()
         write_text(output / SETTINGS_FILE, yaml.safe_dump(to_mapping(config), sort_keys=False))
-        Runner(jobs, output, num_processes, lambda job, what: tell(jobs, job, what)).run()
+        runner.run()
         return _write_results(config, output)

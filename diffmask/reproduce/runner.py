@@ -53,30 +53,14 @@ class Job:
         text = None if self.file is None else self.file[1]
         return hashlib.sha256(json.dumps([self.command, text]).encode()).hexdigest()
 
-
-def check_jobs(jobs: Sequence[Job], folder: Path) -> None:
-    """Refuse results that were made by other commands or settings than these jobs'.
-
-    Raises:
-        InputError: If a job that is done did something else than it would do now.
-    """
-    known = _read_records(folder)
-    for job in jobs:
-        if job.is_done and known.get(job.name) != job.record:
-            raise InputError(
-                f"{job.name} in {folder} was made with other settings; give another folder with -o, or the settings "
-                "that the experiment was begun with (see experiment.yaml there)"
-            )
-
-
-def begin_job(job: Job, folder: Path) -> None:
-    """Write down what a job does, and write the file that it reads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / _RECORDS, json.dumps(_read_records(folder) | {job.name: job.record}, indent=1) + "\n")
-    if job.file is not None:
-        job.file[0].parent.mkdir(parents=True, exist_ok=True)
-        write_text(*job.file)
-    job.done.parent.parent.mkdir(parents=True, exist_ok=True)
+    def begin(self, folder: Path) -> None:
+        """Note in the experiment's folder what the job does, and write the file that it reads."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / _RECORDS, json.dumps(_read_records(folder) | {self.name: self.record}, indent=1) + "\n")
+        if self.file is not None:
+            self.file[0].parent.mkdir(parents=True, exist_ok=True)
+            write_text(*self.file)
+        self.done.parent.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _read_records(folder: Path) -> dict[str, str]:
@@ -111,6 +95,20 @@ class Runner:
         self.jobs, self.folder, self.num_processes, self.tell = jobs, folder, num_processes, tell
         self.running: dict[int, tuple[Job, subprocess.Popen]] = {}
 
+    def check(self) -> None:
+        """Refuse results that were made by other commands or settings than these jobs'.
+
+        Raises:
+            InputError: If a job that is done did something else than it would do now.
+        """
+        known = _read_records(self.folder)
+        for job in self.jobs:
+            if job.is_done and known.get(job.name) != job.record:
+                raise InputError(
+                    f"{job.name} in {self.folder} was made with other settings; give another folder with -o, or the "
+                    "settings that the experiment was begun with (see experiment.yaml there)"
+                )
+
     def run(self) -> None:
         """Run the jobs.
 
@@ -135,7 +133,7 @@ class Runner:
 
     def _start(self, job: Job) -> None:
         slot = next(slot for slot in range(self.num_processes) if slot not in self.running)
-        begin_job(job, self.folder)
+        job.begin(self.folder)
         self._log(job).parent.mkdir(exist_ok=True)
         with self._log(job).open("ab") as log:
             process = subprocess.Popen(

@@ -3,18 +3,14 @@
 import json
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from diffmask.core.policy import Policy
 from diffmask.files.folders import write_text
-from diffmask.train.buckets import BucketSampler
 
 
 class JsonLog(TrainerCallback):
@@ -98,30 +94,6 @@ class StopOnInterrupt(TrainerCallback):
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
-
-
-class EpochOrder(TrainerCallback):
-    """Tell the sampler the epoch before its rows are read; on several ranks a resumed Trainer does not."""
-
-    def __init__(self, sampler: BucketSampler):
-        self._sampler = sampler
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Set the epoch."""
-        self._sampler.set_epoch(int(state.epoch or 0))
-
-
-class Feedback(TrainerCallback):
-    """Make the policy learn from a step of all ranks, before the next masks are drawn or a checkpoint is written."""
-
-    def __init__(self, policy: Policy, total: Callable[[Tensor], Tensor]):
-        self._policy, self._total = policy, total
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Make the policy learn."""
-        self._policy.learn(self._total)
 
 
 class EvaluateAtEnd(TrainerCallback):

@@ -12,7 +12,6 @@ from torch import Tensor
 from diffmask.core.masker import entropy
 from diffmask.core.types import UnitMask, Weights
 from diffmask.core.units import Units
-from diffmask.train.masking import Batch, Masking, by_unit
 
 
 class Meter:
@@ -74,22 +73,6 @@ class Meter:
             figures["domain_share"] = domain / max(masked, 1)
         self._restart()
         return figures
-
-
-def row_sums(masking: Masking, model: torch.nn.Module, batch: Batch, is_domain: Callable[[Units], UnitMask]) -> Tensor:
-    """Return the sum of losses and the number of predicted positions of each row, float64 (B, 4).
-
-    The first two columns are of all units, the last two of those that `is_domain` tells to belong to the domain.
-    """
-    adapter = masking.evaluation_adapter or masking.adapter
-    units = adapter.units(batch, 0)
-    masked = masking.evaluation(units, 0, 1)
-    inputs = adapter.corrupt(batch, units, masked, 0)
-    units = units.smallest
-    losses, counts = by_unit(adapter.losses(model, inputs), units, adapter.predicted(inputs))
-    columns = [losses.double() * counts, counts.double()]
-    domain = is_domain(units)
-    return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
 
 
 class DomainTypes:

@@ -1,6 +1,6 @@
 """The Hugging Face Trainer with masks drawn on the device, in the training process, at the step they are for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,49 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_utils import EvalLoopOutput
 
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
 from diffmask.files.folders import writing
 from diffmask.train.buckets import BucketSampler, RowOrder
-from diffmask.train.callbacks import EpochOrder, Feedback
 from diffmask.train.folder import POLICY_FILE, read_policy, restore_renamed, tell_last
 from diffmask.train.masking import Batch, Masking, by_unit
-from diffmask.train.meter import Meter, row_sums
+from diffmask.train.meter import Meter
 from diffmask.train.objective import BESIDE, Beside, Objective
 from diffmask.train.optimizer import parameter_groups
+
+
+class _EpochOrder(TrainerCallback):
+    """Tell the sampler the epoch before its rows are read; on several ranks a resumed Trainer does not."""
+
+    def __init__(self, sampler: BucketSampler):
+        self._sampler = sampler
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Set the epoch."""
+        self._sampler.set_epoch(int(state.epoch or 0))
+
+
+class _Feedback(TrainerCallback):
+    """Make the policy learn from a step of all ranks, before the next masks are drawn or a checkpoint is written."""
+
+    def __init__(self, policy: Policy, total: Callable[[Tensor], Tensor]):
+        self._policy, self._total = policy, total
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Make the policy learn."""
+        self._policy.learn(self._total)
 
 
 class MaskedTrainer(Trainer):
@@ -64,14 +94,14 @@ class MaskedTrainer(Trainer):
         self.meter = Meter(masking.domain, masking.adapter.positions)
         seed = args.seed if args.data_seed is None else args.data_seed
         self._sampler = None if order is None else self._bucket_sampler(args, order, seed)
-        epochs = [EpochOrder(self._sampler)] if self._sampler is not None else []
+        epochs = [_EpochOrder(self._sampler)] if self._sampler is not None else []
         super().__init__(
             model=model,
             args=args,
             data_collator=masking.adapter.pad,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            callbacks=[Feedback(masking.masker.policy, self._total), *epochs, *callbacks],
+            callbacks=[_Feedback(masking.masker.policy, self._total), *epochs, *callbacks],
         )
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
@@ -227,7 +257,7 @@ class MaskedTrainer(Trainer):
         num_rows = 0
         for batch in dataloader:
             with self.compute_loss_context_manager():
-                sums = row_sums(self.masking, model, self._on_device(batch), self.meter.is_domain)
+                sums = self._row_sums(model, self._on_device(batch))
             rows = self.accelerator.gather_for_metrics(sums)
             assert isinstance(rows, Tensor)
             totals += rows.sum(0)
@@ -241,6 +271,20 @@ class MaskedTrainer(Trainer):
             metrics[f"{metric_key_prefix}_masked_domain"] = int(domain_count)
         metrics |= self._beside.evaluate(metric_key_prefix)
         return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=num_rows)
+
+    def _row_sums(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return the sum of losses and the number of predicted positions of each row, float64 (B, 4).
+
+        The first two columns are of all units, the last two of those that belong to the domain.
+        """
+        adapter = self.masking.evaluation_adapter or self.masking.adapter
+        units = adapter.units(batch, 0)
+        inputs = adapter.corrupt(batch, units, self.masking.evaluation(units, 0, 1), 0)
+        units = units.smallest
+        losses, counts = by_unit(adapter.losses(model, inputs), units, adapter.predicted(inputs))
+        columns = [losses.double() * counts, counts.double()]
+        domain = self.meter.is_domain(units)
+        return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, adding what was masked since the last time, and what the policy has learned."""

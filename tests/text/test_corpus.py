@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from diffmask.core.errors import InputError
 from diffmask.files import blocks
-from diffmask.text.corpus.documents import describe_sources, hash_sources, list_files, read_blocks, read_documents
+from diffmask.files.records import read_blocks
+from diffmask.text.corpus.documents import describe_sources, hash_sources, list_files, read_documents
 
 SLOW = pytest.mark.slow
 TEXTS = ["Kinases bind ATP.", "Größe, naïve; “quotes”", "细胞生物学", "a\u2028b \x0b c", "tab\tand, comma"]

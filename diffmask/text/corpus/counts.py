@@ -17,12 +17,12 @@ from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
 from diffmask.files.parallel import map_ordered
+from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import (
     Sources,
     check_column,
     describe_sources,
     list_files,
-    read_blocks,
     refuse_without_text,
 )
 from diffmask.text.corpus.words import count_words
