@@ -99,7 +99,7 @@ class ClipPreview:
         return macros("clips.html").run_part(self, _pictures_of(self), note)
 
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
-        """Return a page of its own, as `report.preview.Preview` says."""
+        """Return a page of its own, as `write` writes it."""
         lead = "Masks of several policies on the same clips, at the same ratio."
         return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
 
@@ -130,6 +130,8 @@ class ClipPreview:
                 "policy's best scores"
             )
         )
+        for path, reason in self.failed.items():
+            console.print(Text(printable(f"not shown: {path} ({reason})")), soft_wrap=True)
 
 
 def _percent(share: float | None) -> str:

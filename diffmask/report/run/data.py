@@ -11,10 +11,9 @@ from markupsafe import Markup
 from diffmask.assemble.modality import Words
 from diffmask.config import default_mapping, explain_settings, to_mapping
 from diffmask.core.errors import InputError
-from diffmask.core.masker import Masker
 from diffmask.core.schedule import Schedule
 from diffmask.report.evaluations import Evaluation
-from diffmask.report.preview import Preview
+from diffmask.report.preview import Look, Preview
 from diffmask.train.log import Log
 
 _POINTS = 20
@@ -148,12 +147,7 @@ class RunData:
         return sum(session["seconds"] for session in self.sessions)
 
 
-class _Look(Protocol):
-    @property
-    def masker(self) -> Masker: ...
-
-
-_L = TypeVar("_L", bound=_Look)
+_L = TypeVar("_L", bound=Look)
 
 
 def looks_of_run(
