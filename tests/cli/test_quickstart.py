@@ -4,7 +4,6 @@ import shlex
 
 import pytest
 import yaml
-from diffmask.train.log import read_log
 from rich.console import Console
 from safetensors.torch import load_file
 from support.domain import SENTENCES
@@ -17,6 +16,7 @@ from diffmask.config.settings import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.quickstart.run import MARKER, run_quickstart
 from diffmask.quickstart.text import TextQuickstart, installed_sources
+from diffmask.train.log import read_log
 
 NAMES = ["cell", "rat", "blood", "dose", "kinase", "protein"]
 

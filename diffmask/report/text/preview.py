@@ -35,13 +35,13 @@ from diffmask.text.corpus.documents import Document
 
 NUM_DRAWS = 1000
 """Masks that a probability is the mean of: its standard error is at most 0.016."""
-NUM_DRAWS_FIGURES = 40
+_NUM_DRAWS_FIGURES = 40
 """Masks of each row of the sample: with tens of thousands of positions, figures are exact to a tenth of a percent."""
-MIN_SEEN = 15
+_MIN_SEEN = 15
 """A word is listed among those masked most or least if the sample holds it so often (600 masks of it then) ..."""
-FAR_FROM_RATIO = 2.0
+_FAR_FROM_RATIO = 2.0
 """... and its probability is so many times the ratio, or the ratio so many times its probability."""
-NUM_LISTED = 12
+_NUM_LISTED = 12
 _NUM_NAMED = 4
 """Without colour the most probable words of an excerpt are named with their probabilities ..."""
 _STANDS_OUT = 1.5
@@ -247,7 +247,7 @@ def read(look: TextLook, cut: Cut) -> list[_Reading]:
 
 def measure(look: TextLook, rows: Cut, traits: Tensor) -> tuple[Figures, Tensor]:
     """Return what a policy does to the rows of a sample, and the positions of each of their smallest units."""
-    drawn = draw(look, rows.batch, NUM_DRAWS_FIGURES)
+    drawn = draw(look, rows.batch, _NUM_DRAWS_FIGURES)
     masked = drawn.probabilities * drawn.lengths
     ratio = float(masked.sum() / drawn.lengths.sum())
     most, least = _extremes(drawn.probabilities, rows, ratio)
@@ -260,12 +260,12 @@ def _extremes(probabilities: Tensor, rows: Cut, ratio: float) -> tuple[_Listing,
     index = rows.surface_rows[held]
     counts = torch.zeros(len(rows.surfaces), dtype=torch.float64).index_add_(0, index, torch.ones_like(index).double())
     means = torch.zeros_like(counts).index_add_(0, index, probabilities[held]) / counts.clamp_min(1)
-    often = [row for row, count in enumerate(counts.tolist()) if count >= MIN_SEEN and _is_word(rows.surfaces[row])]
+    often = [row for row, count in enumerate(counts.tolist()) if count >= _MIN_SEEN and _is_word(rows.surfaces[row])]
     # the alphabet decides between equals, so that the same corpus gives the same page
     ranked = sorted((-float(means[row]), rows.surfaces[row]) for row in often)
-    most = [(word, -negative) for negative, word in ranked if -negative >= FAR_FROM_RATIO * ratio]
-    least = [(word, -negative) for negative, word in reversed(ranked) if -negative <= ratio / FAR_FROM_RATIO]
-    return most[:NUM_LISTED], least[:NUM_LISTED]
+    most = [(word, -negative) for negative, word in ranked if -negative >= _FAR_FROM_RATIO * ratio]
+    least = [(word, -negative) for negative, word in reversed(ranked) if -negative <= ratio / _FAR_FROM_RATIO]
+    return most[:_NUM_LISTED], least[:_NUM_LISTED]
 
 
 def _is_word(surface: str) -> bool:
