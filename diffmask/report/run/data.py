@@ -10,7 +10,7 @@ from markupsafe import Markup
 from diffmask.assemble.modality import Words
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Schedule
-from diffmask.report.evaluations import Evaluation
+from diffmask.evaluate.results import Result
 from diffmask.report.preview import Look, Preview
 from diffmask.train.log import Log
 
@@ -126,7 +126,7 @@ class RunData:
     preview: Preview | None = None
     note: str = ""
     sections: Sequence[Section] = ()
-    evaluations: Sequence[Evaluation] = ()
+    evaluations: Sequence[Result] = ()
     missing: Sequence[str] = ()
 
     @property
