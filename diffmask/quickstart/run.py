@@ -17,26 +17,28 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 import yaml
 from rich.console import Console
 
+from diffmask.assemble.modality import modality_named
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
 from diffmask.config.evaluation import PROBE, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results as read_scores
+from diffmask.evaluate.compare.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
-from diffmask.report.compare.losses import (
+from diffmask.quickstart.losses import (
     BEFORE,
-    Result,
+    HeldOutLoss,
     curve_section,
-    mean_results,
-    read_results,
-    result_section,
-    result_table,
+    loss_section,
+    loss_table,
+    mean_of_seeds,
+    read_losses,
 )
 from diffmask.report.compare.tables import ComparisonTable, comparison_sections, print_comparison
 from diffmask.report.compare.write import comparison_table
-from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import code, header, page, paragraph, section, write_page
+from diffmask.report.preview import Preview
+from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 
 MARKER = "quickstart.json"
@@ -47,7 +49,6 @@ _Logs = dict[str, list[Log]]
 
 Data = TypeVar("Data")
 Anchors = TypeVar("Anchors")
-Preview = TypeVar("Preview")
 
 
 class Stage(NamedTuple):
@@ -75,7 +76,7 @@ class Sentences:
     command_lead: str
 
 
-class Quickstart(ABC, Generic[Data, Anchors, Preview]):
+class Quickstart(ABC, Generic[Data, Anchors]):
     """What the steps ask of a modality.
 
     Attributes:
@@ -83,9 +84,8 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
         steps: Optimiser steps of each run.
         seeds: How many runs each policy has, which differ in their seed.
         seed: The first seed; those of everything else follow from it.
-        modality: Its name.
+        modality: Name of its modality.
         policies: Policies that are compared, and what they are called.
-        units: What is masked, for tables: words, patches.
         leaves: Files and folders in the output folder that only this modality leaves.
     """
 
@@ -95,7 +95,6 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
     seed: int
     modality: ClassVar[str]
     policies: ClassVar[Mapping[str, str]]
-    units: ClassVar[str]
     leaves: ClassVar[Sequence[str]]
 
     @abstractmethod
@@ -150,7 +149,7 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
         """Return how models are probed; name, output, method, metric and seeds are not read."""
 
     @abstractmethod
-    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], list[str]]:
+    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], str]:
         """Return facts for the head of the page, by name, and its sections about what is masked."""
 
 
@@ -185,7 +184,7 @@ def run_quickstart(
         return _stopped(console)
     losses = _mean_losses(logs)
     console.print()
-    console.print(result_table(losses, quickstart.units))
+    console.print(loss_table(losses, modality_named(quickstart.modality).words))
     console.print(f"\n{said.loss_limit}")
     with step(said.task_step, commands["evaluate"]):
         quickstart.make_task(data, console)
@@ -278,12 +277,12 @@ def _pretrain_all(
     return logs
 
 
-def _mean_losses(logs: _Logs) -> list[Result]:
+def _mean_losses(logs: _Logs) -> list[HeldOutLoss]:
     """Return the means over seeds; all runs start from one model, and the very first has evaluated it."""
     before, *_ = next(iter(logs.values()))
     seeds = zip(*logs.values(), strict=True)
-    return mean_results(
-        [read_results({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
+    return mean_of_seeds(
+        [read_losses({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
     )
 
 
@@ -298,20 +297,20 @@ def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
     for model, name, output, seeds in wanted:
         settings = replace(shared, model=model, name=name, output=output, seeds=len(seeds), first_seed=seeds[0])
         evaluate(settings, progress=progress)
-    results = read_scores(list(folders.values()))
+    results = read_results(list(folders.values()))
     return comparison_table(compare(results, CompareSettings(metric="accuracy", all_pairs=True)))
 
 
 def _page(
     quickstart: Quickstart,
     facts: Sequence[tuple[str, str]],
-    masked: Sequence[str],
+    masked: str,
     logs: _Logs,
-    losses: Sequence[Result],
+    losses: Sequence[HeldOutLoss],
     scores: ComparisonTable,
 ) -> str:
     """Return the page: curves of the first seed, and losses that are means over the seeds."""
-    said, units = quickstart.sentences(), quickstart.units
+    said, words = quickstart.sentences(), modality_named(quickstart.modality).words
     ratio = quickstart.config(next(iter(quickstart.policies))).masking.ratio.start
     seeds = ", ".join(str(quickstart.seed + seed) for seed in range(quickstart.seeds))
     return page(
@@ -320,9 +319,9 @@ def _page(
             header(said.heading, said.lead, [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)]),
             section(said.question, paragraph(scores.finding), paragraph(said.task_limit)),
             *comparison_sections(scores),
-            result_section(losses, said.loss_limit, units=units),
-            curve_section({label: seeds[0] for label, seeds in logs.items()}, units=units),
-            *masked,
+            loss_section(losses, said.loss_limit, words=words),
+            curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
+            masked,
             section(
                 "Each step by itself", paragraph(said.command_lead), code("\n".join(quickstart.commands().values()))
             ),

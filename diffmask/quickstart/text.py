@@ -20,10 +20,9 @@ from diffmask.core.errors import InputError
 from diffmask.demo.docstrings import Documented, find_package, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import HEAD_FILE
 from diffmask.quickstart.run import Quickstart, Sentences, Stage
-from diffmask.report.preview.build_look import build_look
-from diffmask.report.preview.heatmap_html import anchor_section, heat_section, number_section
-from diffmask.report.preview.heatmap_terminal import print_preview
-from diffmask.report.preview.preview import Preview, PreviewSettings, make_preview
+from diffmask.report.preview import Preview
+from diffmask.report.text.look import build_look
+from diffmask.report.text.preview import PreviewSettings, make_preview
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.documents import read_documents
@@ -71,7 +70,7 @@ def installed_sources() -> dict[str, Path]:
 
 
 @dataclass(frozen=True)
-class TextQuickstart(Quickstart[list[Documented], AnchorSet, Preview]):
+class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
     """The quickstart on text, and how large it is.
 
     Attributes:
@@ -98,7 +97,6 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, Preview]):
 
     modality: ClassVar = "text"
     policies: ClassVar = {"whole-word": "random masking", "difference": "difference masking"}
-    units: ClassVar = "words"
     leaves: ClassVar = ("text", "task")
 
     def start(self) -> str:
@@ -183,7 +181,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, Preview]):
         }
         text = read_documents(self.config("whole-word").data.train)
         preview = make_preview(text, looks, anchors, tokenizer, PreviewSettings(num_sentences=6))
-        print_preview(preview, console, 3)
+        preview.print(console, 3)
         return preview
 
     def stages(self) -> tuple[Stage, ...]:
@@ -256,9 +254,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, Preview]):
         probe = ProbeSettings(regularisations=(0.001, 0.01, 0.1))
         return EvaluateSettings(self.start(), task, max_length=_MAX_LENGTH, probe=probe)
 
-    def story(
-        self, data: list[Documented], anchors: AnchorSet, preview: Preview
-    ) -> tuple[list[tuple[str, str]], list[str]]:
+    def story(self, data: list[Documented], anchors: AnchorSet, preview: Preview) -> tuple[list[tuple[str, str]], str]:
         """Return facts for the page, and its sections: the anchors, and heat maps of some sentences."""
         facts = [
             ("text", f"{len(data):,} documents, {_count_words(data):,} words"),
@@ -266,8 +262,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, Preview]):
             ("reference", anchors.metadata["reference"]["name"]),
             ("steps", f"{self.steps:,} of {self.batch_size} rows"),
         ]
-        threshold = self.config("whole-word").masking.domain_threshold
-        return facts, [anchor_section(anchors), heat_section(preview), number_section(preview, threshold)]
+        return facts, preview.sections()
 
 
 def _count_words(documents: Sequence[Documented]) -> int:

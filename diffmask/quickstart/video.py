@@ -24,11 +24,10 @@ from diffmask.config import (
 from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings, VideoSettings
 from diffmask.demo.rendered_clips import render_digits
 from diffmask.quickstart.run import Quickstart, Sentences, Stage
-from diffmask.report.clips.build_look import build_clip_look
-from diffmask.report.clips.page import clip_parts, number_part, print_clip_preview
+from diffmask.report.clips.gather import gather_clips, load_trained, preview_clips, spread_out
+from diffmask.report.clips.look import build_look
 from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.html.page import section
-from diffmask.report.run.masked_clips import gather_clips, load_trained, preview_clips, spread_out
+from diffmask.report.preview import Preview
 from diffmask.video.anchors.anchor_set import VisualAnchors
 from diffmask.video.anchors.contact_sheet import draw_sheet
 from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
@@ -79,7 +78,7 @@ _COMMANDS = (
 
 
 @dataclass(frozen=True)
-class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPreview]):
+class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
     """The quickstart on clips, and how large it is.
 
     Attributes:
@@ -112,7 +111,6 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
         "random-patch": "random patches",
         "difference": "difference masking",
     }
-    units: ClassVar = "patches"
     leaves: ClassVar = ("clips", "fresh", *(f"{name}.parquet" for name in (_GENERAL, "domain", "train", "test")))
 
     def path(self, *parts: str) -> str:
@@ -212,7 +210,7 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
     def preview(self, data: dict[str, list[Clip]], anchors: VisualAnchors, console: Console) -> ClipPreview:
         """Show some test clips."""
         preview = self._preview(data, anchors)
-        print_clip_preview(preview, console)
+        preview.print(console)
         return preview
 
     def _preview(
@@ -221,10 +219,10 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
         """Return what the policies hide; given a run, also what its model makes of its own masks."""
         config = self.config("difference")
         grid = load_trained(Path(self.start()), config).grid
-        maskings = {label: self.config(policy).masking for policy, label in self.policies.items()}
+        maskings = {label: VideoMasking.resolve(self.config(policy).masking) for policy, label in self.policies.items()}
         clips = spread_out(data["test"], _NUM_SHOWN)
         gathered = gather_clips(clips, config, grid, anchors, maskings=list(maskings.values()))
-        looks = {label: build_clip_look(VideoMasking.resolve(masking), grid) for label, masking in maskings.items()}
+        looks = {label: build_look(masking, grid) for label, masking in maskings.items()}
         loaded = None if trained is None else load_trained(Path(trained.output) / "model", trained)
         return preview_clips(gathered, looks, loaded)
 
@@ -282,8 +280,8 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
         )
 
     def story(
-        self, data: dict[str, list[Clip]], anchors: VisualAnchors, preview: ClipPreview
-    ) -> tuple[list[tuple[str, str]], list[str]]:
+        self, data: dict[str, list[Clip]], anchors: VisualAnchors, preview: Preview
+    ) -> tuple[list[tuple[str, str]], str]:
         """Return facts for the page, and its sections: what is hidden, and what the continued model makes of it."""
         facts = [
             ("clips", ", ".join(f"{len(data[name])} {name}" for name in (_GENERAL, "train", "test"))),
@@ -292,5 +290,4 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
             ("continued", f"{self.steps:,} steps of {self.batch_size} clips"),
         ]
         filled = self._preview(data, anchors, self.config("difference"))
-        title = "What is hidden, and what the continued model makes of it"
-        return facts, [section(title, *clip_parts(filled)), section("The numbers", number_part(filled))]
+        return facts, filled.sections("What is hidden, and what the continued model makes of it")

@@ -16,7 +16,7 @@ from diffmask.config.settings import PretrainConfig
 from diffmask.core.errors import InputError
 from diffmask.quickstart.run import MARKER, run_quickstart
 from diffmask.quickstart.text import TextQuickstart, installed_sources
-from diffmask.report.html.curves import read_log
+from diffmask.train.log import read_log
 
 NAMES = ["cell", "rat", "blood", "dose", "kinase", "protein"]
 
