@@ -238,14 +238,14 @@ def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
 
 
 class _Steps:
-    """Steps that are numbered and say what is done, what a user types for it, and how long it took."""
+    """Numbers the steps, and prints what each does, the command for it, and how long it took."""
 
     def __init__(self, console: Console, number: int):
         self._console, self._number, self._done = console, number, 0
 
     @contextmanager
     def __call__(self, title: str, command: str = "") -> Iterator[None]:
-        """Print what is said about a step; without a title nothing is."""
+        """Announce a step, and print how long it took; a step without a title is silent."""
         if not title:
             yield
             return

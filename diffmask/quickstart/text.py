@@ -39,17 +39,17 @@ _LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same text, those of one seed in the same order, at the same mask ratio, "
     "for the same number of steps, and started from the same model and the same freshly trained prediction head. The "
     "losses are on the same held-out text under the same random masks. Difference masking trains on other words than "
-    "these masks ask for, so its loss on all words may well be higher; which policy is better for a task is not to be "
-    "seen here."
+    "these masks ask for, so its loss on all words may well be higher. The losses do not say which policy is better "
+    "for a task."
 )
 _TASK_LIMIT = (
     "What this does not show: which policy is better in general. It is one small task about the very text that was "
     "trained on, with frozen features, few held-out texts, a small model and minutes of training. Where it says that "
-    "no difference is shown, that is the result; longer training, more seeds and your own task may tell more."
+    "no difference is shown, that is the result; longer training, more seeds and your own task may show more."
 )
 _COMMANDS = (
-    "These commands do the same. On your own data, put your files in the place of the text and your model in the place "
-    "of the name after --model; a model is a folder or a name on the hub."
+    "These commands do the same. To use your own data, replace the text with your files, and the name after --model "
+    "with your model, a folder or a name on the hub."
 )
 
 

@@ -59,21 +59,21 @@ _NUM_SHOWN = 4
 _LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same clips, those of one seed the same crops in the same order, at the "
     "same mask ratio, for the same number of steps, and started from the same model. The losses are on the same "
-    "held-out clips under the same random tubes. Difference masking trains on other patches than these masks ask for; "
-    "which policy is better for a task is not to be seen here."
+    "held-out clips under the same random tubes. Difference masking trains on other patches than these masks ask for, "
+    "and the losses do not say which policy is better for a task."
 )
 _TASK_LIMIT = (
     "What this does not show: which policy is better in general. It is one small task on rendered clips, with frozen "
     "features, a model of a million weights and minutes of training. Where it says that no difference is shown, "
-    "that is the result; longer training, more seeds and your own clips may tell more."
+    "that is the result; longer training, more seeds and your own clips may show more."
 )
 _LEAD = (
     "A small video model, pretrained on shapes that move over clutter and continued on handwritten digits that do: "
     "with random masks, and with masks that prefer what makes these clips different."
 )
 _COMMANDS = (
-    "These commands do the same. On your own data, put your clips in the place of the rendered ones, and a VideoMAE, a "
-    "folder or a name on the hub, in the place of the model in the config."
+    "These commands do the same. To use your own data, replace the rendered clips with yours, and the model in the "
+    "config with a VideoMAE, a folder or a name on the hub."
 )
 
 
