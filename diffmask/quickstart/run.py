@@ -21,8 +21,8 @@ from diffmask.assemble.modality import modality_named
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
 from diffmask.config.evaluation import PROBE, EvaluateSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.compare import CompareSettings, Comparison, compare
+from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
 from diffmask.quickstart.losses import (
@@ -34,8 +34,7 @@ from diffmask.quickstart.losses import (
     mean_of_seeds,
     read_losses,
 )
-from diffmask.report.compare.tables import ComparisonTable, comparison_sections, print_comparison
-from diffmask.report.compare.write import comparison_table
+from diffmask.report.comparison import comparison_sections, finding, print_comparison
 from diffmask.report.html.page import code, header, page, paragraph, section, write_page
 from diffmask.report.preview import Preview
 from diffmask.train.log import Log, read_log
@@ -286,7 +285,7 @@ def _mean_losses(logs: _Logs) -> list[HeldOutLoss]:
     )
 
 
-def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
+def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> Comparison:
     """Probe the model that was not continued, and those of each policy and seed, and compare them."""
     folders = {name: str(quickstart.output / "evaluation" / name) for name in ("none", *quickstart.policies)}
     wanted = [(quickstart.start(), BEFORE, folders["none"], range(quickstart.seeds))]
@@ -298,7 +297,7 @@ def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
         settings = replace(shared, model=model, name=name, output=output, seeds=len(seeds), first_seed=seeds[0])
         evaluate(settings, progress=progress)
     results = read_results(list(folders.values()))
-    return comparison_table(compare(results, CompareSettings(metric="accuracy", all_pairs=True)))
+    return compare(results, CompareSettings(metric="accuracy", all_pairs=True))
 
 
 def _page(
@@ -307,7 +306,7 @@ def _page(
     masked: str,
     logs: _Logs,
     losses: Sequence[HeldOutLoss],
-    scores: ComparisonTable,
+    scores: Comparison,
 ) -> str:
     """Return the page: curves of the first seed, and losses that are means over the seeds."""
     said, words = quickstart.sentences(), modality_named(quickstart.modality).words
@@ -317,7 +316,7 @@ def _page(
         said.title,
         [
             header(said.heading, said.lead, [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)]),
-            section(said.question, paragraph(scores.finding), paragraph(said.task_limit)),
+            section(said.question, paragraph(finding(scores)), paragraph(said.task_limit)),
             *comparison_sections(scores),
             loss_section(losses, said.loss_limit, words=words),
             curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
