@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.files.folders import check_folder
 
     given = {name: value for name, value in vars(args).items() if value is not None}
-    modality = modality_of_data(args, "anchors")
+    modality = modality_of_data(args, "anchors", decides=True)
     finder = modality.anchors()
     idle = _without_effect(given, finder.fixed)
     if idle is not None:

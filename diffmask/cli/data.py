@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from diffmask.assemble.modality import Modality
 
 
-def modality_of_data(args: argparse.Namespace, command: str) -> "Modality":
-    """Return the modality of `args.data`; where they may be of several, the options of the command decide.
+def modality_of_data(args: argparse.Namespace, command: str, *, decides: bool = False) -> "Modality":
+    """Return the modality of `args.data`; where they may be of several, what else is given decides.
 
     Args:
         args: Its options.
         command: Its name, under which each modality lists the options that no other has.
+        decides: Whether such an option decides where the data may be of several modalities.
 
     Raises:
         InputError: If there is nothing, or an option is given that is for another modality.
@@ -29,7 +30,9 @@ def modality_of_data(args: argparse.Namespace, command: str) -> "Modality":
     }
     asked = [name for name, options in own.items() if options]
     others = [each for each in every if each.name != "text"]
-    found = next((each for each in others if each.holds(args.data, lambda: _expected(args, asked))), None)
+    found = next(
+        (each for each in others if each.holds(args.data, lambda: _expected(args, asked if decides else []))), None
+    )
     modality = found or modality_named("text")
     if found is None and asked != ["text"]:
         refuse_nothing(args.data)
