@@ -5,12 +5,12 @@ from math import isnan, nan
 from statistics import fmean
 from typing import NamedTuple
 
-from markupsafe import escape
+from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
 from diffmask.report.html.charts import chart_of_runs
-from diffmask.report.html.page import paragraph, section, table
+from diffmask.report.html.page import macros
 from diffmask.train.log import Log, has_values
 
 BEFORE = "not continued"
@@ -57,40 +57,30 @@ def loss_table(results: Sequence[HeldOutLoss], units: str = "words") -> Table:
     return shown
 
 
-def loss_section(results: Sequence[HeldOutLoss], *notes: str, units: str = "words") -> str:
+def loss_section(results: Sequence[HeldOutLoss], *notes: str, units: str = "words") -> Markup:
     """Return the losses for a page; notes say what they show and what they do not."""
-    rows = (
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f'<td class="number">{loss} <small class="soft">{change}</small></td>' for loss, change in cells)
-        + "</tr>"
-        for name, *cells in _cells(results)
-    )
     title = "Held-out text" if units == "words" else "Held-out clips"
-    return section(title, table(_columns(units), rows), *(paragraph(note) for note in notes))
+    rows = [(name, cells) for name, *cells in _cells(results)]
+    return macros("quickstart.html").losses(title, _columns(units), rows, notes)
 
 
 def _columns(units: str) -> tuple[str, str, str]:
     return "held-out loss", f"all {units}", f"domain {units}"
 
 
-def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
+def curve_section(logs: Mapping[str, Log], units: str = "words") -> Markup:
     """Return the curves of several runs."""
     figures = {
         _ALL: f"held-out loss, all {units}",
         _DOMAIN: f"held-out loss, domain {units}",
         "loss": "training loss, each on its own masks",
     }
-    drawn = "".join(
+    charts = [
         chart_of_runs(logs, key, title)
         for key, title in figures.items()
         if any(has_values(log, key) for log in logs.values())
-    )
-    lead = (
-        "The held-out losses are measured on the same random masks for every run, so they can be compared. The "
-        f"training losses cannot: each is measured on the {units} that its own policy hides, and some are harder to "
-        "guess."
-    )
-    return section("Curves", paragraph(lead), f'<div class="card grid">{drawn}</div>')
+    ]
+    return macros("quickstart.html").curves(units, charts)
 
 
 def _cells(results: Sequence[HeldOutLoss]) -> Iterator[list]:
