@@ -9,6 +9,7 @@ from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
+from diffmask.assemble.modality import Words
 from diffmask.report.html.charts import chart_of_runs
 from diffmask.report.html.page import macros
 from diffmask.train.log import Log, has_values
@@ -47,32 +48,32 @@ def mean_of_seeds(seeds: Sequence[Sequence[HeldOutLoss]]) -> list[HeldOutLoss]:
     ]
 
 
-def loss_table(results: Sequence[HeldOutLoss], units: str = "words") -> Table:
+def loss_table(results: Sequence[HeldOutLoss], words: Words) -> Table:
     """Return the losses for the terminal, with what changed from the first row."""
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for place, name in enumerate(_columns(units)):
+    for place, name in enumerate(_columns(words)):
         shown.add_column(name, justify="right" if place else "left")
     for name, *cells in _cells(results):
         shown.add_row(Text(name), *(f"{loss} {change:>8}" for loss, change in cells))
     return shown
 
 
-def loss_section(results: Sequence[HeldOutLoss], *notes: str, units: str = "words") -> Markup:
+def loss_section(results: Sequence[HeldOutLoss], *notes: str, words: Words) -> Markup:
     """Return the losses for a page; notes say what they show and what they do not."""
-    title = "Held-out text" if units == "words" else "Held-out clips"
+    title = f"Held-out {words.samples}"
     rows = [(name, cells) for name, *cells in _cells(results)]
-    return macros("quickstart.html").losses(title, _columns(units), rows, notes)
+    return macros("quickstart.html").losses(title, _columns(words), rows, notes)
 
 
-def _columns(units: str) -> tuple[str, str, str]:
-    return "held-out loss", f"all {units}", f"domain {units}"
+def _columns(words: Words) -> tuple[str, str, str]:
+    return "held-out loss", f"all {words.wholes}", f"domain {words.wholes}"
 
 
-def curve_section(logs: Mapping[str, Log], units: str = "words") -> Markup:
+def curve_section(logs: Mapping[str, Log], words: Words) -> Markup:
     """Return the curves of several runs."""
     figures = {
-        _ALL: f"held-out loss, all {units}",
-        _DOMAIN: f"held-out loss, domain {units}",
+        _ALL: f"held-out loss, all {words.wholes}",
+        _DOMAIN: f"held-out loss, domain {words.wholes}",
         "loss": "training loss, each on its own masks",
     }
     charts = [
@@ -80,7 +81,7 @@ def curve_section(logs: Mapping[str, Log], units: str = "words") -> Markup:
         for key, title in figures.items()
         if any(has_values(log, key) for log in logs.values())
     ]
-    return macros("quickstart.html").curves(units, charts)
+    return macros("quickstart.html").curves(words, charts)
 
 
 def _cells(results: Sequence[HeldOutLoss]) -> Iterator[list]:
