@@ -36,7 +36,7 @@ class Preview(Protocol):
         """Share of the samples that is of the domain; None where that is not known."""
         ...
 
-    def sections(self, title: str, notes: Sequence[str] = ()) -> Markup:
+    def sections(self, title: str = "Samples", notes: Sequence[str] = ()) -> Markup:
         """Return it as sections of a page; the one that shows the samples has the title, and the notes."""
         ...
 
