@@ -36,7 +36,7 @@ from diffmask.quickstart.losses import (
 )
 from diffmask.report.comparison import comparison_sections, finding, print_comparison
 from diffmask.report.html.page import macros, page, write_page
-from diffmask.report.preview import Preview
+from diffmask.report.preview import Asked, Preview
 from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 
@@ -47,7 +47,6 @@ _Logs = dict[str, list[Log]]
 """Logs of the runs of each policy, one for each seed, by what the policy is called."""
 
 Data = TypeVar("Data")
-Anchors = TypeVar("Anchors")
 
 
 class Stage(NamedTuple):
@@ -70,12 +69,13 @@ class Sentences:
     heading: str
     lead: str
     question: str
+    masks: str
     loss_limit: str
     task_limit: str
     command_lead: str
 
 
-class Quickstart(ABC, Generic[Data, Anchors]):
+class Quickstart(ABC, Generic[Data]):
     """What the steps ask of a modality.
 
     Attributes:
@@ -86,6 +86,8 @@ class Quickstart(ABC, Generic[Data, Anchors]):
         modality: Name of its modality.
         policies: Policies that are compared, and what they are called.
         leaves: Files and folders in the output folder that only this modality leaves.
+        shown: Data in the output folder that previews show, how many samples of it, and how many on the terminal.
+        fills_in: Whether the trained model fills in what is hidden, on the page.
     """
 
     output: Path
@@ -95,6 +97,8 @@ class Quickstart(ABC, Generic[Data, Anchors]):
     modality: ClassVar[str]
     policies: ClassVar[Mapping[str, str]]
     leaves: ClassVar[Sequence[str]]
+    shown: ClassVar[tuple[str, int, int]]
+    fills_in: ClassVar[bool]
 
     @abstractmethod
     def start(self) -> str:
@@ -121,12 +125,8 @@ class Quickstart(ABC, Generic[Data, Anchors]):
         """Return the pretraining that comes before the anchors, each run once."""
 
     @abstractmethod
-    def find_anchors(self, console: Console, *, progress: bool) -> Anchors:
+    def find_anchors(self, console: Console, *, progress: bool) -> None:
         """Write the anchors, and say what they are."""
-
-    @abstractmethod
-    def preview(self, data: Data, anchors: Anchors, console: Console) -> Preview:
-        """Show what each policy would hide."""
 
     @abstractmethod
     def stages(self) -> Sequence[Stage]:
@@ -148,8 +148,8 @@ class Quickstart(ABC, Generic[Data, Anchors]):
         """Return how models are probed; name, output, method, metric and seeds are not read."""
 
     @abstractmethod
-    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], str]:
-        """Return facts for the head of the page, by name, and its sections about what is masked."""
+    def facts(self, data: Data) -> list[tuple[str, str]]:
+        """Return what the head of the page says about data and models, as names and values."""
 
 
 def run_quickstart(
@@ -175,9 +175,10 @@ def run_quickstart(
     if _pretrain_all(quickstart, quickstart.preparations(), 1, step, progress=progress) is None:
         return _stopped(console)
     with step(said.anchor_step, commands["anchors"]):
-        anchors = quickstart.find_anchors(console, progress=progress)
+        quickstart.find_anchors(console, progress=progress)
     with step("Preview: what each policy would hide", commands["preview"]):
-        preview = quickstart.preview(data, anchors, console)
+        preview = _preview(quickstart)
+        preview.print(console, quickstart.shown[2])
     logs = _pretrain_all(quickstart, quickstart.stages(), quickstart.seeds, step, progress=progress)
     if logs is None:
         return _stopped(console)
@@ -191,9 +192,10 @@ def run_quickstart(
     print_comparison(scores, console)
     console.print(f"\n{said.task_limit}")
     with step(said.page_step):
-        facts, masked = quickstart.story(data, anchors, preview)
+        if quickstart.fills_in:
+            preview = _preview(quickstart, Path(quickstart.config("difference").output) / "model")
         path = quickstart.output / _PAGE
-        write_page(_page(quickstart, facts, masked, logs, losses, scores), path)
+        write_page(_page(quickstart, quickstart.facts(data), preview, logs, losses, scores), path)
     console.print(f"\nEverything is in {quickstart.output}. Open the page: {path}", highlight=False)
     return path
 
@@ -276,6 +278,18 @@ def _pretrain_all(
     return logs
 
 
+def _preview(quickstart: Quickstart, trained: Path | None = None) -> Preview:
+    """Return what the policies hide; given a trained model, also how it fills in what its own masks hide."""
+    modality, config = modality_named(quickstart.modality), quickstart.config("difference")
+    maskings = {
+        label: modality.masking.resolve(quickstart.config(policy).masking)
+        for policy, label in quickstart.policies.items()
+    }
+    data, count, _ = quickstart.shown
+    source = modality.source(Asked([str(quickstart.output / data)], config, maskings, count, checkpoint=trained))
+    return source.preview({label: source.look(masking, None) for label, masking in maskings.items()})
+
+
 def _mean_losses(logs: _Logs) -> list[HeldOutLoss]:
     """Return the means over seeds; all runs start from one model, and the very first has evaluated it."""
     before, *_ = next(iter(logs.values()))
@@ -303,7 +317,7 @@ def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> Comparison:
 def _page(
     quickstart: Quickstart,
     facts: Sequence[tuple[str, str]],
-    masked: str,
+    preview: Preview,
     logs: _Logs,
     losses: Sequence[HeldOutLoss],
     scores: Comparison,
@@ -319,7 +333,7 @@ def _page(
         comparison_sections(scores),
         loss_section(losses, said.loss_limit, words=words),
         curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
-        masked,
+        preview.sections(said.masks),
         list(quickstart.commands().values()),
     )
     return page(said.title, [body])

@@ -13,19 +13,14 @@ from typing import ClassVar
 
 from rich.console import Console
 
-from diffmask.assemble.text import TextMasking
 from diffmask.config import DataConfig, HeadConfig, MaskingConfig, PretrainConfig, TrainingConfig
 from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
 from diffmask.demo.docstrings import Documented, find_package, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import HEAD_FILE
 from diffmask.quickstart.run import Quickstart, Sentences, Stage
-from diffmask.report.preview import Preview
-from diffmask.report.text.look import build_look
-from diffmask.report.text.preview import PreviewSettings, make_preview
-from diffmask.text.anchors.anchor_set import AnchorSet
+from diffmask.text.anchors.anchor_set import load_anchors
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
-from diffmask.text.corpus.documents import read_documents
 from diffmask.text.model.load import load_tokenizer
 
 _PACKAGES = {"sklearn": "scikit-learn", "scipy": "SciPy", "torch": "PyTorch"}
@@ -70,7 +65,7 @@ def installed_sources() -> dict[str, Path]:
 
 
 @dataclass(frozen=True)
-class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
+class TextQuickstart(Quickstart[list[Documented]]):
     """The quickstart on text, and how large it is.
 
     Attributes:
@@ -98,6 +93,8 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
     modality: ClassVar = "text"
     policies: ClassVar = {"whole-word": "random masking", "difference": "difference masking"}
     leaves: ClassVar = ("text", "task")
+    shown: ClassVar = ("text/train.jsonl", 6, 3)
+    fills_in: ClassVar = False
 
     def start(self) -> str:
         """Return the model: a head that it lacks is trained by the first run."""
@@ -117,6 +114,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
             lead=f"A pretrained model, continued on {about}: once with random masks, once with masks that prefer what "
             "makes this text different.",
             question="Which subpackage does a text document?",
+            masks="Heat maps",
             loss_limit=_LOSS_LIMIT,
             task_limit=_TASK_LIMIT,
             command_lead=_COMMANDS,
@@ -159,7 +157,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
         """Return none: the model is pretrained, and a head that it lacks is trained by the first run."""
         return ()
 
-    def find_anchors(self, console: Console, *, progress: bool) -> AnchorSet:
+    def find_anchors(self, console: Console, *, progress: bool) -> None:
         """Write the anchors, and print them."""
         settings = AnchorSettings(
             data=self.config("whole-word").data.train,
@@ -170,19 +168,6 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
         anchors = build_anchors(settings, self.commands()["anchors"])
         anchors.save(self.output / "anchors")
         console.print(", ".join(anchors.anchors), style="bold")
-        return anchors
-
-    def preview(self, data: list[Documented], anchors: AnchorSet, console: Console) -> Preview:
-        """Show some sentences; the page has more."""
-        tokenizer = load_tokenizer(self.model)
-        looks = {
-            label: build_look(TextMasking.resolve(self.config(policy).masking), tokenizer, anchors)
-            for policy, label in self.policies.items()
-        }
-        text = read_documents(self.config("whole-word").data.train)
-        preview = make_preview(text, looks, anchors, tokenizer, PreviewSettings(num_sentences=6))
-        preview.print(console, 3)
-        return preview
 
     def stages(self) -> tuple[Stage, ...]:
         """Return one for each policy."""
@@ -254,15 +239,15 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
         probe = ProbeSettings(regularisations=(0.001, 0.01, 0.1))
         return EvaluateSettings(self.start(), task, max_length=_MAX_LENGTH, probe=probe)
 
-    def story(self, data: list[Documented], anchors: AnchorSet, preview: Preview) -> tuple[list[tuple[str, str]], str]:
-        """Return facts for the page, and its sections: the anchors, and heat maps of some sentences."""
-        facts = [
+    def facts(self, data: list[Documented]) -> list[tuple[str, str]]:
+        """Return how much text, which model and reference, and how many steps."""
+        anchors = load_anchors(self.output / "anchors")
+        return [
             ("text", f"{len(data):,} documents, {_count_words(data):,} words"),
             ("model", self.model),
             ("reference", anchors.metadata["reference"]["name"]),
             ("steps", f"{self.steps:,} of {self.batch_size} rows"),
         ]
-        return facts, preview.sections("Heat maps")
 
 
 def _count_words(documents: Sequence[Documented]) -> int:

@@ -12,7 +12,6 @@ import torch
 from rich.console import Console
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
-from diffmask.assemble.video import VideoMasking
 from diffmask.config import (
     ScheduleConfig,
     TargetConfig,
@@ -24,11 +23,6 @@ from diffmask.config import (
 from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings, VideoSettings
 from diffmask.demo.rendered_clips import render_digits
 from diffmask.quickstart.run import Quickstart, Sentences, Stage
-from diffmask.report.clips.gather import gather_clips, load_trained, preview_clips, spread_out
-from diffmask.report.clips.look import build_look
-from diffmask.report.clips.preview import ClipPreview
-from diffmask.report.preview import Preview
-from diffmask.video.anchors.anchor_set import VisualAnchors
 from diffmask.video.anchors.contact_sheet import draw_sheet
 from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
 from diffmask.video.clip.clip import Clip
@@ -55,7 +49,6 @@ _STRIDE = 2
 _NUM_WORDS, _PICTURE_SIZE = 128, 128
 """For the anchors: how many visual words, and to what size in pixels a frame is brought before it is cut."""
 _NUM_VIEWS, _REGULARISATIONS = 2, (0.01, 0.1, 1.0)
-_NUM_SHOWN = 4
 _LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same clips, those of one seed the same crops in the same order, at the "
     "same mask ratio, for the same number of steps, and started from the same model. The losses are on the same "
@@ -78,7 +71,7 @@ _COMMANDS = (
 
 
 @dataclass(frozen=True)
-class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
+class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
     """The quickstart on clips, and how large it is.
 
     Attributes:
@@ -112,6 +105,8 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
         "difference": "difference masking",
     }
     leaves: ClassVar = ("clips", "fresh", *(f"{name}.parquet" for name in (_GENERAL, "domain", "train", "test")))
+    shown: ClassVar = ("test.parquet", 4, 4)
+    fills_in: ClassVar = True
 
     def path(self, *parts: str) -> str:
         """Return a path in the output folder."""
@@ -132,6 +127,7 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
             heading="Difference-Masking on clips, start to finish",
             lead=_LEAD,
             question="Which digit moves through a clip?",
+            masks="What is hidden, and what the continued model makes of it",
             loss_limit=_LOSS_LIMIT,
             task_limit=_TASK_LIMIT,
             command_lead=_COMMANDS,
@@ -194,7 +190,7 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
         title = f"A general model: {self.general_steps} steps on clips without digits, from random weights"
         return (Stage(title, self.commands()["general"], {_GENERAL: _GENERAL}),)
 
-    def find_anchors(self, console: Console, *, progress: bool) -> VisualAnchors:
+    def find_anchors(self, console: Console, *, progress: bool) -> None:
         """Write the anchors, and say where they are shown."""
         settings = VisualAnchorSettings(
             clips=[self.path("train.parquet")],
@@ -205,26 +201,6 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
         anchors, patches = build_visual_anchors(settings, self.commands()["anchors"], progress=progress)
         anchors.save(self.path("anchors"), draw_sheet(anchors, patches))
         console.print(f"{len(anchors.names)} anchors; look at {self.path('anchors', 'sheet.png')}", highlight=False)
-        return anchors
-
-    def preview(self, data: dict[str, list[Clip]], anchors: VisualAnchors, console: Console) -> ClipPreview:
-        """Show some test clips."""
-        preview = self._preview(data, anchors)
-        preview.print(console)
-        return preview
-
-    def _preview(
-        self, data: dict[str, list[Clip]], anchors: VisualAnchors, trained: VideoConfig | None = None
-    ) -> ClipPreview:
-        """Return what the policies hide; given a run, also what its model makes of its own masks."""
-        config = self.config("difference")
-        grid = load_trained(Path(self.start()), config).grid
-        maskings = {label: VideoMasking.resolve(self.config(policy).masking) for policy, label in self.policies.items()}
-        clips = spread_out(data["test"], _NUM_SHOWN)
-        gathered = gather_clips(clips, config, grid, anchors, maskings=list(maskings.values()))
-        looks = {label: build_look(masking, grid) for label, masking in maskings.items()}
-        loaded = None if trained is None else load_trained(Path(trained.output) / "model", trained)
-        return preview_clips(gathered, looks, loaded)
 
     def stages(self) -> tuple[Stage, ...]:
         """Return one for all policies."""
@@ -279,15 +255,11 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
             video=VideoSettings(stride=_STRIDE, num_views=_NUM_VIEWS),
         )
 
-    def story(
-        self, data: dict[str, list[Clip]], anchors: VisualAnchors, preview: Preview
-    ) -> tuple[list[tuple[str, str]], str]:
-        """Return facts for the page, and its sections: what is hidden, and what the continued model makes of it."""
-        facts = [
+    def facts(self, data: dict[str, list[Clip]]) -> list[tuple[str, str]]:
+        """Return how many clips, which model, and how many steps."""
+        return [
             ("clips", ", ".join(f"{len(data[name])} {name}" for name in (_GENERAL, "train", "test"))),
             ("model", "VideoMAE, 4 layers of 128, 8 frames of 64 x 64 pixels"),
             ("general pretraining", f"{self.general_steps:,} steps of {self.batch_size} clips"),
             ("continued", f"{self.steps:,} steps of {self.batch_size} clips"),
         ]
-        filled = self._preview(data, anchors, self.config("difference"))
-        return facts, filled.sections("What is hidden, and what the continued model makes of it")

@@ -44,8 +44,8 @@ class Preview(Protocol):
         """Return what the page of a run says of its masks; the note says which samples are shown."""
         ...
 
-    def print(self, console: Console) -> None:
-        """Print it."""
+    def print(self, console: Console, num_samples: int | None = None) -> None:
+        """Print it, with as many of the samples as are asked for; None prints all."""
         ...
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:

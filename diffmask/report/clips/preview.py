@@ -140,8 +140,9 @@ class ClipPreview:
             pictures.append(sheet(blocks, SIZE, heads))
         return pictures
 
-    def print(self, console: Console) -> None:
-        """Print what each policy hides of each clip."""
+    def print(self, console: Console, num_samples: int | None = None) -> None:
+        """Print what each policy hides of each clip, or of the first few."""
+        left_out = {clip.name for clip in self.clips[num_samples:]} if num_samples is not None else set()
         made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         made.add_column("clip", overflow="fold")
         made.add_column("policy", overflow="fold")
@@ -149,6 +150,8 @@ class ClipPreview:
         made.add_column("of the best tenth", justify="right", no_wrap=True)
         last = ""
         for clip, name, *cells in self.number_rows():
+            if clip in left_out:
+                continue
             made.add_row(Text(printable(clip) if clip != last else ""), Text(printable(name)), *cells)
             last = clip
         console.print(made)

@@ -171,16 +171,16 @@ class TextPreview:
         """Write a page of its own; see `report.preview.Preview`."""
         write_page(self.page(made_from, notes), path)
 
-    def print(self, console: Console, num_excerpts: int | None = None) -> None:
+    def print(self, console: Console, num_samples: int | None = None) -> None:
         """Print heat maps, in colour where the console has colours, and the numbers.
 
         Args:
             console: Where to.
-            num_excerpts: How many excerpts; None prints all.
+            num_samples: How many excerpts; None prints all.
         """
         coloured = console.color_system is not None and not console.no_color
         console.print(_legend(self.highest) if coloured else Text("[word] is hidden in one drawn mask"))
-        for index in range(len(self.excerpts[:num_excerpts])):
+        for index in range(len(self.excerpts[:num_samples])):
             console.print()
             console.print(_excerpt(self, index, coloured))
         for table in _number_tables(self, console.width):
