@@ -222,7 +222,7 @@ def isolated(body: str, time_limit: float = 20.0) -> tuple[dict, float]:
     """Return what came of a function in a process of its own, and the seconds it took."""
     script = f"""
 import json, os, signal, sys, time
-from diffmask.video.index.probe import run_isolated
+from diffmask.video.index.probe_process import run_isolated
 def function():
 {body}
 start = time.monotonic()
@@ -247,20 +247,23 @@ def test_a_function_that_crashes_hangs_or_raises_does_it_alone():
     assert outcome == {"last": 1, "stopped_by": "", "error": "RuntimeError: what is this"}
 
 
+def is_dead(pid: int) -> bool:
+    for _ in range(50):
+        # a zombie that nobody waits for is dead as well
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().split(")")[1].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_what_a_killed_function_started_is_killed_too(tmp_path):
     note = tmp_path / "pid"
     body = (
         f"    if os.fork() == 0:\n        open({str(note)!r}, 'w').write(str(os.getpid()))\n        time.sleep(100)\n"
     )
     isolated(body + "    time.sleep(100)\n    yield 1", time_limit=1.0)
-    pid = int(note.read_text())
-    for _ in range(50):
-        # a zombie that nobody waits for is dead as well
-        state = Path(f"/proc/{pid}/stat")
-        if not state.exists() or state.read_text().split(")")[1].split()[0] == "Z":
-            return
-        time.sleep(0.05)
-    pytest.fail(f"process {pid} is alive")
+    assert is_dead(int(note.read_text()))
 
 
 ANSWERS = """
@@ -315,6 +318,31 @@ def test_a_decoder_that_crashes_or_hangs_is_told(early, late, reader, expected):
     assert (row["status"], row["reader"], row["reason"]) == expected
 
 
+def test_a_decoder_that_hangs_does_not_outlive_the_program_that_asked(tmp_path):
+    """The input of the prober ends when the asking program does, however that died."""
+    note = tmp_path / "pid"
+    script = f"""
+import os, time
+from diffmask.video.index import probe_process
+def hanging(path, reader):
+    open({str(note)!r}, "w").write(str(os.getpid()))
+    time.sleep(100)
+    yield
+probe_process.examine = hanging
+probe_process._main()
+"""
+    prober = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, text=True, cwd=REPO)
+    prober.stdin.write(json.dumps({"path": "a.mp4", "time_limit": 60, "reader": "pyav"}) + "\n")
+    prober.stdin.flush()
+    for _ in range(200):
+        if note.exists() and note.read_text():
+            break
+        time.sleep(0.05)
+    prober.stdin.close()
+    assert prober.wait(10) == 1
+    assert is_dead(int(note.read_text()))
+
+
 def test_a_prober_that_is_killed_is_started_again(tmp_path):
     path = str(make_clip(tmp_path / "a.mp4"))
     with _Prober(time_limit=20.0, reader="pyav") as prober:
@@ -341,7 +369,7 @@ def test_nothing_is_left_behind(tmp_path):
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     if children.exists():
         names = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children.read_text().split()]
-        assert not [name for name in names if "prober" in name]
+        assert not [name for name in names if "probe_process" in name]
 
 
 @pytest.mark.slow

@@ -217,10 +217,10 @@ def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
         clip, reference = _read_frames(replace(found, **contents.facts()), contents)
         yield from _choose_reader(clip, reference, reader)
     except _Unusable as refusal:
-        yield replace(refusal.found or found_of(path), status=refusal.status, reason=refusal.reason)
+        yield replace(refusal.found or clip_of_file(path), status=refusal.status, reason=refusal.reason)
 
 
-def found_of(path: str) -> Clip:
+def clip_of_file(path: str) -> Clip:
     """Return what the file system knows of a file."""
     try:
         status = os.stat(path)
