@@ -18,7 +18,7 @@ from diffmask.core.units import Units
 from diffmask.video.model.forward import masked_losses
 from diffmask.video.model.targets import on_device
 from diffmask.video.units.features import PatchFeature
-from diffmask.video.units.grid import Counts, Grid, find_places, unit_ids
+from diffmask.video.units.grid import Grid, PatchCounts, find_places
 
 Batch = Mapping[str, Any]
 UNIT_KINDS = ("patch", "tube", "frame", "block", "cell")
@@ -91,11 +91,11 @@ class VideoAdapter:
         if self.decoder not in DECODERS:
             raise InputError(f"unknown decoder {self.decoder!r}; choose from: {', '.join(DECODERS)}")
         if self.decoder == "cell" and self.decoded_share < 1.0:
-            unit_ids(self.grid, "cell", _DECODER_CELL)  # divides the grid, or is refused
+            self.grid.unit_ids("cell", _DECODER_CELL)  # divides the grid, or is refused
 
     @cached_property
     def _unit_ids(self) -> Tensor:
-        return unit_ids(self.grid, self.kind, self.size)
+        return self.grid.unit_ids(self.kind, self.size)
 
     @property
     def num_units(self) -> int:
@@ -149,9 +149,7 @@ class VideoAdapter:
         weights = torch.ones(hidden.shape, device=hidden.device)
         if self.decoder == "cell":
             # weight zero comes last: the running cells first, then others until every row has its number
-            places = unit_ids(self.grid, "cell", _DECODER_CELL).to(hidden.device) % (
-                _DECODER_CELL[0] * _DECODER_CELL[1]
-            )
+            places = self.grid.unit_ids("cell", _DECODER_CELL).to(hidden.device) % (_DECODER_CELL[0] * _DECODER_CELL[1])
             weights *= places < round(self.decoded_share * _DECODER_CELL[0] * _DECODER_CELL[1])
         patches = Units(None, hidden, units.sample_ids)
         share = self.decoded_share
@@ -163,6 +161,6 @@ class VideoAdapter:
 
     def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
         """Return the mean squared error of each predicted patch, row by row, float32 (N,)."""
-        counts = Counts(inputs["num_masked"], inputs["targets"].shape[1])
+        counts = PatchCounts(inputs["num_masked"], inputs["targets"].shape[1])
         hidden, predicted = inputs["masked"], inputs["predicted"]
         return masked_losses(model, inputs["frames"], hidden, predicted, inputs["targets"], counts=counts)

@@ -10,8 +10,8 @@ from transformers import VideoMAEConfig
 from diffmask.assemble import POLICIES, build_arguments, build_masking
 from diffmask.assemble.video import VIDEO_POLICIES, VideoParts, build_sampling, build_video_masking
 from diffmask.config import PretrainConfig, VideoConfig, read_config
+from diffmask.video.model.autoencoders import VideoMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo
-from diffmask.video.model.videomae import VideoMAEForPreTraining
 from diffmask.video.units.grid import Grid
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

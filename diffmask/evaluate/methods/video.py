@@ -31,8 +31,8 @@ from diffmask.tasks.video_task import VideoTask
 from diffmask.text.model.load import load_weights
 from diffmask.train.optimizer import layer_groups
 from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.model.autoencoders import ViTMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo, load_video_model
-from diffmask.video.model.vit_mae import ViTMAEForPreTraining
 from diffmask.video.read.dataset import ClipDataset, Sampling
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import centre_crop, crop_frames, dense, uniform

@@ -16,9 +16,13 @@ from transformers import AutoConfig
 from transformers.utils.hub import cached_file
 
 from diffmask.core.errors import InputError
+from diffmask.video.model.autoencoders import (
+    DECODER_TABLE,
+    VideoMAEForPreTraining,
+    ViTMAEForPreTraining,
+    settle_tables,
+)
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
-from diffmask.video.model.videomae import VideoMAEForPreTraining
-from diffmask.video.model.vit_mae import DECODER_TABLE, ViTMAEForPreTraining, settle_tables
 from diffmask.video.units.grid import Grid
 
 FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diffmask.core.units import Units
-from diffmask.video.units.grid import Grid, take_patches
+from diffmask.video.units.grid import Grid
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -47,7 +47,7 @@ class PixelTargets:
             units: Not needed: pixels are targets by themselves.
             positions: Which patches, int64 (B, P); None takes all.
         """
-        pixels = take_patches(frames, self.grid(frames), positions).float()
+        pixels = self.grid(frames).take_patches(frames, positions).float()
         if not self.normalised:
             return pixels if self.joint else self.shown(pixels)
         mean, deviation = self.statistics(pixels)
