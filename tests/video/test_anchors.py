@@ -27,7 +27,7 @@ from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_ancho
 from diffmask.video.clip.clip import ReadError
 from diffmask.video.index.index import read_clips
 from diffmask.video.read.readers import open_reader
-from diffmask.video.score.score_maps import make_maps, read_map
+from diffmask.video.score.score_maps import make_maps, _read_map
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_maps_of_clips_are_made_by_the_scorer(found, groups, tmp_path):
     scorer = found[0].scorer("cpu")
     clips = read_clips(groups / "domain.parquet")
     paths = make_maps(clips, scorer, tmp_path)
-    scores = read_map(paths[0])
+    scores = _read_map(paths[0])
     assert scores.values.shape == (8, 8, 8) and scores.times[[0, -1]].tolist() == [0, 1]
     with open_reader(clips[0]) as reader:
         slow = scorer.score(reader.read(range(8)))

@@ -36,13 +36,13 @@ from diffmask.video.anchors.visual_words import Patches, VisualWords, find_words
 from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
 from diffmask.video.read.sampling import Crop
-from diffmask.video.score.boxes import SHARE, Boxes, box_map
+from diffmask.video.score.boxes import SHARE, Boxes
 from diffmask.video.score.embedders import ClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
 
 _BOX = re.compile(r"(.+):(-?[\d.]+),(-?[\d.]+),(-?[\d.]+),(-?[\d.]+)")
 
 
-def embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
+def _embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
     """Return the mean embedding of the patches of a picture, float32 (D,).
 
     Args:
@@ -52,7 +52,7 @@ def embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
     Raises:
         InputError: If there is no such picture, or the box is not in it.
     """
-    path, box = parse_exemplar(spec)
+    path, box = _parse_exemplar(spec)
     frame = _read_picture(path)
     height, width = frame.shape[:2]
     embeddings = embedder.embed(frame[None])[0].cpu()
@@ -62,14 +62,14 @@ def embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
         raise InputError(f"{spec}: the box is not in the picture of {width}x{height} pixels; give x1,y1,x2,y2 in it")
     corners = torch.tensor([box], dtype=torch.float64) / torch.tensor([width, height] * 2)
     boxes = Boxes(torch.zeros(1, dtype=torch.float64), corners, ("",), SHARE)
-    shares = box_map(boxes, torch.zeros(1), Crop(), *embeddings.shape[:2])[0]
+    shares = boxes.cover(torch.zeros(1), Crop(), *embeddings.shape[:2])[0]
     return (embeddings * shares[:, :, None]).sum((0, 1)) / shares.sum()
 
 
-def parse_exemplar(spec: str) -> tuple[Path, tuple[float, ...] | None]:
+def _parse_exemplar(spec: str) -> tuple[Path, tuple[float, ...] | None]:
     """Return the file of a picture, and the box in it.
 
-    >>> parse_exemplar("face.png:10,20,60,80")
+    >>> _parse_exemplar("face.png:10,20,60,80")
     (PosixPath('face.png'), (10.0, 20.0, 60.0, 80.0))
     """
     found = _BOX.fullmatch(spec)
@@ -264,7 +264,7 @@ def _given(
     if settings.texts:
         assert isinstance(embedder, ClipEmbedder)
         made.append(embedder.embed_text(list(settings.texts)).cpu())
-    made += [embed_exemplar(each, embedder)[None] for each in settings.exemplars]
+    made += [_embed_exemplar(each, embedder)[None] for each in settings.exemplars]
     anchors = torch.cat(made)
     num_words = min(settings.num_words, len(patches.embeddings))
     words = find_words(patches, patches, num_words).centroids

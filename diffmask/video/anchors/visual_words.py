@@ -22,7 +22,6 @@ from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import uniform
 from diffmask.video.score.embedders import PatchEmbedder, PixelEmbedder
-from diffmask.video.score.score_maps import read_chunks
 
 MAX_CLIPS, MAX_PATCHES, MAX_FITTED_CLIPS = 500, 200_000, 64
 """Of more clips, so many are taken that are spread evenly; of more patches, about so many, at random."""
@@ -101,7 +100,7 @@ def sample_patches(
         indices = sorted(set(uniform(clip.num_frames, num_frames, 0.5)))
         try:
             with open_reader(clip) as reader:
-                made = torch.cat([embedder.embed(frames).cpu() for frames in read_chunks(reader, indices)])
+                made = torch.cat([embedder.embed(frames).cpu() for frames in reader.read_chunks(indices)])
         except ReadError as error:
             logger.warning("%s is left out: %s", clip.path, error)
             continue
@@ -130,7 +129,7 @@ def fit_pixels(embedder: PixelEmbedder, groups: Sequence[Sequence[Clip]]) -> Non
             try:
                 with open_reader(clip) as reader:
                     indices = sorted(set(uniform(clip.num_frames, 4, 0.5)))
-                    made.append(torch.cat([embedder.describe(each).cpu() for each in read_chunks(reader, indices)]))
+                    made.append(torch.cat([embedder.describe(each).cpu() for each in reader.read_chunks(indices)]))
             except ReadError as error:
                 logger.warning("%s is left out: %s", clip.path, error)
     if not made:

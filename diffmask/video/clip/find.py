@@ -77,36 +77,36 @@ def _is_video(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def clips_named(names: Iterable[str], paths: Iterable[str]) -> dict[str, str]:
-    """Return the path that each name means; names that mean none are left out.
+class ClipNames:
+    """What tables call clips: a path, or any end of one ("train/0001.mp4", "0001.mp4"), also without the suffix.
 
-    Raises:
-        InputError: If a name could mean several.
+    Args:
+        paths: Paths of the clips.
     """
-    whole = {os.path.abspath(path): path for path in paths}
-    meant = {name: whole[os.path.abspath(name)] for name in names if os.path.abspath(name) in whole}
-    ends = {name: PurePath(name).parts for name in names if name not in meant}
-    wanted, lengths = set(ends.values()), {len(end) for end in ends.values()}
-    full: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    bare: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for path in whole.values():
-        parts = PurePath(path).parts
-        for end in (parts[-length:] for length in lengths if length <= len(parts)):
-            without = (*end[:-1], PurePath(path).stem)
-            if end in wanted:
-                full[end].append(path)
-            if without != end and without in wanted:
-                bare[without].append(path)
-    for name, end in ends.items():
-        found = full[end] or bare[end]
-        if len(found) > 1:
-            raise InputError(
-                f"the boxes of {name!r} could be those of {len(found)} clips, such as {found[0]} and {found[1]}; "
-                "write as much of the path as tells them apart"
-            )
-        if found:
-            meant[name] = found[0]
-    return meant
+
+    def __init__(self, paths: Iterable[str]):
+        self._whole: dict[str, str] = {}
+        self._full: dict[str, list[str]] = defaultdict(list)
+        self._bare: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            self._whole[os.path.abspath(path)] = path
+            self._full[os.path.basename(path)].append(path)
+            self._bare[PurePath(path).stem].append(path)
+
+    def find(self, name: object) -> list[str]:
+        """Return the clips that a name could mean: by the whole path, else by an end with the suffix, else without."""
+        text = "" if name is None else str(name).strip()
+        if not text:
+            return []
+        if os.path.abspath(text) in self._whole:
+            return [self._whole[os.path.abspath(text)]]
+        *folders, last = PurePath(os.path.normpath(text)).parts or ("",)
+        folders = tuple(folder for folder in folders if folder not in ("..", "."))
+
+        def ends_so(path: str) -> bool:
+            return not folders or PurePath(path).parts[:-1][-len(folders) :] == folders
+
+        return next(filter(None, (list(filter(ends_so, each.get(last, []))) for each in (self._full, self._bare))), [])
 
 
 _INDEX_COLUMNS = {"path", "status", "num_frames", "fps"}

@@ -1,15 +1,14 @@
 """Captions, labels and splits of clips from tables that others wrote, whatever they call a clip."""
 
-import os
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
+from diffmask.video.clip.find import ClipNames
 
 CLIP_COLUMNS = tuple(
     "path file filename file_name filepath file_path video video_path video_name video_file video_id videoid vid "
@@ -62,7 +61,7 @@ def join(path: str | Path, clips: Sequence[str]) -> Joined:
     if not columns or not any(kept.values()):
         wanted = "the clip (such as path or file)" if not columns else "a caption, label or split"
         raise InputError(f"{path} has no column of {wanted}; its columns: {listed(rows[0][1])}")
-    ends = _Ends(clips)
+    ends = ClipNames(clips)
     column = max(columns, key=lambda name: sum(bool(ends.find(row.get(name))) for _, row in rows))
     texts: dict[str, Texts] = {}
     num_unknown = num_repeated = 0
@@ -77,25 +76,6 @@ def join(path: str | Path, clips: Sequence[str]) -> Joined:
             num_repeated += found[0] in texts
             texts[found[0]] = _add(texts.get(found[0], {}), new, path, number)
     return Joined(texts, _summary(path, column, texts, len(clips), num_unknown, num_repeated))
-
-
-class _Ends:
-    """Clips by any end of their paths."""
-
-    def __init__(self, paths: Sequence[str]):
-        self._paths: dict[str, list[str]] = defaultdict(list)
-        for path in paths:
-            for name in {os.path.basename(path), PurePath(path).stem}:
-                self._paths[name].append(path)
-
-    def find(self, name: Any) -> list[str]:
-        """Return the clips whose path ends so."""
-        if name is None or not str(name).strip():
-            return []
-        parts = PurePath(os.path.normpath(str(name).strip())).parts
-        folders = tuple(part for part in parts[:-1] if part not in ("..", "."))
-        found = self._paths.get(parts[-1], [])
-        return [path for path in found if PurePath(path).parts[:-1][-len(folders) :] == folders or not folders]
 
 
 def _first_of(known: Sequence[str], names: Mapping[str, str]) -> str | None:

@@ -1,7 +1,7 @@
 """Score maps: what a scorer says about the frames of a clip, computed once and kept in half precision.
 
 paths = make_maps(clips, anchors.scorer("auto"), Path("cache"))
-scores = read_map(paths[0])
+scores = _read_map(paths[0])
 
 Scores that rows bring along: score maps that were made once, and boxes; both seen through the row's crop.
 """
@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,15 +21,13 @@ from torch import Tensor
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip, ReadError
-from diffmask.video.read.readers import Reader, open_reader
-from diffmask.video.read.sampling import Crop, crop_map
-from diffmask.video.score.boxes import Boxes, box_map
+from diffmask.video.read.readers import open_reader
+from diffmask.video.read.sampling import Crop
+from diffmask.video.score.boxes import Boxes
 
 FORMAT = 1
 """Part of the names of maps; to be raised when the maps of the same clips change."""
 FRAMES_PER_SECOND, LEAST_FRAMES, MOST_FRAMES = 2.0, 8, 64
-CHUNK_FRAMES = 8
-"""Frames that are held at a time: 64 of a large clip would not fit."""
 _MAX = torch.finfo(torch.float16).max
 
 logger = logging.getLogger(__name__)
@@ -84,7 +82,7 @@ def make_maps(
     _check_folder(folder)
     made: list[Path | None] = []
     for clip in tqdm(clips, desc="score maps", unit="clip", disable=None if progress else True, leave=False):
-        path = map_path(clip, scorer.key, folder)
+        path = _map_path(clip, scorer.key, folder)
         if not _is_whole(path):
             try:
                 _write(path, _score_clip(clip, scorer))
@@ -95,13 +93,13 @@ def make_maps(
     return made
 
 
-def map_path(clip: Clip, key: str, cache: str | Path) -> Path:
+def _map_path(clip: Clip, key: str, cache: str | Path) -> Path:
     """Return where the map of a clip is kept: another file, another scorer or another format is another name."""
     identity = f"{FORMAT} {os.path.abspath(clip.path)} {clip.size} {clip.mtime} {clip.rotation} {key}"
     return Path(cache) / f"map-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors"
 
 
-def read_map(path: str | Path) -> _ScoreMap:
+def _read_map(path: str | Path) -> _ScoreMap:
     """Read a map.
 
     Raises:
@@ -113,7 +111,7 @@ def read_map(path: str | Path) -> _ScoreMap:
     return found
 
 
-def map_frames(num_frames: int, duration: float) -> list[int]:
+def _map_frames(num_frames: int, duration: float) -> list[int]:
     """Return the frames of a clip that are scored: evenly, two per second, 8 to 64, the first and the last among them.
 
     Args:
@@ -131,18 +129,12 @@ def _frame_times(indices: Sequence[int], num_frames: int) -> Tensor:
     return torch.tensor(indices, dtype=torch.float32) / max(1, num_frames - 1)
 
 
-def read_chunks(reader: Reader, indices: Sequence[int]) -> Iterator[Tensor]:
-    """Yield frames of a clip a few at a time, uint8 (K, H, W, 3)."""
-    for start in range(0, len(indices), CHUNK_FRAMES):
-        yield reader.read(indices[start : start + CHUNK_FRAMES])
-
-
 def _score_clip(clip: Clip, scorer: FrameScorer) -> _ScoreMap:
     with open_reader(clip) as reader:
-        indices = map_frames(reader.num_frames, clip.duration)
+        indices = _map_frames(reader.num_frames, clip.duration)
         if not indices:
             raise ReadError(clip.path, "it has no frames")
-        scores = torch.cat([scorer.score(frames).float().cpu() for frames in read_chunks(reader, indices)])
+        scores = torch.cat([scorer.score(frames).float().cpu() for frames in reader.read_chunks(indices)])
         times = _frame_times(indices, reader.num_frames)
     assert scores.ndim == 3 and scores.isfinite().all(), f"{scorer.key} gave a score that is not finite"
     return _ScoreMap(scores.clamp(-_MAX, _MAX).half(), times)
@@ -221,8 +213,8 @@ class CachedMaps:
 
     def __call__(self, clip: Clip, times: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:
         """Return the scores of what a row shows, float (T', rows, columns)."""
-        found = read_map(self._paths[clip.path])
-        return crop_map(found.values, found.times, times, crop, shape)
+        found = _read_map(self._paths[clip.path])
+        return crop.of_map(found.values, found.times, times, shape)
 
 
 class BoxMaps:
@@ -238,4 +230,4 @@ class BoxMaps:
     def __call__(self, clip: Clip, times: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:
         """Return the share of each patch in a box, float (T', rows, columns); zero for clips without boxes."""
         boxes = self._boxes.get(clip.path)
-        return torch.zeros(len(times), *shape) if boxes is None else box_map(boxes, times, crop, *shape)
+        return torch.zeros(len(times), *shape) if boxes is None else boxes.cover(times, crop, *shape)
