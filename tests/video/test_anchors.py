@@ -27,7 +27,7 @@ from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_ancho
 from diffmask.video.clip.clip import ReadError
 from diffmask.video.index.index import read_clips
 from diffmask.video.read.readers import open_reader
-from diffmask.video.score.score_maps import make_maps, _read_map
+from diffmask.video.score.score_maps import _read_map, make_maps
 
 
 @pytest.fixture(scope="module")

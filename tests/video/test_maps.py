@@ -9,7 +9,7 @@ from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import OK, Clip, ReadError
 from diffmask.video.read import readers
 from diffmask.video.score import score_maps as maps
-from diffmask.video.score.score_maps import make_maps, _map_frames, _map_path, _read_map
+from diffmask.video.score.score_maps import _map_frames, _map_path, _read_map, make_maps
 
 CLIPS = [Clip(f"clips/{name}.mp4", OK, num_frames=30, duration=1.0, size=9, mtime=1.0) for name in "abc"]
 
@@ -34,6 +34,7 @@ def reader(monkeypatch):
 
     class Numbered:
         num_frames = 30
+        read_chunks = readers._OpenClip.read_chunks
 
         def __init__(self, path):
             self.path = path

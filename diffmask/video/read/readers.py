@@ -78,7 +78,7 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[Reader]:
     try:
         if source.num_frames != clip.num_frames:
             raise ReadError(clip.path, f"it has {source.num_frames} frames, not {clip.num_frames}; index it again")
-        yield _Read(clip, source)
+        yield _OpenClip(clip, source)
     finally:
         source.close()
 
@@ -104,7 +104,7 @@ def open_source(clip: Clip, name: str) -> _FrameSource:
     raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
 
 
-class _Read:
+class _OpenClip:
     """A source with indices in any order, as tensors."""
 
     def __init__(self, clip: Clip, source: _FrameSource):
