@@ -37,7 +37,7 @@ from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
 from diffmask.video.read.sampling import Crop
 from diffmask.video.score.boxes import SHARE, Boxes
-from diffmask.video.score.embedders import ClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
+from diffmask.video.score.embedders import OpenClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
 
 _BOX = re.compile(r"(.+):(-?[\d.]+),(-?[\d.]+),(-?[\d.]+),(-?[\d.]+)")
 
@@ -178,7 +178,7 @@ def build_visual_anchors(
         InputError: If clips, reference, embedder, exemplars or a setting cannot be used.
     """
     embedder = build_embedder(settings.embedder, layer=settings.layer, size=settings.size, device=settings.device)
-    if settings.texts and not isinstance(embedder, ClipEmbedder):
+    if settings.texts and not isinstance(embedder, OpenClipEmbedder):
         raise InputError(
             f"--text needs an embedder that reads text, and {settings.embedder} does not; use --embedder "
             "clip:MODEL:WEIGHTS, or give pictures with --exemplar"
@@ -262,7 +262,7 @@ def _given(
     """
     made: list[Tensor] = []
     if settings.texts:
-        assert isinstance(embedder, ClipEmbedder)
+        assert isinstance(embedder, OpenClipEmbedder)
         made.append(embedder.embed_text(list(settings.texts)).cpu())
     made += [_embed_exemplar(each, embedder)[None] for each in settings.exemplars]
     anchors = torch.cat(made)
