@@ -29,7 +29,7 @@ from diffmask.video.anchors.anchor_set import VisualAnchors
 from diffmask.video.anchors.contact_sheet import draw_sheet
 from diffmask.video.anchors.find import build_visual_anchors
 from diffmask.video.clip.clip import Clip
-from diffmask.video.index.index import index_clips, write_index
+from diffmask.video.index.index import Probing, index_clips, write_index
 
 PAGE = "quickstart.html"
 NUM_SHOWN = 4
@@ -106,7 +106,7 @@ def _make_clips(plan: VideoPlan, console: Console, *, progress: bool) -> dict[st
         progress=progress,
     )
     found = {
-        name: list(index_clips([folder], num_processes=2, joins=[made.labels], progress=progress))
+        name: list(index_clips([folder], joins=[made.labels], probing=Probing(num_processes=2, progress=progress)))
         for name, folder in (("general", made.general), ("domain", made.domain))
     }
     for split in ("train", "test"):
