@@ -8,8 +8,8 @@ from diffmask.core.policy import linear_weights
 from diffmask.core.schedule import Constant
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
-from diffmask.video.adapter import FeatureTargets, VideoAdapter
-from diffmask.video.model.targets import PixelTargets
+from diffmask.video.adapter import VideoAdapter
+from diffmask.video.model.targets import FeatureTargets, PixelTargets
 from diffmask.video.units.features import APPEARANCE_DIM, Appearance, Embedded, FromRows, Motion
 from diffmask.video.units.grid import Grid
 
