@@ -44,7 +44,7 @@ def _build(args: argparse.Namespace):
 def _keep(args: argparse.Namespace):
     """Return the anchors of an edited table, and patches of the clips for the sheet."""
     from diffmask.core.errors import InputError
-    from diffmask.video.anchors.find import load_visual_anchors
+    from diffmask.video.anchors.anchor_set import load_visual_anchors
     from diffmask.video.anchors.visual_words import sample_patches
     from diffmask.video.index.index import read_clips
 
