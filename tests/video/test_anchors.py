@@ -167,7 +167,7 @@ def test_a_row_that_comes_twice_is_refused(found, tmp_path):
     table = tmp_path / "out" / "anchors.csv"
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines, lines[1]]))
-    assert "comes twice; remove one" in refusal(load_visual_anchors, tmp_path / "out")
+    assert "occurs twice; remove one" in refusal(load_visual_anchors, tmp_path / "out")
 
 
 def test_folders_that_are_refused(found, tmp_path):
@@ -245,7 +245,7 @@ def test_anchors_of_an_exemplar_find_what_it_shows(groups, tmp_path):
             "num_words=1 must be at least 2; one word leaves nothing to compare; ask for",
         ),
         ({"size": 8}, "size=8 must be at least 16; a patch has 16 pixels; give the short side of a frame in pixels"),
-        ({"reference": (), "texts": ["a face", "a face"]}, "'a face' comes twice"),
+        ({"reference": (), "texts": ["a face", "a face"]}, "'a face' occurs twice"),
     ],
 )
 def test_settings_that_are_refused(settings, change, message):

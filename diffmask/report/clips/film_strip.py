@@ -5,7 +5,6 @@ Scores and masks laid over the frames of a clip: pixels in, pixels out.
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from diffmask.files.folders import draft
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -246,12 +247,14 @@ def number(value: float) -> str:
 
 def write_png(picture: "Image", path: Path) -> None:
     """Write a picture exactly, under its name only once it is whole."""
-    _write_whole(path, _bytes(picture, "PNG", optimize=True))
+    with draft(path) as new:
+        new.write_bytes(_bytes(picture, "PNG", optimize=True))
 
 
 def write_gif(pictures: Sequence["Image"], path: Path, *, per_second: float = 5.0) -> None:
     """Write pictures as one that moves and begins again; see `gif_bytes`."""
-    _write_whole(path, gif_bytes(pictures, per_second=per_second))
+    with draft(path) as new:
+        new.write_bytes(gif_bytes(pictures, per_second=per_second))
 
 
 def gif_bytes(pictures: Sequence["Image"], *, per_second: float = 5.0) -> bytes:
@@ -293,15 +296,6 @@ def _marked(picture: "Image", share: float) -> "Image":
     marked.paste(picture)
     marked.paste(_INK, (0, picture.height, max(1, round(share * picture.width)), picture.height + _BAR))
     return marked
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def data_uri(picture: "Image", *, exact: bool = False) -> str:

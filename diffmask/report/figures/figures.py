@@ -6,12 +6,12 @@ The colours of heat maps: steps from plain to hot, each readable under the text,
 """
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import draft
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,9 +197,5 @@ def dress(axes: "Axes", title: str, xlabel: str = "") -> None:
 
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure, under its name only once it is whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        figure.savefig(draft, format=path.suffix[1:], dpi=160, facecolor=PAGE)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft(path) as new:
+        figure.savefig(new, format=path.suffix[1:], dpi=160, facecolor=PAGE)

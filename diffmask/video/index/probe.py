@@ -12,7 +12,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
 
-import diffmask
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip
 
@@ -107,7 +106,7 @@ class _Prober:
         return Clip(path, "crashed", f"the process that probed it was killed ({name}), perhaps for want of memory")
 
     def _start(self) -> None:
-        package = str(Path(diffmask.__file__).parents[1])
+        package = str(Path(__file__).parents[3])
         search = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "diffmask.video.index.probe_process"],
