@@ -17,7 +17,7 @@ from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import NOT_THERE, STATUSES, Clip
 from diffmask.video.index import examine as examining
 from diffmask.video.index.examine import examine
-from diffmask.video.index.probe import _Prober, probe, probe_all
+from diffmask.video.index.probe import _Prober, probe_all
 from diffmask.video.read import readers
 from diffmask.video.read.readers import open_reader
 
@@ -214,7 +214,7 @@ def test_another_process_says_the_same_and_is_silent(tmp_path, capfd):
 
 def test_a_file_that_takes_too_long_is_given_up(tmp_path):
     path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=300))
-    clip = probe(path, time_limit=0.001)
+    (clip,) = probe_all([path], time_limit=0.001)
     assert (clip.status, clip.reason) == ("timeout", "probing it took longer than 0.001 s")
     assert clip.size == path.stat().st_size
 
@@ -359,7 +359,7 @@ def test_a_prober_that_cannot_start_says_why(tmp_path, monkeypatch):
     (tmp_path / "av.py").write_text("raise ImportError('no libraries for it')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(InputError, match=r"^clips cannot be probed: ImportError: no libraries for it$"):
-        probe(tmp_path / "a.mp4")
+        next(probe_all([tmp_path / "a.mp4"]))
 
 
 def test_nothing_is_left_behind(tmp_path):

@@ -227,10 +227,9 @@ def _found(
     common = words.reference_counts.sort(descending=True, stable=True).indices[:num_common]
     names = [f"word-{row}" for row in chosen.tolist()]
     own, other = words.counts / words.counts.sum(), words.reference_counts / words.reference_counts.sum()
-    rows = [
-        (name, WORD, tf_icf[row].item(), int(words.counts[row]), int(words.num_clips[row]), *_two(own, other, row))
-        for name, row in zip(names, chosen.tolist(), strict=True)
-    ]
+    columns = (tf_icf, words.counts, words.num_clips, own, other)
+    values = zip(*(column[chosen].tolist() for column in columns), strict=True)
+    rows = [(name, WORD, *each) for name, each in zip(names, values, strict=True)]
     # a word that no patch is nearest to has no frequency; one that the domain lacks counts as the rarest that it has
     seen = (words.counts + words.reference_counts) > 0
     least = tf_icf[tf_icf > 0].min()
@@ -305,7 +304,3 @@ def _record(settings: VisualAnchorSettings, embedder: PatchEmbedder, patches: Pa
         "spread": [[0.0, 1.0], [0.0, 1.0]],
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
-
-
-def _two(own: Tensor, other: Tensor, row: int) -> tuple[float, float]:
-    return own[row].item(), other[row].item()

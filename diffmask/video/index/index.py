@@ -44,7 +44,7 @@ class Probing:
     Attributes:
         num_processes: How many files are probed at the same time.
         time_limit: Seconds for one file.
-        reader: The only reader to use, or "auto"; see `probe`.
+        reader: The only reader to use, or "auto"; see `probe_all`.
         progress: Show a bar, on a terminal.
     """
 

@@ -22,27 +22,18 @@ _LAST_SECONDS = 5.0
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def probe(path: str | Path, *, time_limit: float = TIME_LIMIT, reader: str = "auto") -> Clip:
-    """Return what is in a file of video and which reader reads it correctly, or why it cannot be used.
-
-    Args:
-        path: Any path: what is no video gets a status that says so.
-        time_limit: Seconds after which the probing is killed.
-        reader: The only reader to try; "auto" prefers decord and takes PyAV where decord is wrong.
-    """
-    return next(probe_all([path], time_limit=time_limit, reader=reader))
-
-
 def probe_all(
     paths: Sequence[str | Path], *, num_processes: int = 1, time_limit: float = TIME_LIMIT, reader: str = "auto"
 ) -> Iterator[Clip]:
     """Yield the clips of files as they are probed, which is not the order of the files.
 
+    A clip says what is in its file and which reader reads it correctly, or why it cannot be used.
+
     Args:
-        paths: Paths of files.
+        paths: Any paths: what is no video gets a status that says so.
         num_processes: How many files are probed at the same time.
-        time_limit: Seconds for each file.
-        reader: See `probe`.
+        time_limit: Seconds for each file, after which the probing is killed.
+        reader: The only reader to try; "auto" prefers decord and takes PyAV where decord is wrong.
     """
     num_processes = min(num_processes, len(paths))
     with ExitStack() as stack:

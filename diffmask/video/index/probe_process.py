@@ -1,6 +1,6 @@
 """The program that probes files one after the other, each in a fork of its own, so that libraries are loaded once.
 
-It reads a request, a line of JSON, and writes its answer, another line, until its input ends: see `probe`.
+It reads a request, a line of JSON, and writes its answer, another line, until its input ends: see `probe_all`.
 
 Why not a pool of workers from a library: it kills the worker that hangs, but not what the worker started, nor the
 worker itself when the asking program is killed outright; and it runs the script of its user once more in each worker.
