@@ -193,10 +193,7 @@ class ClipDataset(Dataset):
     def _rows(self, clip: Clip, epoch: int, row: int) -> list[Row]:
         draws = self._draws(epoch, row)
         with open_reader(clip, self.sampling.reader) as reader:
-            # several rows of a clip divide it among them
-            parts = self.sampling.clips_per_video
-            place = (row % parts + (float(draws[0, NUM_DRAWS]) if self._augment else 0.5)) / parts
-            indices = self.sampling.frame_indices(reader.num_frames, place)
+            indices = self._indices(reader.num_frames, float(draws[0, NUM_DRAWS]), row)
             frames = reader.read(indices)
         times = torch.tensor(indices, dtype=torch.float32).view(self.sampling.grid.frames, -1).mean(1)
         times = times / max(reader.num_frames - 1, 1)
@@ -213,6 +210,12 @@ class ClipDataset(Dataset):
         """Return random numbers for each crop of a row, float64 (repeats, N); the last of the first is its time."""
         samples = row * self.sampling.repeats + torch.arange(self.sampling.repeats)[:, None]
         return uniforms(keys(self._seed, epoch, samples, stream=AUGMENT), torch.arange(NUM_DRAWS + 1)[None])
+
+    def _indices(self, num_frames: int, place: float, row: int) -> list[int]:
+        """Return the frames of a row; several rows of a clip divide it among them."""
+        parts = self.sampling.clips_per_video
+        place = (row % parts + (place if self._augment else 0.5)) / parts
+        return self.sampling.frame_indices(num_frames, place)
 
     def _crop(self, height: int, width: int, draws: Tensor) -> Crop:
         if not self._augment:
