@@ -17,9 +17,10 @@ from diffmask.policies.feature import Feature
 from diffmask.policies.predicted_loss import LEARNING_RATE, PredictedLoss
 from diffmask.train.masking import Masking
 from diffmask.train.meter import HighScores
-from diffmask.video.adapter import FeatureTargets, VideoAdapter
+from diffmask.video.adapter import VideoAdapter
 from diffmask.video.index.index import check_reader
 from diffmask.video.model.load import LoadedVideo
+from diffmask.video.model.targets import FeatureTargets
 from diffmask.video.read.dataset import Sampling
 from diffmask.video.score.embedders import PatchEmbedder, build_embedder, parse_layer
 from diffmask.video.units.features import APPEARANCE_DIM, Appearance, Embedded, FromRows, Motion, PatchFeature

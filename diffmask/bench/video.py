@@ -16,9 +16,9 @@ from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.core.units import Units
 from diffmask.policies.feature import Feature
+from diffmask.video.model.autoencoders import VideoMAEForPreTraining
 from diffmask.video.model.forward import masked_losses
 from diffmask.video.model.targets import PixelTargets
-from diffmask.video.model.videomae import VideoMAEForPreTraining
 from diffmask.video.units.grid import Grid
 
 # width, layers and heads of the encoder; width and heads of the decoder, which has 4 layers, or 12 in the largest

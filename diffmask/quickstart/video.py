@@ -26,7 +26,7 @@ from diffmask.quickstart.run import Quickstart, Sentences, Stage
 from diffmask.video.anchors.contact_sheet import draw_sheet
 from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
 from diffmask.video.clip.clip import Clip
-from diffmask.video.index.index import index_clips, write_index
+from diffmask.video.index.index import Probing, index_clips, write_index
 
 _GENERAL = "general"
 _MODEL = {
@@ -169,7 +169,7 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
         )
         found = {}
         for name, folder in ((_GENERAL, made.general), ("domain", made.domain)):
-            probed = index_clips([folder], num_processes=2, joins=[made.labels], progress=progress)
+            probed = index_clips([folder], joins=[made.labels], probing=Probing(num_processes=2, progress=progress))
             found[name] = sorted(probed, key=lambda clip: clip.path)  # they come as their probes end
         for split in ("train", "test"):
             found[split] = [clip for clip in found["domain"] if clip.split == split]

@@ -24,7 +24,7 @@ from diffmask.tasks.task import SPLIT_NAMES, SPLITS, Split, Task, hash_task, hol
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.join_tables import join
-from diffmask.video.index.index import index_clips, read_index
+from diffmask.video.index.index import Probing, index_clips, read_index
 
 TABLES = (".csv", ".tsv", ".jsonl")
 INDEX = ".parquet"
@@ -136,14 +136,14 @@ def _read_clips(files: Sequence[str], *, progress: bool) -> list[Clip]:
         others = [path for path in paths if any(path in each.texts for each in joined)]
         if not others:
             raise InputError(f"{joined[0].summary}; give the folder of the clips beside the table")
-        found |= {clip.path: clip for clip in index_clips(others, joins=joined, progress=progress)}
+        found |= {clip.path: clip for clip in index_clips(others, joins=joined, probing=Probing(progress=progress))}
     elif tables:
         raise InputError(
             f"an index and a table ({tables[0]}) cannot be read together; write the table's labels into the index with "
             f"`diffmask index CLIPS --join {tables[0]} -o {indexes[0]}`"
         )
     elif others:
-        probed = index_clips(others, known=found.values(), progress=progress)
+        probed = index_clips(others, known=found.values(), probing=Probing(progress=progress))
         found |= {clip.path: _by_folders(clip) for clip in probed}
     return [found[path] for path in sorted(found)]
 

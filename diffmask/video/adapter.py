@@ -1,16 +1,15 @@
-"""Video as the core sees it: crops of clips become units, a mask of units becomes what an encoder may see."""
+"""VideoAdapter, the face of video: crops of clips become units, and a mask of units becomes what a model sees."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from diffmask.core.errors import InputError
+from diffmask.config.limits import Between, OneOf, check_limits
 from diffmask.core.noise import PREDICT
 from diffmask.core.select import select
 from diffmask.core.types import PositionMask, UnitMask
@@ -18,40 +17,25 @@ from diffmask.core.units import Units
 from diffmask.video.model.forward import masked_losses
 from diffmask.video.model.targets import on_device
 from diffmask.video.units.features import PatchFeature
-from diffmask.video.units.grid import Counts, Grid, find_places, unit_ids
+from diffmask.video.units.grid import Grid, PatchCounts, find_places
 
 Batch = Mapping[str, Any]
-UNIT_KINDS = ("patch", "tube", "frame", "block", "cell")
-DECODERS = ("random", "cell")
 _DECODER_CELL = (2, 2)
+"""Patches of a running cell, in height and width, by which a decoder `cell` chooses."""
 
 
 class _Targets(Protocol):
-    """What a model has to predict."""
+    """What a model is to predict."""
 
     def __call__(self, frames: Tensor, units: Units, *, positions: Tensor | None = None) -> Tensor:
         """Return the targets of patches, float (B, P, C).
 
         Args:
-            frames: Normalised, float (B, T, 3, H, W).
-            units: The patches, with their features.
-            positions: Which patches, int64 (B, P); None takes all.
+            frames: Normalised frames, float (B, T, 3, H, W).
+            units: The patches with their features.
+            positions: The patches wanted, int64 (B, P); None takes all.
         """
         ...
-
-
-class FeatureTargets:
-    """Embeddings of the patches, each with mean 0 and variance 1.
-
-    So neither a model's scale nor its outlying patches decide the loss (MVD, Wang et al. 2023, does alike).
-    """
-
-    def __call__(self, frames: Tensor, units: Units, *, positions: Tensor | None = None) -> Tensor:
-        """Return them, float (B, P, D); the units have the feature `embedding`."""
-        embedding = units.features["embedding"]
-        if positions is not None:
-            embedding = embedding.gather(1, positions[..., None].expand(-1, -1, embedding.shape[2]))
-        return F.layer_norm(embedding, embedding.shape[-1:])
 
 
 @dataclass(frozen=True)
@@ -60,15 +44,15 @@ class VideoAdapter:
 
     Attributes:
         grid: The patches of a clip.
-        mean: Of red, green and blue, in [0, 1]; pixels are normalised by it and `std`.
-        std: Likewise.
+        mean: Mean of red, green and blue, in [0, 1], that pixels are normalised by.
+        std: Standard deviation of red, green and blue that they are normalised by.
         targets: What is predicted.
-        kind: Units: patch, tube, frame, block or cell.
+        kind: Kind of units: patch, tube, frame, block or cell.
         size: Patches of a block (time, height, width) or of a cell (height, width).
         features: What policies, or targets, read of each patch.
         decoded_share: Share of the masked patches that is decoded and has a loss, the same number in every row.
-        decoder: Which they are: `random`, or `cell` for those that lie on running cells first (VideoMAE V2).
-        seed: Of that choice.
+        decoder: Which patches these are: `random`, or `cell` for those on running cells first (VideoMAE V2).
+        seed: Seed of that choice.
         positions: What its positions are called.
     """
 
@@ -79,23 +63,20 @@ class VideoAdapter:
     kind: str = "patch"
     size: tuple[int, ...] = ()
     features: tuple[PatchFeature, ...] = ()
-    decoded_share: float = 1.0
-    decoder: str = "random"
+    decoded_share: Annotated[float, Between(0, 1, "0.5 decodes every second one", without_low=True)] = 1.0
+    decoder: Annotated[str, OneOf(("random", "cell"))] = "random"
     seed: int = 0
     positions: str = "patches"
 
     def __post_init__(self):
         """Check what users set."""
-        if not 0.0 < self.decoded_share <= 1.0:
-            raise InputError(f"decoded_share={self.decoded_share:g} is outside (0, 1]; 0.5 decodes every second one")
-        if self.decoder not in DECODERS:
-            raise InputError(f"unknown decoder {self.decoder!r}; choose from: {', '.join(DECODERS)}")
+        check_limits(self)
         if self.decoder == "cell" and self.decoded_share < 1.0:
-            unit_ids(self.grid, "cell", _DECODER_CELL)  # divides the grid, or is refused
+            self.grid.unit_ids("cell", _DECODER_CELL)  # refuses cells that do not divide the grid
 
     @cached_property
     def _unit_ids(self) -> Tensor:
-        return unit_ids(self.grid, self.kind, self.size)
+        return self.grid.unit_ids(self.kind, self.size)
 
     @property
     def num_units(self) -> int:
@@ -103,18 +84,18 @@ class VideoAdapter:
         return int(self._unit_ids.max()) + 1
 
     def pad(self, rows: Sequence[Sequence[Mapping[str, Any]]], /) -> dict[str, Tensor]:
-        """Make a batch of visits, each the crops of one clip; all have one size, so nothing is padded."""
+        """Make a batch of rows, each the crops of one clip; all have one size, so nothing is padded."""
         crops = list(chain.from_iterable(rows))
         batch = {name: torch.stack([crop[name] for crop in crops]) for name in crops[0] if name != "sample_id"}
         return batch | {"sample_ids": torch.tensor([crop["sample_id"] for crop in crops])}
 
     def units(self, batch: Batch, step: int, ratio: float = 1.0, /) -> Units:
-        """Return the units of a batch; larger ones are made of patches, which policies score.
+        """Return the units of a batch; policies score patches, of which larger units are made.
 
         Args:
-            batch: As `pad` makes it.
-            step: Optimiser step; the units are the same at each.
-            ratio: Share of the positions that will be masked.
+            batch: A batch as `pad` makes it.
+            step: Optimiser step; units do not depend on it.
+            ratio: Share of the positions that will be masked; units do not depend on it.
         """
         rows, device = len(batch["frames"]), batch["frames"].device
         eligible = torch.ones(rows, self.grid.num_positions, dtype=torch.bool, device=device)
@@ -132,7 +113,7 @@ class VideoAdapter:
         predicted = self._predicted(hidden, units, step)
         places = find_places(hidden, predicted)
         targets = self.targets(frames, units.smallest, positions=places.predicted)
-        # known now, so that the forward pass need not read it back from the device again
+        # known from the shapes, so that the forward pass need not read it back from the device again
         num_masked = hidden.shape[1] - places.visible.shape[1]
         return {
             "frames": frames, "masked": hidden, "predicted": predicted, "targets": targets, "num_masked": num_masked
@@ -148,21 +129,20 @@ class VideoAdapter:
             return hidden
         weights = torch.ones(hidden.shape, device=hidden.device)
         if self.decoder == "cell":
-            # weight zero comes last: the running cells first, then others until every row has its number
-            places = unit_ids(self.grid, "cell", _DECODER_CELL).to(hidden.device) % (
-                _DECODER_CELL[0] * _DECODER_CELL[1]
-            )
-            weights *= places < round(self.decoded_share * _DECODER_CELL[0] * _DECODER_CELL[1])
+            # weight zero comes last: first the patches on running cells, then others until every row has its number
+            num_places = _DECODER_CELL[0] * _DECODER_CELL[1]
+            places = self.grid.unit_ids("cell", _DECODER_CELL).to(hidden.device) % num_places
+            weights *= places < round(self.decoded_share * num_places)
         patches = Units(None, hidden, units.sample_ids)
         share = self.decoded_share
         return select(weights, patches, share, seed=self.seed, step=step, uniform=True, stream=PREDICT)
 
     def predicted(self, inputs: Batch, /) -> PositionMask:
-        """Return the patches that are decoded."""
+        """Return which patches are decoded."""
         return inputs["predicted"]
 
     def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
         """Return the mean squared error of each predicted patch, row by row, float32 (N,)."""
-        counts = Counts(inputs["num_masked"], inputs["targets"].shape[1])
+        counts = PatchCounts(inputs["num_masked"], inputs["targets"].shape[1])
         hidden, predicted = inputs["masked"], inputs["predicted"]
         return masked_losses(model, inputs["frames"], hidden, predicted, inputs["targets"], counts=counts)

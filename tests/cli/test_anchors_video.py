@@ -7,7 +7,7 @@ from support.commands import Command
 from support.striped import write_groups
 
 from diffmask.cli import anchors
-from diffmask.video.anchors.find import load_visual_anchors
+from diffmask.video.anchors.anchor_set import load_visual_anchors
 
 call = Command(anchors)
 refusal = call.refusal

@@ -12,8 +12,8 @@ from diffmask.assemble.text import TEXT_POLICIES, build_text_masking
 from diffmask.assemble.training import build_arguments
 from diffmask.assemble.video import VIDEO_POLICIES, VideoParts, build_sampling, build_video_masking
 from diffmask.config import PretrainConfig, VideoConfig
+from diffmask.video.model.autoencoders import VideoMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo
-from diffmask.video.model.videomae import VideoMAEForPreTraining
 from diffmask.video.units.grid import Grid
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

@@ -6,8 +6,7 @@ import torch
 import transformers
 from transformers import VideoMAEConfig, ViTMAEConfig
 
-from diffmask.video.model.videomae import VideoMAEForPreTraining
-from diffmask.video.model.vit_mae import ViTMAEForPreTraining
+from diffmask.video.model.autoencoders import VideoMAEForPreTraining, ViTMAEForPreTraining
 from diffmask.video.units.grid import Grid
 
 SIZE = {

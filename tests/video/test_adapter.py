@@ -8,10 +8,10 @@ from diffmask.core.policy import linear_weights
 from diffmask.core.schedule import Constant
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
-from diffmask.video.adapter import FeatureTargets, VideoAdapter
-from diffmask.video.model.targets import PixelTargets
+from diffmask.video.adapter import VideoAdapter
+from diffmask.video.model.targets import FeatureTargets, PixelTargets
 from diffmask.video.units.features import APPEARANCE_DIM, Appearance, Embedded, FromRows, Motion
-from diffmask.video.units.grid import Grid, unit_ids
+from diffmask.video.units.grid import Grid
 
 GRID = Grid(4, 4, 4, 2, 8)
 HALF = (0.5, 0.5, 0.5)
@@ -37,7 +37,7 @@ def test_units_are_scored_by_the_mean_of_their_patches(kind, size):
     batch = make_batch()
     units = make_adapter(kind=kind, size=size).units(batch, 0)
     scores = Feature("score").score_whole(units)
-    ids = unit_ids(GRID, kind, size)
+    ids = GRID.unit_ids(kind, size)
     for row in range(3):
         for unit in range(int(ids.max()) + 1):
             expected = batch["score"][row].flatten()[ids == unit].mean()
@@ -71,7 +71,7 @@ def test_a_part_of_what_is_hidden_is_decoded_the_same_number_in_every_row(decode
     assert torch.equal(decoded, adapter.predicted(adapter.corrupt(batch, units, masked, 5)))
     assert not torch.equal(decoded, adapter.predicted(adapter.corrupt(batch, units, masked, 6)))
     # two of the four places of each cell run through it; what is decoded lies on them as far as the number allows
-    on_cells = unit_ids(GRID, "cell", (2, 2)) % 4 < 2
+    on_cells = GRID.unit_ids("cell", (2, 2)) % 4 < 2
     share = (decoded & on_cells).sum() / decoded.sum()
     most = torch.minimum((inputs["masked"] & on_cells).sum(1), torch.tensor(24)).sum() / decoded.sum()
     assert share == pytest.approx(most.item()) if decoder == "cell" else share == pytest.approx(0.5, abs=0.05)

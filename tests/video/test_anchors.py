@@ -21,13 +21,13 @@ from diffmask.core.similarity import contrast
 from diffmask.demo.rendered_clips import encode
 from diffmask.text.anchors.anchor_set import load_anchors
 from diffmask.video.anchors import visual_words as words_module
-from diffmask.video.anchors.anchor_set import ALIKE
+from diffmask.video.anchors.anchor_set import ALIKE, load_visual_anchors
 from diffmask.video.anchors.contact_sheet import CELL, draw_sheet
-from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors, load_visual_anchors
+from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
 from diffmask.video.clip.clip import ReadError
 from diffmask.video.index.index import read_clips
 from diffmask.video.read.readers import open_reader
-from diffmask.video.score.score_maps import make_maps, read_map
+from diffmask.video.score.score_maps import _read_map, make_maps
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_maps_of_clips_are_made_by_the_scorer(found, groups, tmp_path):
     scorer = found[0].scorer("cpu")
     clips = read_clips(groups / "domain.parquet")
     paths = make_maps(clips, scorer, tmp_path)
-    scores = read_map(paths[0])
+    scores = _read_map(paths[0])
     assert scores.values.shape == (8, 8, 8) and scores.times[[0, -1]].tolist() == [0, 1]
     with open_reader(clips[0]) as reader:
         slow = scorer.score(reader.read(range(8)))
@@ -239,9 +239,12 @@ def test_anchors_of_an_exemplar_find_what_it_shows(groups, tmp_path):
         ({"reference": ()}, "no anchors are given; give --text, --exemplar, or --reference OTHER_CLIPS to find some"),
         ({"texts": ["a face"]}, "--reference has no effect on anchors that are given with --text or --exemplar"),
         ({"num_anchors": 17}, "num_anchors=17 is more than the 16 visual words; ask for fewer anchors, or for more"),
-        ({"num_anchors": 0}, "num_anchors=0 is below 1"),
-        ({"num_words": 1, "num_anchors": 1}, "num_words=1 leaves nothing to compare"),
-        ({"size": 8}, "size=8 is smaller than a patch"),
+        ({"num_anchors": 0}, "num_anchors=0 must be at least 1"),
+        (
+            {"num_words": 1, "num_anchors": 1},
+            "num_words=1 must be at least 2; one word leaves nothing to compare; ask for",
+        ),
+        ({"size": 8}, "size=8 must be at least 16; a patch has 16 pixels; give the short side of a frame in pixels"),
         ({"reference": (), "texts": ["a face", "a face"]}, "'a face' occurs twice"),
     ],
 )

@@ -29,7 +29,7 @@ def test_the_class_token_of_the_last_block_is_asked(folder):
     frames = frames_of(2, SIZE, SIZE)
     found = teacher.score(frames)
     assert found.shape == (2, 4, 4) and found.isfinite().all()
-    visual = teacher.clip.model.visual
+    visual = teacher.embedder.loaded.model.visual
     pixels = (frames.permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
     tokens = visual.transformer.resblocks[0](visual._embeds(pixels))
     block = visual.transformer.resblocks[1]

@@ -7,7 +7,7 @@ import torch
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import OK, Clip
 from diffmask.video.read.sampling import Crop
-from diffmask.video.score.boxes import Boxes, box_map, match_boxes, read_boxes
+from diffmask.video.score.boxes import Boxes, match_boxes, read_boxes
 
 CLIP = Clip("videos/a.mp4", OK, num_frames=101, fps=10.0, duration=10.0, width=200, height=100)
 HEADER = "clip,frame,x1,y1,x2,y2,label\n"
@@ -54,12 +54,12 @@ def test_a_map_is_the_share_of_each_patch_in_any_box(crop):
     wanted = torch.tensor([0.0, 0.16, 0.38, 0.5, 0.95])
     expected = slow_map(boxes, wanted, crop, 3, 4)
     assert expected[:2].amax((1, 2)).min() > 0.3 and not expected[2:].any()
-    torch.testing.assert_close(box_map(boxes, wanted, crop, 3, 4), expected, atol=0.03, rtol=0)
+    torch.testing.assert_close(boxes.cover(wanted, crop, 3, 4), expected, atol=0.03, rtol=0)
 
 
 def test_a_box_is_covered_to_the_last_bit():
     boxes = Boxes(torch.zeros(1).double(), torch.tensor([[0.125, 0.0, 0.5, 0.8]]).double(), ("",), "share")
-    found = box_map(boxes, torch.tensor([0.0, 1.0]), Crop(), 2, 4)
+    found = boxes.cover(torch.tensor([0.0, 1.0]), Crop(), 2, 4)
     expected = torch.tensor([[0.5, 1.0, 0.0, 0.0], [0.3, 0.6, 0.0, 0.0]])
     torch.testing.assert_close(found, expected.expand(2, 2, 4))
 
@@ -135,7 +135,7 @@ def test_a_name_that_several_clips_share_is_refused(tmp_path, name, number):
 
 def test_boxes_of_a_label_leave_times_without_a_box(tmp_path):
     path = write(tmp_path, HEADER + "a,0,0,0,100,100,face\na,100,0,0,100,100,hand\n")
-    faces = box_map(placed(path, "face"), torch.tensor([0.0, 1.0]), Crop(), 1, 2)
+    faces = placed(path, "face").cover(torch.tensor([0.0, 1.0]), Crop(), 1, 2)
     assert faces.flatten().tolist() == [1, 0, 0, 0]
 
 

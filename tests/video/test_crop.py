@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from diffmask.video.read.sampling import NUM_DRAWS, Crop, centre_crop, crop_boxes, crop_frames, crop_map, random_crop
+from diffmask.video.read.sampling import NUM_DRAWS, Crop
 
 
 def slow_map(values, times, wanted, crop, shape):
@@ -50,13 +50,13 @@ def test_a_map_is_cropped_as_a_loop_does_it(crop, count, shape):
     values = torch.rand(count, 7, 6, generator=generator)
     times = torch.linspace(0, 1, count) if count > 1 else torch.tensor([0.0])
     wanted = torch.tensor([0.0, 0.13, 0.5, 1.0])
-    found = crop_map(values, times, wanted, crop, shape)
+    found = crop.of_map(values, times, wanted, shape)
     assert torch.allclose(found, slow_map(values, times.tolist(), wanted.tolist(), crop, shape), atol=1e-5)
 
 
 def test_the_whole_frame_at_its_own_size_is_the_map_itself():
     values = torch.rand(3, 4, 5).half()
-    found = crop_map(values, torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.5, 1.0]), Crop(), (4, 5))
+    found = Crop().of_map(values, torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.5, 1.0]), (4, 5))
     assert torch.allclose(found, values.float(), atol=1e-6)
 
 
@@ -74,21 +74,21 @@ def test_frames_boxes_and_maps_show_the_same_place():
         Crop(8 / 48, 24 / 64, 24 / 48, 32 / 64),
         Crop(8 / 48, 24 / 64, 0.5, 0.5, True),
     ):
-        seen = crop_frames(frames, crop, size)
+        seen = crop.of_frames(frames, size)
         assert seen.shape == (2, 3, size, size)
         light = seen[0, 0].float()
         rows, columns = (light.sum(1) > 255).nonzero()[:, 0], (light.sum(0) > 255).nonzero()[:, 0]
-        x1, y1, x2, y2 = (crop_boxes(box, crop)[0] * size).tolist()
+        x1, y1, x2, y2 = (crop.of_boxes(box)[0] * size).tolist()
         assert [rows.min(), rows.max() + 1] == pytest.approx([y1, y2], abs=1.01)
         assert [columns.min(), columns.max() + 1] == pytest.approx([x1, x2], abs=1.01)
-        marked = crop_map(values, torch.zeros(1), torch.zeros(1), crop, (grid, grid))[0]
+        marked = crop.of_map(values, torch.zeros(1), torch.zeros(1), (grid, grid))[0]
         best = marked.flatten().argmax().item()
         assert best // grid == pytest.approx((y1 + y2) / 2 / size * grid - 0.5, abs=0.51)
         assert best % grid == pytest.approx((x1 + x2) / 2 / size * grid - 0.5, abs=0.51)
 
 
 def test_a_box_outside_of_the_crop_has_no_area():
-    found = crop_boxes(torch.tensor([[0.0, 0.0, 0.2, 0.2]]), Crop(0.5, 0.5, 0.5, 0.5))[0]
+    found = Crop(0.5, 0.5, 0.5, 0.5).of_boxes(torch.tensor([[0.0, 0.0, 0.2, 0.2]]))[0]
     assert (found[2] - found[0]) * (found[3] - found[1]) == 0
 
 
@@ -96,7 +96,7 @@ def test_random_crops_have_the_areas_and_shapes_that_are_asked_for():
     generator = torch.Generator().manual_seed(0)
     areas, shapes, flips, lefts = [], [], [], []
     for _ in range(2000):
-        crop = random_crop(240, 320, torch.rand(NUM_DRAWS, generator=generator), scale=(0.25, 0.5))
+        crop = Crop.random(240, 320, torch.rand(NUM_DRAWS, generator=generator), scale=(0.25, 0.5))
         assert 0 <= crop.top <= 1 - crop.height + 1e-9
         assert 0 <= crop.left <= 1 - crop.width + 1e-9
         areas.append(crop.height * crop.width)
@@ -115,11 +115,11 @@ def test_random_crops_have_the_areas_and_shapes_that_are_asked_for():
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 300), (300, 2), (7, 5)])
 def test_any_frame_has_a_crop(height, width):
-    crop = random_crop(height, width, torch.full((NUM_DRAWS,), 0.999), scale=(0.9, 1.0))
+    crop = Crop.random(height, width, torch.full((NUM_DRAWS,), 0.999), scale=(0.9, 1.0))
     frames = torch.randint(0, 255, (2, height, width, 3), dtype=torch.uint8)
-    for each in (crop, centre_crop(height, width)):
-        assert crop_frames(frames, each, 16).shape == (2, 3, 16, 16)
+    for each in (crop, Crop.centre(height, width)):
+        assert each.of_frames(frames, 16).shape == (2, 3, 16, 16)
 
 
 def test_the_centre_is_the_largest_square():
-    assert centre_crop(100, 200) == Crop(0.0, 0.25, 1.0, 0.5)
+    assert Crop.centre(100, 200) == Crop(0.0, 0.25, 1.0, 0.5)

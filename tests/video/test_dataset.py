@@ -10,7 +10,7 @@ from diffmask.core.errors import InputError
 from diffmask.video.adapter import VideoAdapter
 from diffmask.video.index.index import read_clips
 from diffmask.video.model.targets import PixelTargets
-from diffmask.video.read.dataset import MOST_SUBSTITUTES, ClipDataset, FailureLog, Sampling
+from diffmask.video.read.dataset import _MOST_SUBSTITUTES, ClipDataset, FailureLog, Sampling
 from diffmask.video.read.readers import open_reader
 from diffmask.video.units.grid import Grid
 
@@ -124,7 +124,7 @@ def test_a_clip_that_fails_once_is_read_again(clips, monkeypatch):
 def test_when_nothing_can_be_read_the_run_says_so(clips, tmp_path):
     gone = [replace(clip, path=str(tmp_path / f"{number}.mp4")) for number, clip in enumerate(clips)]
     data = ClipDataset(gone, Sampling(GRID), failures=FailureLog(tmp_path / "failures.jsonl"))
-    with pytest.raises(InputError, match=f"{MOST_SUBSTITUTES} clips in a row could not be read, the last because of "):
+    with pytest.raises(InputError, match=f"{_MOST_SUBSTITUTES} clips in a row could not be read, the last because of "):
         data[0]
     with pytest.raises(InputError, match="take the clip out, or run `diffmask index` again"):
         ClipDataset(gone, Sampling(GRID))[0]

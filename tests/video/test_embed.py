@@ -12,9 +12,9 @@ from transformers import BertConfig, VideoMAEConfig, VideoMAEForPreTraining, Vid
 
 from diffmask.core.errors import InputError
 from diffmask.video.score import embedders as embed_pixels
-from diffmask.video.score.embedders import PixelEmbedder, StudentEmbedder, build_embedder, fitted_grid, parse_layer
-from diffmask.video.score.openclip_load import load_clip
-from diffmask.video.score.openclip_tower import resize_positions
+from diffmask.video.score.embedders import PixelEmbedder, StudentEmbedder, _fitted_grid, build_embedder, parse_layer
+from diffmask.video.score.openclip_load import load_openclip
+from diffmask.video.score.openclip_tower import _resize_positions
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "image_size": 64, "patch_size": None}
 TIMM = {"layers": 12, "width": 64, "patch_size": None, "image_size": 160}
@@ -47,14 +47,14 @@ def refusal(function, *args, **options):
 
 
 def test_the_short_side_is_fitted_and_the_shape_kept():
-    assert fitted_grid(1080, 1920, 224, 16) == (14, 25)
-    assert fitted_grid(320, 240, 224, 16) == (19, 14)
-    assert fitted_grid(10, 4000, 224, 16) == (14, 42)
-    assert fitted_grid(1, 1, 224, 16) == (14, 14)
+    assert _fitted_grid(1080, 1920, 224, 16) == (14, 25)
+    assert _fitted_grid(320, 240, 224, 16) == (19, 14)
+    assert _fitted_grid(10, 4000, 224, 16) == (14, 42)
+    assert _fitted_grid(1, 1, 224, 16) == (14, 14)
 
 
 def test_projected_patches_of_the_last_block_average_to_the_picture(folder):
-    clip = load_clip(str(folder), "cpu")
+    clip = load_openclip(str(folder), "cpu")
     pixels = pixels_of()
     patches = clip.tower.patches(pixels, 1)
     assert patches.shape == (2, SIZE // PATCH, SIZE // PATCH, 32)
@@ -62,8 +62,8 @@ def test_projected_patches_of_the_last_block_average_to_the_picture(folder):
 
 
 def test_value_is_attention_to_oneself_only(folder):
-    clip = load_clip(str(folder), "cpu")
-    pixels, visual = pixels_of(), load_clip(str(folder), "cpu").model.visual
+    clip = load_openclip(str(folder), "cpu")
+    pixels, visual = pixels_of(), load_openclip(str(folder), "cpu").model.visual
     tokens = visual.transformer.resblocks[0](visual._embeds(pixels))
     block = visual.transformer.resblocks[1]
     normed = block.ln_1(tokens)
@@ -81,7 +81,7 @@ def test_clip_embeds_frames_of_any_shape_with_its_own_colours(folder):
     torch.testing.assert_close(found.norm(dim=-1), torch.ones(3, 4, 7))
     square = frames_of(2, SIZE, SIZE)
     pixels = (square.permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-    slow = F.normalize(embedder.clip.tower.patches(pixels, "value"), dim=-1)
+    slow = F.normalize(embedder.loaded.tower.patches(pixels, "value"), dim=-1)
     torch.testing.assert_close(embedder.embed(square), slow)
     assert not found.requires_grad and embedder.layer == "value"
 
@@ -89,7 +89,7 @@ def test_clip_embeds_frames_of_any_shape_with_its_own_colours(folder):
 def test_batches_do_not_matter(folder, monkeypatch):
     embedder = build_embedder(f"clip:{folder}", device="cpu")
     whole = embedder.embed(frames_of(5))
-    monkeypatch.setattr("diffmask.video.score.embedders.BATCH_FRAMES", 2)
+    monkeypatch.setattr("diffmask.video.score.embedders._BATCH_FRAMES", 2)
     torch.testing.assert_close(embedder.embed(frames_of(5)), whole)
 
 
@@ -100,19 +100,19 @@ def test_a_larger_size_has_more_patches(folder):
 
 def test_positions_of_a_coarser_grid_are_means_and_of_the_same_are_the_same():
     table = torch.randn(1 + 16, 5)
-    assert resize_positions(table, (4, 4), (4, 4)) is table
+    assert _resize_positions(table, (4, 4), (4, 4)) is table
     ramp = torch.cat([torch.zeros(1, 1), torch.arange(8.0).repeat_interleave(8)[:, None]])
-    half = resize_positions(ramp, (8, 8), (4, 8))[1:].view(4, 8)
+    half = _resize_positions(ramp, (8, 8), (4, 8))[1:].view(4, 8)
     assert half.shape == (4, 8) and (half.diff(dim=0) > 1.5).all() and half.std(1).max() < 1e-4
-    assert resize_positions(ramp, (8, 8), (4, 8))[0] == 0
+    assert _resize_positions(ramp, (8, 8), (4, 8))[0] == 0
 
 
 def test_text_and_patches_share_a_space(folder):
     embedder = build_embedder(f"clip:{folder}", device="cpu")
     found = embedder.embed_text(["a face", "hands"])
     assert found.shape == (2, embedder.dim)
-    tokens = embedder.clip.tokenizer(["a face", "hands"])
-    torch.testing.assert_close(found, embedder.clip.model.encode_text(tokens, normalize=True))
+    tokens = embedder.loaded.tokenizer(["a face", "hands"])
+    torch.testing.assert_close(found, embedder.loaded.model.encode_text(tokens, normalize=True))
 
 
 def test_the_key_tells_weights_layer_and_size(folder, tmp_path):
@@ -140,7 +140,7 @@ def test_the_key_tells_colours_and_settings(folder, tmp_path, change):
         content["preprocess_cfg"][change] = [0.25] * 3
         file.write_text(json.dumps(content))
     first, second = (build_embedder(f"clip:{each}", device="cpu") for each in (folder, other))
-    assert first.clip.weights_hash == second.clip.weights_hash and first.key != second.key
+    assert first.loaded.weights_hash == second.loaded.weights_hash and first.key != second.key
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_code_of_a_text_tower_is_not_run(own_code, says_yes, tmp_path):
     code, trace = own_code
     config = tiny_config() | {"text_cfg": {"hf_model_name": str(code), "hf_tokenizer_name": str(code), "width": 8}}
     made = save_clip(tiny_clip(), config, tmp_path / "clip")
-    assert "contains custom code" in refusal(load_clip, str(made), "cpu")
+    assert "contains custom code" in refusal(load_openclip, str(made), "cpu")
     assert not trace.exists()
 
 
@@ -184,14 +184,14 @@ def test_code_of_a_tokenizer_is_not_run(own_code, says_yes):
     config = tiny_config()
     config["text_cfg"] |= {"hf_tokenizer_name": "x", "tokenizer_kwargs": {"trust_remote_code": True}}
     folder = save_clip(model, config, code)
-    clip = load_clip(str(folder), "cpu")
+    clip = load_openclip(str(folder), "cpu")
     assert "cannot be fetched" in refusal(getattr, clip, "tokenizer")
     assert not trace.exists()
 
 
 def test_a_config_and_a_file_of_weights_are_a_model(folder, tmp_path):
     weights = tmp_path / "w.pt"
-    torch.save(load_clip(str(folder), "cpu").model.state_dict(), weights)
+    torch.save(load_openclip(str(folder), "cpu").model.state_dict(), weights)
     found = build_embedder(f"clip:{folder}/open_clip_config.json:{weights}", device="cpu")
     assert found.key == build_embedder(f"clip:{folder}", device="cpu").key
     torch.testing.assert_close(
@@ -205,7 +205,7 @@ def test_a_resnet_yields_what_its_pooling_makes_of_one_place(tmp_path):
     embedder = build_embedder(f"clip:{folder}", device="cpu")
     found = embedder.embed(frames_of(2, 64, 96))
     assert found.shape == (2, 2, 3, 32)
-    tower, pixels = embedder.clip.tower, pixels_of(1)
+    tower, pixels = embedder.loaded.tower, pixels_of(1)
     grid = tower.visual.forward_intermediates(pixels, indices=[4])["image_intermediates"][0]
     pool = tower.visual.attnpool
     place = grid[:, :, 1, 0][None]
@@ -237,11 +237,11 @@ def test_trunks_of_timm_yield_patches(tmp_path, trunk, pool, proj, grid):
     found = embedder.embed(frames_of(1, 90, 160))
     assert found.shape == (1, grid, grid, config["embed_dim"])
     # where all patches are the same, each is what the picture is
-    visual, pixels = embedder.clip.model.visual, pixels_of(1, 160)
+    visual, pixels = embedder.loaded.model.visual, pixels_of(1, 160)
     features = visual.trunk.forward_features(pixels)
     place = (slice(None), slice(3, 4)) if features.ndim == 3 else (..., slice(2, 3), slice(2, 3))
     visual.trunk.forward_features = lambda *_, **__: features[place].expand_as(features)
-    same = embedder.clip.tower.patches(pixels, "value")
+    same = embedder.loaded.tower.patches(pixels, "value")
     torch.testing.assert_close(same, visual(pixels)[:, None, None].expand_as(same), atol=1e-4, rtol=1e-4)
 
 
@@ -281,18 +281,18 @@ def test_what_is_not_there_is_one_sentence(spec, message):
 def test_files_that_are_no_models_are_refused(folder, tmp_path):
     config = f"{folder}/open_clip_config.json"
     (tmp_path / "empty").mkdir()
-    assert "has no open_clip_config.json" in refusal(load_clip, str(tmp_path / "empty"))
+    assert "has no open_clip_config.json" in refusal(load_openclip, str(tmp_path / "empty"))
     (tmp_path / "empty" / "open_clip_config.json").write_text('{"model_cfg": {}}')
-    assert "is no config of open_clip" in refusal(load_clip, str(tmp_path / "empty"))
+    assert "is no config of open_clip" in refusal(load_openclip, str(tmp_path / "empty"))
     (tmp_path / "empty" / "open_clip_config.json").write_text(json.dumps({"model_cfg": tiny_config()}))
-    assert "holds no weights (.safetensors" in refusal(load_clip, str(tmp_path / "empty"))
+    assert "holds no weights (.safetensors" in refusal(load_openclip, str(tmp_path / "empty"))
     for name, content in {"a.safetensors": b"123", "a.pt": b"no weights", "b.pt": b""}.items():
         (tmp_path / name).write_bytes(content)
-        assert "holds no weights that can be read" in refusal(load_clip, f"{config}:{tmp_path / name}")
+        assert "holds no weights that can be read" in refusal(load_openclip, f"{config}:{tmp_path / name}")
     other = tiny_config(width=32)
     save_clip(tiny_clip(other), other, tmp_path / "small")
     weights = tmp_path / "small" / "open_clip_model.safetensors"
-    assert "do not fit the model" in refusal(load_clip, f"{config}:{weights}")
+    assert "do not fit the model" in refusal(load_openclip, f"{config}:{weights}")
 
 
 def test_the_student_embeds_each_frame_as_a_tubelet_that_stands_still(student):

@@ -5,7 +5,7 @@ from PIL import Image
 from support.striped import stripes
 
 from diffmask.core.errors import InputError
-from diffmask.video.anchors.find import embed_exemplar, parse_exemplar
+from diffmask.video.anchors.find import _embed_exemplar, _parse_exemplar
 from diffmask.video.score.embedders import PixelEmbedder
 
 
@@ -26,9 +26,9 @@ def test_an_exemplar_is_the_mean_of_the_patches_in_its_box(embedder, tmp_path):
     frame = stripes(60)[0][0]
     Image.fromarray(frame.numpy()).save(tmp_path / "image.png")
     patches = embedder.embed(frame[None])[0]
-    torch.testing.assert_close(embed_exemplar(f"{tmp_path}/image.png", embedder), patches.mean((0, 1)))
+    torch.testing.assert_close(_embed_exemplar(f"{tmp_path}/image.png", embedder), patches.mean((0, 1)))
     # half a patch counts half
-    part = embed_exemplar(f"{tmp_path}/image.png:16,8,28,16", embedder)
+    part = _embed_exemplar(f"{tmp_path}/image.png:16,8,28,16", embedder)
     torch.testing.assert_close(part, (2 * patches[1, 2] + patches[1, 3]) / 3)
 
 
@@ -42,13 +42,13 @@ def test_an_exemplar_is_the_mean_of_the_patches_in_its_box(embedder, tmp_path):
 )
 def test_boxes_of_exemplars_that_are_refused(embedder, tmp_path, box, message):
     Image.new("RGB", (64, 64)).save(tmp_path / "image.png")
-    assert message in refusal(embed_exemplar, f"{tmp_path}/image.png:{box}", embedder)
+    assert message in refusal(_embed_exemplar, f"{tmp_path}/image.png:{box}", embedder)
 
 
 def test_pictures_that_are_refused(embedder, tmp_path):
-    assert "none.png does not exist; give a picture" in refusal(embed_exemplar, f"{tmp_path}/none.png", embedder)
+    assert "none.png does not exist; give a picture" in refusal(_embed_exemplar, f"{tmp_path}/none.png", embedder)
     (tmp_path / "text.png").write_text("no picture")
-    assert "is no picture that can be read" in refusal(embed_exemplar, f"{tmp_path}/text.png", embedder)
+    assert "is no picture that can be read" in refusal(_embed_exemplar, f"{tmp_path}/text.png", embedder)
     # a chunk whose name is no name is an error of syntax to PIL
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "damaged.png")
@@ -56,6 +56,6 @@ def test_pictures_that_are_refused(embedder, tmp_path):
     second = content.index(b"IDAT", content.index(b"IDAT") + 4)
     (tmp_path / "damaged.png").write_bytes(content[:second] + b"\0\0\0\0" + content[second + 4 :])
     assert "damaged.png is no picture that can be read (broken PNG file" in refusal(
-        embed_exemplar, f"{tmp_path}/damaged.png", embedder
+        _embed_exemplar, f"{tmp_path}/damaged.png", embedder
     )
-    assert parse_exemplar("a.png:1,2") == (parse_exemplar("a.png:1,2")[0], None)
+    assert _parse_exemplar("a.png:1,2") == (_parse_exemplar("a.png:1,2")[0], None)

@@ -13,7 +13,7 @@ from diffmask.core.select import mask_count
 from diffmask.core.units import Units
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
-from diffmask.video.units.grid import Grid, unit_ids
+from diffmask.video.units.grid import Grid
 
 GRID = Grid(8, 14, 14, 2, 16)
 SMALL = Grid(4, 4, 6, 2, 8)
@@ -31,14 +31,14 @@ def test_units_are_what_they_are_called():
         "frame": lambda t, y, x: (t,),
         "block": lambda t, y, x: (t // 2, y // 2, x // 3),
     }.items():
-        ids = unit_ids(SMALL, kind, (2, 2, 3) if kind == "block" else ()).tolist()
+        ids = SMALL.unit_ids(kind, (2, 2, 3) if kind == "block" else ()).tolist()
         names = [key(*place) for place in places(SMALL)]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         assert ids == [numbers[name] for name in names], kind
 
 
 def test_a_running_cell_visits_each_place_of_its_cell_and_steps_to_neighbours():
-    ids = unit_ids(Grid(8, 4, 6, 2, 8), "cell", (2, 2)).view(8, 4, 6)
+    ids = Grid(8, 4, 6, 2, 8).unit_ids("cell", (2, 2)).view(8, 4, 6)
     for unit in range(ids.max() + 1):
         path = [(ids[t] == unit).nonzero().tolist() for t in range(8)]
         assert all(len(at) == 1 for at in path)  # one place at each time
@@ -53,7 +53,7 @@ def test_a_running_cell_visits_each_place_of_its_cell_and_steps_to_neighbours():
 @pytest.mark.parametrize(("kind", "size"), KINDS)
 @pytest.mark.parametrize("ratio", [0.5, 0.75, 0.9, 0.95])
 def test_every_row_has_exactly_the_count_that_the_ratio_says(kind, size, ratio):
-    ids = unit_ids(GRID, kind, size)
+    ids = GRID.unit_ids(kind, size)
     num_units = int(ids.max()) + 1
     lengths = ids.bincount()
     assert (lengths == lengths[0]).all()
@@ -68,7 +68,7 @@ def test_every_row_has_exactly_the_count_that_the_ratio_says(kind, size, ratio):
 @pytest.mark.parametrize(("kind", "size"), [("patch", ()), ("tube", ()), ("frame", ()), ("block", (2, 2, 3))])
 def test_units_are_included_as_often_as_their_weights_say(kind, size):
     """Against a draw without replacement, one unit at a time (Wilson's band of 4.5 standard deviations)."""
-    ids = unit_ids(SMALL, kind, size)
+    ids = SMALL.unit_ids(kind, size)
     num_units, rows = int(ids.max()) + 1, 4000
     scores = torch.linspace(0.2, 3.0, SMALL.num_positions)
     parts = Units(
@@ -116,7 +116,7 @@ def test_the_grid_of_a_model():
 )
 def test_what_does_not_divide_is_refused(kind, size, message):
     with pytest.raises(InputError, match=message):
-        unit_ids(GRID, kind, size)
+        GRID.unit_ids(kind, size)
 
 
 def test_the_guide_has_these_counts():
@@ -127,7 +127,7 @@ def test_the_guide_has_these_counts():
         ("frame", "frame", ()),
         ("block 2 x 2 x 2", "block", (2, 2, 2)),
     ):
-        ids = unit_ids(GRID, kind, size)
+        ids = GRID.unit_ids(kind, size)
         num_units, length = int(ids.max()) + 1, int((ids == 0).sum())
         counts = [mask_count(num_units, ratio) for ratio in (0.5, 0.75, 0.9, 0.95)]
         cells = [f"{count * length:,}" if count < num_units else "all: refused" for count in counts]

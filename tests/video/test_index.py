@@ -21,11 +21,11 @@ from diffmask.video.index import index
 from diffmask.video.index import index as store
 from diffmask.video.index.index import (
     Probing,
+    _side_file,
     check_reader,
     index_clips,
     read_clips,
     read_index,
-    side_file,
     update_index,
     write_index,
 )
@@ -101,7 +101,7 @@ def test_sources_that_name_nothing(tmp_path, folder):
 
 
 def test_what_is_found_is_written_and_read_back(folder, tmp_path):
-    clips = list(index_clips(folder, num_processes=2))
+    clips = list(index_clips(folder, probing=Probing(num_processes=2)))
     assert sorted(names(clips)) == [("a.webm", "ok"), ("b.mp4", "ok"), ("text.mp4", "unreadable")]
     write_index(tmp_path / "clips.parquet", clips)
     assert sorted(os.listdir(tmp_path)) == ["clips.parquet", "videos"]
@@ -141,10 +141,10 @@ def test_what_is_no_index(tmp_path):
 
 
 def test_settings_out_of_range(folder):
-    assert refusal(index_clips, folder, num_processes=0) == "num_processes=0 must be at least 1"
-    assert refusal(index_clips, folder, time_limit=0) == "time_limit=0 must be above 0 seconds"
+    assert refusal(Probing, num_processes=0) == "num_processes=0 must be at least 1"
+    assert refusal(Probing, time_limit=0) == "time_limit=0 must be above 0; give seconds"
     expected = "unknown reader 'opencv'; choose from: auto, decord, pyav, torchcodec"
-    assert refusal(index_clips, folder, reader="opencv") == expected
+    assert refusal(index_clips, folder, probing=Probing(reader="opencv")) == expected
 
 
 @pytest.mark.parametrize(("reader", "library"), [("auto", "av"), ("pyav", "av"), ("decord", "decord")])
@@ -205,7 +205,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(folder, tmp_path, probed, monkey
     with pytest.raises(KeyboardInterrupt):
         update_index(path, folder)
     assert not path.exists()
-    notes = side_file(path)
+    notes = _side_file(path)
     assert len(notes.read_text().splitlines()) == 2
     # as if it had been killed while it wrote
     with notes.open("a") as file:
@@ -252,7 +252,7 @@ def test_a_run_that_is_killed_outright_keeps_what_it_has(tmp_path):
     path = tmp_path / "clips.parquet"
     code = f"from diffmask.video.index.index import update_index; update_index({str(path)!r}, {str(videos)!r})"
     run = subprocess.Popen([sys.executable, "-c", code], cwd=REPO)
-    notes = side_file(path)
+    notes = _side_file(path)
     for _ in range(200):
         if notes.exists() and notes.read_text().count("\n") >= 2:
             break
@@ -411,4 +411,4 @@ def test_decord_is_asked_again_when_it_may_answer_now(
 
 
 def test_the_side_file_lies_beside_the_index():
-    assert store.side_file(Path("out/clips.parquet")) == Path("out/.clips.parquet.partial.jsonl")
+    assert store._side_file(Path("out/clips.parquet")) == Path("out/.clips.parquet.partial.jsonl")

@@ -8,9 +8,9 @@ from support.tiny_video import tiny_frames, tiny_grid, tiny_masks, tiny_videomae
 from transformers import AutoImageProcessor
 
 from diffmask.core.errors import InputError
+from diffmask.video.model.autoencoders import _sinusoids
 from diffmask.video.model.forward import masked_losses
 from diffmask.video.model.load import load_video_model
-from diffmask.video.model.vit_mae import sinusoids
 from diffmask.video.units.grid import Grid
 
 BUILDERS = [tiny_videomae, tiny_vit_mae]
@@ -121,7 +121,7 @@ def test_fixed_positions_of_a_vit_mae_are_made_again_and_learned_ones_interpolat
         model.decoder.decoder_pos_embed[0, 0] = 7.0
     loaded = load_video_model(saved(model, tmp_path), image_size=64)
     fixed, learned = loaded.model.vit.embeddings.position_embeddings, loaded.model.decoder.decoder_pos_embed
-    assert torch.allclose(fixed, sinusoids(torch.empty(1, 65, 32)))
+    assert torch.allclose(fixed, _sinusoids(torch.empty(1, 65, 32)))
     assert learned.shape == (1, 65, 16) and (learned[0, 0] == 7.0).all()
     rows = learned[0, 1:, 0].view(8, 8)
     assert torch.allclose(rows[2:6, 0], torch.tensor([0.75, 1.25, 1.75, 2.25]), atol=0.1)
@@ -133,7 +133,7 @@ def test_fixed_positions_of_a_vit_mae_are_made_again_and_learned_ones_interpolat
 
 
 def test_the_fixed_positions_of_a_vit_mae_tell_rows_from_columns():
-    table = sinusoids(torch.empty(1, 17, 32))[0]
+    table = _sinusoids(torch.empty(1, 17, 32))[0]
     assert (table[0] == 0).all()
     places = table[1:].view(4, 4, 32)
     # columns in the first half, rows in the second, as in the released weights

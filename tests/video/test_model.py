@@ -8,7 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 from diffmask.core.errors import InputError
 from diffmask.video.model.forward import masked_losses
 from diffmask.video.model.targets import PixelTargets
-from diffmask.video.units.grid import Counts, find_places
+from diffmask.video.units.grid import PatchCounts, find_places
 
 
 def random_targets(model, masked, seed=1):
@@ -113,7 +113,7 @@ def test_the_inherited_forward_is_still_there():
 def test_nothing_is_read_back_from_the_device(build):
     model = build()
     frames, (masked, predicted) = tiny_frames(model), tiny_masks(tiny_grid(model), num_predicted=5)
-    counts = Counts(int(masked[0].sum()), 5)
+    counts = PatchCounts(int(masked[0].sum()), 5)
     targets = random_targets(model, masked)
     # a tensor on this device has no values to read
     moved = [tensor.to("meta") for tensor in (frames, masked, predicted, targets)]
@@ -132,7 +132,7 @@ def test_nothing_is_read_back_from_a_gpu():
     masked_losses(model, *inputs[:3], pixels(inputs[0]))  # moves the tables
     torch.cuda.set_sync_debug_mode("error")
     try:
-        losses = masked_losses(model, *inputs, counts=Counts(48, 5))
+        losses = masked_losses(model, *inputs, counts=PatchCounts(48, 5))
         (losses.mean() + pixels(inputs[0]).mean()).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
@@ -241,7 +241,7 @@ def test_clips_of_another_size_are_refused():
 def test_places_are_in_order():
     masked = torch.tensor([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1]]).bool()
     predicted = torch.tensor([[0, 0, 1, 1, 0], [0, 1, 0, 0, 1]]).bool()
-    for counts in (None, Counts(3, 2)):
+    for counts in (None, PatchCounts(3, 2)):
         places = find_places(masked, predicted, counts)
         assert places.visible.tolist() == [[1, 4], [0, 3]]
         assert places.predicted.tolist() == [[2, 3], [1, 4]]

@@ -17,7 +17,8 @@ from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import NOT_THERE, STATUSES, Clip
 from diffmask.video.index import examine as examining
 from diffmask.video.index.examine import examine
-from diffmask.video.index.probe import _Prober, probe, probe_all
+from diffmask.video.index.probe import _Prober, probe_all
+from diffmask.video.read import readers
 from diffmask.video.read.readers import open_reader
 
 REPO = Path(__file__).parents[2]
@@ -193,7 +194,7 @@ def test_the_reader_that_is_asked_for_is_the_only_one(tmp_path):
 def test_without_decord_pyav_is_taken(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "decord", None)
-    monkeypatch.delitem(sys.modules, "diffmask.video.read.read_decord", raising=False)
+    monkeypatch.setattr(readers, "_decord", readers._decord.__wrapped__)
     clip = found(path)
     assert (clip.status, clip.reader) == ("ok", "pyav")
     assert clip.reason.startswith("decord is not there (decord cannot be loaded (")
@@ -213,7 +214,7 @@ def test_another_process_says_the_same_and_is_silent(tmp_path, capfd):
 
 def test_a_file_that_takes_too_long_is_given_up(tmp_path):
     path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=300))
-    clip = probe(path, time_limit=0.001)
+    (clip,) = probe_all([path], time_limit=0.001)
     assert (clip.status, clip.reason) == ("timeout", "probing it took longer than 0.001 s")
     assert clip.size == path.stat().st_size
 
@@ -222,7 +223,7 @@ def isolated(body: str, time_limit: float = 20.0) -> tuple[dict, float]:
     """Return what came of a function in a process of its own, and the seconds it took."""
     script = f"""
 import json, os, signal, sys, time
-from diffmask.video.index.probe import run_isolated
+from diffmask.video.index.probe_process import run_isolated
 def function():
 {body}
 start = time.monotonic()
@@ -247,20 +248,23 @@ def test_a_function_that_crashes_hangs_or_raises_does_it_alone():
     assert outcome == {"last": 1, "stopped_by": "", "error": "RuntimeError: what is this"}
 
 
+def is_dead(pid: int) -> bool:
+    for _ in range(50):
+        # a zombie that nobody waits for is dead as well
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().split(")")[1].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_what_a_killed_function_started_is_killed_too(tmp_path):
     note = tmp_path / "pid"
     body = (
         f"    if os.fork() == 0:\n        open({str(note)!r}, 'w').write(str(os.getpid()))\n        time.sleep(100)\n"
     )
     isolated(body + "    time.sleep(100)\n    yield 1", time_limit=1.0)
-    pid = int(note.read_text())
-    for _ in range(50):
-        # a zombie that nobody waits for is dead as well
-        state = Path(f"/proc/{pid}/stat")
-        if not state.exists() or state.read_text().split(")")[1].split()[0] == "Z":
-            return
-        time.sleep(0.05)
-    pytest.fail(f"process {pid} is alive")
+    assert is_dead(int(note.read_text()))
 
 
 ANSWERS = """
@@ -315,6 +319,31 @@ def test_a_decoder_that_crashes_or_hangs_is_told(early, late, reader, expected):
     assert (row["status"], row["reader"], row["reason"]) == expected
 
 
+def test_a_decoder_that_hangs_does_not_outlive_the_program_that_asked(tmp_path):
+    """The input of the prober ends when the asking program does, however that died."""
+    note = tmp_path / "pid"
+    script = f"""
+import os, time
+from diffmask.video.index import probe_process
+def hanging(path, reader):
+    open({str(note)!r}, "w").write(str(os.getpid()))
+    time.sleep(100)
+    yield
+probe_process.examine = hanging
+probe_process._main()
+"""
+    prober = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, text=True, cwd=REPO)
+    prober.stdin.write(json.dumps({"path": "a.mp4", "time_limit": 60, "reader": "pyav"}) + "\n")
+    prober.stdin.flush()
+    for _ in range(200):
+        if note.exists() and note.read_text():
+            break
+        time.sleep(0.05)
+    prober.stdin.close()
+    assert prober.wait(10) == 1
+    assert is_dead(int(note.read_text()))
+
+
 def test_a_prober_that_is_killed_is_started_again(tmp_path):
     path = str(make_clip(tmp_path / "a.mp4"))
     with _Prober(time_limit=20.0, reader="pyav") as prober:
@@ -330,7 +359,7 @@ def test_a_prober_that_cannot_start_says_why(tmp_path, monkeypatch):
     (tmp_path / "av.py").write_text("raise ImportError('no libraries for it')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(InputError, match=r"^clips cannot be probed: ImportError: no libraries for it$"):
-        probe(tmp_path / "a.mp4")
+        next(probe_all([tmp_path / "a.mp4"]))
 
 
 def test_nothing_is_left_behind(tmp_path):
@@ -341,7 +370,7 @@ def test_nothing_is_left_behind(tmp_path):
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     if children.exists():
         names = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children.read_text().split()]
-        assert not [name for name in names if "prober" in name]
+        assert not [name for name in names if "probe_process" in name]
 
 
 @pytest.mark.slow

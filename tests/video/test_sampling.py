@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from diffmask.video.read.sampling import dense, several, uniform
+from diffmask.video.read.sampling import dense, uniform
 
 ALMOST_ONE = math.nextafter(1.0, 0.0)
 
@@ -56,17 +56,6 @@ def test_one_frame_lies_in_each_segment(place):
             assert math.floor(index * num_frames / 8) <= frame < (index + 1) * num_frames / 8
 
 
-def test_several_spans_reach_from_end_to_end():
-    found = several(100, 8, 4, num_clips=5)
-    assert len(found) == 5
-    assert (found[0][0], found[-1][-1]) == (0, 99)
-    starts = [span[0] for span in found]
-    steps = [after - before for before, after in zip(starts, starts[1:], strict=False)]
-    assert max(steps) - min(steps) <= 1
-    assert several(100, 8, 4, num_clips=1) == [dense(100, 8, 4, 0.5)]
-    assert several(3, 4, 8, num_clips=2) == [[0, 1, 1, 2]] * 2
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -74,7 +63,6 @@ def test_several_spans_reach_from_end_to_end():
         (lambda: dense(4, 0, 1, 0.5), "count=0 must be positive"),
         (lambda: dense(4, 2, 0, 0.5), "stride=0 must be positive"),
         (lambda: uniform(4, 2, 1.0), r"place=1.0 is outside of \[0, 1\)"),
-        (lambda: several(4, 2, 1, 0), "num_clips=0 must be positive"),
     ],
 )
 def test_what_makes_no_sense_is_asserted(call, message):

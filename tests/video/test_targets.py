@@ -3,10 +3,10 @@ import torch
 from support.tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
 
 from diffmask.core.errors import InputError
-from diffmask.video.model.forward import masked_losses, nearness, reconstruct
+from diffmask.video.model.forward import _nearness, masked_losses, reconstruct
 from diffmask.video.model.load import LoadedVideo
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
-from diffmask.video.units.grid import Grid, find_places, put_patches, take_patches
+from diffmask.video.units.grid import Grid, find_places
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -77,7 +77,7 @@ def test_pixels_come_back_by_the_statistics_that_were_used():
     pixels = torch.rand(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     mean, std = (torch.tensor(each)[:, None, None] for each in (HALF, HALF))
     frames = (pixels - mean) / std
-    truth = take_patches(pixels, grid)
+    truth = grid.take_patches(pixels)
     assert torch.allclose(loaded_of(model, HALF, HALF).targets(frames), truth, atol=1e-6)
     # the stock class takes ImageNet's, whatever the processor did
     theirs = loaded_of(model).targets(frames)
@@ -102,12 +102,12 @@ def test_a_flat_patch_has_a_finite_target():
 def test_patches_are_cut_and_put_together():
     grid = Grid(2, 3, 4, 2, 8)
     frames = torch.randn(2, 4, 3, 24, 32)
-    whole = take_patches(frames, grid)
-    assert torch.equal(put_patches(whole, grid), frames)
+    whole = grid.take_patches(frames)
+    assert torch.equal(grid.put_patches(whole), frames)
     positions = torch.randint(0, 24, (2, 5))
     expected = whole.gather(1, positions[..., None].expand(-1, -1, whole.shape[2]))
-    assert torch.equal(take_patches(frames, grid, positions), expected)
-    first = take_patches(frames, grid, positions, channels_first=True)
+    assert torch.equal(grid.take_patches(frames, positions), expected)
+    first = grid.take_patches(frames, positions, channels_first=True)
     assert torch.equal(first.unflatten(2, (3, -1)).transpose(2, 3).flatten(2), expected)
 
 
@@ -134,7 +134,7 @@ def test_a_perfect_prediction_gives_the_picture(build, normalised, monkeypatch):
     assert pictures.shape == pixels.shape
     # the colours of hidden patches are guessed from those around, so nearly right only
     assert (pictures - pixels).abs().mean() < (0.05 if normalised else 1e-6)
-    visible = take_patches(pictures, loaded.grid)[~masked] - take_patches(pixels, loaded.grid)[~masked]
+    visible = loaded.grid.take_patches(pictures)[~masked] - loaded.grid.take_patches(pixels)[~masked]
     assert visible.abs().max() < 1e-5
 
 
@@ -145,9 +145,9 @@ def test_nothing_of_the_truth_is_in_a_picture(build, normalised):
     loaded = loaded_of(model)
     frames = tiny_frames(model, 2)
     masked, _ = tiny_masks(loaded.grid, 2)
-    patches = take_patches(frames, loaded.grid)
+    patches = loaded.grid.take_patches(frames)
     patches[masked] = torch.randn_like(patches[masked]) * 3 + 2
-    other = put_patches(patches, loaded.grid)
+    other = loaded.grid.put_patches(patches)
     assert not torch.equal(other, frames)
     assert torch.equal(reconstruct(loaded, other, masked), reconstruct(loaded, frames, masked))
     assert 0 <= reconstruct(loaded, frames, masked).min() <= reconstruct(loaded, frames, masked).max() <= 1
@@ -156,7 +156,7 @@ def test_nothing_of_the_truth_is_in_a_picture(build, normalised):
 def test_near_patches_say_more():
     grid = Grid(2, 4, 4, 2, 8)
     visible, hidden = torch.tensor([[0, 1, 15, 16]]), torch.tensor([[2]])
-    near = nearness(grid, visible, hidden)
+    near = _nearness(grid, visible, hidden)
     assert near.shape == (1, 1, 4) and near.sum().item() == pytest.approx(1.0)
     # one step, two steps, two and one in time, three and one
     assert near[0, 0].argsort(descending=True).tolist() == [1, 0, 3, 2]

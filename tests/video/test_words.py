@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from support.striped import stripes
 
 from diffmask.demo.rendered_clips import encode
-from diffmask.video.anchors.visual_words import Patches, choose_patches, find_words, sample_patches, spread
+from diffmask.video.anchors.visual_words import Patches, _choose_patches, evenly, find_words, sample_patches
 from diffmask.video.index.index import read_clips
 
 
@@ -30,24 +30,24 @@ def test_words_are_counted_in_both_groups():
 
 
 def test_of_many_clips_some_are_taken_evenly():
-    assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert spread(list(range(3)), 5) == [0, 1, 2] and spread([], 5) == []
+    assert evenly(list(range(10)), 5) == [0, 2, 4, 6, 8]
+    assert evenly(list(range(3)), 5) == [0, 1, 2] and evenly([], 5) == []
 
 
 @pytest.mark.parametrize("most", [1568 // 14, 1568 // 2, 400])
 def test_patches_are_taken_from_all_rows_and_columns(most):
     coordinates = torch.cartesian_prod(torch.arange(0, 80, 10), torch.arange(14), torch.arange(14))
-    taken = choose_patches("a.mp4", coordinates, most)
+    taken = _choose_patches("a.mp4", coordinates, most)
     assert len(taken) == most == len(taken.unique()) and torch.equal(taken, taken.sort().values)
-    assert torch.equal(taken, choose_patches("a.mp4", coordinates, most))
-    assert not torch.equal(taken, choose_patches("b.mp4", coordinates, most))
+    assert torch.equal(taken, _choose_patches("a.mp4", coordinates, most))
+    assert not torch.equal(taken, _choose_patches("b.mp4", coordinates, most))
     for axis in range(3):
         counts = coordinates[taken, axis].unique(return_counts=True)[1]
         assert len(counts) == len(coordinates[:, axis].unique())
         # 14 values, or 8, of which each is as likely
         expected = most / len(counts)
         assert ((counts - expected).abs() < 4.5 * expected**0.5).all(), counts
-    assert choose_patches("a.mp4", coordinates, 1568).tolist() == list(range(1568))
+    assert _choose_patches("a.mp4", coordinates, 1568).tolist() == list(range(1568))
 
 
 class Places:

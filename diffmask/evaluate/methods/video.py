@@ -26,11 +26,11 @@ from diffmask.tasks.task import Split, Task
 from diffmask.tasks.video_task import VideoTask, read_video_task
 from diffmask.train.optimizer import parameter_groups
 from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.model.autoencoders import ViTMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo, load_video_model
-from diffmask.video.model.vit_mae import ViTMAEForPreTraining
 from diffmask.video.read.dataset import ClipDataset, Sampling
 from diffmask.video.read.readers import open_reader
-from diffmask.video.read.sampling import centre_crop, crop_frames, dense, uniform
+from diffmask.video.read.sampling import Crop
 
 
 class ClipMethods(ModalityMethods):
@@ -115,12 +115,9 @@ class _ClipViews(Dataset):
         sampling, count = self.sampling, self.sampling.grid.num_frames
         with open_reader(clip, sampling.reader) as reader:
             places = [(view + 0.5) / sampling.clips_per_video for view in range(sampling.clips_per_video)]
-            if sampling.kind == "dense":
-                indices = [dense(reader.num_frames, count, sampling.stride, place) for place in places]
-            else:
-                indices = [uniform(reader.num_frames, count, place) for place in places]
+            indices = [sampling.frame_indices(reader.num_frames, place) for place in places]
             frames = reader.read([index for view in indices for index in view])
-        cropped = crop_frames(frames, centre_crop(*frames.shape[1:3]), sampling.image_size)
+        cropped = Crop.centre(*frames.shape[1:3]).of_frames(frames, sampling.image_size)
         return cropped.unflatten(0, (sampling.clips_per_video, count))
 
 

@@ -1,6 +1,6 @@
-"""VisualAnchors: what makes a domain of clips different, and the scorer of frames that follows from it.
+"""VisualAnchors: what makes a domain of clips different, and the score of patches that follows from it.
 
-The files of a folder of visual anchors: a table to read and edit, tensors, a picture, and how they were made.
+Their folder holds a table to read and edit, tensors, a picture, and a record of how they were made.
 """
 
 import csv
@@ -26,11 +26,11 @@ from diffmask.video.score.embedders import PatchEmbedder, build_embedder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ANCHORS, TENSORS, RECORD, SHEET = "anchors.csv", "anchors.safetensors", "anchors.json", "sheet.png"
-NAMES = (ANCHORS, TENSORS, RECORD, SHEET)
+ANCHORS, _TENSORS, RECORD, _SHEET = "anchors.csv", "anchors.safetensors", "anchors.json", "sheet.png"
+NAMES = (ANCHORS, _TENSORS, RECORD, _SHEET)
 COLUMNS = ("anchor", "kind", "tf_icf", "domain_count", "domain_clips", "domain_frequency", "reference_frequency")
-MODALITY = "video"
-MAKE = "make it with: diffmask anchors CLIPS --reference OTHER_CLIPS -o FOLDER"
+_MODALITY = "video"
+_MAKE = "make it with: diffmask anchors CLIPS --reference OTHER_CLIPS -o FOLDER"
 
 
 def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
@@ -38,10 +38,10 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
 
     Args:
         path: The table; only its column `anchor` is read.
-        known: The anchors that were made.
+        known: The anchors that the folder holds.
 
     Raises:
-        InputError: If it is no table of anchors, none is left, one occurs twice, or one was never made.
+        InputError: If it is no table of anchors, none is left, one occurs twice, or one is unknown.
     """
     kept = []
     for number, row in read_records(path):
@@ -58,7 +58,7 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
 
 
 def _write_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
-    """Write the table that people read and edit; `COLUMNS` names the values of a row, None is left empty."""
+    """Write the table that people read and edit; `COLUMNS` names the values of a row, of which None is left empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -75,19 +75,19 @@ def _read_record(folder: Path) -> dict[str, Any]:
     """Return how the anchors of a folder were made.
 
     Raises:
-        InputError: If the folder or one of its files is missing, or it holds the anchors of texts.
+        InputError: If the folder or one of its files is missing, or it holds anchors of texts.
     """
     if not folder.is_dir():
-        raise InputError(f"folder {folder} does not exist; {MAKE}")
-    missing = [name for name in (ANCHORS, TENSORS, RECORD) if not (folder / name).is_file()]
+        raise InputError(f"folder {folder} does not exist; {_MAKE}")
+    missing = [name for name in (ANCHORS, _TENSORS, RECORD) if not (folder / name).is_file()]
     if missing:
-        raise InputError(f"folder {folder} has no {missing[0]}, so it is not one of anchors; {MAKE}")
+        raise InputError(f"folder {folder} has no {missing[0]}, so it is not one of anchors; {_MAKE}")
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{folder / RECORD} is damaged ({error}); make the anchors again") from error
-    if record.get("modality") != MODALITY:
-        raise InputError(f"folder {folder} holds the anchors of texts, not of clips; {MAKE}")
+    if record.get("modality") != _MODALITY:
+        raise InputError(f"folder {folder} holds the anchors of texts, not of clips; {_MAKE}")
     return record
 
 
@@ -101,7 +101,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(folder / TENSORS)
+        return load_file(folder / _TENSORS)
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"a file of {folder} is damaged ({reason}); make the anchors again") from error
@@ -109,7 +109,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
 
 WORD, TEXT, EXEMPLAR = "word", "text", "exemplar"
 ALIKE = 0.8
-"""Cosine from which on two visual words stand for the same anchor."""
+"""Least cosine at which two visual words stand for the same anchor."""
 _BASIS = "basis."
 
 
@@ -118,12 +118,12 @@ class VisualAnchors:
     """Anchors of a domain of clips.
 
     Attributes:
-        names: Of the anchors, best first.
-        rows: Of each anchor the values of `COLUMNS`.
-        embeddings: Of the anchors, float32 (A, D).
-        common: Embeddings of visual words that the anchors are held against, float32 (C, D).
-        words: Visual words that vote on what is like the domain, float32 (V, D); none where people gave the anchors.
-        log_tf_icf: Of these words, float32 (V,).
+        names: Names of the anchors, best first.
+        rows: The values of `COLUMNS` for each anchor.
+        embeddings: Embeddings of the anchors, float32 (A, D).
+        common: Embeddings of visual words that the anchors are contrasted with, float32 (C, D).
+        words: Visual words that vote on what is like the domain, float32 (V, D); none if people gave the anchors.
+        log_tf_icf: Logarithm of the TF-ICF of these words, float32 (V,).
         basis: What a `pixels` embedder was fitted to; empty for others.
         metadata: How they were made: inputs, embedder, settings, versions.
     """
@@ -139,7 +139,7 @@ class VisualAnchors:
 
     @property
     def key(self) -> str:
-        """A sha256 of all that the scores depend on."""
+        """A sha256 of everything that the scores depend on."""
         digest = hashlib.sha256(json.dumps([self.metadata["embedder"], self.metadata["spread"]]).encode())
         for name, values in sorted(self.tensors().items()):
             digest.update(f"{name} {tuple(values.shape)}".encode())
@@ -152,7 +152,7 @@ class VisualAnchors:
         return self.metadata["found"]
 
     def kept(self, names: list[str]) -> "VisualAnchors":
-        """Return the anchors of these names only; words that look like one of the others no longer vote."""
+        """Return the anchors with these names only; words that look like one of the others no longer vote."""
         chosen = [self.names.index(name) for name in names]
         dropped = [row for row in range(len(self.names)) if row not in chosen]
         if not dropped:
@@ -170,10 +170,10 @@ class VisualAnchors:
     def parts(self, embeddings: Tensor) -> tuple[TypeScores, TypeScores]:
         """Return how much patches look like the domain, and how much nearer they are to the anchors, float (N,) each.
 
-        Likeness is zero where people gave the anchors: nothing was compared.
+        Likeness is zero if people gave the anchors: then nothing was compared.
 
         Args:
-            embeddings: Of patches, float (N, D).
+            embeddings: Embeddings of patches, float (N, D).
         """
         anchors, common = (each.to(embeddings) for each in (self.embeddings, self.common))
         near = contrast(embeddings, anchors, common, "mean" if self.is_found else "max")
@@ -187,25 +187,25 @@ class VisualAnchors:
         return likeness(together, votes, voters)[: len(embeddings)], near
 
     def fitted_to(self, embeddings: Tensor) -> "VisualAnchors":
-        """Return the anchors with scores whose parts differ among these patches as much as each other.
+        """Return the anchors with both parts of the score scaled to mean 0 and deviation 1 over some patches.
 
         Args:
-            embeddings: Of patches of the domain, float (N, D).
+            embeddings: Embeddings of patches of the domain, float (N, D).
         """
         if not self.is_found:
             return self
-        spread = [[each.mean().item(), _spread(each)] for each in self.parts(embeddings)]
-        return replace(self, metadata=self.metadata | {"spread": spread})
+        scales = [[each.mean().item(), _deviation(each)] for each in self.parts(embeddings)]
+        return replace(self, metadata=self.metadata | {"spread": scales})
 
     def score(self, embeddings: Tensor) -> TypeScores:
         """Return the score of patches, float (N,), in standard deviations over the patches of the domain.
 
-        As that of words: likeness and contrast, 4 to 1; contrast alone where people gave the anchors.
+        As for words it is likeness and contrast, 4 to 1; contrast alone if people gave the anchors.
         """
         likely, near = self.parts(embeddings)
-        (likely_mean, likely_spread), (near_mean, near_spread) = self.metadata["spread"]
-        near = (near - near_mean) / near_spread
-        return torch.lerp((likely - likely_mean) / likely_spread, near, ANCHOR_SHARE) if self.is_found else near
+        (likely_mean, likely_deviation), (near_mean, near_deviation) = self.metadata["spread"]
+        near = (near - near_mean) / near_deviation
+        return torch.lerp((likely - likely_mean) / likely_deviation, near, ANCHOR_SHARE) if self.is_found else near
 
     def embedder(self, device: str = "auto") -> PatchEmbedder:
         """Return the embedder that the anchors were made with.
@@ -222,9 +222,9 @@ class VisualAnchors:
             )
         return found
 
-    def scorer(self, device: str = "auto") -> "AnchorScorer":
-        """Return what scores frames; see `embedder` for what may be wrong."""
-        return AnchorScorer(self, self.embedder(device))
+    def scorer(self, device: str = "auto") -> "_AnchorScorer":
+        """Return a scorer of frames; raises as `embedder` does."""
+        return _AnchorScorer(self, self.embedder(device))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name."""
@@ -244,14 +244,14 @@ class VisualAnchors:
             new.mkdir()
             _write_table(new / ANCHORS, self.rows)
             tensors = {name: values.contiguous() for name, values in self.tensors().items()}
-            (new / TENSORS).write_bytes(save(tensors))
-            record = {"modality": MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
+            (new / _TENSORS).write_bytes(save(tensors))
+            record = {"modality": _MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
             _write_record(new / RECORD, record)
-            sheet.save(new / SHEET)
+            sheet.save(new / _SHEET)
 
 
 @dataclass(frozen=True, eq=False)
-class AnchorScorer:
+class _AnchorScorer:
     """Scores patches of frames by anchors; higher = more of the domain."""
 
     anchors: VisualAnchors
@@ -259,7 +259,7 @@ class AnchorScorer:
 
     @property
     def key(self) -> str:
-        """What the scores depend on beside the frame."""
+        """What the scores depend on besides the frame."""
         return self.anchors.key
 
     def score(self, frames: Tensor) -> Scores:
@@ -269,7 +269,7 @@ class AnchorScorer:
 
 
 def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> VisualAnchors:
-    """Read a folder that `diffmask anchors` made of clips; rows that people dropped from its table do not count.
+    """Read a folder that `diffmask anchors` made of clips; anchors that people dropped from its table are left out.
 
     Args:
         folder: The folder.
@@ -299,7 +299,7 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
     return found.kept(_read_kept(Path(table or folder / ANCHORS), names))
 
 
-def _spread(values: Tensor) -> float:
-    spread = values.std(correction=0).item()
-    # where patches do not differ there is nothing to scale
-    return spread if spread > 1e-6 else 1.0
+def _deviation(values: Tensor) -> float:
+    deviation = values.std(correction=0).item()
+    # if patches do not differ there is nothing to scale
+    return deviation if deviation > 1e-6 else 1.0

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 NUM_SHOWN = 10
 CELL, GAP, LABEL = 96, 4, 190
-"""Pixels of a picture, between pictures, and of the text beside them."""
-AROUND = 2
-"""Patches that are seen on each side of the one that is meant."""
+"""Pixels of a picture, of the gap between pictures, and of the text beside them."""
+_AROUND = 2
+"""Patches that are shown on each side of the one that is meant."""
 _INK, _PALE, _PAPER, _FRAME = (20, 20, 20), (110, 110, 110), (255, 255, 255), (255, 200, 0)
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def draw_sheet(anchors: VisualAnchors, patches: Patches) -> "Image":
 
     Args:
         anchors: The anchors.
-        patches: Of the domain's clips.
+        patches: Patches of the domain's clips.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -59,7 +59,7 @@ def _nearest(anchors: VisualAnchors, row: int, patches: Patches) -> list[int]:
         scores = anchor_similarity(patches.embeddings, own)
     else:
         scores = contrast(patches.embeddings, own, anchors.common, "max")
-    # a word of a few clips is not to be sought in the others
+    # a word that occurs in a few clips is shown from these, and each of them shows more
     num_clips = anchors.rows[row][4] if anchors.is_found else len(patches.clips)
     most = max(2, -(-NUM_SHOWN // num_clips))
     taken: dict[int, set[int]] = defaultdict(set)
@@ -100,14 +100,14 @@ def _picture(frame: Tensor, place: Sequence[int], grid: tuple[int, int]) -> "Ima
     from PIL import Image, ImageDraw
 
     height, width = frame.shape[0] / grid[0], frame.shape[1] / grid[1]
-    pad = (round((AROUND + 1) * height), round((AROUND + 1) * width))
+    pad = (round((_AROUND + 1) * height), round((_AROUND + 1) * width))
     padded = np.full((frame.shape[0] + 2 * pad[0], frame.shape[1] + 2 * pad[1], 3), 128, dtype=np.uint8)
     padded[pad[0] : pad[0] + frame.shape[0], pad[1] : pad[1] + frame.shape[1]] = frame.numpy()
-    top, left = round((place[0] - AROUND) * height) + pad[0], round((place[1] - AROUND) * width) + pad[1]
-    span = 2 * AROUND + 1
+    top, left = round((place[0] - _AROUND) * height) + pad[0], round((place[1] - _AROUND) * width) + pad[1]
+    span = 2 * _AROUND + 1
     part = padded[top : top + max(1, round(span * height)), left : left + max(1, round(span * width))]
     picture = Image.fromarray(part).resize((CELL, CELL), Image.Resampling.BILINEAR)
-    low, high = AROUND * CELL / span, (AROUND + 1) * CELL / span
+    low, high = _AROUND * CELL / span, (_AROUND + 1) * CELL / span
     ImageDraw.Draw(picture).rectangle([low, low, high, high], outline=_FRAME, width=2)
     return picture
 

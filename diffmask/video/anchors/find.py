@@ -1,24 +1,24 @@
-"""Anchors of a domain of clips: found against other clips as visual words, or given as texts or pictures.
+"""Anchors of a domain of clips: visual words found by comparing with other clips, or texts and pictures that are given.
 
-anchors = build_visual_anchors(VisualAnchorSettings(clips=["toys/"], reference=["street/"]))
-anchors.save("anchors/", sheet)
-
-Exemplars: pictures of what belongs to a domain, or boxes in them, as anchors.
+anchors, patches = build_visual_anchors(VisualAnchorSettings(clips=["toys/"], reference=["street/"]))
+anchors.save("anchors/", draw_sheet(anchors, patches))
 """
 
 import importlib.metadata
+import logging
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffmask.config.limits import at_least, check_limits
 from diffmask.core.anchors import check_anchors, choose_anchors
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import anchor_similarity
@@ -28,31 +28,30 @@ from diffmask.video.anchors.anchor_set import (
     EXEMPLAR,
     TEXT,
     WORD,
-    AnchorScorer,
     VisualAnchors,
-    load_visual_anchors,
 )
-from diffmask.video.anchors.visual_words import Patches, VisualWords, find_words, fit_pixels, sample_patches
-from diffmask.video.clip.clip import Clip
+from diffmask.video.anchors.visual_words import Patches, VisualWords, evenly, find_words, sample_patches
+from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.index.index import read_clips
-from diffmask.video.read.sampling import Crop
-from diffmask.video.score.boxes import SHARE, Boxes, box_map
-from diffmask.video.score.embedders import ClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
+from diffmask.video.read.readers import open_reader
+from diffmask.video.read.sampling import Crop, uniform
+from diffmask.video.score.boxes import SHARE, Boxes
+from diffmask.video.score.embedders import OpenClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
 
 _BOX = re.compile(r"(.+):(-?[\d.]+),(-?[\d.]+),(-?[\d.]+),(-?[\d.]+)")
 
 
-def embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
+def _embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
     """Return the mean embedding of the patches of a picture, float32 (D,).
 
     Args:
-        spec: `image.png`, or `image.png:x1,y1,x2,y2` for a box in pixels; patches count by their share in the box.
+        spec: `image.png`, or `image.png:x1,y1,x2,y2` for a box in pixels; patches weigh by their share in the box.
         embedder: Gives the embeddings.
 
     Raises:
         InputError: If there is no such picture, or the box is not in it.
     """
-    path, box = parse_exemplar(spec)
+    path, box = _parse_exemplar(spec)
     frame = _read_picture(path)
     height, width = frame.shape[:2]
     embeddings = embedder.embed(frame[None])[0].cpu()
@@ -62,14 +61,14 @@ def embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
         raise InputError(f"{spec}: the box is not in the picture of {width}x{height} pixels; give x1,y1,x2,y2 in it")
     corners = torch.tensor([box], dtype=torch.float64) / torch.tensor([width, height] * 2)
     boxes = Boxes(torch.zeros(1, dtype=torch.float64), corners, ("",), SHARE)
-    shares = box_map(boxes, torch.zeros(1), Crop(), *embeddings.shape[:2])[0]
+    shares = boxes.cover(torch.zeros(1), Crop(), *embeddings.shape[:2])[0]
     return (embeddings * shares[:, :, None]).sum((0, 1)) / shares.sum()
 
 
-def parse_exemplar(spec: str) -> tuple[Path, tuple[float, ...] | None]:
+def _parse_exemplar(spec: str) -> tuple[Path, tuple[float, ...] | None]:
     """Return the file of a picture, and the box in it.
 
-    >>> parse_exemplar("face.png:10,20,60,80")
+    >>> _parse_exemplar("face.png:10,20,60,80")
     (PosixPath('face.png'), (10.0, 20.0, 60.0, 80.0))
     """
     found = _BOX.fullmatch(spec)
@@ -88,27 +87,23 @@ def _read_picture(path: Path) -> Tensor:
         raise InputError(f"{path} does not exist; give a picture, or image.png:x1,y1,x2,y2")
     try:
         with Image.open(path) as picture:
-            # cameras note the rotation instead of turning the picture
+            # cameras note how a picture is turned instead of turning it
             upright = ImageOps.exif_transpose(picture).convert("RGB")
             return torch.from_numpy(np.array(upright))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # syntax: a damaged PNG
         raise InputError(f"{path} is no picture that can be read ({error}); give .png or .jpg") from error
 
 
-__all__ = [
-    "AnchorScorer",
-    "VisualAnchorSettings",
-    "VisualAnchors",
-    "build_visual_anchors",
-    "load_visual_anchors",
-]
-
-COMMON_SHARE, LEAST_COMMON = 0.25, 8
-"""Of the visual words, so many that are most frequent in the reference are what anchors are held against."""
-NUM_ANCHORS = 20
-LEAST_TIMES = 2.0
-"""A visual word that is not so many times more frequent than in the reference is no anchor."""
+_COMMON_SHARE, _LEAST_COMMON = 0.25, 8
+"""The share of visual words, those most frequent in the reference, that anchors are contrasted with."""
+_NUM_ANCHORS = 20
+_LEAST_TIMES = 2.0
+"""A visual word that is not this many times more frequent than in the reference is no anchor."""
+_MAX_FITTED_CLIPS = 64
+"""Of more clips than this, so many are taken evenly to fit the embedder of pixels."""
 _PACKAGES = ("torch", "open_clip_torch", "scikit-learn")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,11 +115,11 @@ class VisualAnchorSettings:
         texts: Descriptions of what belongs to the domain, for an embedder with a text tower.
         exemplars: Pictures of it: `image.png`, or `image.png:x1,y1,x2,y2` for a box in pixels.
         reference: Other clips; visual words that are more frequent in `clips` become the anchors.
-        embedder: See `embed.build_embedder`.
-        layer: See `embed.build_embedder`.
-        size: See `embed.build_embedder`.
-        num_words: How many visual words.
-        num_anchors: How many of them to choose at most; None is 20, or all words where they are fewer.
+        embedder: `clip:MODEL:WEIGHTS`, `clip:FOLDER`, `student:FOLDER` or `pixels`.
+        layer: Which layer of the model is read; None is the embedder's own choice.
+        size: Pixels of a frame's short side; None is what the model was trained with.
+        num_words: Number of visual words.
+        num_anchors: How many of them to choose at most; None is 20, or all words if they are fewer.
         num_frames: Frames of each clip whose patches are clustered.
         device: auto, cpu, cuda, ...
     """
@@ -135,10 +130,10 @@ class VisualAnchorSettings:
     reference: Sequence[str] = ()
     embedder: str = "pixels"
     layer: int | str | None = None
-    size: int | None = None
-    num_words: int = 128
-    num_anchors: int | None = None
-    num_frames: int = 8
+    size: Annotated[int | None, at_least(16, "a patch has 16 pixels; give the short side of a frame in pixels")] = None
+    num_words: Annotated[int, at_least(2, "one word leaves nothing to compare; ask for some dozens")] = 128
+    num_anchors: Annotated[int | None, at_least(1)] = None
+    num_frames: Annotated[int, at_least(1)] = 8
     device: str = "auto"
 
     def __post_init__(self):
@@ -148,14 +143,7 @@ class VisualAnchorSettings:
             both = "--reference has no effect on anchors that are given with --text or --exemplar; leave one out"
             none = "no anchors are given; give --text, --exemplar, or --reference OTHER_CLIPS to find some"
             raise InputError(both if given else none)
-        for name in ("num_words", "num_anchors", "num_frames"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name}={value} is below 1")
-        if self.num_words < 2:
-            raise InputError("num_words=1 leaves nothing to compare; ask for some dozens")
-        if self.size is not None and self.size < 16:
-            raise InputError(f"size={self.size} is smaller than a patch; give the short side of a frame in pixels")
+        check_limits(self)
         if not given and self.num_anchors is not None and self.num_anchors > self.num_words:
             raise InputError(
                 f"num_anchors={self.num_anchors} is more than the {self.num_words} visual words; ask for fewer "
@@ -178,7 +166,7 @@ def build_visual_anchors(
         InputError: If clips, reference, embedder, exemplars or a setting cannot be used.
     """
     embedder = build_embedder(settings.embedder, layer=settings.layer, size=settings.size, device=settings.device)
-    if settings.texts and not isinstance(embedder, ClipEmbedder):
+    if settings.texts and not isinstance(embedder, OpenClipEmbedder):
         raise InputError(
             f"--text needs an embedder that reads text, and {settings.embedder} does not; use --embedder "
             "clip:MODEL:WEIGHTS, or give pictures with --exemplar"
@@ -191,7 +179,7 @@ def build_visual_anchors(
             f"{min(shared)} is among the clips and in the reference too; give other clips as the reference"
         )
     if isinstance(embedder, PixelEmbedder):
-        fit_pixels(embedder, [clips, others])
+        _fit_pixels(embedder, [clips, others])
     options: dict[str, Any] = {"num_frames": settings.num_frames, "progress": progress}
     patches = sample_patches(clips, embedder, **options)
     record = _record(settings, embedder, patches) | {"command": command}
@@ -206,28 +194,43 @@ def build_visual_anchors(
     return found.fitted_to(patches.embeddings), patches
 
 
+def _fit_pixels(embedder: PixelEmbedder, sets: Sequence[Sequence[Clip]]) -> None:
+    """Fit the basis of a pixel embedder to a few frames of each set of clips."""
+    descriptions = []
+    for clip in (clip for clips in sets for clip in evenly(clips, _MAX_FITTED_CLIPS)):
+        try:
+            with open_reader(clip) as reader:
+                indices = sorted(set(uniform(clip.num_frames, 4, 0.5)))
+                read = reader.read_chunks(indices)
+                descriptions.append(torch.cat([embedder.describe(frames).cpu() for frames in read]))
+        except ReadError as error:
+            logger.warning("%s is left out: %s", clip.path, error)
+    if not descriptions:
+        raise InputError("none of the clips can be read; look at them with: diffmask index --summary")
+    embedder.fit(descriptions)
+
+
 def _found(
     settings: VisualAnchorSettings, patches: Patches, words: VisualWords, record: dict[str, Any]
 ) -> VisualAnchors:
     """Return the visual words with the highest TF-ICF."""
     tf_icf = words.tf_icf()
-    eligible = words.eligible(len(patches.clips)) & (tf_icf >= LEAST_TIMES)
+    eligible = words.eligible(len(patches.clips)) & (tf_icf >= _LEAST_TIMES)
     if not eligible.any():
         raise InputError(
-            f"no visual word is {LEAST_TIMES:g} times as frequent in the clips as in the reference, and in more than "
+            f"no visual word is {_LEAST_TIMES:g} times as frequent in the clips as in the reference, and in more than "
             "one of them; give more clips, other ones, or another --num-words"
         )
     best = choose_anchors(tf_icf, eligible, settings.num_words)
-    chosen = _apart(best, words.centroids)[: settings.num_anchors or NUM_ANCHORS]
-    num_common = max(LEAST_COMMON, round(COMMON_SHARE * settings.num_words))
+    chosen = _apart(best, words.centroids)[: settings.num_anchors or _NUM_ANCHORS]
+    num_common = max(_LEAST_COMMON, round(_COMMON_SHARE * settings.num_words))
     common = words.reference_counts.sort(descending=True, stable=True).indices[:num_common]
     names = [f"word-{row}" for row in chosen.tolist()]
     own, other = words.counts / words.counts.sum(), words.reference_counts / words.reference_counts.sum()
-    rows = [
-        (name, WORD, tf_icf[row].item(), int(words.counts[row]), int(words.num_clips[row]), *_two(own, other, row))
-        for name, row in zip(names, chosen.tolist(), strict=True)
-    ]
-    # a word that no patch is nearest to has no frequency
+    columns = (tf_icf, words.counts, words.num_clips, own, other)
+    values = zip(*(column[chosen].tolist() for column in columns), strict=True)
+    rows = [(name, WORD, *each) for name, each in zip(names, values, strict=True)]
+    # a word that no patch is nearest to has no frequency; one that the domain lacks counts as the rarest that it has
     seen = (words.counts + words.reference_counts) > 0
     least = tf_icf[tf_icf > 0].min()
     return VisualAnchors(
@@ -243,7 +246,7 @@ def _found(
 
 
 def _apart(rows: Tensor, centroids: Tensor) -> Tensor:
-    """Return rows without those whose word looks like that of a better one: what is frequent has many words."""
+    """Return rows without those whose word looks like a better one: what is frequent is cut into many words."""
     cosines = F.normalize(centroids, dim=1) @ F.normalize(centroids, dim=1).T
     chosen: list[int] = []
     for row in rows.tolist():
@@ -255,20 +258,20 @@ def _apart(rows: Tensor, centroids: Tensor) -> Tensor:
 def _given(
     settings: VisualAnchorSettings, embedder: PatchEmbedder, patches: Patches, record: dict[str, Any]
 ) -> VisualAnchors:
-    """Return texts and pictures as anchors, held against those visual words of the clips that are least like them.
+    """Return texts and pictures as anchors, contrasted with the visual words of the clips that are least like them.
 
     Neutral texts ("a photo", "a background") are a worse contrast than none: for the captions of digits in clutter the
-    AUC is 0.97 without one, 0.89 against neutral texts, 0.99 against visual words.
+    AUC is 0.97 without a contrast, 0.89 against neutral texts, 0.99 against visual words.
     """
     made: list[Tensor] = []
     if settings.texts:
-        assert isinstance(embedder, ClipEmbedder)
+        assert isinstance(embedder, OpenClipEmbedder)
         made.append(embedder.embed_text(list(settings.texts)).cpu())
-    made += [embed_exemplar(each, embedder)[None] for each in settings.exemplars]
+    made += [_embed_exemplar(each, embedder)[None] for each in settings.exemplars]
     anchors = torch.cat(made)
     num_words = min(settings.num_words, len(patches.embeddings))
     words = find_words(patches, patches, num_words).centroids
-    # what people ask for may be everywhere in their clips, so frequent words would be no contrast
+    # what people ask for may be everywhere in their clips, so the most frequent words would be no contrast
     far = anchor_similarity(words, anchors).sort(stable=True).indices[: -(-num_words * 3 // 4)]
     names = [*settings.texts, *settings.exemplars]
     kinds = [TEXT] * len(settings.texts) + [EXEMPLAR] * len(settings.exemplars)
@@ -301,7 +304,3 @@ def _record(settings: VisualAnchorSettings, embedder: PatchEmbedder, patches: Pa
         "spread": [[0.0, 1.0], [0.0, 1.0]],
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
-
-
-def _two(own: Tensor, other: Tensor, row: int) -> tuple[float, float]:
-    return own[row].item(), other[row].item()

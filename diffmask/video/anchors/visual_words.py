@@ -1,4 +1,4 @@
-"""Visual words: patches of two groups of clips, clustered, so that what is frequent in one only can be counted.
+"""Visual words: patches of two sets of clips, clustered, so that what is frequent in one set only can be counted.
 
 patches = sample_patches(clips, embedder)
 words = find_words(patches, sample_patches(others, embedder), num_words=128)
@@ -21,15 +21,14 @@ from diffmask.core.types import TypeScores
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import uniform
-from diffmask.video.score.embedders import PatchEmbedder, PixelEmbedder
-from diffmask.video.score.score_maps import read_chunks
+from diffmask.video.score.embedders import PatchEmbedder
 
-MAX_CLIPS, MAX_PATCHES, MAX_FITTED_CLIPS = 500, 200_000, 64
-"""Of more clips, so many are taken that are spread evenly; of more patches, about so many, at random."""
+MAX_CLIPS, MAX_PATCHES = 500, 200_000
+"""Of more clips than this, so many are taken evenly; of more patches, about so many at random."""
 NUM_FRAMES = 8
-LEAST_COUNT, LEAST_CLIPS = 5, 2
-"""A word that is rarer, or that one clip only has, says more about the clip than about the domain."""
-SEED = 0
+_LEAST_COUNT, _LEAST_CLIPS = 5, 2
+"""A word that is rarer, or occurs in one clip only, says more about the clip than about the domain."""
+_SEED = 0
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +38,8 @@ class Patches:
     """Patches of some frames of some clips.
 
     Attributes:
-        embeddings: float32 (N, D).
-        places: Clip (row of `clips`), frame, row and column of each patch, int64 (N, 4).
+        embeddings: Embedding of each patch, float32 (N, D).
+        places: Clip (index in `clips`), frame, row and column of each patch, int64 (N, 4).
         clips: The clips that could be read.
         grids: Rows and columns of patches in the frames of each clip.
     """
@@ -56,10 +55,10 @@ class VisualWords:
     """Clusters of patches, and how often each occurs.
 
     Attributes:
-        centroids: float32 (V, D).
-        counts: Patches of the domain that are nearest to each word, int64 (V,).
-        reference_counts: Patches of the reference.
-        num_clips: In how many clips of the domain each word occurs.
+        centroids: Centre of each cluster, float32 (V, D).
+        counts: Number of patches of the domain that are nearest to each word, int64 (V,).
+        reference_counts: Number of patches of the reference that are, int64 (V,).
+        num_clips: Number of clips of the domain in which each word occurs, int64 (V,).
     """
 
     centroids: Tensor
@@ -70,12 +69,12 @@ class VisualWords:
     def tf_icf(self) -> TypeScores:
         """Return how many times its frequency in the reference each word has in the domain, float64 (V,)."""
         total = self.reference_counts.sum()
-        # what a sample has not seen may be as frequent as one patch of it
+        # a word that the sample of the reference lacks may still be as frequent there as one patch of the sample
         return tf_icf(self.counts / self.counts.sum(), self.reference_counts / total, epsilon=1 / total.item())
 
     def eligible(self, num_clips: int) -> Tensor:
-        """Return which words may be anchors of a domain of so many clips, bool (V,)."""
-        return (self.counts >= LEAST_COUNT) & (self.num_clips >= min(LEAST_CLIPS, num_clips))
+        """Return which words may be anchors of a domain of `num_clips` clips, bool (V,)."""
+        return (self.counts >= _LEAST_COUNT) & (self.num_clips >= min(_LEAST_CLIPS, num_clips))
 
 
 def sample_patches(
@@ -84,9 +83,9 @@ def sample_patches(
     """Return patches of frames of clips; a clip that cannot be read is named in the log.
 
     Args:
-        clips: The clips; of more than `MAX_CLIPS`, some that are spread evenly.
+        clips: The clips; of more than `MAX_CLIPS`, so many are taken evenly.
         embedder: Gives the embeddings.
-        num_frames: Of each clip, one of each of so many equal parts.
+        num_frames: Frames of each clip, one from each of so many equal parts.
         progress: Show a progress bar.
 
     Raises:
@@ -94,57 +93,37 @@ def sample_patches(
     """
     from tqdm import tqdm
 
-    chosen = spread(clips, MAX_CLIPS)
+    chosen = evenly(clips, MAX_CLIPS)
     most = -(-MAX_PATCHES // len(chosen)) if chosen else 0
-    embeddings, places, found, grids = [], [], [], []
+    embeddings, places, readable, grids = [], [], [], []
     for clip in tqdm(chosen, desc="patches", unit="clip", disable=None if progress else True, leave=False):
         indices = sorted(set(uniform(clip.num_frames, num_frames, 0.5)))
         try:
             with open_reader(clip) as reader:
-                made = torch.cat([embedder.embed(frames).cpu() for frames in read_chunks(reader, indices)])
+                made = torch.cat([embedder.embed(frames).cpu() for frames in reader.read_chunks(indices)])
         except ReadError as error:
             logger.warning("%s is left out: %s", clip.path, error)
             continue
         rows, columns = made.shape[1:3]
         coordinates = torch.cartesian_prod(torch.tensor(indices), torch.arange(rows), torch.arange(columns))
-        taken = choose_patches(clip.name, coordinates, most)
-        # a view would keep the patches that are not taken in memory
+        taken = _choose_patches(clip.name, coordinates, most)
+        # a copy: a view would keep the patches that are not taken in memory
         embeddings.append(made.flatten(0, 2).index_select(0, taken))
-        places.append(torch.nn.functional.pad(coordinates[taken], (1, 0), value=len(found)))
-        found.append(clip)
+        places.append(torch.nn.functional.pad(coordinates[taken], (1, 0), value=len(readable)))
+        readable.append(clip)
         grids.append((rows, columns))
-    if not found:
+    if not readable:
         raise InputError(f"none of the {len(clips)} clips can be read; look at them with: diffmask index --summary")
-    return Patches(torch.cat(embeddings), torch.cat(places), tuple(found), tuple(grids))
-
-
-def fit_pixels(embedder: PixelEmbedder, groups: Sequence[Sequence[Clip]]) -> None:
-    """Fit the basis of a pixel embedder to a few frames of each group of clips.
-
-    Raises:
-        InputError: If no clip can be read.
-    """
-    made = []
-    for clips in groups:
-        for clip in spread(clips, MAX_FITTED_CLIPS):
-            try:
-                with open_reader(clip) as reader:
-                    indices = sorted(set(uniform(clip.num_frames, 4, 0.5)))
-                    made.append(torch.cat([embedder.describe(each).cpu() for each in read_chunks(reader, indices)]))
-            except ReadError as error:
-                logger.warning("%s is left out: %s", clip.path, error)
-    if not made:
-        raise InputError("none of the clips can be read; look at them with: diffmask index --summary")
-    embedder.fit(made)
+    return Patches(torch.cat(embeddings), torch.cat(places), tuple(readable), tuple(grids))
 
 
 def find_words(domain: Patches, reference: Patches, num_words: int) -> VisualWords:
-    """Return the visual words of two groups of patches, which count alike whatever their number.
+    """Return the visual words of two sets of patches, which weigh alike whatever their number.
 
     Args:
-        domain: Patches of the clips whose difference is looked for.
-        reference: Patches of the others.
-        num_words: How many clusters.
+        domain: Patches of the clips that are to be told from the others.
+        reference: Patches of the other clips.
+        num_words: Number of clusters.
 
     Raises:
         InputError: If there are fewer patches than words.
@@ -155,12 +134,14 @@ def find_words(domain: Patches, reference: Patches, num_words: int) -> VisualWor
     if len(rows) < num_words:
         raise InputError(f"num_words={num_words} is more than the {len(rows)} patches of the clips; ask for fewer")
     sizes = [len(domain.embeddings), len(reference.embeddings)]
+    # each set has half of all weight, else the larger one would get most of the words
     weights = np.repeat([1 / size for size in sizes], sizes) * len(rows) / 2
-    # the stubs know n_init as "auto" only
-    options: dict[str, Any] = {"random_state": SEED, "batch_size": 4096, "n_init": 3, "max_no_improvement": 20}
+    # the type stubs allow n_init="auto" only
+    options: dict[str, Any] = {"random_state": _SEED, "batch_size": 4096, "n_init": 3, "max_no_improvement": 20}
     means = MiniBatchKMeans(num_words, **options)
     words = torch.from_numpy(means.fit(rows, sample_weight=weights).predict(rows)).long()
     own, other = words.split(sizes)
+    # each pair of a word and a clip once, so that counting words in them counts clips
     pairs = torch.stack([own, domain.places[:, 0]]).unique(dim=1)
     return VisualWords(
         torch.from_numpy(np.asarray(means.cluster_centers_, dtype=np.float32)),
@@ -170,23 +151,24 @@ def find_words(domain: Patches, reference: Patches, num_words: int) -> VisualWor
     )
 
 
-def choose_patches(name: str, coordinates: Tensor, most: int) -> Tensor:
-    """Return which patches of a clip are taken, int64: at random, as a stride would take the same columns of all rows.
+def _choose_patches(name: str, coordinates: Tensor, most: int) -> Tensor:
+    """Return which patches of a clip are taken, int64: at random, as a stride may take the same columns of all rows.
 
     Args:
-        name: Of the clip, which the choice depends on.
+        name: Name of the clip, on which the choice depends.
         coordinates: Frame, row and column of each patch, int64 (N, 3).
-        most: How many are taken; all where there are no more.
+        most: How many are taken at most.
     """
     if len(coordinates) <= most:
         return torch.arange(len(coordinates))
     frames, rows, columns = coordinates.unbind(1)
     clip = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    draws = uniforms(keys(SEED, clip, frames, stream=SELECT), rows * (columns.max() + 1) + columns)
+    # a function of clip and place alone, so the same patches are taken whatever else is sampled
+    draws = uniforms(keys(_SEED, clip, frames, stream=SELECT), rows * (columns.max() + 1) + columns)
     return draws.topk(most).indices.sort().values
 
 
-def spread(clips: Sequence[Clip], most: int) -> list[Clip]:
-    """Return at most so many clips, evenly."""
+def evenly(clips: Sequence[Clip], most: int) -> list[Clip]:
+    """Return at most this number of clips, taken evenly."""
     stride = max(1.0, len(clips) / most)
     return [clips[int(index * stride)] for index in range(min(most, len(clips)))]

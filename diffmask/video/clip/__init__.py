@@ -1,1 +1,6 @@
-"""video/clip."""
+"""A file of video, and what tables say of it.
+
+clip         the record of a clip, its statuses, and the error for one that cannot be read
+find         files that folders, globs and names stand for; clips or texts
+join_tables  captions, labels and splits from tables
+"""

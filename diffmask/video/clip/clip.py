@@ -1,4 +1,4 @@
-"""A clip: a file of video as it was found when it was probed, and the error for one that cannot be read."""
+"""A clip: what is known of a file of video since it was probed; and the error for one that cannot be read."""
 
 import os
 from dataclasses import dataclass, fields, replace
@@ -22,9 +22,9 @@ STATUSES = {
 }
 """What may be wrong with a clip."""
 NOT_THERE = "is not there"
-"""Of decord, in the reason of a clip that PyAV reads: no library to ask."""
+"""What the reason of a clip that PyAV reads says of decord if it is not installed."""
 TOO_SLOW = "took longer than"
-"""Of decord likewise, or of probing: the time limit was over."""
+"""What a reason says of decord, or of probing, if the time limit was over."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Clip:
     status: str
     """One of `STATUSES`; only "ok" is used."""
     reason: str = ""
-    """What is wrong; of a clip that is right, why it is not read by the reader of first choice."""
+    """What is wrong with it; of a clip that can be used, why the reader of first choice does not read it."""
     reader: str = ""
-    """Which reader gives its frames exactly: "decord", "pyav" or "torchcodec"."""
+    """The reader that gives its frames exactly: "decord", "pyav" or "torchcodec"."""
     num_frames: int = 0
     fps: float = 0.0
     duration: float = 0.0
@@ -95,7 +95,7 @@ class Clip:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        """Return the clip of a row; columns that are not of a clip are left out."""
+        """Return the clip of a row; other columns are ignored."""
         return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})
 
     def matches(self, status: os.stat_result) -> bool:
@@ -104,7 +104,7 @@ class Clip:
 
 
 class ReadError(Exception):
-    """Frames of one clip that cannot be read; the run goes on without them."""
+    """Frames of one clip cannot be read; the run continues without them."""
 
     def __init__(self, path: str, reason: str):
         super().__init__(f"{path}: {reason}")

@@ -1,9 +1,4 @@
-"""Files of video: which ones a folder, a glob or a name stands for.
-
-Which clip a name in a table means: its whole path, or the end of one, with or without the suffix of the file.
-
-What data are: clips, or something else.
-"""
+"""Which files of video folders, globs and names stand for, and whether data are clips or texts."""
 
 import glob
 import os
@@ -13,8 +8,8 @@ from pathlib import Path, PurePath
 
 from diffmask.core.errors import InputError
 
-SUFFIXES = tuple(".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split())
-"""Names by which files of video are known in folders."""
+_SUFFIXES = tuple(".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split())
+"""How files of video in folders are recognised."""
 
 Sources = str | Path | Sequence[str | Path]
 
@@ -45,90 +40,93 @@ def list_videos(sources: Sources) -> list[str]:
 
 
 def _expand(source: str) -> list[str]:
-    if os.path.isdir(source):
-        found = list(_walk(source))
-        if not found:
-            raise InputError(f"folder {source} has no video; looked for files named {', '.join(SUFFIXES)}")
-        return found
-    if os.path.lexists(source):
+    if os.path.lexists(source) and not os.path.isdir(source):
         return [source]
-    if not glob.has_magic(source):
+    if not os.path.isdir(source) and not glob.has_magic(source):
         raise InputError(f"{source} does not exist; check the path")
-    matches = glob.glob(source, recursive=True)
-    found = [path for match in matches for path in (_walk(match) if os.path.isdir(match) else [match])]
-    found = [path for path in found if _is_video(path)]
-    if not found:
-        raise InputError(f"no video matches {source}; looked for files named {', '.join(SUFFIXES)}")
-    return found
+    paths = [path for path in _files_of(source, refuse=True) if path.lower().endswith(_SUFFIXES)]
+    if not paths:
+        what = f"folder {source} has no video" if os.path.isdir(source) else f"no video matches {source}"
+        raise InputError(f"{what}; looked for files named {', '.join(_SUFFIXES)}")
+    return paths
 
 
-def _walk(folder: str) -> Iterator[str]:
-    """Yield the videos in a folder; links to folders are not followed, which could lead back to it."""
+def _files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
+    """Yield the files that a source names, whatever they hold, and a name that is no file.
 
-    def refuse(error: OSError) -> None:
+    Hidden files and folders are left out; links to folders are not followed, which could lead in a circle.
+
+    Args:
+        source: A file, folder or glob.
+        refuse: Raise for a folder that may not be read.
+    """
+
+    def fail(error: OSError) -> None:
         raise InputError(f"folder {error.filename} may not be read ({error.strerror})") from error
 
-    for here, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(here, name) for name in names if not name.startswith(".") and _is_video(name))
+    is_pattern = glob.has_magic(source) and not os.path.lexists(source)
+    for match in glob.iglob(source, recursive=True) if is_pattern else [source]:
+        if not os.path.isdir(match):
+            yield match
+            continue
+        for here, folders, names in os.walk(match, onerror=fail if refuse else None):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from (os.path.join(here, name) for name in names if not name.startswith("."))
 
 
-def _is_video(path: str) -> bool:
-    return path.lower().endswith(SUFFIXES)
+class ClipNames:
+    """What tables call clips: a path, or any end of one ("train/0001.mp4", "0001.mp4"), also without the suffix.
 
-
-def clips_named(names: Iterable[str], paths: Iterable[str]) -> dict[str, str]:
-    """Return the path that each name means; names that mean none are left out.
-
-    Raises:
-        InputError: If a name could mean several.
+    Args:
+        paths: Paths of the clips.
     """
-    whole = {os.path.abspath(path): path for path in paths}
-    meant = {name: whole[os.path.abspath(name)] for name in names if os.path.abspath(name) in whole}
-    ends = {name: PurePath(name).parts for name in names if name not in meant}
-    wanted, lengths = set(ends.values()), {len(end) for end in ends.values()}
-    full: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    bare: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for path in whole.values():
-        parts = PurePath(path).parts
-        for end in (parts[-length:] for length in lengths if length <= len(parts)):
-            without = (*end[:-1], PurePath(path).stem)
-            if end in wanted:
-                full[end].append(path)
-            if without != end and without in wanted:
-                bare[without].append(path)
-    for name, end in ends.items():
-        found = full[end] or bare[end]
-        if len(found) > 1:
-            raise InputError(
-                f"the boxes of {name!r} could be those of {len(found)} clips, such as {found[0]} and {found[1]}; "
-                "write as much of the path as tells them apart"
-            )
-        if found:
-            meant[name] = found[0]
-    return meant
+
+    def __init__(self, paths: Iterable[str]):
+        self._whole: dict[str, str] = {}
+        self._full: dict[str, list[str]] = defaultdict(list)
+        self._bare: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            self._whole[os.path.abspath(path)] = path
+            self._full[os.path.basename(path)].append(path)
+            self._bare[PurePath(path).stem].append(path)
+
+    def find(self, name: object) -> list[str]:
+        """Return the clips that a name could mean: by the whole path, else by an end with the suffix, else without."""
+        text = "" if name is None else str(name).strip()
+        if not text:
+            return []
+        if os.path.abspath(text) in self._whole:
+            return [self._whole[os.path.abspath(text)]]
+        *folders, last = PurePath(os.path.normpath(text)).parts or ("",)
+        folders = tuple(folder for folder in folders if folder not in ("..", "."))
+
+        def ends_so(path: str) -> bool:
+            return not folders or PurePath(path).parts[:-1][-len(folders) :] == folders
+
+        return next(filter(None, (list(filter(ends_so, each.get(last, []))) for each in (self._full, self._bare))), [])
 
 
 _INDEX_COLUMNS = {"path", "status", "num_frames", "fps"}
 _TEXTS = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 _COMPRESSIONS = (".gz", ".zst")
 _SHARED = (".ts", ".mts")
-"""Of streams of MPEG, and of TypeScript."""
+"""Suffixes of MPEG streams and of TypeScript."""
 _SYNC = 0x47
+"""The byte that each packet of an MPEG stream begins with."""
 _PACKETS = ((0, 188), (4, 192), (0, 204))
-"""Where the first packet of an MPEG stream begins, and how long packets are: each begins with the same byte."""
+"""Where the first packet begins, and how long packets are, in each kind of MPEG stream."""
 
 
 def are_clips(sources: Sequence[str | Path], expected: Callable[[], bool | None] | None = None) -> bool:
-    """Tell whether sources are clips: indexes, videos, or folders and globs of more videos than texts.
+    """Tell whether sources are clips: indexes, videos, or folders and globs with more videos than texts.
 
-    A text that is named as a video beside it is told with it, not counted.
+    A text that is named after a video beside it belongs to the video, and is not counted.
 
     Args:
-        sources: Files, folders or globs, which are known by their names, an index by its columns.
-        expected: Asked where there are both: True if clips are meant, False if texts, None if that is not known.
+        sources: Files, folders or globs; files are recognised by their names, an index by its columns.
+        expected: Asked if there are both: returns True if clips are meant, False if texts, None if it cannot tell.
     """
-    paths = [path for source in sources for path in _find(str(source))]
+    paths = [path for source in sources for path in _files_of(str(source))]
     videos = {path for path in paths if _holds_video(path)}
     stems = {os.path.splitext(path)[0] for path in videos}
     num_texts = sum(path not in videos and _is_text(path) and not _stands_beside(path, stems) for path in paths)
@@ -138,14 +136,14 @@ def are_clips(sources: Sequence[str | Path], expected: Callable[[], bool | None]
 
 
 def refuse_nothing(sources: Sequence[str | Path]) -> None:
-    """Refuse sources that are not there, are empty, or are a table that cannot be read, whatever they were to be.
+    """Refuse sources that do not exist, are empty, or are a table that cannot be read.
 
     Raises:
         InputError: If there is one.
     """
     for source in map(str, sources):
         if os.path.isdir(source):
-            if next(_names(source), None) is None:
+            if next(_files_of(source), None) is None:
                 raise InputError(f"folder {source} has no files; check the path")
         elif not os.path.lexists(source) and not (glob.has_magic(source) and glob.glob(source, recursive=True)):
             what = "matches no file" if glob.has_magic(source) else "does not exist"
@@ -154,28 +152,11 @@ def refuse_nothing(sources: Sequence[str | Path]) -> None:
             raise InputError(f"{source} is no table that can be read ({reason}); make it again")
 
 
-def _find(source: str) -> Iterator[str]:
-    """Yield the files that a source names, and a name that is no file."""
-    if os.path.isdir(source):
-        yield from _names(source)
-    elif os.path.lexists(source) or not glob.has_magic(source):
-        yield source
-    else:
-        for match in glob.iglob(source, recursive=True):
-            yield from _names(match) if os.path.isdir(match) else [match]
-
-
-def _names(folder: str) -> Iterator[str]:
-    for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(here, name) for name in names if not name.startswith("."))
-
-
 def _holds_video(path: str) -> bool:
     if path.endswith(".parquet"):
         return _is_index(path)
     lowered = path.lower()
-    return _is_stream(path) if lowered.endswith(_SHARED) else lowered.endswith(SUFFIXES)
+    return _is_stream(path) if lowered.endswith(_SHARED) else lowered.endswith(_SUFFIXES)
 
 
 def _is_stream(path: str) -> bool:
@@ -193,7 +174,7 @@ def _is_text(path: str) -> bool:
 
 
 def _stands_beside(path: str, stems: set[str]) -> bool:
-    """Tell whether a file is named as a video, with something after a dot."""
+    """Tell whether a file is named after a video, with more behind a dot."""
     folder, name = os.path.split(path)
     return any(os.path.join(folder, name[:place]) in stems for place, char in enumerate(name) if char == ".")
 

@@ -1,17 +1,16 @@
-"""Captions, labels and splits of clips from tables that others wrote, whatever they call a clip."""
+"""Captions, labels and splits of clips, from tables that others wrote and whatever they call a clip."""
 
-import os
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
+from diffmask.video.clip.find import ClipNames
 
-CLIP_COLUMNS = tuple(
+_CLIP_COLUMNS = tuple(
     "path file filename file_name filepath file_path video video_path video_name video_file video_id videoid vid "
     "clip clip_path clip_name clip_id name id".split()
 )
@@ -20,27 +19,26 @@ TEXT_COLUMNS = {
     "label": ("label", "labels", "class", "class_name", "label_name", "category", "action", "target"),
     "split": ("split", "subset", "partition", "fold"),
 }
-"""Names of columns that are understood, likely ones first."""
+"""Names of columns that are understood, likely ones first, for each field of a clip."""
 
-Texts = dict[str, str]
-"""Of one clip: caption, label and split, as far as they are known."""
+_Texts = dict[str, str]
+"""Caption, label and split of one clip, as far as they are known."""
 
 
 @dataclass(frozen=True)
 class Joined:
     """What a table says of clips."""
 
-    texts: dict[str, Texts]
+    texts: dict[str, _Texts]
     """By the path of the clip."""
     summary: str
-    """How many were found, for the user."""
+    """How many were found, as one sentence."""
 
 
 def join(path: str | Path, clips: Sequence[str]) -> Joined:
     """Read what a table says of clips.
 
-    A row names its clip by the path, or by any end of it ("train/0001.mp4", "0001.mp4"), with or without the suffix.
-    Where several columns could be names, the one that names most clips is taken.
+    A row names its clip as `ClipNames` says. If several columns could be names, the one that names most clips counts.
 
     Args:
         path: A table: .csv, .tsv, .jsonl or .parquet.
@@ -58,16 +56,16 @@ def join(path: str | Path, clips: Sequence[str]) -> Joined:
         raise InputError(f"{path} has no rows; leave --join out or fill it")
     names = {name.strip().lower(): name for name in reversed(list(rows[0][1]))}
     kept = {field: _first_of(known, names) for field, known in TEXT_COLUMNS.items()}
-    columns = [names[name] for name in CLIP_COLUMNS if name in names]
+    columns = [names[name] for name in _CLIP_COLUMNS if name in names]
     if not columns or not any(kept.values()):
         wanted = "the clip (such as path or file)" if not columns else "a caption, label or split"
         raise InputError(f"{path} has no column of {wanted}; its columns: {listed(rows[0][1])}")
-    ends = _Ends(clips)
-    column = max(columns, key=lambda name: sum(bool(ends.find(row.get(name))) for _, row in rows))
-    texts: dict[str, Texts] = {}
+    names_of_clips = ClipNames(clips)
+    column = max(columns, key=lambda name: sum(bool(names_of_clips.find(row.get(name))) for _, row in rows))
+    texts: dict[str, _Texts] = {}
     num_unknown = num_repeated = 0
     for number, row in rows:
-        found = ends.find(row.get(column))
+        found = names_of_clips.find(row.get(column))
         if len(found) > 1:
             several = f"{shown(str(row[column]))!r} is the name of {len(found)} clips ({found[0]}, {found[1]}, ...)"
             raise InputError(f"{path}: row {number}: {several}; write more of the path")
@@ -79,25 +77,6 @@ def join(path: str | Path, clips: Sequence[str]) -> Joined:
     return Joined(texts, _summary(path, column, texts, len(clips), num_unknown, num_repeated))
 
 
-class _Ends:
-    """Clips by any end of their paths."""
-
-    def __init__(self, paths: Sequence[str]):
-        self._paths: dict[str, list[str]] = defaultdict(list)
-        for path in paths:
-            for name in {os.path.basename(path), PurePath(path).stem}:
-                self._paths[name].append(path)
-
-    def find(self, name: Any) -> list[str]:
-        """Return the clips whose path ends so."""
-        if name is None or not str(name).strip():
-            return []
-        parts = PurePath(os.path.normpath(str(name).strip())).parts
-        folders = tuple(part for part in parts[:-1] if part not in ("..", "."))
-        found = self._paths.get(parts[-1], [])
-        return [path for path in found if PurePath(path).parts[:-1][-len(folders) :] == folders or not folders]
-
-
 def _first_of(known: Sequence[str], names: Mapping[str, str]) -> str | None:
     return next((names[name] for name in known if name in names), None)
 
@@ -106,7 +85,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _add(old: Texts, new: Texts, path: Path, number: int) -> Texts:
+def _add(old: _Texts, new: _Texts, path: Path, number: int) -> _Texts:
     """Return what two rows say of a clip; of several captions the first is kept."""
     for field in ("label", "split"):
         if field in old and field in new and old[field] != new[field]:
@@ -116,7 +95,7 @@ def _add(old: Texts, new: Texts, path: Path, number: int) -> Texts:
 
 
 def _summary(
-    path: Path, column: str, texts: Mapping[str, Texts], num_clips: int, num_unknown: int, num_repeated: int
+    path: Path, column: str, texts: Mapping[str, _Texts], num_clips: int, num_unknown: int, num_repeated: int
 ) -> str:
     counts = {field: sum(field in each for each in texts.values()) for field in TEXT_COLUMNS}
     found = ", ".join(f"{count} {field}s" for field, count in counts.items() if count) or "nothing"

@@ -1,4 +1,4 @@
-"""Whether a reader gives the frames that a clip holds: compared at places all over it."""
+"""Whether a reader gives the frames that a clip holds, compared at places all over it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,23 +14,30 @@ from diffmask.video.read.readers import open_source
 _NUM_PLACES = 8
 _THUMBNAIL_SIDE = 256
 _TOLERANCE = 2.0
-"""Mean difference, of 255, that different conversions of colours may make."""
+"""Mean difference of pixel values, up to 255, that different conversions of colours may make."""
 _BETTER = 0.25
-"""A frame that fits another place by so much more is the frame of that place."""
+"""A frame that fits another place better by this much is the frame of that place."""
 
 
 class Reference:
-    """Frames of a clip as they are decoded from its start to its end."""
+    """Frames of a clip as they are decoded from its start to its end.
 
-    def __init__(self, places: Sequence[int], rotation: int):
-        self.places = list(places)
+    Args:
+        num_frames: Frames of the clip, as its container says.
+        key_frames: Numbers of its key frames.
+        rotation: Degrees clockwise that bring a frame upright.
+    """
+
+    def __init__(self, num_frames: int, key_frames: Sequence[int], rotation: int):
+        self.places = _choose_places(num_frames, key_frames)
+        """Numbers of the frames that are compared."""
         self._rotation = rotation
         self._thumbnails: dict[int, np.ndarray] = {}
         self.num_damaged = 0
-        """Frames of which the decoder had to guess a part."""
+        """Number of frames of which the decoder had to guess a part."""
 
     def decode(self, path: str) -> tuple[list[int | None], str]:
-        """Decode all frames; return when they are shown, and why there are not more of them ("" at the end)."""
+        """Decode all frames; return when each is shown, and why decoding ended early ("" if it did not)."""
         wanted, times = set(self.places), []
         with av.open(path) as container:
             try:
@@ -45,11 +52,11 @@ class Reference:
         return times, ""
 
     def add(self, place: int, frame: np.ndarray) -> None:
-        """Take the frame of a place as given."""
+        """Take this frame as the right one for its place."""
         self._thumbnails[place] = _thumbnail(frame)
 
-    def first_wrong(self, places: Sequence[int], frames: np.ndarray) -> int | None:
-        """Return the place of the first frame that is not the one to be there."""
+    def _first_wrong(self, places: Sequence[int], frames: np.ndarray) -> int | None:
+        """Return the place of the first frame that is not the right one."""
         for place, frame in zip(places, frames, strict=True):
             shown = _thumbnail(frame)
             if shown.shape != self._thumbnails[place].shape:
@@ -57,24 +64,43 @@ class Reference:
             distance = _distance(shown, self._thumbnails[place])
             if distance == 0:
                 continue
-            # a stream may change its size on the way
+            # colours may differ a little, so it must also be nearer to its own place than to any other; those of
+            # another size are left out, since a stream may change its size on the way
             alike = (other for other in self._thumbnails.values() if other.shape == shown.shape)
             least = min(_distance(shown, other) for other in alike)
             if distance > _TOLERANCE or distance > least + _BETTER:
                 return place
         return None
 
+    def disagreement(self, clip: Clip, reader: str) -> str:
+        """Return what a reader gets wrong of a clip, as the rest of a sentence; "" if nothing."""
+        try:
+            for asked in _questions(self.places, reader):
+                source = open_source(clip, reader)
+                if source.num_frames != clip.num_frames:
+                    return f"counts {source.num_frames} frames, not {clip.num_frames}"
+                for places in asked:
+                    wrong = self._first_wrong(places, source.frames(places))
+                    if wrong is not None:
+                        return f"gives another frame for frame {wrong}"
+                source.close()
+        except ReadError as error:
+            return f"cannot read it ({error.reason})"
+        except InputError as error:
+            return f"{NOT_THERE} ({error})"
+        return ""
 
-def choose_places(num_frames: int, key_frames: Sequence[int] = ()) -> list[int]:
-    """Return frames to compare, in threes: each with the one before it and the one after it.
 
-    Half of them are key frames: what is shown just before one may need frames of both sides.
+def _choose_places(num_frames: int, key_frames: Sequence[int] = ()) -> list[int]:
+    """Return the frames to compare, in threes: each with the one before and the one after it.
+
+    Half of the threes lie around key frames, since what is shown just before one may need frames of both sides.
 
     Args:
-        num_frames: Of the clip.
-        key_frames: Some frames of it.
+        num_frames: Frames of the clip.
+        key_frames: Numbers of its key frames.
 
-    >>> choose_places(4), choose_places(1000, [400, 500, 600])
+    >>> _choose_places(4), _choose_places(1000, [400, 500, 600])
     ([0, 1, 2, 3], [0, 1, 2, 332, 333, 334, 399, 400, 401, 499, 500, 501, 599, 600, 601, 665, 666, 667, 997, 998, 999])
     """
     if num_frames <= 3 * _NUM_PLACES:
@@ -86,29 +112,10 @@ def choose_places(num_frames: int, key_frames: Sequence[int] = ()) -> list[int]:
     return sorted({middle + step for middle in middles for step in (-1, 0, 1)})
 
 
-def disagreement(clip: Clip, reader: str, reference: Reference) -> str:
-    """Return what a reader gets wrong of a clip, as the rest of a sentence; "" if nothing."""
-    try:
-        for asked in _questions(reference.places, reader):
-            source = open_source(clip, reader)
-            if source.num_frames != clip.num_frames:
-                return f"counts {source.num_frames} frames, not {clip.num_frames}"
-            for places in asked:
-                wrong = reference.first_wrong(places, source.frames(places))
-                if wrong is not None:
-                    return f"gives another frame for frame {wrong}"
-            source.close()
-    except ReadError as error:
-        return f"cannot read it ({error.reason})"
-    except InputError as error:
-        return f"{NOT_THERE} ({error})"
-    return ""
-
-
 def _questions(places: list[int], reader: str) -> Iterator[list[list[int]]]:
-    """Yield what to ask an open reader: neighbours, those of the start after the others; and steps as in training.
+    """Yield what to ask a newly opened reader: the later half, then the earlier; and then steps, as in training.
 
-    PyAV, which goes by the time of each frame, is asked only whether its way to a time is right.
+    PyAV finds frames by their time, so it is asked only whether its way back to an earlier time is right.
     """
     middle = len(places) // 2
     yield [places[middle:], places[:middle] or places]
@@ -117,7 +124,7 @@ def _questions(places: list[int], reader: str) -> Iterator[list[list[int]]]:
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Return some of the pixels of a frame: a decoder that works gives each of them exactly."""
+    """Return every few pixels of a frame: not averaged, since a decoder that works gives each of them exactly."""
     step = max(1, max(frame.shape[:2]) // _THUMBNAIL_SIDE)
     return frame[::step, ::step].astype(np.int16)
 

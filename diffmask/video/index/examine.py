@@ -1,11 +1,8 @@
-"""What is in a file of video and who reads it right. Meant for a process that may hang or crash: see `probe`.
+"""What is in a file of video, and which reader reads it correctly. It may hang or crash: see `probe_all`.
 
-PyAV decodes the frames in order, which nothing can get wrong; a reader is right if it gives the same frames when it
-is asked for some of them here and there, as training does.
-
-What a container says of its video: its packets and their times, without decoding more than one frame.
-
-When the frames of a clip are shown, and so how one of them can be found without decoding all before it.
+First the container is read: its packets and their times. Then PyAV decodes the frames in order, which nothing can get
+wrong; their times say how a frame can be found without decoding all before it. A reader is right if it gives the same
+frames when it is asked for some of them here and there, as training does.
 """
 
 import bisect
@@ -20,7 +17,7 @@ import av
 import av.error
 
 from diffmask.video.clip.clip import OK, Clip, ReadError
-from diffmask.video.index.compare_readers import Reference, choose_places, disagreement
+from diffmask.video.index.compare_readers import Reference
 from diffmask.video.read.read_pyav import PyAVSource, reason_of, upright, video_stream
 
 _CUT_SHORT_SECONDS = 1.0
@@ -33,47 +30,47 @@ class _Unusable(Exception):  # noqa: N818 - not an error of a program but what a
     Args:
         status: One of `clip.STATUSES`.
         reason: One sentence.
-        found: What else is known of it.
+        clip: What is known of it so far.
     """
 
-    def __init__(self, status: str, reason: str, found: Clip | None = None):
+    def __init__(self, status: str, reason: str, clip: Clip | None = None):
         super().__init__(reason)
         self.status = status
         self.reason = reason
-        self.found = found
+        self.clip = clip
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """A stream of video as its container describes it."""
+    """What a container says of its video, without decoding more than one frame."""
 
     codec: str
     width: int
     height: int
     rotation: int
     rates: tuple[float, ...]
-    """Frames per second as declared in one way or another, likely ones first."""
+    """Frames per second as the container declares them in several ways, likely ones first."""
     unit: float
-    """Seconds of one unit of time."""
+    """Seconds in one unit of time."""
     times: list[int]
-    """When frames are shown, in order, in units; empty if the container does not tell all of them."""
+    """When each frame is shown, in ascending units of time; empty if the container does not say it of all."""
     keys: list[int]
-    """Which of these times are those of key frames."""
+    """Those of these times at which key frames are shown."""
     num_packets: int
-    """Of frames that are shown."""
+    """Packets of frames that are shown."""
     num_hidden: int
-    """Packets of frames that are decoded and not shown, as an edit list says."""
+    """Packets of frames that an edit list has decoded but not shown."""
     num_declared: int
     """Frames that the container declares; 0 if it does not."""
     is_cut_short: bool
 
     @property
     def key_frames(self) -> list[int]:
-        """The numbers of the key frames, without the first frame, as far as the container tells them."""
+        """The numbers of the key frames but the first, as far as the container gives them."""
         return [place for place in (bisect.bisect_left(self.times, key) for key in self.keys) if place > 0]
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields of a clip that are known from them."""
+        """Return the fields of a clip that follow from the container."""
         return {
             "codec": self.codec,
             "width": self.width,
@@ -88,7 +85,7 @@ def _read_contents(path: str) -> _Contents:
     """Return what the container of a file says.
 
     Raises:
-        Unusable: If there is no stream of video in it, or not one frame can be decoded.
+        _Unusable: If there is no stream of video in it, or not one frame can be decoded.
     """
     with av.open(path) as container:
         stream = video_stream(container)
@@ -97,7 +94,7 @@ def _read_contents(path: str) -> _Contents:
         rotation, height, width = _first_frame(path)
         times, keys, num_hidden, end = [], [], 0, 0.0
         for packet in container.demux():
-            if packet.dts is not None:  # the last one of each stream is empty
+            if packet.dts is not None:  # the last packet of each stream is empty
                 end = max(end, float((packet.dts + (packet.duration or 0)) * packet.time_base))
             if packet.stream.index == stream.index and packet.size:
                 num_hidden += packet.is_discard
@@ -136,18 +133,18 @@ def _first_frame(path: str) -> tuple[int, int, int]:
             raise _Unusable("corrupt", f"its first frame cannot be decoded ({error.strerror})") from error
         if frame is None:
             raise _Unusable("no-video", "its stream of video has no frame that can be decoded")
-        # what the container says is how to turn it against the clock
+        # the container gives the turn counter-clockwise
         rotation = -round(frame.rotation / 90) * 90 % 360
         return rotation, *upright(frame, rotation).shape[:2]
 
 
 def _lacks_bytes(stream: Any, size: int) -> bool:
-    """Tell whether the container lists a packet that lies behind the end of the file."""
+    """Tell whether the container lists a packet beyond the end of the file."""
     return any(entry.pos + entry.size > size for entry in stream.index_entries if entry.pos >= 0)
 
 
 def _lacks_seconds(container: Any, end: float) -> bool:
-    """Tell whether all streams end long before the container does, as those of a file that was cut short."""
+    """Tell whether all streams end long before the container says, as in a file that was cut short."""
     if container.duration is None:
         return False
     seconds = container.duration / av.time_base
@@ -156,7 +153,7 @@ def _lacks_seconds(container: Any, end: float) -> bool:
 
 
 _TOLERANCE = 0.2
-"""Of a frame's time: how far from its place at a steady rate a frame may be shown; containers round times."""
+"""How far from its place at a steady rate a frame may be shown, in frames: containers round times."""
 
 
 def _find_timing(clip: Clip, times: Sequence[int | None], contents: _Contents) -> Clip:
@@ -165,7 +162,7 @@ def _find_timing(clip: Clip, times: Sequence[int | None], contents: _Contents) -
     Args:
         clip: The clip.
         times: When each frame is shown, in units of the stream, in the order of decoding.
-        contents: What the container says.
+        contents: What the container says of it.
     """
     known = [time for time in times if time is not None]
     num_frames = len(times)
@@ -195,33 +192,33 @@ def _is_steady(seconds: Sequence[float], rate: float) -> bool:
 
 
 _HEAD_BYTES = 1 << 16
-MIN_SIDE = 16
+_MIN_SIDE = 16
 """The smaller side of a clip must hold a patch."""
 _WHOLE_PIXELS = 2_000_000_000
-"""Clips of more pixels, about two minutes of 360 lines at 30 frames a second, are decoded here and there only."""
+"""Clips of more pixels (about two minutes of 640x360 at 30 frames a second) are decoded here and there only."""
 
 
 def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
-    """Yield what is known of a file, better known each time: the last one that comes is what counts.
+    """Yield what is known of a file, more each time; the last one counts, also when a later step hangs or crashes.
 
     Args:
         path: The file.
         reader: The only reader to try, or "auto".
     """
     try:
-        found = _check_file(path)
+        clip = _check_file(path)
         try:
             contents = _read_contents(path)
         except (OSError, av.error.FFmpegError) as error:
             raise _Unusable("unreadable", _why_unreadable(path, reason_of(error))) from error
-        clip, reference = _read_frames(replace(found, **contents.facts()), contents)
+        clip, reference = _read_frames(replace(clip, **contents.facts()), contents)
         yield from _choose_reader(clip, reference, reader)
     except _Unusable as refusal:
-        yield replace(refusal.found or found_of(path), status=refusal.status, reason=refusal.reason)
+        yield replace(refusal.clip or clip_of_file(path), status=refusal.status, reason=refusal.reason)
 
 
-def found_of(path: str) -> Clip:
-    """Return what the file system knows of a file."""
+def clip_of_file(path: str) -> Clip:
+    """Return a clip with what the file system says of a file."""
     try:
         status = os.stat(path)
     except OSError:
@@ -231,14 +228,14 @@ def found_of(path: str) -> Clip:
 
 def _check_file(path: str) -> Clip:
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            what = "folder" if stat.S_ISDIR(found.st_mode) else "pipe or a device"
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            what = "folder" if stat.S_ISDIR(status.st_mode) else "pipe or a device"
             raise _Unusable("not-a-file", f"it is a {what}, not a file")
-        if found.st_size == 0:
+        if status.st_size == 0:
             raise _Unusable("empty", "the file is empty (0 bytes)")
         with open(path, "rb"):
-            return Clip(path, OK, size=found.st_size, mtime=found.st_mtime)
+            return Clip(path, OK, size=status.st_size, mtime=status.st_mtime)
     except PermissionError as error:
         raise _Unusable("no-permission", "the file may not be read (permission denied)") from error
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -256,14 +253,14 @@ def _why_unreadable(path: str, reason: str) -> str:
 
 
 def _read_frames(clip: Clip, contents: _Contents) -> tuple[Clip, Reference]:
-    """Decode the clip, or places of it, and return it with what readers must agree with."""
-    if min(clip.width, clip.height) < MIN_SIDE:
-        reason = f"its frames are {clip.width}x{clip.height}; the smaller side must have at least {MIN_SIDE} pixels"
+    """Decode a clip, or places of it, and return it with the frames that readers must give."""
+    if min(clip.width, clip.height) < _MIN_SIDE:
+        reason = f"its frames are {clip.width}x{clip.height}; the smaller side must have at least {_MIN_SIDE} pixels"
         raise _Unusable("too-small", reason, clip)
     if contents.is_cut_short:
         count = f"{contents.num_packets} of {contents.num_declared}" if contents.num_declared else contents.num_packets
         raise _Unusable("corrupt", f"the file was cut short after {count} frames", clip)
-    reference = Reference(choose_places(contents.num_packets, contents.key_frames), clip.rotation)
+    reference = Reference(contents.num_packets, contents.key_frames, clip.rotation)
     if contents.num_packets * clip.width * clip.height > _WHOLE_PIXELS and contents.times:
         clip = _find_timing(clip, contents.times, contents)
         try:
@@ -287,16 +284,16 @@ def _read_frames(clip: Clip, contents: _Contents) -> tuple[Clip, Reference]:
 
 
 def _choose_reader(clip: Clip, reference: Reference, reader: str) -> Iterator[Clip]:
-    """Yield the clip with the reader that is known to be right so far, then with the one to use."""
+    """Yield the clip with PyAV, which is right in any case, then with the reader to use."""
     if reader in ("auto", "pyav"):
-        if clip.seeking != "count" and disagreement(clip, "pyav", reference):
+        if clip.seeking != "count" and reference.disagreement(clip, "pyav"):
             clip = replace(clip, seeking="count")
         clip = replace(clip, reader="pyav")
         yield clip
     if reader == "pyav":
         return
     wanted = "decord" if reader == "auto" else reader
-    wrong = disagreement(clip, wanted, reference)
+    wrong = reference.disagreement(clip, wanted)
     if not wrong:
         yield replace(clip, reader=wanted, reason="")
     elif reader == "auto":

@@ -1,12 +1,10 @@
 """The index: what clips there are and how each is read, made once by probing and kept in a Parquet file.
 
-clips = list(index_clips(["footage/"], num_processes=4))
+clips = list(index_clips(["footage/"], probing=Probing(num_processes=4)))
 write_index("clips.parquet", clips)
 for clip in read_clips("clips.parquet"): ...
 
-An index on disk that is made, gone on with after a stop, and brought up to date.
-
-What an index holds, in numbers.
+`update_index` does both, continues a run that was stopped, and probes only files that are new or have changed.
 """
 
 import importlib
@@ -18,7 +16,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+from diffmask.config.limits import above, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import shown
 from diffmask.files.folders import draft
@@ -28,71 +28,84 @@ from diffmask.video.clip.join_tables import Joined, join
 from diffmask.video.index.probe import TIME_LIMIT, probe_all
 from diffmask.video.read.readers import READERS
 
-SUFFIX = ".parquet"
+_SUFFIX = ".parquet"
 _METADATA_KEY = b"diffmask.clips"
 _FORMAT = 1
 _MAY_PASS = ("missing", "no-permission", "timeout", "crashed", "wrong-frames")
-"""What another try may find otherwise."""
+"""Statuses that may change though the file does not."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Probing:
+    """How files are probed.
+
+    Attributes:
+        num_processes: How many files are probed at the same time.
+        time_limit: Seconds for one file.
+        reader: The only reader to use, or "auto"; see `probe_all`.
+        progress: Show a bar, on a terminal.
+    """
+
+    num_processes: Annotated[int, at_least(1)] = 1
+    time_limit: Annotated[float, above(0, "give seconds")] = TIME_LIMIT
+    reader: str = "auto"
+    progress: bool = False
+
+    def __post_init__(self):
+        """Check what users set."""
+        check_limits(self)
 
 
 def index_clips(
     sources: Sources,
     *,
     known: Iterable[Clip] = (),
-    num_processes: int = 1,
-    time_limit: float = TIME_LIMIT,
-    reader: str = "auto",
     joins: Sequence[str | Path | Joined] = (),
-    progress: bool = False,
+    probing: Probing = Probing(),  # noqa: B008 - frozen
 ) -> Iterator[Clip]:
     """Probe files and yield their clips: known ones first, then the others as they are found.
 
     Args:
         sources: Files, folders and globs.
-        known: Clips of an earlier index; a file that did not change since is not probed again, and one that did
-            keeps its caption, label and split where no table says otherwise.
-        num_processes: How many files are probed at the same moment.
-        time_limit: Seconds for one file.
-        reader: The only reader to use, or "auto"; see `probe`.
-        joins: Tables with captions, labels and splits (see `join`); of several the first that knows a clip counts.
-        progress: Show a bar, on a terminal.
+        known: Clips of an earlier index; a file that has not changed since is not probed again, and one that has
+            keeps its caption, label and split unless a table says otherwise.
+        joins: Tables with captions, labels and splits (see `join`); the first that knows a clip counts.
+        probing: How files are probed.
 
     Raises:
         InputError: If sources or tables cannot be used.
     """
     from tqdm import tqdm
 
-    check_reader(reader)
-    if num_processes < 1:
-        raise InputError(f"num_processes={num_processes} must be at least 1")
-    if not time_limit > 0:
-        raise InputError(f"time_limit={time_limit:g} must be above 0 seconds")
+    check_reader(probing.reader)
     paths = list_videos(sources)
     texts = [(each if isinstance(each, Joined) else join(each, paths)).texts for each in joins]
     old = {clip.path: clip for clip in known}
     worth_asking = _worth_asking(old.values())
-    same = {clip.path: clip for clip in old.values() if _is_same(clip, reader, worth_asking)}
+    same = {clip.path: clip for clip in old.values() if _is_same(clip, probing.reader, worth_asking)}
     wanted = [path for path in paths if path not in same]
-    found = probe_all(wanted, num_processes=num_processes, time_limit=time_limit, reader=reader)
+    options = {name: value for name, value in asdict(probing).items() if name != "progress"}
+    probed = probe_all(wanted, **options)
     yield from (_with_texts(same[path], same[path], texts) for path in paths if path in same)
-    with tqdm(total=len(wanted), desc="probing", unit="clip", disable=None if progress else True, leave=False) as bar:
-        for clip in found:
+    hidden = None if probing.progress else True
+    with tqdm(total=len(wanted), desc="probing", unit="clip", disable=hidden, leave=False) as bar:
+        for clip in probed:
             bar.update()
             yield _with_texts(clip, old.get(clip.path, clip), texts)
 
 
 def check_reader(name: str) -> None:
-    """Refuse a reader that is not known, or cannot be loaded here.
+    """Refuse a reader that is unknown or cannot be loaded.
 
     Raises:
-        InputError: Says what to do.
+        InputError: If it is.
     """
     if name not in ("auto", *READERS):
         raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
     if name == "torchcodec":
-        from diffmask.video.read.read_torchcodec import load_decoder
+        from diffmask.video.read.readers import load_decoder
 
         load_decoder()
     library = "decord" if name == "decord" else "av"
@@ -103,7 +116,7 @@ def check_reader(name: str) -> None:
 
 
 def write_index(path: str | Path, clips: Iterable[Clip]) -> None:
-    """Write an index, sorted by path, under its name only once it is whole."""
+    """Write an index, sorted by path; it appears when it is complete."""
     import pyarrow
     from pyarrow import parquet
 
@@ -115,10 +128,10 @@ def write_index(path: str | Path, clips: Iterable[Clip]) -> None:
 
 
 def read_index(path: str | Path) -> list[Clip]:
-    """Return all clips of an index, those that were put aside too.
+    """Return all clips of an index, including those that were put aside.
 
     Raises:
-        InputError: If it is not there or no index.
+        InputError: If it does not exist or is no index.
     """
     import pyarrow
     from pyarrow import parquet
@@ -143,13 +156,13 @@ def read_clips(sources: Sources, *, progress: bool = False) -> list[Clip]:
         InputError: If a source cannot be read, or not one clip can be used.
     """
     sources = [sources] if isinstance(sources, str | Path) else list(sources)
-    indexes = [source for source in sources if str(source).endswith(SUFFIX)]
-    others = [source for source in sources if not str(source).endswith(SUFFIX)]
-    found = {clip.path: clip for source in indexes for clip in read_index(source)}
+    indexes = [source for source in sources if str(source).endswith(_SUFFIX)]
+    others = [source for source in sources if not str(source).endswith(_SUFFIX)]
+    clips = {clip.path: clip for source in indexes for clip in read_index(source)}
     if others or not sources:
-        probed = index_clips(others, num_processes=_num_processes(), known=found.values(), progress=progress)
-        found |= {clip.path: clip for clip in probed}
-    return usable(found.values(), ", ".join(map(str, sources)))
+        probing = Probing(num_processes=_num_processes(), progress=progress)
+        clips |= {clip.path: clip for clip in index_clips(others, known=clips.values(), probing=probing)}
+    return usable(clips.values(), ", ".join(map(str, sources)))
 
 
 def usable(clips: Iterable[Clip], where: str) -> list[Clip]:
@@ -157,7 +170,7 @@ def usable(clips: Iterable[Clip], where: str) -> list[Clip]:
 
     Args:
         clips: All clips.
-        where: What they come from, for messages.
+        where: Where they come from, for messages.
 
     Raises:
         InputError: If there are none.
@@ -175,14 +188,14 @@ def usable(clips: Iterable[Clip], where: str) -> list[Clip]:
 
 
 def _is_same(clip: Clip, reader: str, worth_asking: Collection[str]) -> bool:
-    """Tell whether what is known of a clip holds still, and was asked for now.
+    """Tell whether what is known of a clip still holds, and is what is asked for now.
 
     Args:
-        clip: What is known.
+        clip: The clip as it is known.
         reader: The reader that is wanted.
         worth_asking: See `_worth_asking`.
     """
-    # of the readers that "auto" chooses from, PyAV is taken for a reason only
+    # "auto" takes PyAV only for a reason
     is_choice_of_auto = clip.reader == "decord" or (bool(clip.reason) and clip.why_not_decord not in worth_asking)
     is_wanted = is_choice_of_auto if reader == "auto" else clip.reader == reader
     if clip.status in _MAY_PASS or (clip.is_ok and not is_wanted):
@@ -194,7 +207,7 @@ def _is_same(clip: Clip, reader: str, worth_asking: Collection[str]) -> bool:
 
 
 def _worth_asking(clips: Iterable[Clip]) -> set[str]:
-    """Return which reasons for taking PyAV may hold no more: time always, the missing library once it is there."""
+    """Return which reasons for taking PyAV may no longer hold: slowness always, a missing decord once it is there."""
     if any(clip.why_not_decord == NOT_THERE for clip in clips):
         with suppress(ImportError, OSError):
             importlib.import_module("decord")
@@ -203,7 +216,7 @@ def _worth_asking(clips: Iterable[Clip]) -> set[str]:
 
 
 def _with_texts(clip: Clip, old: Clip, tables: Sequence[dict[str, dict[str, str]]]) -> Clip:
-    """Return a clip with what tables say of it, or else with what was known of the old one."""
+    """Return a clip with what tables say of it, or else with what the old one said."""
     texts: dict[str, str] = {}
     for table in tables:
         texts = table.get(clip.path, {}) | texts
@@ -229,16 +242,6 @@ def _schema():
     return pyarrow.schema([(each.name, kinds.get(each.type, pyarrow.string())) for each in fields(Clip)])
 
 
-@dataclass(frozen=True)
-class Probing:
-    """How files are probed; see `index_clips`."""
-
-    num_processes: int = 1
-    time_limit: float = TIME_LIMIT
-    reader: str = "auto"
-    progress: bool = False
-
-
 def update_index(
     path: str | Path,
     sources: Sources,
@@ -249,28 +252,28 @@ def update_index(
 ) -> list[Clip]:
     """Write the index of some files and return its clips; what an earlier run found of them is kept.
 
-    Each clip is noted in a file beside the index as soon as it was probed, so a run that was stopped is gone on with.
+    Each clip is noted in a file beside the index as soon as it is probed, so that a run that was stopped continues.
 
     Args:
-        path: The index, whether it is there or not.
+        path: The index, which need not exist.
         sources: Files, folders and globs; the index lists these and no others.
         joins: Tables with captions, labels and splits, as for `index_clips`.
-        overwrite: Probe everything again and replace what is there.
-        probing: How.
+        overwrite: Probe everything again and replace the index.
+        probing: How files are probed.
 
     Raises:
-        InputError: If the index is no index, or lists clips that are not among the sources; or see `index_clips`.
+        InputError: If the path holds no index, or one of clips that are not among the sources; see also `index_clips`.
     """
     path = check_output(path)
     paths = list_videos(sources)
-    beside = side_file(path)
+    beside = _side_file(path)
     if overwrite:
         beside.unlink(missing_ok=True)
     known = {} if overwrite else {clip.path: clip for clip in _known(path, beside, paths)}
     clips = []
-    found = index_clips(paths, known=known.values(), joins=joins, **asdict(probing))
+    indexed = index_clips(paths, known=known.values(), joins=joins, probing=probing)
     with beside.open("a", encoding="utf-8") as notes:
-        for clip in found:
+        for clip in indexed:
             clips.append(clip)
             if known.get(clip.path) != clip:
                 notes.write(json.dumps(clip.to_row()) + "\n")
@@ -280,20 +283,20 @@ def update_index(
     return sorted(clips, key=lambda clip: clip.path)
 
 
-def side_file(path: Path) -> Path:
+def _side_file(path: Path) -> Path:
     """Return where the clips of an index are noted until it is written."""
     return path.with_name(f".{path.name}.partial.jsonl")
 
 
 def check_output(path: str | Path) -> Path:
-    """Return the path of an index that could be written.
+    """Return the path of an index that is to be written.
 
     Raises:
-        InputError: The name does not end with .parquet, or the folder is missing.
+        InputError: If its name does not end with .parquet, or its folder does not exist.
     """
     path = Path(path)
-    if path.suffix != SUFFIX:
-        raise InputError(f"an index is a Parquet file; give {path} a name that ends with {SUFFIX}")
+    if path.suffix != _SUFFIX:
+        raise InputError(f"an index is a Parquet file; give {path} a name that ends with {_SUFFIX}")
     if path.is_dir():
         raise InputError(f"{path} is a folder; choose another name for the index")
     if not path.parent.is_dir():
@@ -320,7 +323,7 @@ def _known(path: Path, beside: Path, wanted: Sequence[str]) -> Iterator[Clip]:
 def _noted(beside: Path) -> Iterator[Clip]:
     *lines, rest = beside.read_text(encoding="utf-8").split("\n")
     if rest:
-        # the run was killed while it wrote this line: the next one must not be written behind it
+        # the run was killed while it wrote this line: the next one must not be appended to it
         beside.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     for line in lines:
         yield Clip.from_row(json.loads(line))
@@ -328,21 +331,21 @@ def _noted(beside: Path) -> Iterator[Clip]:
 
 @dataclass(frozen=True)
 class _Summary:
-    """Numbers of the clips that can be used, and those that cannot."""
+    """Numbers of the clips that can be used, and the clips that cannot."""
 
     num_clips: int
     hours: float
     num_frames: int
     counts: dict[str, Counter[str]]
-    """How many have each size, codec, rate, reader, turn and edit list; and how many have captions, labels, splits."""
+    """How many have each size, codec, rate, reader and rotation, an edit list, a caption, each label and split."""
     aside: list[Clip]
     """Clips that were put aside."""
     fallbacks: dict[str, list[Clip]]
-    """Clips that are not read by decord, the reader of first choice, by why (see `Clip.why_not_decord`)."""
+    """Clips that are not read by decord, the first choice, by the reason (see `Clip.why_not_decord`)."""
 
 
 def summarise(clips: Sequence[Clip]) -> _Summary:
-    """Return what clips hold."""
+    """Count what clips hold."""
     good = [clip for clip in clips if clip.is_ok]
     fallbacks: dict[str, list[Clip]] = {}
     for clip in good:

@@ -1,7 +1,4 @@
-"""The masked forward pass: hidden patches never reach the encoder, and only predicted ones reach the decoder.
-
-Pictures of what a model makes of hidden patches, with nothing of the truth in them.
-"""
+"""The masked forward pass: its losses, and pictures of what a model makes of the hidden patches."""
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -10,10 +7,9 @@ from torch.nn.functional import mse_loss
 
 from diffmask.core.errors import InputError
 from diffmask.core.types import PositionMask
+from diffmask.video.model.autoencoders import VideoMAEForPreTraining, ViTMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo
-from diffmask.video.model.videomae import VideoMAEForPreTraining
-from diffmask.video.model.vit_mae import ViTMAEForPreTraining
-from diffmask.video.units.grid import Counts, Grid, find_places, put_patches, take_patches
+from diffmask.video.units.grid import Grid, PatchCounts, find_places
 
 
 def masked_losses(
@@ -23,7 +19,7 @@ def masked_losses(
     predicted: PositionMask,
     targets: Tensor,
     *,
-    counts: Counts | None = None,
+    counts: PatchCounts | None = None,
 ) -> Tensor:
     """Return the mean squared error of each predicted patch, in row-major order, float32 (N,).
 
@@ -33,10 +29,10 @@ def masked_losses(
     Args:
         model: A model that `load_video_model` returned, wrapped (DDP, compiled) or not.
         frames: Normalised clips, (B, T, channels, H, W); T is 1 for an image model.
-        masked: What is hidden, the same number in every row.
-        predicted: The part of it that is predicted, the same number in every row.
-        targets: Of the predicted patches in each row's order (B, P, C), or of all patches (B, L, C).
-        counts: How many are masked and predicted, where the caller is sure: then nothing is read back from the device.
+        masked: The hidden patches, the same number in every row.
+        predicted: Those of them that are predicted, the same number in every row.
+        targets: Targets of the predicted patches in each row's order (B, P, C), or of all patches (B, L, C).
+        counts: These numbers, if the caller knows them; then nothing has to be read back from the device.
 
     Raises:
         InputError: If counts differ, nothing is visible, or something visible is to be predicted.
@@ -51,22 +47,22 @@ def masked_losses(
     return mse_loss(predictions.float(), targets.float(), reduction="none").mean(2).flatten()
 
 
-NEARNESS = 2.0
-"""How fast the say of a visible patch falls with its distance: by this power of e for each patch of distance."""
+_DECAY = 2.0
+"""A visible patch that is one patch farther away counts less by the factor e to this power."""
 
 
 @torch.no_grad()
 def reconstruct(loaded: LoadedVideo, frames: Tensor, masked: PositionMask) -> Tensor:
     """Return clips in [0, 1] of the frames' shape: visible patches as they are, hidden ones as predicted.
 
-    A model that predicts normalised pixels says nothing of a patch's colour and contrast. Taking them from the hidden
-    patch would show the truth in place of the model, as published pictures do; here they are the means of those of
-    the visible patches, near ones first (in time as in space, a patch being the unit of distance).
+    A model that predicts normalised pixels does not say a patch's colour and contrast. Published pictures take them
+    from the hidden patch, and so show some of the truth; here they are means over the visible patches, in which near
+    ones weigh most (in time as in space, with a patch as the unit of distance).
 
     Args:
         loaded: The model.
-        frames: As the model reads them, float (B, T, 3, H, W).
-        masked: What is hidden, the same number in every row.
+        frames: Clips as the model reads them, float (B, T, 3, H, W).
+        masked: The hidden patches, the same number in every row.
 
     Raises:
         InputError: If the model predicts features.
@@ -75,23 +71,18 @@ def reconstruct(loaded: LoadedVideo, frames: Tensor, masked: PositionMask) -> Te
         raise InputError(f"the model {loaded.name!r} predicts features, of which there are no pictures; show its masks")
     places = find_places(masked, masked)
     guesses = loaded.model(frames, visible=places.visible, predicted=places.predicted).logits.float()
-    seen = take_patches(frames, loaded.grid, places.visible).float()
-    near = nearness(loaded.grid, places.visible, places.predicted)
+    seen = loaded.grid.take_patches(frames, places.visible).float()
+    near = _nearness(loaded.grid, places.visible, places.predicted)
     mean, deviation = (torch.einsum("bpv,bvic->bpic", near, each) for each in loaded.targets.statistics(seen))
     patches = torch.cat([seen, loaded.targets.read(guesses, mean, deviation)], dim=1)
+    # from "visible ones first" back to the order of positions
     back = torch.cat([places.visible, places.predicted], dim=1).argsort(1)
     patches = patches.gather(1, back[..., None].expand_as(patches))
-    return put_patches(loaded.targets.shown(patches), loaded.grid).clamp(0, 1)
+    return loaded.grid.put_patches(loaded.targets.shown(patches)).clamp(0, 1)
 
 
-def nearness(grid: Grid, visible: Tensor, hidden: Tensor) -> Tensor:
-    """Return how much each visible patch says of each hidden one, float (B, P, V), rows summing to one.
-
-    Args:
-        grid: The patches.
-        visible: Positions, int64 (B, V).
-        hidden: Positions, int64 (B, P).
-    """
+def _nearness(grid: Grid, visible: Tensor, hidden: Tensor) -> Tensor:
+    """Return the weight of each visible patch (B, V) for each hidden one (B, P), float (B, P, V); rows sum to one."""
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in grid.shape), indexing="ij")
     places = torch.stack(axes, dim=-1).flatten(0, 2).to(visible.device)
-    return (-NEARNESS * torch.cdist(places[hidden], places[visible])).softmax(dim=2)
+    return (-_DECAY * torch.cdist(places[hidden], places[visible])).softmax(dim=2)

@@ -1,7 +1,4 @@
-"""Loading the video or image model that is continued, with one clear sentence for what cannot be.
-
-The colours that a model was trained with: how its processor normalises red, green and blue.
-"""
+"""Loading the video or image model that is continued, and the colours that it was trained with."""
 
 import json
 import math
@@ -16,32 +13,36 @@ from transformers import AutoConfig
 from transformers.utils.hub import cached_file
 
 from diffmask.core.errors import InputError
+from diffmask.video.model.autoencoders import (
+    DECODER_TABLE,
+    VideoMAEForPreTraining,
+    ViTMAEForPreTraining,
+    settle_tables,
+)
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
-from diffmask.video.model.videomae import VideoMAEForPreTraining
-from diffmask.video.model.vit_mae import DECODER_TABLE, ViTMAEForPreTraining, settle_tables
 from diffmask.video.units.grid import Grid
 
-FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
+_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
 
-Colours = tuple[tuple[float, ...], tuple[float, ...]]
+_Colours = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def read_colours(name: str) -> Colours:
-    """Return the mean and deviation that the processor of a model normalises by, ImageNet's if it has none.
+def read_colours(name: str) -> _Colours:
+    """Return the mean and deviation by which the processor of a model normalises, ImageNet's if it has none.
 
     Args:
-        name: A folder, or a hub name, as the model itself is called.
+        name: Folder or hub name of the model.
 
     Raises:
-        InputError: If a processor is there and cannot be understood.
+        InputError: If it has a processor that cannot be understood.
     """
-    for file in FILES:
-        found = cached_file(
+    for file in _FILES:
+        path = cached_file(
             name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
         )
-        settings = _settings(found) if found else {}
+        settings = _settings(path) if path else {}
         for part in (settings, settings.get("video_processor"), settings.get("image_processor")):
-            if isinstance(part, Mapping) and (colours := _colours(part, str(found))) is not None:
+            if isinstance(part, Mapping) and (colours := _colours(part, str(path))) is not None:
                 return colours
     return IMAGENET_MEAN, IMAGENET_STD
 
@@ -49,15 +50,15 @@ def read_colours(name: str) -> Colours:
 def _settings(path: str) -> dict[str, Any]:
     try:
         settings = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # also of what is no UTF-8
+    except ValueError as error:  # also raised for what is not UTF-8
         raise InputError(f"{path} is no JSON ({error}); mend it, or take it away for ImageNet's colours") from error
     if not isinstance(settings, dict):
         raise InputError(f"{path} holds no settings of a processor; mend it, or take it away for ImageNet's colours")
     return settings
 
 
-def _colours(settings: Mapping[str, Any], path: str) -> Colours | None:
-    """Return what a processor says; None where it says nothing."""
+def _colours(settings: Mapping[str, Any], path: str) -> _Colours | None:
+    """Return what a processor says of colours; None if it says nothing."""
     if settings.get("do_normalize") is False:
         return (0.0,) * 3, (1.0,) * 3
     values = {key: settings.get(key) for key in ("image_mean", "image_std")}
@@ -70,7 +71,7 @@ def _colours(settings: Mapping[str, Any], path: str) -> Colours | None:
 
 
 def _three(key: str, value: Any, path: str) -> tuple[float, ...]:
-    """Return a value for each of red, green and blue; one number is of all three, as for a processor."""
+    """Return a value for each of red, green and blue; as in a processor, one number stands for all three."""
     each = value if isinstance(value, list) else [value] * 3
     numbers = [number for number in each if isinstance(number, int | float) and not isinstance(number, bool)]
     if len(each) != 3 or len(numbers) != 3 or not all(map(math.isfinite, numbers)):
@@ -79,7 +80,7 @@ def _three(key: str, value: Any, path: str) -> tuple[float, ...]:
 
 
 KINDS = {"videomae": VideoMAEForPreTraining, "vit_mae": ViTMAEForPreTraining}
-VideoModel = VideoMAEForPreTraining | ViTMAEForPreTraining
+_VideoModel = VideoMAEForPreTraining | ViTMAEForPreTraining
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,14 @@ class LoadedVideo:
     Attributes:
         name: What the user called it.
         model: The model, in evaluation mode.
-        mean: Of red, green and blue in [0, 1]: its processor's, or ImageNet's where it has none.
-        std: Likewise.
+        mean: Mean of red, green and blue in [0, 1]: its processor's, or ImageNet's if it has none.
+        std: Standard deviation of red, green and blue, from the same place.
         missing: Parameters that the checkpoint lacks and that start at random: the decoder of an encoder that was
             saved alone, or a head for features.
     """
 
     name: str
-    model: VideoModel
+    model: _VideoModel
     mean: tuple[float, ...]
     std: tuple[float, ...]
     missing: tuple[str, ...]
@@ -128,13 +129,13 @@ class LoadedVideo:
 
     @property
     def targets(self) -> PixelTargets:
-        """The pixels that the model predicts, in the way of its class and config."""
+        """The pixels that the model predicts, normalised as its class and config say."""
         config = self.model.config
         joint = config.model_type == "vit_mae"
         return PixelTargets(self.tubelet, self.patch_size, self.mean, self.std, config.norm_pix_loss, joint)
 
     def processor(self) -> Any:
-        """Return a processor of transformers with these settings, to be saved beside the model."""
+        """Return a processor of transformers with these settings, to save beside the model."""
         from transformers import VideoMAEImageProcessor, ViTImageProcessor
 
         side = self.image_size
@@ -155,9 +156,9 @@ def load_video_model(
 ) -> LoadedVideo:
     """Load a VideoMAE, or a ViT-MAE for clips of one frame, from a folder of safetensors or a hub name.
 
-    The positions of a VideoMAE are sinusoids that no checkpoint holds, so for another size they are made again: the
-    stock class makes the same when it loads what is saved. Those of a ViT-MAE are in its checkpoint; they are made
-    again where they are sinusoids, and interpolated where they were learned.
+    The positions of a VideoMAE are sinusoids that no checkpoint holds, so they are made anew for any size, here and by
+    the stock class that loads what is saved. Those of a ViT-MAE are in its checkpoint; for another size sinusoids are
+    made anew, learned positions interpolated.
 
     Args:
         name: The model.
@@ -167,8 +168,8 @@ def load_video_model(
         feature_dim: Width of the features to predict in place of pixels, by a head that is loaded or starts fresh.
 
     Raises:
-        InputError: If there is no such model, it is of another kind, its weights are not safetensors, not its config's,
-            or clips of this size cannot be cut into its patches.
+        InputError: If there is no such model, it is of another kind, its weights are not safetensors or do not fit its
+            config, or clips of this size cannot be cut into its patches.
     """
     config = _config(name)
     kind = KINDS[config.model_type]
@@ -185,7 +186,7 @@ def load_video_model(
         del config.feature_dim
     model, missing = _weights(kind, name, config, {} if attention is None else {"attn_implementation": attention})
     _settle_mask_token(model, missing)
-    # loading unfreezes what it loads
+    # loading makes every parameter trainable again
     model.pixel_head.requires_grad_(model.feature_head is None)
     if isinstance(model, ViTMAEForPreTraining):
         settle_tables(model, missing, grid.rows)
@@ -193,10 +194,10 @@ def load_video_model(
     return LoadedVideo(name, model, mean, std, tuple(key for key in missing if key != DECODER_TABLE))
 
 
-def _settle_mask_token(model: VideoModel, missing: list[str]) -> None:
-    """Give a mask token that the checkpoint lacks its first value; the class leaves it as the memory was.
+def _settle_mask_token(model: _VideoModel, missing: list[str]) -> None:
+    """Initialise a mask token that the checkpoint lacks; loading leaves it as the memory happened to be.
 
-    Its constructor writes zeros (VideoMAE), but loading skips the constructor's values and initialises layers only.
+    The constructor would write zeros (VideoMAE), but loading skips what constructors write and initialises layers only.
     """
     for name, parameter in model.named_parameters():
         if name in missing and name.endswith("mask_token"):
@@ -223,7 +224,7 @@ def _config(name: str) -> Any:
     return config
 
 
-def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> tuple[VideoModel, list[str]]:
+def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> tuple[_VideoModel, list[str]]:
     """Load a model in float32 and return it with the parameters that its checkpoint lacks."""
     try:
         model, report = kind.from_pretrained(
@@ -232,7 +233,7 @@ def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> t
             use_safetensors=True,
             output_loading_info=True,
             dtype="float32",
-            # else a head for features of another width is an error of torch's own
+            # without it a head for features of another width is an error of torch
             ignore_mismatched_sizes=True,
             **options,
         )
@@ -246,8 +247,8 @@ def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> t
     return model, _missing(name, model, report)
 
 
-def _missing(name: str, model: VideoModel, report: Mapping[str, Any]) -> list[str]:
-    """Return the parameters that a checkpoint lacks, none of which may be the encoder's."""
+def _missing(name: str, model: _VideoModel, report: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that a checkpoint lacks; none of them may be the encoder's."""
     other = {str(each[0]) for each in report["mismatched_keys"]}
     if wrong := sorted(key for key in other if not key.startswith("feature_head.")):
         raise InputError(

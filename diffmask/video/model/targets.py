@@ -1,13 +1,14 @@
-"""What is predicted for a hidden patch: its pixels, as the stock classes compute them, or features of another model."""
+"""What is predicted of a hidden patch: its pixels, as the stock classes compute them, or features of another model."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from diffmask.core.units import Units
-from diffmask.video.units.grid import Grid, take_patches
+from diffmask.video.units.grid import Grid
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -24,10 +25,10 @@ class PixelTargets:
     Attributes:
         tubelet: Frames of a patch.
         patch_size: Pixels of a patch in height and in width.
-        mean: Of red, green and blue, in [0, 1]: what frames were normalised by.
-        std: Likewise.
-        normalised: Give each patch zero mean and a standard deviation of one.
-        joint: As ViT-MAE does it: colours of a patch have one mean and deviation together, and the normalisation of
+        mean: Mean of red, green and blue, in [0, 1], that frames were normalised by.
+        std: Standard deviation of red, green and blue that they were normalised by.
+        normalised: Give each patch mean 0 and standard deviation 1.
+        joint: As in ViT-MAE: the colours of a patch have one mean and deviation together, and the normalisation of
             the frames is not taken back.
     """
 
@@ -43,11 +44,11 @@ class PixelTargets:
         """Return the targets of patches, float32 (B, L, C).
 
         Args:
-            frames: As the model reads them, float (B, T, 3, H, W).
-            units: Not needed: pixels are targets by themselves.
-            positions: Which patches, int64 (B, P); None takes all.
+            frames: Clips as the model reads them, float (B, T, 3, H, W).
+            units: Not read: pixels need no features.
+            positions: The patches wanted, int64 (B, P); None takes all.
         """
-        pixels = take_patches(frames, self.grid(frames), positions).float()
+        pixels = self.grid(frames).take_patches(frames, positions).float()
         if not self.normalised:
             return pixels if self.joint else self.shown(pixels)
         mean, deviation = self.statistics(pixels)
@@ -60,12 +61,12 @@ class PixelTargets:
         return Grid(num_frames // self.tubelet, height // size, width // size, self.tubelet, size)
 
     def shown(self, pixels: Tensor) -> Tensor:
-        """Return pixels of patches in [0, 1], from those that the model reads."""
+        """Return pixels of patches in [0, 1], given those that the model reads."""
         mean, std = (on_device(pixels.device, each) for each in (self.mean, self.std))
         return (pixels.unflatten(2, (-1, len(self.mean))) * std + mean).flatten(2)
 
     def read(self, targets: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """Return pixels of patches as the model reads them, from targets and the statistics of each patch."""
+        """Return pixels of patches as the model reads them, given their targets and statistics."""
         if self.normalised:
             return (self._by_colour(targets) * deviation + mean).flatten(2)
         if self.joint:
@@ -74,13 +75,13 @@ class PixelTargets:
         return ((targets.unflatten(2, (-1, len(self.mean))) - shift) / scale).flatten(2)
 
     def statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what patches, as the model reads them, are normalised by: of each colour (B, L, 1, 3), or of all."""
+        """Return mean and deviation of patches as the model reads them: of each colour (B, L, 1, 3), or of all."""
         values = self._by_colour(pixels)
         mean = values.mean(2, keepdim=True)
         size = torch.linalg.vector_norm(values - mean, dim=2, keepdim=True)
         deviation = size / (values.shape[2] - 1) ** 0.5
-        # where each stock class puts the number that keeps a flat patch from dividing by zero; VideoMAE adds it after
-        # the normalisation of frames is taken back, which but for this number would make no difference
+        # each stock class has its own place for the number that keeps a flat patch from a division by zero; VideoMAE
+        # adds it after it has taken back the normalisation of frames, hence the division by std
         if self.joint:
             return mean, (deviation.square() + 1e-6).sqrt()
         return mean, deviation + 1e-6 / on_device(pixels.device, self.std)
@@ -89,7 +90,21 @@ class PixelTargets:
         return pixels.unflatten(2, (-1, 1 if self.joint else len(self.mean)))
 
 
+class FeatureTargets:
+    """Embeddings of the patches, each with mean 0 and variance 1 (as in MVD, Wang et al. 2023).
+
+    So neither the scale of the embedding model nor its outliers dominate the loss.
+    """
+
+    def __call__(self, frames: Tensor, units: Units, *, positions: Tensor | None = None) -> Tensor:
+        """Return them, float (B, P, D); the units have the feature `embedding`."""
+        embedding = units.features["embedding"]
+        if positions is not None:
+            embedding = embedding.gather(1, positions[..., None].expand(-1, -1, embedding.shape[2]))
+        return F.layer_norm(embedding, embedding.shape[-1:])
+
+
 @lru_cache(maxsize=64)
 def on_device(device: torch.device, colours: Colours) -> Tensor:
-    """Return numbers as a tensor; moving them anew at each step would make the host wait for the device."""
+    """Return numbers as a tensor, kept: copying them at each step would make the host wait for the device."""
     return torch.tensor(colours, device=device)

@@ -1,6 +1,6 @@
 """Clips as rows: some frames of each, cropped, with the scores of what they show; a broken clip never ends a run.
 
-Clips that failed while a run read them: noted by whichever process met them, counted and named at the end.
+Clips that fail are noted in a file by whichever process met them, and counted and named at the end of the run.
 """
 
 import json
@@ -8,17 +8,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from diffmask.config.limits import at_least, check_limits, share
 from diffmask.core.errors import InputError
 from diffmask.core.noise import AUGMENT, keys, uniforms
-from diffmask.video.clip.clip import Clip
-from diffmask.video.read.readers import ReadError, open_reader
-from diffmask.video.read.sampling import NUM_DRAWS, Crop, centre_crop, crop_frames, dense, random_crop, uniform
+from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.read.readers import open_reader
+from diffmask.video.read.sampling import NUM_DRAWS, Crop, dense, uniform
 from diffmask.video.units.grid import Grid
 
 
@@ -26,7 +27,7 @@ class FailureLog:
     """A file of JSON lines that several processes append to.
 
     Args:
-        path: The file; a run that is resumed goes on with it.
+        path: The file; a run that is resumed appends to it.
     """
 
     def __init__(self, path: Path):
@@ -36,9 +37,9 @@ class FailureLog:
         """Note a clip that could not be read.
 
         Args:
-            clip: Its path.
+            clip: Path of the clip.
             reason: What went wrong.
-            visit: Which visit of the data set it was for.
+            visit: Index of the data set that was asked for.
         """
         line = json.dumps({"clip": clip, "reason": reason, "visit": visit}) + "\n"
         # one write to a file opened for appending is not torn apart by other processes
@@ -49,20 +50,20 @@ class FailureLog:
             os.close(handle)
 
     def read(self) -> dict[str, str]:
-        """Return the clips that failed, each with its last reason; visits that a resumed run read again count once."""
+        """Return the clips that failed, each with the last reason."""
         if not self.path.exists():
             return {}
         lines = self.path.read_text(encoding="utf-8").split("\n")
-        entries = [json.loads(line) for line in lines[:-1]]  # what a full disk cut off has no end of line
+        entries = [json.loads(line) for line in lines[:-1]]  # a line that a full disk cut off has no end
         return {entry["clip"]: entry["reason"] for entry in entries}
 
 
 Row = dict[str, Any]
 MapOf = Callable[[Clip, Tensor, Crop, tuple[int, int]], Tensor]
-"""Scores (T, rows, columns) of a clip at some times (fractions of it), as a crop of so many patches shows them."""
-MOST_SUBSTITUTES = 20
-"""Clips that are tried in the place of one that cannot be read."""
+"""Scores (T, rows, columns) of a clip at some times (fractions of it), in a crop of (rows, columns) patches."""
 _SAMPLINGS = ("dense", "uniform")
+_MOST_SUBSTITUTES = 20
+"""Clips that are tried in place of one that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class Sampling:
     """How rows are made of a clip.
 
     Attributes:
-        grid: Patches of a row; it tells the frames and pixels.
+        grid: Patches of a row, which say how many frames and pixels it has.
         kind: dense (every `stride`-th frame from some place on) or uniform (a frame of each of equal parts).
-        stride: Frames from one to the next, for dense.
+        stride: Distance from one frame to the next, for dense.
         clips_per_video: Rows of each clip in a pass over the data.
         repeats: Crops of what is decoded once (repeated augmentation, Hoffer et al. 2020); each is a row.
         crop_scale: Smallest and largest share of the frame's area.
@@ -84,26 +85,20 @@ class Sampling:
 
     grid: Grid
     kind: str = "dense"
-    stride: int = 4
-    clips_per_video: int = 1
-    repeats: int = 1
+    stride: Annotated[int, at_least(1)] = 4
+    clips_per_video: Annotated[int, at_least(1)] = 1
+    repeats: Annotated[int, at_least(1)] = 1
     crop_scale: tuple[float, float] = (0.5, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: float = 0.5
-    retries: int = 2
+    flip: Annotated[float, share("it is the probability that a clip is mirrored")] = 0.5
+    retries: Annotated[int, at_least(0)] = 2
     reader: str = "auto"
 
     def __post_init__(self):
         """Check what users set."""
         if self.kind not in _SAMPLINGS:
             raise InputError(f"unknown sampling {self.kind!r}; choose from: {', '.join(_SAMPLINGS)}")
-        for name in ("stride", "clips_per_video", "repeats"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.retries < 0:
-            raise InputError(f"retries={self.retries} must be at least 0")
-        if not 0.0 <= self.flip <= 1.0:
-            raise InputError(f"flip={self.flip:g} is outside [0, 1]; it is the probability that a clip is mirrored")
+        check_limits(self)
         for name, most in (("crop_scale", 1.0), ("crop_ratio", float("inf"))):
             pair = getattr(self, name)
             if len(pair) != 2 or not 0.0 < pair[0] <= pair[1] <= most:
@@ -115,21 +110,27 @@ class Sampling:
         """Pixels of a row in height and width."""
         return self.grid.rows * self.grid.patch_size
 
+    def frame_indices(self, num_frames: int, place: float) -> list[int]:
+        """Return the frames of a row; `place` in [0, 1) says where in a clip of `num_frames` frames they lie."""
+        if self.kind == "dense":
+            return dense(num_frames, self.grid.num_frames, self.stride, place)
+        return uniform(num_frames, self.grid.num_frames, place)
+
 
 class ClipDataset(Dataset):
     """Rows of clips: frames uint8 (T, 3, S, S) with a sample id and maps of scores.
 
-    What is drawn of a clip - its place in time, crop and flip - is a function of the seed, the pass over the data and
-    the row, so neither workers nor ranks nor a resume change it. An index is a visit: `pass * len(dataset) + row`.
-    Readers are opened for each row, in the process that reads it.
+    What is drawn at random of a clip (its place in time, crop and flip) depends on the seed, the pass over the data
+    and the row only, so neither workers nor ranks nor a resume change it. An index is a visit, `pass * len(dataset) +
+    row`. A reader is opened for each row, in the process that reads it.
 
     Args:
-        clips: What is read.
-        sampling: How rows are made.
-        seed: Of what is drawn.
+        clips: The clips that are read.
+        sampling: How rows are made of them.
+        seed: Seed of what is drawn at random.
         maps: Scores by name, for the features of units.
         failures: Where clips that fail are noted; None raises at the first.
-        augment: Draw; False takes the middle of the frame and even places in time, for evaluation.
+        augment: Draw at random; False takes the middle of the frame and even places in time, for evaluation.
     """
 
     def __init__(
@@ -156,22 +157,22 @@ class ClipDataset(Dataset):
         """Return the crops of a visit's clip, or of another clip where that one cannot be read."""
         epoch, row = divmod(visit, len(self))
         reason = ""
-        for attempt in range(MOST_SUBSTITUTES):
+        for attempt in range(_MOST_SUBSTITUTES):
             clip = self.clips[self._clip_of(row, epoch, attempt)]
-            found = self._tried(clip, epoch, row)
-            if not isinstance(found, ReadError):
-                return found
+            result = self._tried(clip, epoch, row)
+            if not isinstance(result, ReadError):
+                return result
             if self._failures is None:
-                raise InputError(f"{found}; take the clip out, or run `diffmask index` again") from found
-            reason = str(found)
+                raise InputError(f"{result}; take the clip out, or run `diffmask index` again") from result
+            reason = str(result)
             self._failures.add(clip.path, reason, visit)
         raise InputError(
-            f"{MOST_SUBSTITUTES} clips in a row could not be read, the last because of {reason}; check that the files "
+            f"{_MOST_SUBSTITUTES} clips in a row could not be read, the last because of {reason}; check that the files "
             "are still there, or run `diffmask index` again"
         )
 
     def _tried(self, clip: Clip, epoch: int, row: int) -> list[Row] | ReadError:
-        """Return the rows of a clip, or the last of the errors that each try ended with."""
+        """Return the rows of a clip, or the error of the last try."""
         failure: ReadError | None = None
         for _ in range(self.sampling.retries + 1):
             try:
@@ -182,7 +183,7 @@ class ClipDataset(Dataset):
         return failure
 
     def _clip_of(self, row: int, epoch: int, attempt: int) -> int:
-        """Return the clip of a row; another one after a failure, told by the row alone."""
+        """Return which clip a row shows: its own, or after a failure another that only the row and seed decide."""
         first = row // self.sampling.clips_per_video
         if attempt == 0:
             return first
@@ -202,27 +203,22 @@ class ClipDataset(Dataset):
 
     def _row(self, clip: Clip, frames: Tensor, times: Tensor, crop: Crop, sample_id: int) -> Row:
         grid = self.sampling.grid
-        made = {"frames": crop_frames(frames, crop, self.sampling.image_size), "sample_id": sample_id}
-        return made | {name: find(clip, times, crop, (grid.rows, grid.columns)) for name, find in self.maps.items()}
+        shown = {"frames": crop.of_frames(frames, self.sampling.image_size), "sample_id": sample_id}
+        return shown | {name: find(clip, times, crop, (grid.rows, grid.columns)) for name, find in self.maps.items()}
 
     def _draws(self, epoch: int, row: int) -> Tensor:
-        """Return the uniforms of each crop of a row, float64 (repeats, N); the last of the first places it in time."""
+        """Return random numbers for each crop of a row, float64 (repeats, N); the last of the first is its time."""
         samples = row * self.sampling.repeats + torch.arange(self.sampling.repeats)[:, None]
         return uniforms(keys(self._seed, epoch, samples, stream=AUGMENT), torch.arange(NUM_DRAWS + 1)[None])
 
     def _indices(self, num_frames: int, place: float, row: int) -> list[int]:
         """Return the frames of a row; several rows of a clip divide it among them."""
-        sampling = self.sampling
-        part, parts = row % sampling.clips_per_video, sampling.clips_per_video
-        place = (part + (place if self._augment else 0.5)) / parts
-        if sampling.kind == "dense":
-            return dense(num_frames, sampling.grid.num_frames, sampling.stride, place)
-        return uniform(num_frames, sampling.grid.num_frames, place)
+        parts = self.sampling.clips_per_video
+        place = (row % parts + (place if self._augment else 0.5)) / parts
+        return self.sampling.frame_indices(num_frames, place)
 
     def _crop(self, height: int, width: int, draws: Tensor) -> Crop:
         if not self._augment:
-            return centre_crop(height, width)
-        sampling = self.sampling
-        return random_crop(
-            height, width, draws[:NUM_DRAWS], scale=sampling.crop_scale, ratio=sampling.crop_ratio, flip=sampling.flip
-        )
+            return Crop.centre(height, width)
+        scale, ratio = self.sampling.crop_scale, self.sampling.crop_ratio
+        return Crop.random(height, width, draws[:NUM_DRAWS], scale=scale, ratio=ratio, flip=self.sampling.flip)

@@ -15,7 +15,7 @@ import numpy as np
 from diffmask.video.clip.clip import Clip, ReadError
 
 _FAR_SECONDS = 10
-"""A step without a known key frame in between that is long enough to look for one."""
+"""A step of this length is worth a look for a key frame, though none is known in between."""
 
 
 def video_stream(container: Any) -> Any:
@@ -31,7 +31,7 @@ def upright(frame: Any, rotation: int, size: tuple[int, int] | None = None) -> n
     """Return the RGB values of a frame (H, W, 3), turned clockwise by `rotation` degrees.
 
     Args:
-        frame: As PyAV decoded it.
+        frame: A frame as PyAV decodes it.
         rotation: 0, 90, 180 or 270.
         size: Width and height to scale it to before it is turned: a stream may change its size on the way.
     """
@@ -41,7 +41,7 @@ def upright(frame: Any, rotation: int, size: tuple[int, int] | None = None) -> n
 
 
 class PyAVSource:
-    """The frames of one clip, opened until `close`."""
+    """The frames of one clip, which stays open until `close`."""
 
     def __init__(self, clip: Clip):
         self.num_frames = clip.num_frames
@@ -68,8 +68,8 @@ class PyAVSource:
             raise ReadError(self._clip.path, reason_of(error)) from error
 
     def close(self) -> None:
-        """Give the file back."""
-        # what decodes holds this object and the frames on their way: given up now, not when garbage is collected
+        """Close the file."""
+        # the generator that decodes holds this object and frames: dropped now, not when garbage is collected
         self._decoded: Iterator[tuple[int, Any]] = iter(())
         self._stream = None
         if self._container is not None:
@@ -77,7 +77,7 @@ class PyAVSource:
             self._container = None
 
     def _open(self) -> None:
-        """Open the file, or open it again, so that decoding begins at its first frame."""
+        """Open the file, perhaps again, so that decoding begins at its first frame."""
         self.close()
         self._container = av.open(self._clip.path)
         self._stream = video_stream(self._container)
@@ -102,7 +102,7 @@ class PyAVSource:
             return True
         if self._clip.seeking == "count" or index == self._last + 1:
             return False
-        if self._last < 0:  # some containers read what they know of key frames when they seek first
+        if self._last < 0:  # some containers learn of their key frames only at the first seek
             return True
         entries, known = self._stream.index_entries, self._pts(self._last)
         place = entries.search_timestamp(self._pts(index))
@@ -119,10 +119,10 @@ class PyAVSource:
                 self._container.seek(place, stream=self._stream)
                 packets = self._container.demux(self._stream)
                 packet = next(packets)
-                # a container may be one key frame late, for it seeks by the time of decoding
+                # a container seeks by the time of decoding, so it may land one key frame too late
                 if packet.is_keyframe and packet.pts is not None and packet.pts <= target:
                     frames = _decode(_chain(packet, packets))
-                    # frames that are shown before the key frame need others that were not decoded
+                    # frames shown before the key frame would need others that were not decoded
                     self._decoded = self._number(frame for frame in frames if (frame.pts or 0) >= packet.pts)
                     self._last = -1
                     return
@@ -146,10 +146,10 @@ class PyAVSource:
                 yield round(seconds * self._clip.fps), frame
 
     def _pts(self, index: int) -> int:
-        """Return a time at which a frame is shown already, in units of the stream."""
+        """Return a time at which a frame is being shown, in units of the stream."""
         if self._clip.seeking == "table":
             return self._table[index]
-        # a quarter of a frame late: what the container says is rounded
+        # a quarter of a frame late, because containers round times
         late = 0.25 if index else 0.0
         return round((self._clip.first_pts + (index + late) / self._clip.fps) / self._stream.time_base)
 

@@ -1,16 +1,19 @@
-"""Readers of frames: decord, PyAV and torchcodec behind one protocol, and the way to the one that a clip needs.
+"""Readers of frames: decord, PyAV and torchcodec behind one protocol, and the choice of the one that a clip needs.
 
     with open_reader(clip) as reader:
         frames = reader.read([0, 8, 16, 24])
 
-Open a reader for each sample, in the process that reads it, and close it again: memory stays flat, and no reader is
-open when a process forks.
+Open a reader for each sample, in the process that reads it, and close it again: memory stays flat, and none is open
+when a process forks, after which decord hangs.
 """
 
 import os
+import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip, ReadError
@@ -19,10 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["READERS", "ReadError", "Reader", "open_reader", "open_source"]
-
 READERS = ("decord", "pyav", "torchcodec")
 """Known readers, in the order in which they are tried."""
+_CHUNK_FRAMES = 8
 
 
 class Reader(Protocol):
@@ -34,16 +36,20 @@ class Reader(Protocol):
         """Return frames, uint8 (T, H, W, 3), RGB, upright.
 
         Args:
-            indices: Of frames in the order in which they are shown; in any order, repeats allowed.
+            indices: Numbers of frames, counted as they are shown; in any order, repeats allowed.
 
         Raises:
             ReadError: If a frame cannot be decoded.
         """
         ...
 
+    def read_chunks(self, indices: Sequence[int]) -> "Iterator[Tensor]":
+        """Yield the frames a few at a time, because 64 frames of a large clip would not fit in memory."""
+        ...
+
 
 class _FrameSource(Protocol):
-    """What a library of decoders has to give: frames as they are asked for, in order and each once."""
+    """What is needed of each decoding library: frames in rising order, each once."""
 
     num_frames: int
 
@@ -52,7 +58,7 @@ class _FrameSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         ...
 
 
@@ -62,7 +68,7 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[Reader]:
 
     Args:
         clip: From an index: it knows which reader gives its frames exactly.
-        name: "auto" for that reader, or another one, whose frames may be wrong.
+        name: "auto" for that reader; or the name of another, whose frames may be wrong.
 
     Raises:
         ReadError: If the clip was put aside, is gone or changed since it was indexed, or cannot be opened.
@@ -72,13 +78,13 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[Reader]:
     try:
         if source.num_frames != clip.num_frames:
             raise ReadError(clip.path, f"it has {source.num_frames} frames, not {clip.num_frames}; index it again")
-        yield _Read(clip, source)
+        yield _OpenClip(clip, source)
     finally:
         source.close()
 
 
 def open_source(clip: Clip, name: str) -> _FrameSource:
-    """Open a clip with a reader of a name; libraries are imported when they are needed.
+    """Open a clip with the reader of this name; its library is imported only now.
 
     Raises:
         InputError: If the name is unknown, or the reader cannot be loaded.
@@ -86,9 +92,7 @@ def open_source(clip: Clip, name: str) -> _FrameSource:
     """
     try:
         if name == "decord":
-            from diffmask.video.read.read_decord import DecordSource
-
-            return DecordSource(clip)
+            return _DecordSource(clip)
         if name == "pyav":
             from diffmask.video.read.read_pyav import PyAVSource
 
@@ -96,13 +100,11 @@ def open_source(clip: Clip, name: str) -> _FrameSource:
     except ImportError as error:
         raise InputError(f"{name} cannot be loaded ({error}); install it, or index the clips again") from error
     if name == "torchcodec":
-        from diffmask.video.read.read_torchcodec import TorchCodecSource
-
-        return TorchCodecSource(clip)
+        return _TorchCodecSource(clip)
     raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
 
 
-class _Read:
+class _OpenClip:
     """A source with indices in any order, as tensors."""
 
     def __init__(self, clip: Clip, source: _FrameSource):
@@ -127,9 +129,13 @@ class _Read:
         place = {index: number for number, index in enumerate(wanted)}
         return frames[[place[index] for index in indices]]
 
+    def read_chunks(self, indices: Sequence[int]) -> "Iterator[Tensor]":
+        for start in range(0, len(indices), _CHUNK_FRAMES):
+            yield self.read(indices[start : start + _CHUNK_FRAMES])
+
 
 def _check_file(clip: Clip) -> None:
-    """Refuse a clip that cannot be read, or is another one than was indexed."""
+    """Refuse a clip that was put aside, or whose file changed since it was indexed."""
     if not clip.is_ok:
         raise ReadError(clip.path, clip.reason or clip.status)
     try:
@@ -141,3 +147,129 @@ def _check_file(clip: Clip) -> None:
         raise ReadError(clip.path, reason)
     if not clip.matches(status):
         raise ReadError(clip.path, "it was written again after it was indexed; index it again")
+
+
+@cache
+def _decord() -> Any:
+    import decord
+
+    # what FFmpeg inside it would print becomes an error here
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
+
+
+class _Silence:
+    """While any thread is inside, nothing reaches the error output: decord prints there what it also raises."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._num_inside = 0
+        self._kept = -1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._num_inside == 0:
+                self._kept = os.dup(2)
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, 2)
+                os.close(nowhere)
+            self._num_inside += 1
+
+    def __exit__(self, *_) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+
+
+_silent = _Silence()
+
+
+class _DecordSource:
+    """The frames of a clip by decord: the fastest on ordinary clips, wrong on some, which is why clips are probed."""
+
+    def __init__(self, clip: Clip):
+        decord = _decord()
+        self._clip = clip
+        try:
+            with _silent:
+                self._reader = decord.VideoReader(clip.path, ctx=decord.cpu(0), num_threads=1)
+            self.num_frames = len(self._reader)
+        except (OSError, RuntimeError, decord.DECORDError) as error:
+            raise ReadError(clip.path, _first_sentence(error)) from error
+
+    def frames(self, indices: Sequence[int]) -> "np.ndarray":
+        """Return frames (T, H, W, 3) of rising indices without repeats."""
+        try:
+            return self._reader.get_batch(list(indices)).asnumpy()
+        except (OSError, RuntimeError, _decord().DECORDError) as error:
+            raise ReadError(self._clip.path, _first_sentence(error)) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        del self._reader
+
+
+def _first_sentence(error: Exception) -> str:
+    """Return what an error of decord says, without the source line before it and the stack after it."""
+    line = str(error).strip().split("\n", 1)[0]
+    # [10:50:38] /a/b.cc:270: [FILE] What it says
+    return re.sub(r"^\[[\d:]+\] \S+?:\d+: (\[.*\] )?", "", line).rstrip(". ")
+
+
+@cache
+def load_decoder() -> Any:
+    """Return torchcodec's class of decoders.
+
+    Raises:
+        InputError: If it, or a library that it needs, is not installed.
+    """
+    try:
+        from torchcodec.decoders import (  # pyright: ignore[reportMissingImports]
+            VideoDecoder,  # pyright: ignore[reportPrivateImportUsage]
+        )
+
+        _load_libraries(VideoDecoder)
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().split("\n", 1)[0].split(". ", 1)[0].rstrip(".")
+        remedy = "install torchcodec and FFmpeg 4 or later with its shared libraries, or take --reader auto"
+        raise InputError(f"torchcodec cannot be loaded ({reason}); {remedy}") from error
+    return VideoDecoder
+
+
+def _load_libraries(decoder: Any) -> None:
+    """Load FFmpeg now: failing at the first clip would look like that clip's fault."""
+    try:
+        decoder(b"")
+    except (RuntimeError, ValueError) as error:
+        if "libtorchcodec" in str(error):
+            raise
+
+
+class _TorchCodecSource:
+    """The frames of a clip by torchcodec, which needs the libraries of FFmpeg on the machine."""
+
+    def __init__(self, clip: Clip):
+        decoder = load_decoder()
+        self._clip = clip
+        try:
+            self._decoder = decoder(clip.path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+            self.num_frames = len(self._decoder)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ReadError(clip.path, _first_line(error)) from error
+
+    def frames(self, indices: Sequence[int]) -> "np.ndarray":
+        """Return frames (T, H, W, 3) of rising indices without repeats."""
+        try:
+            return self._decoder.get_frames_at(list(indices)).data.numpy()
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
+            raise ReadError(self._clip.path, _first_line(error)) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        del self._decoder
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

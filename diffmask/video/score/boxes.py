@@ -1,7 +1,7 @@
-"""Boxes that people or detectors drew: faces, hands, bodies; as maps of how much of each patch lies in one.
+"""Boxes that people or detectors drew (faces, hands, bodies), and how much of each patch lies in one.
 
 placed = match_boxes(read_boxes("faces.csv"), clips, label="face")
-box_map(placed[clip.path], times, crop, rows=14, columns=14)
+placed[clip.path].cover(times, crop, rows=14, columns=14)
 """
 
 import math
@@ -19,14 +19,14 @@ from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.files.records import read_records
 from diffmask.video.clip.clip import Clip
-from diffmask.video.clip.find import clips_named
-from diffmask.video.read.sampling import Crop, crop_boxes
+from diffmask.video.clip.find import ClipNames
+from diffmask.video.read.sampling import Crop
 
-CORNERS = ("x1", "y1", "x2", "y2")
-FRAME, TIME = "frame", "time"
+_CORNERS = ("x1", "y1", "x2", "y2")
+_FRAME, _TIME = "frame", "time"
 SHARE = "share"
 _FINE = 8
-"""Where boxes overlap, a patch is looked at in so many parts each way."""
+"""Parts of a patch, each way, by which the overlap of boxes is resolved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +34,11 @@ class Boxes:
     """Boxes of one clip.
 
     Attributes:
-        times: When, float64 (N,): number of the frame, seconds, or share of the clip in [0, 1].
-        corners: x1, y1, x2, y2, float64 (N, 4), in pixels of the upright frame, or shares of its width and height; not
-            a number where the row says that there is no box at this time.
-        labels: What is in each box; empty where the file does not say.
-        unit: Of the times: `frame`, `time` (seconds), or `share`, which is also that of the corners then.
+        times: Time of each box, float64 (N,): number of the frame, seconds, or share of the clip in [0, 1].
+        corners: x1, y1, x2, y2, float64 (N, 4), in pixels of the upright frame or shares of its width and height; NaN
+            if the row says that there is no box at this time.
+        labels: What is in each box; empty if the table does not say it.
+        unit: Unit of the times: `frame`, `time` (seconds), or `share`; with `share` corners are shares too.
     """
 
     times: Tensor
@@ -53,13 +53,13 @@ class Boxes:
             InputError: If a box lies outside of the clip or of its frame.
         """
         assert self.unit != SHARE
-        length = max(1, clip.num_frames - 1) if self.unit == FRAME else max(clip.duration, 1e-9)
-        last = clip.num_frames - 1 if self.unit == FRAME else clip.duration
+        length = max(1, clip.num_frames - 1) if self.unit == _FRAME else max(clip.duration, 1e-9)
+        last = clip.num_frames - 1 if self.unit == _FRAME else clip.duration
         late = (self.times < 0) | (self.times > last + 1e-6)
         if late.any():
-            what = "frames" if self.unit == FRAME else "seconds"
+            what = "frames" if self.unit == _FRAME else "seconds"
             given = f"{self.unit} {self.times[late][0]:g}"
-            raise InputError(f"{clip.path} has a box at {given}, but only {last + (self.unit == FRAME):g} {what}")
+            raise InputError(f"{clip.path} has a box at {given}, but only {last + (self.unit == _FRAME):g} {what}")
         size = torch.tensor([clip.width, clip.height] * 2, dtype=torch.float64)
         outside = ((self.corners[:, :2] >= size[:2]) | (self.corners[:, 2:] <= 0)).any(1)
         if outside.any():
@@ -71,25 +71,51 @@ class Boxes:
         return Boxes((self.times / length).clamp(0, 1), (self.corners / size).clamp(0, 1), self.labels, SHARE)
 
     def labelled(self, label: str) -> "Boxes":
-        """Return the boxes of a label; times at which there is none stay, as times without a box."""
+        """Return the boxes with a label; times at which there is none stay, as times without a box."""
         other = torch.tensor([own != label for own in self.labels], dtype=torch.bool)
         corners = torch.where(other[:, None], torch.nan, self.corners)
         return Boxes(self.times, corners, self.labels, self.unit)
 
+    def cover(self, times: Tensor, crop: Crop, rows: int, columns: int) -> Tensor:
+        """Return which share of each patch lies in a box, float32 (T', rows, columns) in [0, 1].
+
+        A time has the boxes of the nearest time in the table, if that is no farther away than the times in the table
+        usually are from each other (their median distance). Boxes given for one time only hold for the whole clip.
+
+        Args:
+            times: Times of the patches as shares of the clip, float (T',) in [0, 1].
+            crop: What is seen of the frame.
+            rows: Patches in height.
+            columns: Patches in width.
+        """
+        assert self.unit == SHARE, "boxes are placed with Boxes.of first"
+        seen = self.times.unique()
+        away = (times.double()[:, None] - seen).abs()
+        reach = seen.diff().median().item() if len(seen) > 1 else 1.0
+        chosen = torch.where(away.amin(1) <= reach + 1e-9, seen[away.argmin(1)], -1.0)
+        used = torch.isin(self.times, chosen) & ~self.corners.isnan().any(1)
+        parts = _coverage(crop.of_boxes(self.corners[used].float()), rows * _FINE, columns * _FINE)
+        # one more box, which covers nothing and holds at all times, so that no maximum below is one of nothing
+        parts = torch.cat([parts, torch.zeros(1, rows * _FINE, columns * _FINE)])
+        held = F.pad(self.times[used] == chosen[:, None], (0, 1), value=True)
+        # the maximum of fine parts, then their mean: where boxes overlap, nothing counts twice
+        covered = torch.stack([parts[row].amax(0) for row in held])
+        return covered.unflatten(2, (columns, _FINE)).unflatten(1, (rows, _FINE)).mean((2, 4))
+
 
 def read_boxes(path: str | Path) -> dict[str, Boxes]:
-    """Return the boxes of each clip, by what the file calls it: its path or its name.
+    """Return the boxes of each clip, by what the table calls it: its path or its name.
 
-    The file is .csv, .tsv, .jsonl or .parquet with the columns clip, frame (from 0) or time (in seconds), x1, y1, x2,
+    The table is .csv, .tsv, .jsonl or .parquet with the columns clip, frame (from 0) or time (in seconds), x1, y1, x2,
     y2 (in pixels of the upright frame) and, optionally, label. A row with empty corners says that there is no box at
     that time.
 
     Raises:
-        InputError: If there is no such file, it has other columns, or a row is no box.
+        InputError: If there is no such table, it has other columns, or a row is no box.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist; give a table with the columns clip, frame, {', '.join(CORNERS)}")
+        raise InputError(f"{path} does not exist; give a table with the columns clip, frame, {', '.join(_CORNERS)}")
     rows: dict[str, list[tuple[float, tuple[float, ...], str]]] = defaultdict(list)
     unit = None
     for number, row in read_records(path):
@@ -103,24 +129,23 @@ def read_boxes(path: str | Path) -> dict[str, Boxes]:
             raise InputError(f"{where} names no clip; give its path or its name")
         rows[str(name)].append((when, _corners(row, where), str(row.get("label") or "")))
     if unit is None:
-        raise InputError(f"{path} has no boxes; give rows of clip, frame, {', '.join(CORNERS)}")
-    return {name: _boxes(found, unit) for name, found in rows.items()}
+        raise InputError(f"{path} has no boxes; give rows of clip, frame, {', '.join(_CORNERS)}")
+    return {name: _boxes(own, unit) for name, own in rows.items()}
 
 
 def match_boxes(boxes: Mapping[str, Boxes], clips: Sequence[Clip], label: str | None = None) -> dict[str, Boxes]:
-    """Return the boxes of each clip that has one, as shares of it, by its path.
+    """Return the boxes of each clip that has one, as shares of it, by the path of the clip.
 
-    Names that are the whole path of a clip belong to it. Others are the end of a path, with or without the suffix of
-    the file, and must be that of one clip only. All boxes are placed, so that what lies outside of its clip is found
-    now. The result tells how many clips matched (its length) and how many rows (their times).
+    Names mean clips as `ClipNames` says, and each must mean one clip at most. A box that lies outside of its clip is
+    refused, whatever its label.
 
     Args:
-        boxes: As `read_boxes` returns them.
-        clips: All that are used: what a name belongs to depends on them.
-        label: Only the boxes of this label; None takes all.
+        boxes: Boxes as `read_boxes` returns them.
+        clips: All clips that are used: which of them a name means depends on the others.
+        label: Take only the boxes with this label; None takes all.
 
     Raises:
-        InputError: If no row has the label, a name could be of several clips, or a box lies outside of its clip.
+        InputError: If no row has the label, a name could mean several clips, or a box lies outside of its clip.
     """
     labels = sorted({own for each in boxes.values() for own in each.labels if own})
     if label is not None and label not in labels:
@@ -128,51 +153,34 @@ def match_boxes(boxes: Mapping[str, Boxes], clips: Sequence[Clip], label: str | 
         raise InputError(f"no box has the label {label!r}; {known}")
     by_path = {clip.path: clip for clip in clips}
     placed: dict[str, list[Boxes]] = defaultdict(list)
-    for name, path in clips_named(boxes, by_path).items():
-        placed[path].append(boxes[name].of(by_path[path]))
-    joined = {path: _join(found) for path, found in placed.items()}
+    names = ClipNames(by_path)
+    for name, own in boxes.items():
+        found = names.find(name)
+        if len(found) > 1:
+            raise InputError(
+                f"the boxes of {name!r} could be those of {len(found)} clips, such as {found[0]} and {found[1]}; "
+                "write as much of the path as tells them apart"
+            )
+        if found:
+            placed[found[0]].append(own.of(by_path[found[0]]))
+    joined = {path: _join(own) for path, own in placed.items()}
     if label is not None:
-        joined = {path: found.labelled(label) for path, found in joined.items()}
-    return {path: found for path, found in joined.items() if not found.corners.isnan().any(1).all()}
-
-
-def box_map(boxes: Boxes, times: Tensor, crop: Crop, rows: int, columns: int) -> Tensor:
-    """Return which share of each patch lies in a box, float32 (T', rows, columns) in [0, 1].
-
-    A time has the boxes of the nearest time in the file, if that is not farther away than such times usually are from
-    each other (their median distance); boxes that are given for one time only hold for the whole clip.
-
-    Args:
-        boxes: As shares of the clip (`Boxes.of`).
-        times: Times of the patches in the clip, float (T',) in [0, 1].
-        crop: What is seen of the frame, and whether it is flipped.
-        rows: Patches in height.
-        columns: Patches in width.
-    """
-    assert boxes.unit == SHARE, "boxes are placed with Boxes.of first"
-    seen = boxes.times.unique()
-    away = (times.double()[:, None] - seen).abs()
-    reach = seen.diff().median().item() if len(seen) > 1 else 1.0
-    chosen = torch.where(away.amin(1) <= reach + 1e-9, seen[away.argmin(1)], -1.0)
-    used = torch.isin(boxes.times, chosen) & ~boxes.corners.isnan().any(1)
-    cover = _coverage(crop_boxes(boxes.corners[used].float(), crop), rows * _FINE, columns * _FINE)
-    # nothing covers what has no box
-    cover = torch.cat([cover, torch.zeros(1, rows * _FINE, columns * _FINE)])
-    held = F.pad(boxes.times[used] == chosen[:, None], (0, 1), value=True)
-    made = [cover[row].amax(0) for row in held]
-    parts = torch.stack(made).unflatten(2, (columns, _FINE)).unflatten(1, (rows, _FINE))
-    return parts.mean((2, 4))
+        joined = {path: own.labelled(label) for path, own in joined.items()}
+    return {path: own for path, own in joined.items() if not own.corners.isnan().any(1).all()}
 
 
 def _join(boxes: Sequence[Boxes]) -> Boxes:
-    """Return the boxes that a file has under several names of one clip."""
+    """Return the boxes that a table has under several names of one clip, together."""
     labels = tuple(label for each in boxes for label in each.labels)
     times, corners = torch.cat([each.times for each in boxes]), torch.cat([each.corners for each in boxes])
     return Boxes(times, corners, labels, SHARE)
 
 
 def _coverage(corners: Tensor, rows: int, columns: int) -> Tensor:
-    """Return which share of each cell of a grid lies in each box, float (N, rows, columns)."""
+    """Return which share of each cell of a grid lies in each box, float (N, rows, columns).
+
+    A box and a cell overlap in a rectangle, so the share is a product of one share down and one across.
+    """
 
     def along(low: Tensor, high: Tensor, count: int) -> Tensor:
         edges = torch.arange(count + 1) / count
@@ -184,18 +192,18 @@ def _coverage(corners: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _unit(path: Path, row: Mapping[str, Any]) -> str:
-    """Return whether rows tell frames or seconds."""
-    missing = [name for name in ("clip", *CORNERS) if name not in row]
+    """Return the unit in which rows give times: frames or seconds."""
+    missing = [name for name in ("clip", *_CORNERS) if name not in row]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r} (its columns: {listed(row)}); name it so")
-    units = [unit for unit in (FRAME, TIME) if unit in row]
+    units = [unit for unit in (_FRAME, _TIME) if unit in row]
     if len(units) != 1:
         raise InputError(f"{path} must have the column frame (from 0) or time (in seconds), one of the two")
     return units[0]
 
 
 def _corners(row: Mapping[str, Any], where: str) -> tuple[float, ...]:
-    corners = tuple(_number(row.get(name), name, where) for name in CORNERS)
+    corners = tuple(_number(row.get(name), name, where) for name in _CORNERS)
     known = [value for value in corners if not math.isnan(value)]
     if known and len(known) < len(corners):
         raise InputError(f"{where} has some of its corners only; give x1, y1, x2 and y2, or none where there is no box")

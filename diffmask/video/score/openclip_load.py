@@ -1,4 +1,4 @@
-"""CLIP models of open_clip: found by name, folder or file; nothing is fetched unless a tag or a hub name is given."""
+"""Loading CLIP models of open_clip by name, folder or file; nothing is fetched unless a tag or hub name is given."""
 
 import hashlib
 import json
@@ -15,23 +15,23 @@ from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.video.score.openclip_tower import Tower, build_tower
 
-CONFIG = "open_clip_config.json"
+_CONFIG = "open_clip_config.json"
 _HUB = "hf-hub:"
 _PASS = "pass a file (clip:ViT-B-16:WEIGHTS.safetensors), a folder with open_clip_config.json, or --embedder pixels"
 _OTHER = "which needs no weights"
 
 
 @dataclass(frozen=True)
-class LoadedClip:
+class LoadedOpenClip:
     """A CLIP model, and what it needs to read frames and words.
 
     Attributes:
         name: What the user called it.
-        model: Of open_clip, in evaluation mode.
+        model: The model of open_clip, in evaluation mode.
         tower: Its image tower.
         config: Its settings.
-        mean: Of the colours it was trained with.
-        std: Of the colours it was trained with.
+        mean: Mean of the colours it was trained with.
+        std: Standard deviation of these colours.
         weights_hash: sha256 of its weights.
     """
 
@@ -45,36 +45,36 @@ class LoadedClip:
 
     @cached_property
     def key(self) -> str:
-        """Hash of all that its embeddings depend on: also colours, and settings such as the activation."""
+        """Hash of everything that its embeddings depend on, such as colours and the activation besides weights."""
         content = json.dumps([self.weights_hash, self.config, self.mean, self.std], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """Where the model runs."""
         return self.model.logit_scale.device
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Texts to token ids; found when it is asked for, since pictures need none."""
+        """Turns texts into token ids; looked for only when it is asked for, since pictures need none."""
         return _tokenizer(self.name, self.config)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Return pixels (B, 3, H, W) in [0, 1] as the model was shown them in training."""
+        """Return pixels (B, 3, H, W) in [0, 1] normalised as in the model's training."""
         mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
         return (pixels - mean) / std
 
 
-def load_clip(spec: str, device: str = "auto") -> LoadedClip:
+def load_openclip(spec: str, device: str = "auto") -> LoadedOpenClip:
     """Load a model of open_clip.
 
     Args:
         spec: `FOLDER` with a config and weights, `MODEL:WEIGHTS`, or `hf-hub:NAME`. MODEL is a name of open_clip or a
             config file; WEIGHTS a file, or a tag of open_clip, which is fetched from where it is published.
-        device: Where it runs.
+        device: Where the model runs.
 
     Raises:
-        InputError: If model or weights are not there, do not fit each other, or yield no patches.
+        InputError: If model or weights do not exist, do not fit each other, or yield no patches.
     """
     import open_clip
 
@@ -90,7 +90,7 @@ def load_clip(spec: str, device: str = "auto") -> LoadedClip:
     model = _build(config, spec)
     _load(model, weights_file, spec)
     model = model.eval().requires_grad_(False).to(target)
-    return LoadedClip(
+    return LoadedOpenClip(
         spec,
         model,
         build_tower(model.visual, spec),
@@ -117,11 +117,11 @@ def _read_config(name: str, spec: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
     path = Path(name)
     if name.startswith(_HUB):
-        path = _fetch(lambda: download_pretrained_from_hf(name.removeprefix(_HUB), CONFIG), spec)
+        path = _fetch(lambda: download_pretrained_from_hf(name.removeprefix(_HUB), _CONFIG), spec)
     if path.is_dir():
-        path = path / CONFIG
+        path = path / _CONFIG
         if not path.is_file():
-            raise InputError(f"folder {name} has no {CONFIG}, so it is no model of open_clip; {_PASS}, {_OTHER}")
+            raise InputError(f"folder {name} has no {_CONFIG}, so it is no model of open_clip; {_PASS}, {_OTHER}")
     if path.suffix == ".json" and path.is_file():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -162,7 +162,7 @@ def _find_weights(name: str, given: str | None, spec: str) -> tuple[Path, dict[s
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise InputError(f"weights {given!r} are no file, and no tag of {name} (its tags: {tags}); {_PASS}, {_OTHER}")
     extra: dict[str, Any] = {key: tag[key] for key in ("mean", "std") if key in tag}
-    # weights that were trained with another activation give wrong embeddings without a word
+    # weights trained with another activation would give wrong embeddings silently
     if "quick_gelu" in tag:
         extra["model"] = {"quick_gelu": tag["quick_gelu"]}
     return _fetch(lambda: download_pretrained(tag), spec, hub=bool(tag.get("hf_hub"))), extra
@@ -193,7 +193,7 @@ def _build(config: dict[str, Any], spec: str) -> Any:
     try:
         if "hf_model_name" in config["text_cfg"]:
             config["text_cfg"]["hf_model_pretrained"] = False
-            # open_clip reads it without saying that code is not to be run
+            # open_clip would read it without forbidding code from the hub: read it first, with code forbidden
             AutoConfig.from_pretrained(config["text_cfg"]["hf_model_name"], trust_remote_code=False)
         return kind(**config)
     except OSError as error:  # the config of a text tower from a hub
@@ -222,7 +222,7 @@ def _tokenizer(spec: str, config: dict[str, Any]) -> Any:
 
     # a name such as hf-hub:NAME has a colon of its own
     name = spec if spec.startswith(_HUB) or Path(spec).is_dir() else spec.partition(":")[0]
-    # a config may ask for code of its own, which is overruled
+    # a config may ask to run its own code: overruled
     options: dict[str, Any] = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
     try:
         if Path(name).is_dir():

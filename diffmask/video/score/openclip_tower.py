@@ -1,4 +1,7 @@
-"""The image towers of CLIP models, asked for one embedding per patch in the space that they share with text."""
+"""The image towers of CLIP models, which give one embedding per patch in the space that they share with text.
+
+A tower is trained to give one embedding per image; each kind is asked in its own way for what it would say of a patch.
+"""
 
 from typing import Any, Protocol, cast
 
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 
 from diffmask.core.errors import InputError
 
-VALUE = "value"
+_VALUE = "value"
 
 
 class Tower(Protocol):
@@ -20,7 +23,7 @@ class Tower(Protocol):
     any_shape: bool
 
     def check_layer(self, layer: int | str | None) -> int | str:
-        """Return the layer that is read; None is the tower's own choice."""
+        """Return the layer to read, or refuse it; None is the tower's own choice."""
         ...
 
     def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
@@ -48,14 +51,14 @@ class VitTower:
         """Return a number from 0, or `value`."""
         depth = len(self.blocks)
         if layer is None:
-            return VALUE if self._has_values() else depth - 2 if depth > 1 else 0
-        if layer == VALUE:
-            if not self._has_values():
+            return _VALUE if self.has_attention else depth - 2 if depth > 1 else 0
+        if layer == _VALUE:
+            if not self.has_attention:
                 raise InputError(f"the tower of {self.name} has no attention of the usual kind; give --layer a number")
-            return VALUE
+            return _VALUE
         if isinstance(layer, str) or not -depth <= layer < depth:
             raise InputError(
-                f"layer {layer!r} is not of the tower of {self.name}; give {VALUE}, or a number in "
+                f"layer {layer!r} is not of the tower of {self.name}; give {_VALUE}, or a number in "
                 f"[{-depth}, {depth - 1}]"
             )
         return layer % depth
@@ -64,10 +67,11 @@ class VitTower:
         """Return projected patches (B, rows, columns, D)."""
         last = len(self.blocks) - 1
         tokens = self.embed_tokens(pixels)
-        if layer != VALUE or last > 0:
-            tokens = self.run(tokens, last - 1 if layer == VALUE else int(layer))
+        # for `value` the blocks before the last run as they are, then the last one without its mixing of patches
+        if layer != _VALUE or last > 0:
+            tokens = self.tokens_after(tokens, last - 1 if layer == _VALUE else int(layer))
         tokens = tokens[:, 1:]
-        if layer == VALUE:
+        if layer == _VALUE:
             tokens = _values(self.blocks[-1], tokens)
         tokens = self.visual.ln_post(tokens)
         if self.visual.proj is not None:
@@ -79,25 +83,27 @@ class VitTower:
         return pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size
 
     def embed_tokens(self, pixels: Tensor) -> Tensor:
-        """Return what goes into the first block, (B, 1 + rows * columns, width)."""
+        """Return what goes into the first block, (B, 1 + rows * columns, width), class token first."""
         visual = self.visual
         tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)
         first = visual.class_embedding.expand(len(tokens), 1, -1).to(tokens)
         tokens = torch.cat([first, tokens], dim=1)
-        positions = resize_positions(visual.positional_embedding, visual.grid_size, self.grid(pixels))
+        positions = _resize_positions(visual.positional_embedding, visual.grid_size, self.grid(pixels))
         return visual.ln_pre(tokens + positions.to(tokens))
 
-    def run(self, tokens: Tensor, layer: int) -> Tensor:
-        """Return what a block hands on, (B, 1 + rows * columns, width)."""
+    def tokens_after(self, tokens: Tensor, layer: int) -> Tensor:
+        """Return what a block hands on, (B, 1 + rows * columns, width), given what goes into the first."""
         transformer = self.visual.transformer
         return transformer.forward_intermediates(tokens, indices=[layer], stop_early=True)[1][0]
 
-    def _has_values(self) -> bool:
+    @property
+    def has_attention(self) -> bool:
+        """Whether the last block has attention of the usual kind, whose parts can be read."""
         return isinstance(getattr(self.blocks[-1], "attn", None), nn.MultiheadAttention)
 
 
 class _ResNetTower:
-    """The ResNet of open_clip, whose pooling is attention: each position is projected as if it were attended alone."""
+    """The ResNet of open_clip, which pools by attention: each position is projected as if it alone were attended to."""
 
     any_shape = True
     patch_size = 32
@@ -121,7 +127,7 @@ class _ResNetTower:
 
 
 class _TimmTower:
-    """A trunk of timm: each position goes through the head alone, as if the trunk had found nothing else."""
+    """A trunk of timm: each position goes through the head alone, as if the trunk had given nothing else."""
 
     any_shape = False
 
@@ -138,7 +144,7 @@ class _TimmTower:
             raise InputError(refusal)
         try:
             with torch.inference_mode():
-                shape = self.patches(zeros, VALUE).shape
+                shape = self.patches(zeros, _VALUE).shape
         except (RuntimeError, AttributeError, TypeError, IndexError, AssertionError) as error:
             raise InputError(refusal) from error
         if shape[1] < 2 or shape[1] != shape[2]:
@@ -152,18 +158,18 @@ class _TimmTower:
     def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
         """Return projected patches (B, rows, columns, D)."""
         trunk = self.visual.trunk
-        found = trunk.forward_features(pixels)
+        features = trunk.forward_features(pixels)
         prefix = getattr(trunk, "num_prefix_tokens", 0)
-        if found.ndim == 3:
-            tokens = found[:, prefix:]
+        if features.ndim == 3:
+            tokens = features[:, prefix:]
             side = round(tokens.shape[1] ** 0.5)
-            shape = (len(found), side, side)
+            shape = (len(features), side, side)
             assert side * side == tokens.shape[1]
-            # a head that takes the class token finds the patch there, one that averages patches finds only this one
+            # the patch in every place: a head reads it as the class token, or as the average of all tokens
             alone = tokens.flatten(0, 1)[:, None].expand(-1, prefix + 1, -1)
         else:
-            channels_last = found.shape[-1] == trunk.num_features and found.shape[1] != trunk.num_features
-            maps = found if channels_last else found.permute(0, 2, 3, 1)
+            channels_last = features.shape[-1] == trunk.num_features and features.shape[1] != trunk.num_features
+            maps = features if channels_last else features.permute(0, 2, 3, 1)
             shape = maps.shape[:3]
             alone = maps.flatten(0, 2)
             alone = alone[:, None, None] if channels_last else alone[:, :, None, None]
@@ -174,11 +180,11 @@ def build_tower(visual: nn.Module, name: str) -> Tower:
     """Return the tower of a model.
 
     Args:
-        visual: The image tower, as open_clip builds it.
+        visual: The image tower as open_clip builds it.
         name: What the user called the model.
 
     Raises:
-        InputError: If it yields no patches in the space of text.
+        InputError: If the tower yields no patches in the space of text.
     """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.timm_model import TimmModel
@@ -191,8 +197,8 @@ def build_tower(visual: nn.Module, name: str) -> Tower:
     raise InputError(f"{name} has a tower of another kind ({type(visual).__name__}); use a ViT, ResNet or timm tower")
 
 
-def resize_positions(table: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
-    """Return positions of a class token and patches for another grid, bicubically, (1 + rows * columns, width)."""
+def _resize_positions(table: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Return a table of positions, class token first, interpolated for another grid, (1 + rows * columns, width)."""
     if grid == wanted:
         return table
     patches = table[1:].float().unflatten(0, grid).permute(2, 0, 1)[None]
@@ -201,7 +207,10 @@ def resize_positions(table: Tensor, grid: tuple[int, int], wanted: tuple[int, in
 
 
 def _values(block: Any, tokens: Tensor) -> Tensor:
-    """Return what attention would hand on if every token attended to itself only."""
+    """Return what attention would hand on if every token attended to itself only.
+
+    The softmax over one token is 1, so queries and keys do not matter: the last third of the joint projection is left.
+    """
     attention = block.attn
     width = tokens.shape[-1]
     bias = None if attention.in_proj_bias is None else attention.in_proj_bias[2 * width :]
@@ -210,6 +219,6 @@ def _values(block: Any, tokens: Tensor) -> Tensor:
 
 
 def _only_value(layer: int | str | None, name: str) -> str:
-    if layer not in (None, VALUE):
+    if layer not in (None, _VALUE):
         raise InputError(f"layer {layer!r} cannot be read: only the end of the tower of {name} can; leave --layer out")
-    return VALUE
+    return _VALUE

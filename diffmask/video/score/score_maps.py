@@ -1,16 +1,16 @@
-"""Score maps: what a scorer says about the frames of a clip, computed once and kept in half precision.
+"""Score maps: the scores of the patches of a clip's frames, computed once and kept in half precision.
 
 paths = make_maps(clips, anchors.scorer("auto"), Path("cache"))
-scores = read_map(paths[0])
+maps = CachedMaps({clip.path: path for clip, path in zip(clips, paths) if path})
 
-Scores that rows bring along: score maps that were made once, and boxes; both seen through the row's crop.
+Rows read them, or boxes, through their own crop.
 """
 
 import hashlib
 import logging
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,26 +22,24 @@ from torch import Tensor
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.video.clip.clip import Clip, ReadError
-from diffmask.video.read.readers import Reader, open_reader
-from diffmask.video.read.sampling import Crop, crop_map
-from diffmask.video.score.boxes import Boxes, box_map
+from diffmask.video.read.readers import open_reader
+from diffmask.video.read.sampling import Crop
+from diffmask.video.score.boxes import Boxes
 
-FORMAT = 1
-"""Part of the names of maps; to be raised when the maps of the same clips change."""
-FRAMES_PER_SECOND, LEAST_FRAMES, MOST_FRAMES = 2.0, 8, 64
-CHUNK_FRAMES = 8
-"""Frames that are held at a time: 64 of a large clip would not fit."""
+_FORMAT = 1
+"""Part of the names of maps; raise it when the maps of the same clips change."""
+_FRAMES_PER_SECOND, _LEAST_FRAMES, _MOST_FRAMES = 2.0, 8, 64
 _MAX = torch.finfo(torch.float16).max
 
 logger = logging.getLogger(__name__)
 
 
 class FrameScorer(Protocol):
-    """What gives every patch of a frame a score."""
+    """Gives every patch of a frame a score."""
 
     @property
     def key(self) -> str:
-        """What the scores depend on beside the frame: a hash of weights and settings."""
+        """What the scores depend on besides the frame: a hash of weights and settings."""
         ...
 
     def score(self, frames: Tensor) -> Tensor:
@@ -54,8 +52,8 @@ class _ScoreMap:
     """Scores of patches of some frames of a clip, over the whole upright frame.
 
     Attributes:
-        values: float16 (K, rows, columns).
-        times: Where the frames are in the clip, float32 (K,) in [0, 1].
+        values: The scores, float16 (K, rows, columns).
+        times: Where the frames lie in the clip, float32 (K,) in [0, 1].
     """
 
     values: Tensor
@@ -65,15 +63,15 @@ class _ScoreMap:
 def make_maps(
     clips: Sequence[Clip], scorer: FrameScorer, cache: str | Path, *, progress: bool = False
 ) -> list[Path | None]:
-    """Return the map of each clip, in their order, made where it is not there yet or is damaged.
+    """Return the path of the map of each clip, in their order; maps that are missing or damaged are made.
 
-    A clip that cannot be read is named in the log and has None; it ends nothing. A map appears when it is complete, so
-    work that was interrupted goes on where it was, and several processes may share the folder.
+    A clip that cannot be read is named in the log and has None. A map appears when it is complete, so interrupted work
+    continues where it stopped, and several processes may share the folder.
 
     Args:
         clips: The clips.
         scorer: Gives the scores.
-        cache: Folder of the maps; created where missing.
+        cache: Folder of the maps; created if it is missing.
         progress: Show a progress bar.
 
     Raises:
@@ -85,7 +83,7 @@ def make_maps(
     _check_folder(folder)
     made: list[Path | None] = []
     for clip in tqdm(clips, desc="score maps", unit="clip", disable=None if progress else True, leave=False):
-        path = map_path(clip, scorer.key, folder)
+        path = _map_path(clip, scorer.key, folder)
         if not _is_whole(path):
             try:
                 _write(path, _score_clip(clip, scorer))
@@ -96,13 +94,13 @@ def make_maps(
     return made
 
 
-def map_path(clip: Clip, key: str, cache: str | Path) -> Path:
-    """Return where the map of a clip is kept: another file, another scorer or another format is another name."""
-    identity = f"{FORMAT} {os.path.abspath(clip.path)} {clip.size} {clip.mtime} {clip.rotation} {key}"
+def _map_path(clip: Clip, key: str, cache: str | Path) -> Path:
+    """Return where the map of a clip is kept; another file, scorer or format gives another name."""
+    identity = f"{_FORMAT} {os.path.abspath(clip.path)} {clip.size} {clip.mtime} {clip.rotation} {key}"
     return Path(cache) / f"map-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors"
 
 
-def read_map(path: str | Path) -> _ScoreMap:
+def _read_map(path: str | Path) -> _ScoreMap:
     """Read a map.
 
     Raises:
@@ -114,38 +112,33 @@ def read_map(path: str | Path) -> _ScoreMap:
     return found
 
 
-def map_frames(num_frames: int, duration: float) -> list[int]:
-    """Return the frames of a clip that are scored: evenly, two per second, 8 to 64, the first and the last among them.
+def _map_frames(num_frames: int, duration: float) -> list[int]:
+    """Return the frames of a clip that are scored: evenly from the first to the last, two a second, 8 to 64 of them.
 
     Args:
-        num_frames: Of the clip.
-        duration: Of the clip in seconds; 0 where it is not known.
+        num_frames: Frames of the clip.
+        duration: Seconds of the clip; 0 if unknown.
     """
-    wanted = min(max(round(duration * FRAMES_PER_SECOND), LEAST_FRAMES), MOST_FRAMES, num_frames)
+    wanted = min(max(round(duration * _FRAMES_PER_SECOND), _LEAST_FRAMES), _MOST_FRAMES, num_frames)
     if wanted < 2:
         return [0] * min(1, num_frames)
     return [round(index * (num_frames - 1) / (wanted - 1)) for index in range(wanted)]
 
 
 def _frame_times(indices: Sequence[int], num_frames: int) -> Tensor:
-    """Return where frames are in a clip, float32 (K,) in [0, 1]; 0 in a clip of one frame."""
+    """Return where frames lie in a clip, float32 (K,) in [0, 1]; 0 in a clip of one frame."""
     return torch.tensor(indices, dtype=torch.float32) / max(1, num_frames - 1)
-
-
-def read_chunks(reader: Reader, indices: Sequence[int]) -> Iterator[Tensor]:
-    """Yield frames of a clip a few at a time, uint8 (K, H, W, 3)."""
-    for start in range(0, len(indices), CHUNK_FRAMES):
-        yield reader.read(indices[start : start + CHUNK_FRAMES])
 
 
 def _score_clip(clip: Clip, scorer: FrameScorer) -> _ScoreMap:
     with open_reader(clip) as reader:
-        indices = map_frames(reader.num_frames, clip.duration)
+        indices = _map_frames(reader.num_frames, clip.duration)
         if not indices:
             raise ReadError(clip.path, "it has no frames")
-        scores = torch.cat([scorer.score(frames).float().cpu() for frames in read_chunks(reader, indices)])
+        scores = torch.cat([scorer.score(frames).float().cpu() for frames in reader.read_chunks(indices)])
         times = _frame_times(indices, reader.num_frames)
     assert scores.ndim == 3 and scores.isfinite().all(), f"{scorer.key} gave a score that is not finite"
+    # half precision has infinities where float32 has large numbers
     return _ScoreMap(scores.clamp(-_MAX, _MAX).half(), times)
 
 
@@ -202,10 +195,10 @@ def _check_folder(folder: Path) -> None:
 
 
 class CachedMaps:
-    """Score maps of clips.
+    """Score maps of clips, for rows.
 
     Args:
-        paths: Of the map of each clip, by the clip's path.
+        paths: Path of the map of each clip, by the clip's path.
     """
 
     def __init__(self, paths: Mapping[str, Path]):
@@ -217,15 +210,15 @@ class CachedMaps:
 
     def __call__(self, clip: Clip, times: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:
         """Return the scores of what a row shows, float (T', rows, columns)."""
-        found = read_map(self._paths[clip.path])
-        return crop_map(found.values, found.times, times, crop, shape)
+        scores = _read_map(self._paths[clip.path])
+        return crop.of_map(scores.values, scores.times, times, shape)
 
 
 class BoxMaps:
-    """Boxes of clips: how much of each patch lies in one.
+    """How much of each patch lies in a box, for rows.
 
     Args:
-        boxes: Of each clip that has some, by its path, as `match_boxes` returns them.
+        boxes: Boxes of each clip that has some, by its path, as `match_boxes` returns them.
     """
 
     def __init__(self, boxes: Mapping[str, Boxes]):
@@ -234,4 +227,4 @@ class BoxMaps:
     def __call__(self, clip: Clip, times: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:
         """Return the share of each patch in a box, float (T', rows, columns); zero for clips without boxes."""
         boxes = self._boxes.get(clip.path)
-        return torch.zeros(len(times), *shape) if boxes is None else box_map(boxes, times, crop, *shape)
+        return torch.zeros(len(times), *shape) if boxes is None else boxes.cover(times, crop, *shape)

@@ -1,7 +1,4 @@
-"""Values of the patches of a batch, on its device: maps that came with the rows, motion, appearance, embeddings.
-
-Motion: how much the frames of a clip change inside each patch.
-"""
+"""Values of the patches of a batch, on its device: maps that came with the rows, motion, appearance, embeddings."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,48 +17,19 @@ if TYPE_CHECKING:
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def motion(frames: Tensor, grid: Grid) -> Tensor:
-    """Return how much brightness changes in each patch, float32 (B, L), not negative, on the frames' device.
-
-    A frame's change is the mean of the absolute differences from the frame before and to the frame after, where there
-    are such; a patch has the mean over its pixels and frames. What changes everywhere alike, such as a light that is
-    switched on, moves nothing: the median over the picture is taken off each difference. A clip of one frame has none.
-
-    Args:
-        frames: uint8, or float in any units, (B, T, 3, H, W); the units are those of the result (uint8: 0 to 255).
-        grid: How the frames are cut into patches.
-    """
-    num_clips, num_frames, _, height, width = frames.shape
-    assert num_frames == grid.frames * grid.tubelet, f"{num_frames} frames for {grid}"
-    assert (height, width) == (grid.rows * grid.patch_size, grid.columns * grid.patch_size), f"{height}x{width}"
-    luma = torch.tensor(_LUMA, device=frames.device)
-    grey = torch.einsum("btchw,c->bthw", frames.float(), luma)
-    change = torch.zeros_like(grey)
-    if num_frames > 1:
-        steps = grey.diff(dim=1)
-        # every sixteenth pixel tells the median as well
-        everywhere = steps[..., ::4, ::4].flatten(2).median(2).values
-        steps = (steps - everywhere[:, :, None, None]).abs()
-        change[:, 1:] += steps
-        change[:, :-1] += steps
-        change[:, 1:-1] /= 2
-    pooled = F.avg_pool3d(change[:, None], (grid.tubelet, grid.patch_size, grid.patch_size))
-    return pooled.reshape(num_clips, grid.num_positions)
-
-
 APPEARANCE_DIM = 13
-"""D of `Appearance`."""
+"""Number of values that `Appearance` gives a patch."""
 
 
 class PatchFeature(Protocol):
-    """What gives each patch of a batch values that policies or targets read."""
+    """Gives each patch of a batch values that policies or targets read."""
 
     def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
         """Return named values, float (B, L) or (B, L, D).
 
         Args:
-            batch: As `VideoAdapter.pad` makes it: `frames` are uint8 (B, T, 3, H, W).
-            grid: Its patches.
+            batch: A batch as `VideoAdapter.pad` makes it: `frames` are uint8 (B, T, 3, H, W).
+            grid: The patches of its clips.
         """
         ...
 
@@ -71,7 +39,7 @@ class FromRows:
     """Scores that came with the rows, (B, T', rows, columns).
 
     Attributes:
-        name: Their name, in the batch and as a feature.
+        name: Name of the scores in the batch and of the feature.
     """
 
     name: str
@@ -82,18 +50,18 @@ class FromRows:
 
 
 class Motion:
-    """How much the frames change inside each patch, as `motion`."""
+    """How much brightness changes in each patch from frame to frame."""
 
     def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
         """Return it, float (B, L)."""
-        return {"motion": motion(batch["frames"], grid)}
+        return {"motion": _motion(batch["frames"], grid)}
 
 
 class Appearance:
     """What each patch looks like, in a few numbers that a small network can learn from.
 
-    Mean and deviation of each colour, slopes across and down, motion, how far it stands out from its neighbours, and
-    where it lies; each with mean 0 and deviation 1 over the patches of a clip.
+    They are mean and deviation of each colour, slopes across and down, motion, contrast with the neighbours, and place;
+    each has mean 0 and deviation 1 over the patches of a clip, so that dark clips look like bright ones.
     """
 
     def __call__(self, batch: "Mapping[str, Any]", grid: Grid) -> dict[str, Tensor]:
@@ -106,7 +74,7 @@ class Appearance:
         grey = colours.mean(1, keepdim=True)
         across = F.avg_pool3d(F.pad(grey.diff(dim=4).abs(), (0, 1)), size)
         down = F.avg_pool3d(F.pad(grey.diff(dim=3).abs(), (0, 0, 0, 1)), size)
-        moved = motion(frames, grid).view(len(frames), 1, *grid.shape)
+        moved = _motion(frames, grid).view(len(frames), 1, *grid.shape)
         around = F.avg_pool3d(means, (1, 3, 3), stride=1, padding=(0, 1, 1), count_include_pad=False)
         values = [means, deviations, across, down, moved, (means - around).abs().mean(1, keepdim=True)]
         values.append(_position(grid, frames.device).expand(len(frames), -1, -1, -1, -1))
@@ -114,6 +82,32 @@ class Appearance:
         centred = stacked - stacked.mean(1, keepdim=True)
         deviation = centred.square().mean(1, keepdim=True).sqrt()
         return {"appearance": centred / deviation.clamp_min(1e-6)}
+
+
+def _motion(frames: Tensor, grid: Grid) -> Tensor:
+    """Return how much brightness changes in each patch, float32 (B, L), not negative, in the units of the frames.
+
+    The change of a frame is the mean absolute difference from the frame before and the frame after it; a patch has the
+    mean over its pixels and frames. A clip of one frame has no motion.
+    """
+    num_clips, num_frames, _, height, width = frames.shape
+    assert num_frames == grid.frames * grid.tubelet, f"{num_frames} frames for {grid}"
+    assert (height, width) == (grid.rows * grid.patch_size, grid.columns * grid.patch_size), f"{height}x{width}"
+    luma = torch.tensor(_LUMA, device=frames.device)
+    grey = torch.einsum("btchw,c->bthw", frames.float(), luma)
+    change = torch.zeros_like(grey)
+    if num_frames > 1:
+        steps = grey.diff(dim=1)
+        # a light that is switched on moves nothing, so the median over the picture is subtracted; every sixteenth pixel
+        # is enough for it
+        everywhere = steps[..., ::4, ::4].flatten(2).median(2).values
+        steps = (steps - everywhere[:, :, None, None]).abs()
+        # each step belongs to both of its frames; only the first and the last frame have one step, not two
+        change[:, 1:] += steps
+        change[:, :-1] += steps
+        change[:, 1:-1] /= 2
+    pooled = F.avg_pool3d(change[:, None], (grid.tubelet, grid.patch_size, grid.patch_size))
+    return pooled.reshape(num_clips, grid.num_positions)
 
 
 def _position(grid: Grid, device: torch.device) -> Tensor:
@@ -125,7 +119,7 @@ def _position(grid: Grid, device: torch.device) -> Tensor:
 
 
 class _Scorer(Protocol):
-    """What scores patches by their embeddings."""
+    """Scores patches by their embeddings."""
 
     def score(self, embeddings: Tensor) -> Tensor:
         """Return scores, float (N,), of embeddings float (N, D)."""
@@ -133,9 +127,9 @@ class _Scorer(Protocol):
 
 
 class Embedded:
-    """Embeddings of the patches as they are seen, and their scores: one pass of the embedder serves both.
+    """Embeddings of the patches of a batch, and their scores: one pass of the embedder serves both.
 
-    A patch of several frames is seen in its middle one.
+    A patch of several frames is embedded by its middle one.
 
     Args:
         embedder: Gives the embeddings.
@@ -152,17 +146,17 @@ class Embedded:
         frames = batch["frames"]
         middle = frames[:, grid.tubelet // 2 :: grid.tubelet]  # (B, T', 3, H, W)
         embeddings = self._embedder.embed(middle.flatten(0, 1).permute(0, 2, 3, 1)).to(frames.device)
-        found: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = {}
         if self._scorer is not None:
             scores = self._scorer.score(embeddings.flatten(0, 2)).view(*embeddings.shape[:3], 1)
-            found["difference"] = _to_grid(scores, len(frames), grid)[..., 0]
+            values["difference"] = _to_grid(scores, len(frames), grid)[..., 0]
         if self._keep:
-            found["embedding"] = _to_grid(embeddings, len(frames), grid)
-        return found
+            values["embedding"] = _to_grid(embeddings, len(frames), grid)
+        return values
 
 
 def _to_grid(values: Tensor, num_clips: int, grid: Grid) -> Tensor:
-    """Return values of another grid at our patches, float (B, L, D)."""
+    """Return values (B T', rows, columns, D) of the embedder's grid at the patches of ours, float (B, L, D)."""
     values = values.movedim(3, 1).float()  # (B T', D, rows, columns)
     if values.shape[2:] != (grid.rows, grid.columns):
         antialias = values.shape[2] > grid.rows or values.shape[3] > grid.columns

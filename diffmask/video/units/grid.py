@@ -1,9 +1,4 @@
-"""The grid of patches that a clip is cut into: how many in time, height and width, and the units made of them.
-
-Clips cut into patches (tubelets), all of them or some, and put together again.
-
-Which patches of each clip are visible and which are predicted, as indices of equal number in every row.
-"""
+"""The grid of patches (tubelets) that a clip is cut into, the units made of them, and which patches a model sees."""
 
 from dataclasses import dataclass
 from math import prod
@@ -18,13 +13,13 @@ from diffmask.core.types import PositionMask
 
 @dataclass(frozen=True)
 class Grid:
-    """Patches of a clip; position `(t * rows + y) * columns + x` is that of patch (t, y, x), as in VideoMAE.
+    """The patches of a clip; patch (t, y, x) has the position `(t * rows + y) * columns + x`, as in VideoMAE.
 
     Attributes:
-        frames: Patches in time.
-        rows: Patches in height.
-        columns: Patches in width.
-        tubelet: Frames of a patch.
+        frames: Number of patches in time.
+        rows: Number of patches in height.
+        columns: Number of patches in width.
+        tubelet: Frames in a patch.
         patch_size: Pixels of a patch in height and in width.
     """
 
@@ -36,10 +31,10 @@ class Grid:
 
     @classmethod
     def of(cls, config: Any, num_frames: int, image_size: int) -> "Grid":
-        """Return the grid of a model's config for clips of some frames and pixels.
+        """Return the grid for clips of `num_frames` frames of `image_size` pixels, given the config of a model.
 
         Raises:
-            InputError: If frames or pixels are no multiple of the model's.
+            InputError: If frames or pixels are not a multiple of the model's patches.
         """
         tubelet = getattr(config, "tubelet_size", 1)
         patch = config.patch_size
@@ -66,43 +61,73 @@ class Grid:
         """Frames of a clip."""
         return self.frames * self.tubelet
 
+    def unit_ids(self, kind: str, size: tuple[int, ...] = ()) -> Tensor:
+        """Return the unit of each position of a clip, int64 (L,).
 
-def unit_ids(grid: Grid, kind: str, size: tuple[int, ...] = ()) -> Tensor:
-    """Return the unit of each position of a clip, int64 (L,).
+        Units of one kind have one length and cover the clip, so every row can have exactly the same number masked.
 
-    Units of one kind have one length and cover the clip, so every row can have exactly the same count masked.
+        Args:
+            kind: patch; tube (the same place through all of time: VideoMAE, Tong et al. 2022); frame (all places at one
+                time); block (a box in time, height and width); or cell (a place that moves through its cell of patches
+                as time goes on: the running cells of MAR, Qing et al. 2023, and VideoMAE V2).
+            size: Patches of a block in time, height and width; or of a cell in height and width.
 
-    Args:
-        grid: The clip's patches.
-        kind: patch; tube (the same place through all of time: VideoMAE, Tong et al. 2022); frame (all places of one
-            time); block (a box in time, height and width); or cell (a place that runs through its cell of patches as
-            time goes on: the running cells of MAR, Qing et al. 2023, and VideoMAE V2).
-        size: For block its patches in time, height and width; for cell those in height and width.
+        Raises:
+            InputError: If the kind is unknown, or blocks or cells do not divide the grid.
+        """
+        times, rows, columns = torch.meshgrid(*(torch.arange(n) for n in self.shape), indexing="ij")
+        if kind == "patch":
+            return torch.arange(self.num_positions)
+        if kind == "tube":
+            return (rows * self.columns + columns).flatten()
+        if kind == "frame":
+            return times.flatten()
+        if kind == "block":
+            _check_size(kind, size, self.shape)
+            depth, height, width = size
+            down, across = self.rows // height, self.columns // width
+            return ((times // depth * down + rows // height) * across + columns // width).flatten()
+        if kind == "cell":
+            _check_size(kind, size, self.shape[1:])
+            height, width = size
+            cell = rows // height * (self.columns // width) + columns // width
+            # the places of a cell are numbered like a snake, so that each step of a running unit leads to a neighbour
+            row, column = rows % height, columns % width
+            place = row * width + torch.where(row % 2 == 0, column, width - 1 - column)
+            return (cell * height * width + (place - times) % (height * width)).flatten()
+        raise InputError(f"unknown units {kind!r}; choose from: patch, tube, frame, block, cell")
 
-    Raises:
-        InputError: If the kind is unknown, or blocks or cells do not divide the grid.
-    """
-    times, rows, columns = torch.meshgrid(*(torch.arange(n) for n in grid.shape), indexing="ij")
-    if kind == "patch":
-        return torch.arange(grid.num_positions)
-    if kind == "tube":
-        return (rows * grid.columns + columns).flatten()
-    if kind == "frame":
-        return times.flatten()
-    if kind == "block":
-        _check_size(kind, size, grid.shape)
-        depth, height, width = size
-        down, across = grid.rows // height, grid.columns // width
-        return ((times // depth * down + rows // height) * across + columns // width).flatten()
-    if kind == "cell":
-        _check_size(kind, size, grid.shape[1:])
-        height, width = size
-        cell = rows // height * (grid.columns // width) + columns // width
-        # places of a cell in the order of a snake, so that a running unit steps to a neighbour
-        row, column = rows % height, columns % width
-        place = row * width + torch.where(row % 2 == 0, column, width - 1 - column)
-        return (cell * height * width + (place - times) % (height * width)).flatten()
-    raise InputError(f"unknown units {kind!r}; choose from: patch, tube, frame, block, cell")
+    def take_patches(self, frames: Tensor, positions: Tensor | None = None, *, channels_first: bool = False) -> Tensor:
+        """Return the pixels of patches, (B, L, C): tubelet, rows, columns and channels of each, in this order.
+
+        Only what is asked for is copied: a tenth of a clip where the rest is hidden.
+
+        Args:
+            frames: (B, T, channels, H, W).
+            positions: The patches wanted of each row, int64 (B, P); None takes all.
+            channels_first: Put the channels before the rest, as the kernels of a convolution have them.
+        """
+        batch, _, channels, _, _ = frames.shape
+        size = self.patch_size
+        # a view with one axis for each of: which patch, and where in the patch
+        cut = frames.view(batch, self.frames, self.tubelet, channels, self.rows, size, self.columns, size)
+        cut = cut.permute(0, 1, 4, 6, 3, 2, 5, 7) if channels_first else cut.permute(0, 1, 4, 6, 2, 5, 7, 3)
+        if positions is None:
+            return cut.reshape(batch, self.num_positions, -1)
+        clips = torch.arange(batch, device=frames.device)[:, None]
+        places = (
+            positions // (self.rows * self.columns),
+            positions // self.columns % self.rows,
+            positions % self.columns,
+        )
+        return cut[clips, *places].flatten(2)
+
+    def put_patches(self, patches: Tensor, channels: int = 3) -> Tensor:
+        """Return frames (B, T, channels, H, W) made of all their patches, as `take_patches` gives them."""
+        batch, size = len(patches), self.patch_size
+        cut = patches.view(batch, self.frames, self.rows, self.columns, self.tubelet, size, size, channels)
+        cut = cut.permute(0, 1, 4, 7, 2, 5, 3, 6)
+        return cut.reshape(batch, self.frames * self.tubelet, channels, self.rows * size, self.columns * size)
 
 
 def _check_size(kind: str, size: tuple[int, ...], shape: tuple[int, ...]) -> None:
@@ -114,72 +139,41 @@ def _check_size(kind: str, size: tuple[int, ...], shape: tuple[int, ...]) -> Non
         )
 
 
-def take_patches(
-    frames: Tensor, grid: Grid, positions: Tensor | None = None, *, channels_first: bool = False
-) -> Tensor:
-    """Return the pixels of patches, (B, L, C): tubelet, rows, columns and channels of each, in this order.
-
-    Only what is asked for is copied: a tenth of a clip, where the rest is hidden.
-
-    Args:
-        frames: (B, T, channels, H, W).
-        grid: How a clip is cut.
-        positions: Which patches of each row, int64 (B, P); None takes all.
-        channels_first: Channels before the rest, as the kernels of a convolution have them.
-    """
-    batch, _, channels, _, _ = frames.shape
-    size = grid.patch_size
-    cut = frames.view(batch, grid.frames, grid.tubelet, channels, grid.rows, size, grid.columns, size)
-    cut = cut.permute(0, 1, 4, 6, 3, 2, 5, 7) if channels_first else cut.permute(0, 1, 4, 6, 2, 5, 7, 3)
-    if positions is None:
-        return cut.reshape(batch, grid.num_positions, -1)
-    clips = torch.arange(batch, device=frames.device)[:, None]
-    places = (positions // (grid.rows * grid.columns), positions // grid.columns % grid.rows, positions % grid.columns)
-    return cut[clips, *places].flatten(2)
-
-
-def put_patches(patches: Tensor, grid: Grid, channels: int = 3) -> Tensor:
-    """Return frames (B, T, channels, H, W) from all of their patches, as `take_patches` gives them."""
-    batch, size = len(patches), grid.patch_size
-    cut = patches.view(batch, grid.frames, grid.rows, grid.columns, grid.tubelet, size, size, channels)
-    cut = cut.permute(0, 1, 4, 7, 2, 5, 3, 6)
-    return cut.reshape(batch, grid.frames * grid.tubelet, channels, grid.rows * size, grid.columns * size)
-
-
-class Counts(NamedTuple):
-    """How many patches of every clip are masked, and how many of those are predicted."""
+class PatchCounts(NamedTuple):
+    """How many patches of every clip are masked, and how many of these are predicted."""
 
     masked: int
     predicted: int
 
 
 class _Places(NamedTuple):
-    """Positions in each row's order: the visible patches (B, V) and the predicted ones (B, P), int64."""
+    """Positions of the visible patches (B, V) and of the predicted ones (B, P), int64, ascending in each row."""
 
     visible: Tensor
     predicted: Tensor
 
 
-def find_places(masked: PositionMask, predicted: PositionMask, counts: Counts | None = None) -> _Places:
-    """Return where the visible and the predicted patches are, by one sort.
+def find_places(masked: PositionMask, predicted: PositionMask, counts: PatchCounts | None = None) -> _Places:
+    """Return where the visible and the predicted patches are.
 
     Args:
-        masked: What is hidden, the same number in every row.
-        predicted: The part of it that is predicted, the same number in every row.
-        counts: These numbers, where the caller is sure of them: then nothing is read back from the device.
+        masked: The hidden patches, the same number in every row.
+        predicted: Those of them that are predicted, the same number in every row.
+        counts: These numbers, if the caller knows them; then nothing has to be read back from the device.
 
     Raises:
         InputError: If counts differ, nothing is visible, or something visible is to be predicted.
     """
     counts = _check_counts(masked, predicted) if counts is None else counts
-    # 0 visible, 1 hidden and left out, 2 predicted; a stable sort keeps each row's order within these
+    # 0 visible, 1 hidden and not predicted, 2 predicted: one stable sort brings each kind together and keeps its
+    # order, and as every row has the same counts, slices of it are the positions; nonzero() would stop the device
     order = (masked.to(torch.int8) + predicted.to(torch.int8)).argsort(dim=1, stable=True)
     num_positions = masked.shape[1]
     return _Places(order[:, : num_positions - counts.masked], order[:, num_positions - counts.predicted :])
 
 
-def _check_counts(masked: PositionMask, predicted: PositionMask) -> Counts:
-    """Return how many patches are masked and predicted in every row, read back from the device at once.
+def _check_counts(masked: PositionMask, predicted: PositionMask) -> PatchCounts:
+    """Return how many patches of every row are masked and predicted, read back from the device in one copy.
 
     Raises:
         InputError: As `find_places`.
@@ -203,4 +197,4 @@ def _check_counts(masked: PositionMask, predicted: PositionMask) -> Counts:
         raise InputError(f"{outside} patches are to be predicted though they are visible; predict masked ones only")
     if fewest == masked.shape[1]:
         raise InputError(f"all {fewest} patches of the clips are masked; leave some visible (a lower mask ratio)")
-    return Counts(fewest, least)
+    return PatchCounts(fewest, least)
