@@ -4,7 +4,7 @@ PYTHONPATH=tests python tests/contract.py
 """
 
 import torch
-from domain import COUNTS, domain_anchors
+from support.domain import COUNTS, domain_anchors
 
 from diffmask.build.policies import POLICIES, Ingredients, weighting_of
 from diffmask.config import MaskingConfig

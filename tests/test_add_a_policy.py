@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from domain import SENTENCES
-from tiny import tiny_model, tiny_tokenizer
+from support.domain import SENTENCES
+from support.tiny import tiny_model, tiny_tokenizer
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "add-a-policy.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import WORDS, tiny_model, tiny_tokenizer
+from support.tiny import WORDS, tiny_model, tiny_tokenizer
 from transformers import TrainingArguments
 
 from diffmask.cli import build_parser

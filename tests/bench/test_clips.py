@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from clip_files import clips_on_disk
+from support.clip_files import clips_on_disk
 
 from diffmask.bench import clips as bench
 from diffmask.cli import main

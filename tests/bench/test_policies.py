@@ -1,4 +1,4 @@
-from tiny import tiny_model, tiny_tokenizer
+from support.tiny import tiny_model, tiny_tokenizer
 
 from diffmask.bench import policies, select
 from diffmask.build import POLICIES

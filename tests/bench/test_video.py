@@ -2,7 +2,7 @@ import json
 
 import pytest
 import transformers
-from tiny_video import SIZE
+from support.tiny_video import SIZE
 
 from diffmask.bench import video
 from diffmask.cli import main

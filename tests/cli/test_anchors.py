@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Command
-from encoders import save_encoder, write_corpus
+from support.commands import Command
+from support.encoders import save_encoder, write_corpus
 
 from diffmask.cli import anchors, main
 from diffmask.text.anchors import load_anchors

@@ -3,8 +3,8 @@
 import sys
 
 import pytest
-from commands import Command
-from striped import write_groups
+from support.commands import Command
+from support.striped import write_groups
 
 from diffmask.cli import anchors
 from diffmask.video.anchors import load_visual_anchors

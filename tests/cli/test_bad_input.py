@@ -6,7 +6,7 @@ Run with `-rP -k table` to print the table.
 import pytest
 import torch
 import yaml
-from tiny import WORDS, tiny_model, tiny_tokenizer
+from support.tiny import WORDS, tiny_model, tiny_tokenizer
 
 from diffmask.cli import main
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from compared import write_result
-from html_checks import check
+from support.compared import write_result
+from support.html_checks import check
 
 from diffmask.cli import main
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Command
+from support.commands import Command
 
 from diffmask.cli import count
 from diffmask.text.count import count_corpus, load_counts

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from clips import Recipe, make_clip
-from commands import Command
+from support.clips import Recipe, make_clip
+from support.commands import Command
 
 from diffmask.cli import index
 from diffmask.video.clip import Clip

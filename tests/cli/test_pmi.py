@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import Command
+from support.commands import Command
 
 from diffmask.cli import pmi
 from diffmask.text.pmi_files import read_vocabulary

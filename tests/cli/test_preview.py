@@ -4,10 +4,10 @@ import shutil
 import pytest
 import torch
 import yaml
-from domain import SENTENCES
-from html_checks import check
 from safetensors.torch import load_file, save_file
-from tiny import tiny_model, tiny_tokenizer
+from support.domain import SENTENCES
+from support.html_checks import check
+from support.tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import main
 from diffmask.text.anchors import AnchorSettings, build_anchors

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from html_checks import check
 from PIL import Image
-from shown_clips import EVIL, make_world, write_config
-from tiny import tiny_model
-from tiny_video import tiny_grid, tiny_videomae
+from support.html_checks import check
+from support.shown_clips import EVIL, make_world, write_config
+from support.tiny import tiny_model
+from support.tiny_video import tiny_grid, tiny_videomae
 
 from diffmask.cli import main
 from diffmask.config import VideoConfig, VideoDataConfig, VideoMaskingConfig

@@ -4,11 +4,11 @@ import shlex
 
 import pytest
 import yaml
-from domain import SENTENCES
-from html_checks import check
 from rich.console import Console
 from safetensors.torch import load_file
-from tiny import tiny_model, tiny_tokenizer
+from support.domain import SENTENCES
+from support.html_checks import check
+from support.tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import build_parser, main
 from diffmask.config import from_mapping

@@ -6,9 +6,9 @@ import shlex
 
 import pytest
 import yaml
-from html_checks import check
 from rich.console import Console
 from safetensors.torch import load_file
+from support.html_checks import check
 
 from diffmask.cli import build_parser, main
 from diffmask.config import VideoConfig, from_mapping

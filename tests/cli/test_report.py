@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 import yaml
-from domain import SENTENCES
-from html_checks import check
-from results import result, write_results
-from tiny import tiny_model, tiny_tokenizer
+from support.domain import SENTENCES
+from support.html_checks import check
+from support.results import result, write_results
+from support.tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import main
 from diffmask.config import read_config

@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from html_checks import check
-from shown_clips import EVIL, make_world, write_config
+from support.html_checks import check
+from support.shown_clips import EVIL, make_world, write_config
 
 from diffmask.cli import main
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 import yaml
-from tiny import WORDS, tiny_model, tiny_tokenizer
+from support.tiny import WORDS, tiny_model, tiny_tokenizer
 
 from diffmask.cli import main
 

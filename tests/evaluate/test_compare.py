@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from compared import write_result
 from sklearn.metrics import f1_score
+from support.compared import write_result
 
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import compare

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from labelled import TOLD_BY, labelled_rows
 from safetensors import SafetensorError
-from tiny import tiny_model, tiny_tokenizer
+from support.labelled import TOLD_BY, labelled_rows
+from support.tiny import tiny_model, tiny_tokenizer
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,

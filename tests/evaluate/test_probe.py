@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from labelled import TOLD_BY, labelled_rows
-from tiny import tiny_model, tiny_tokenizer
+from support.labelled import TOLD_BY, labelled_rows
+from support.tiny import tiny_model, tiny_tokenizer
 
 from diffmask.evaluate.metrics import score
 from diffmask.evaluate.probe import Prober, make_folds

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from html_checks import check
-from tiny import tiny_model, tiny_tokenizer
-from tiny_video import tiny_videomae, tiny_vit_mae
+from support.html_checks import check
+from support.tiny import tiny_model, tiny_tokenizer
+from support.tiny_video import tiny_videomae, tiny_vit_mae
+from support.video_task import as_clip, draw, make_clips, write_task
 from transformers import VideoMAEForVideoClassification
-from video_task import as_clip, draw, make_clips, write_task
 
 from diffmask.cli import main
 from diffmask.core.errors import InputError

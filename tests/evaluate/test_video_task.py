@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from video_task import as_clip, make_clips, write_task
+from support.video_task import as_clip, make_clips, write_task
 
 from diffmask.core.errors import InputError
 from diffmask.evaluate.settings import EvaluateSettings, TaskSettings, VideoSettings

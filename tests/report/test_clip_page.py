@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from html_checks import check
 from PIL import Image
 from rich.console import Console
+from support.html_checks import check
 
 from diffmask.core.errors import InputError
 from diffmask.report.clip_page import clip_preview_page, print_clip_preview

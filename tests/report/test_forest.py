@@ -5,8 +5,8 @@ import io
 import re
 
 import pytest
-from html_checks import check
 from rich.console import Console
+from support.html_checks import check
 
 from diffmask.report.comparison import (
     NOT_SHOWN,

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from domain import SENTENCES, documents, domain_anchors
-from html_checks import check
-from tiny import tiny_tokenizer
+from support.domain import SENTENCES, documents, domain_anchors
+from support.html_checks import check
+from support.tiny import tiny_tokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker

@@ -3,9 +3,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from domain import SENTENCES, documents, domain_anchors
-from families import FAMILIES, tokenizer_of
-from tiny import tiny_tokenizer
+from support.domain import SENTENCES, documents, domain_anchors
+from support.families import FAMILIES, tokenizer_of
+from support.tiny import tiny_tokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker

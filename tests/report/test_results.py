@@ -2,8 +2,8 @@ import io
 import json
 
 import pytest
-from html_checks import check
 from rich.console import Console
+from support.html_checks import check
 
 from diffmask.report.curves import curves, legend, read_log
 from diffmask.report.page import page

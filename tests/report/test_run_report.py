@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from html_checks import check
+from support.html_checks import check
 
 from diffmask.core.schedule import Constant, Linear
 from diffmask.report.charts import Axis, Line, chart

@@ -4,8 +4,8 @@ import re
 import statistics
 
 import pytest
-from html_checks import check
-from results import LABELS, measured, result, write_results
+from support.html_checks import check
+from support.results import LABELS, measured, result, write_results
 
 from diffmask.core.errors import InputError
 from diffmask.report.evaluation_page import evaluation_parts

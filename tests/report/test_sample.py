@@ -1,5 +1,5 @@
 import pytest
-from domain import documents, domain_anchors
+from support.domain import documents, domain_anchors
 
 from diffmask.report.sample import LEAST_WORDS, MOST_WORDS, choose_excerpts, sample_documents
 from diffmask.report.traits import Traits

@@ -2,9 +2,9 @@ import io
 import re
 
 import pytest
-from domain import SENTENCES, documents, domain_anchors
 from rich.console import Console
-from tiny import tiny_tokenizer
+from support.domain import SENTENCES, documents, domain_anchors
+from support.tiny import tiny_tokenizer
 
 from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from domain import COUNTS, GENERAL, domain_anchors
+from support.domain import COUNTS, GENERAL, domain_anchors
 
 from diffmask.report.traits import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION, TRAITS, Traits, shares
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from labelled import labelled_rows
+from support.labelled import labelled_rows
 
 from diffmask.cli import main
 from diffmask.config import ConfigError, PretrainConfig, read_config

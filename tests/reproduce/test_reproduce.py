@@ -10,8 +10,8 @@ import time
 
 import pytest
 import yaml
-from labelled import labelled_rows
-from tiny import tiny_model, tiny_tokenizer
+from support.labelled import labelled_rows
+from support.tiny import tiny_model, tiny_tokenizer
 
 NUM_KILLS = 10
 EXPERIMENT = {

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import tiny_rows, tiny_tokenizer
+from support.tiny import tiny_rows, tiny_tokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker

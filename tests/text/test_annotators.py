@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.build.annotators import CLASSES, SPANS, class_annotator, salient_annotator
 from diffmask.core.errors import InputError
@@ -61,7 +61,7 @@ def build(folder, anchors):
         name, _, argument = spec.partition(":")
         if name == "spacy":
             pytest.importorskip("spacy")
-            from pipelines import save_pipeline
+            from support.pipelines import save_pipeline
 
             if not (folder / argument).exists():
                 save_pipeline(folder / argument)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from encoders import save_encoder
-from tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
+from support.encoders import save_encoder
+from support.tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModel
 
 from diffmask.core.errors import InputError

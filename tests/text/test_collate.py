@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import tiny_model, tiny_rows, tiny_tokenizer
+from support.tiny import tiny_model, tiny_rows, tiny_tokenizer
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from encoders import save_encoder, write_corpus
-from tiny import MODELS
+from support.encoders import save_encoder, write_corpus
+from support.tiny import MODELS
 from transformers import AutoModel, AutoTokenizer
 
 from diffmask.text import contexts

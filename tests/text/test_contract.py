@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from domain import SENTENCES, domain_anchors
-from tiny import tiny_tokenizer
+from support.domain import SENTENCES, domain_anchors
+from support.tiny import tiny_tokenizer
 
 from diffmask.build import build_adapter, build_annotators
 from diffmask.build.resolve import GRANULARITIES

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from scipy import stats
-from tiny import tiny_tokenizer
+from support.tiny import tiny_tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from diffmask.core.errors import InputError

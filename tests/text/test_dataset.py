@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from families import FAMILIES, broken_tokenizer, tokenizer_of
+from support.families import FAMILIES, broken_tokenizer, tokenizer_of
 
 from diffmask.core.errors import InputError
 from diffmask.text import dataset, rows

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import torch
-from encoders import save_encoder, save_pooled
 from safetensors.torch import load_file, save_file
-from tiny import MODELS
+from support.encoders import save_encoder, save_pooled
+from support.tiny import MODELS
 from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from families import tokenizer_of
-from tiny import WORDS, tiny_tokenizer
+from support.families import tokenizer_of
+from support.tiny import WORDS, tiny_tokenizer
 from transformers import BertConfig, BertForSequenceClassification
 
 from diffmask.text.gain import classifier, encode_texts, task_gain

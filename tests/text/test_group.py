@@ -5,7 +5,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from families import FAMILIES, SAMPLES, tokenizer_of
+from support.families import FAMILIES, SAMPLES, tokenizer_of
 
 from diffmask.text.segment import segmenter_for
 from diffmask.text.words import PUNCT, SPACE, char_classes, unit_starts

@@ -4,7 +4,7 @@ import gzip
 import json
 
 import pytest
-from labelled import labelled_rows, write_task
+from support.labelled import labelled_rows, write_task
 
 from diffmask.core.errors import InputError
 from diffmask.text.labelled import HELD_OUT, LEFT_OUT, TRAINING, read_task

@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
 from diffmask.text.lexicon import read_lexicon

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
+from support.tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
 
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform

@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 import pyarrow
 import pytest
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
 from diffmask.text.annotate import Annotator

@@ -3,7 +3,7 @@
 import datasets
 import pytest
 import torch
-from tiny import tiny_model, tiny_rows, tiny_tokenizer
+from support.tiny import tiny_model, tiny_rows, tiny_tokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.text import scored

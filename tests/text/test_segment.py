@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from families import FAMILIES, SAMPLES, broken_tokenizer, tokenizer_of, units_of
+from support.families import FAMILIES, SAMPLES, broken_tokenizer, tokenizer_of, units_of
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 

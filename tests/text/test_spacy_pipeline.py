@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
 from diffmask.text import spacy_pipeline
@@ -27,7 +27,7 @@ TEXTS = [
 def pipeline(tmp_path_factory):
     """Return the folder of a pipeline with tags and entities."""
     pytest.importorskip("spacy")
-    from pipelines import save_pipeline
+    from support.pipelines import save_pipeline
 
     return save_pipeline(tmp_path_factory.mktemp("pipelines") / "both")
 
@@ -113,7 +113,7 @@ def test_long_texts_reach_the_pipeline_in_pieces(pipeline, monkeypatch):
 
 
 def test_annotators_are_small_and_their_key_follows_the_pipeline(pipeline, tmp_path):
-    from pipelines import save_pipeline
+    from support.pipelines import save_pipeline
 
     tags, entities = spacy_tags(pipeline), spacy_salient(pipeline)
     for annotator in (tags, entities):
@@ -132,7 +132,7 @@ def test_annotators_are_small_and_their_key_follows_the_pipeline(pipeline, tmp_p
 
 def test_only_components_that_are_needed_are_run(tmp_path):
     pytest.importorskip("spacy")
-    from pipelines import save_pipeline
+    from support.pipelines import save_pipeline
 
     folder = save_pipeline(tmp_path / "both", sents="sentencizer")
     assert load_pipeline(folder, TAGS, "").nlp.pipe_names == ["attribute_ruler"]
@@ -206,7 +206,7 @@ def test_pipelines_that_are_not_there(tmp_path):
 
 def test_pipelines_that_do_not_find_what_is_wanted(tmp_path):
     pytest.importorskip("spacy")
-    from pipelines import save_pipeline
+    from support.pipelines import save_pipeline
 
     without_tags = save_pipeline(tmp_path / "entities", tags=None)
     with pytest.raises(InputError) as error:
@@ -229,7 +229,7 @@ def test_pipelines_that_do_not_find_what_is_wanted(tmp_path):
 
 def test_a_pipeline_that_cannot_be_loaded(tmp_path):
     pytest.importorskip("spacy")
-    from pipelines import save_pipeline
+    from support.pipelines import save_pipeline
 
     folder = save_pipeline(tmp_path / "broken")
     config = tmp_path / "broken" / "config.cfg"

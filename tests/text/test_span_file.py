@@ -4,7 +4,7 @@ import json
 import pickle
 
 import pytest
-from families import tokenizer_of
+from support.families import tokenizer_of
 
 from diffmask.core.errors import InputError
 from diffmask.text.segment import segmenter_for

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.text.segment import segmenter_for
 from diffmask.text.span_labels import LabelledSpans, longest_first, salient_units, span_classes, texts_of

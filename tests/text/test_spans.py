@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_rows, tiny_tokenizer
+from support.tiny import tiny_rows, tiny_tokenizer
 
 from diffmask.core.masker import Masker
 from diffmask.core.noise import SEGMENT, keys, uniforms

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from datasets.distributed import split_dataset_by_node
-from families import broken_tokenizer, tokenizer_of
+from support.families import broken_tokenizer, tokenizer_of
 from torch.utils.data import DataLoader
 
 from diffmask.core.errors import InputError

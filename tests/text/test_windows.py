@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.text.segment import segmenter_for
 from diffmask.text.windows import cut_windows, special_tokens_of

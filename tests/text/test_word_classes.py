@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import wordfreq
-from families import FAMILIES, tokenizer_of
+from support.families import FAMILIES, tokenizer_of
 
 from diffmask.text.count import Counts
 from diffmask.text.reference import counts_reference

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from families import FAMILIES, SAMPLES, tokenizer_of, units_of
+from support.families import FAMILIES, SAMPLES, tokenizer_of, units_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "words.md"
 SHOWN = "The BRCA1-mutated cells don't grow (in vitro): 细胞 👍🏽"

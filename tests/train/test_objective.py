@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tiny import tiny_model
+from support.tiny import tiny_model
+from support.training import make_trainer, steps
 from torch.nn.functional import cross_entropy
-from training import make_trainer, steps
 
 from diffmask.text.end_task import HEAD, detach
 

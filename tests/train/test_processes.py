@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training import make_trainer, steps
+from support.training import make_trainer, steps
 
-SCRIPT = Path(__file__).parent / "run_trainer.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "run_trainer.py"
 
 
 def launch(folder, settings, *launcher):

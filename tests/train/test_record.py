@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from training import make_trainer
+from support.training import make_trainer
 from transformers import TrainerCallback
 
 from diffmask.train.card import PACKAGES

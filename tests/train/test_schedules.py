@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training import make_trainer, steps
+from support.training import make_trainer, steps
 
 from diffmask.build.schedules import RATIO_FLOOR, build_schedule
 from diffmask.config import ScheduleConfig

@@ -3,8 +3,8 @@ import math
 
 import pytest
 import torch
-from tiny import tiny_model
-from training import TYPE_SCORES, make_trainer, steps
+from support.tiny import tiny_model
+from support.training import TYPE_SCORES, make_trainer, steps
 
 from diffmask.core.errors import InputError
 from diffmask.policies.uniform import Uniform

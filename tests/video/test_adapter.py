@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_video import tiny_grid, tiny_videomae
+from support.tiny_video import tiny_grid, tiny_videomae
 
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker

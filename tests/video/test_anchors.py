@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from striped import stripes, write_groups
-from tiny_clip import (
+from support.striped import stripes, write_groups
+from support.tiny_clip import (
     STUDENT,
     save_clip,
     tiny_clip,

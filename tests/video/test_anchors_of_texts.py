@@ -2,7 +2,7 @@
 
 import pytest
 from sklearn.metrics import roc_auc_score
-from tiny_clip import caption, digit_scenes, save_clip, tiny_clip, tiny_config, train_on_digits
+from support.tiny_clip import caption, digit_scenes, save_clip, tiny_clip, tiny_config, train_on_digits
 
 from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors
 from diffmask.video.index import read_clips, write_index

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_clip import SIZE, STUDENT, frames_of, save_clip, tiny_clip, tiny_config
+from support.tiny_clip import SIZE, STUDENT, frames_of, save_clip, tiny_clip, tiny_config
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.core.errors import InputError

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from clip_files import clips_on_disk
+from support.clip_files import clips_on_disk
 from torch.utils.data import DataLoader
 
 from diffmask.core.errors import InputError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_clip import PATCH, SIZE, STUDENT, clutter, frames_of, save_clip, tiny_clip, tiny_config
+from support.tiny_clip import PATCH, SIZE, STUDENT, clutter, frames_of, save_clip, tiny_clip, tiny_config
 from transformers import BertConfig, VideoMAEConfig, VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.core.errors import InputError

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from clips import Recipe, make_clip
+from support.clips import Recipe, make_clip
 
 from diffmask.core.errors import InputError
 from diffmask.video import index, store

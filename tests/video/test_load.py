@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 import transformers
-from tiny import tiny_model
-from tiny_video import tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
+from support.tiny import tiny_model
+from support.tiny_video import tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
 from transformers import AutoImageProcessor
 
 from diffmask.core.errors import InputError

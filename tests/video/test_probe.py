@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import Recipe, make_clip, numbers_of
+from support.clips import Recipe, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
 from diffmask.video import examine as examining

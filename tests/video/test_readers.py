@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from clips import Recipe, cut_without_encoding, make_clip, numbers_of
+from support.clips import Recipe, cut_without_encoding, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
 from diffmask.video import read_pyav

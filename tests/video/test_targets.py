@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
+from support.tiny_video import stock_of, stock_output, tiny_frames, tiny_grid, tiny_masks, tiny_videomae, tiny_vit_mae
 
 from diffmask.core.errors import InputError
 from diffmask.video.grid import Grid

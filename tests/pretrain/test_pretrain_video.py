@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from clip_files import clips_on_disk
 from safetensors.torch import load_file
-from tiny_video import tiny_videomae, tiny_vit_mae
+from support.clip_files import clips_on_disk
+from support.tiny_video import tiny_videomae, tiny_vit_mae
 from transformers import VideoMAEForPreTraining, VideoMAEModel
 
 from diffmask.config import (

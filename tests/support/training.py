@@ -3,7 +3,6 @@
 import tempfile
 
 import torch
-from tiny import tiny_model, tiny_rows, tiny_tokenizer
 from transformers import TrainingArguments
 
 from diffmask.core.masker import Masker
@@ -19,6 +18,7 @@ from diffmask.train.buckets import RowOrder
 from diffmask.train.domain import DomainTypes
 from diffmask.train.masking import Masking
 from diffmask.train.trainer import MaskedTrainer
+from support.tiny import tiny_model, tiny_rows, tiny_tokenizer
 
 CLASSES = ("rare", "common", "other")
 TYPE_SCORES = torch.tensor([0.0, 0.3, -1.0, 2.0, 0.1, -0.5])

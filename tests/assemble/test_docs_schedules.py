@@ -10,7 +10,7 @@ from diffmask.build.schedules import RATIO_FLOOR, SCHEDULES, build_schedule
 from diffmask.config import ScheduleConfig
 from diffmask.core.schedule_limits import mean
 
-TEXT = (Path(__file__).parents[1] / "docs" / "schedules.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text(encoding="utf-8")
 ROWS = {line.split("`")[1]: line for line in TEXT.splitlines() if line.startswith("| `")}
 
 

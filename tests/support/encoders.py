@@ -1,8 +1,9 @@
 """Tiny encoders saved to a folder, and a corpus that their tokenizer knows."""
 
 import torch
-from tiny import tiny_model, tiny_tokenizer
 from transformers import BertConfig, BertModel
+
+from support.tiny import tiny_model, tiny_tokenizer
 
 CORPUS = """\
 The kinase binds the protein.

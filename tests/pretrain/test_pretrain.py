@@ -4,15 +4,15 @@ import hashlib
 import json
 import math
 import shutil
-import signal
 from dataclasses import replace
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from tiny import WORDS, tiny_model, tiny_tokenizer
-from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
+from support.interrupt import InterruptAt
+from support.tiny import WORDS, tiny_model, tiny_tokenizer
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from diffmask.build import Values
 from diffmask.cli import main
@@ -148,15 +148,6 @@ def test_a_run_is_not_resumed_with_other_classes(world, tmp_path, monkeypatch):
     classes.write_text("kinase\tverb\nbinds\tnoun\n")
     with pytest.raises(InputError, match="cannot be resumed, because its values of units changed since it was started"):
         pretrain(config, resume=True, progress=False)
-
-
-class InterruptAt(TrainerCallback):
-    def __init__(self, step):
-        self._step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self._step and "head" not in args.output_dir:
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(world, tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 import json
 
 import torch
-from tiny import WORDS
+
+from support.tiny import WORDS
 
 TOLD_BY = {"kinase": "enzyme", "blood": "body"}
 

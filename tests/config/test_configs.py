@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from domain import domain_anchors
-from tiny import tiny_tokenizer
+from support.domain import domain_anchors
+from support.tiny import tiny_tokenizer
 from transformers import VideoMAEConfig
 
 from diffmask.build import POLICIES, build_arguments, build_masking
@@ -15,8 +15,8 @@ from diffmask.video.grid import Grid
 from diffmask.video.load import LoadedVideo
 from diffmask.video.videomae import VideoMAEForPreTraining
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
-VIDEO_CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "video").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+VIDEO_CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "video").glob("*.yaml"))
 ANCHORS = domain_anchors()
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16} | {
     "decoder_hidden_size": 16, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2

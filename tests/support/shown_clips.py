@@ -3,13 +3,13 @@
 import os
 
 import yaml
-from clip_files import NUM_FRAMES, SIDE, draw_clip
 from PIL import Image
-from tiny_video import tiny_videomae
 
 from diffmask.video.anchors import VisualAnchorSettings, build_visual_anchors
 from diffmask.video.clip import Clip
 from diffmask.video.index import write_index
+from support.clip_files import NUM_FRAMES, SIDE, draw_clip
+from support.tiny_video import tiny_videomae
 
 EVIL = "<script>alert('clip')<'script>"
 

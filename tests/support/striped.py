@@ -1,10 +1,10 @@
 """Two groups of small clips that differ in one thing: a striped square, which moves over blots."""
 
 import torch
-from tiny_clip import clutter
 
 from diffmask.video.index import read_clips, write_index
 from diffmask.video.render import encode
+from support.tiny_clip import clutter
 
 
 def stripes(seed):

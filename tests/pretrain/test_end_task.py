@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from labelled import labelled_rows, write_task
 from safetensors.torch import load_file
-from test_pretrain import InterruptAt
-from tiny import MODELS, tiny_model, tiny_tokenizer
+from support.interrupt import InterruptAt
+from support.labelled import labelled_rows, write_task
+from support.tiny import MODELS, tiny_model, tiny_tokenizer
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, pipeline
 
 from diffmask.cli import main

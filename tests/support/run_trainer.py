@@ -9,10 +9,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from training import make_trainer, steps
 from transformers import TrainerCallback
 
 from diffmask.train.checkpoints import last_checkpoint
+from support.training import make_trainer, steps
 
 
 class Die(TrainerCallback):

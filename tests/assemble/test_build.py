@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from domain import domain_anchors
-from tiny import tiny_rows, tiny_tokenizer
+from support.domain import domain_anchors
+from support.tiny import tiny_rows, tiny_tokenizer
 
 from diffmask.build import (
     POLICIES,

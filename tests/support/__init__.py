@@ -1,0 +1,1 @@
+"""What tests share: tiny models, small clips, domains and tasks, and checks of what the package writes."""
