@@ -1,12 +1,8 @@
-"""A process of its own for tests that need several, or one that dies: python run_trainer.py FOLDER JSON-SETTINGS."""
+"""A training run for tests that need several processes, or one that dies."""
 
 import json
 import os
 import signal
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from transformers import TrainerCallback
@@ -26,7 +22,8 @@ class Die(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder, settings):
+def train(folder, settings):
+    """Train, and leave what happened in files of the folder."""
     torch.set_num_threads(1)
     dies_at, resumes = settings.pop("dies_at", None), settings.pop("resumes", False)
     trainer = make_trainer(folder, **settings)
@@ -44,7 +41,3 @@ def main(folder, settings):
     (folder / f"rank{rank}.json").write_text(json.dumps(record))
     if rank == 0:
         torch.save(trainer.model.state_dict(), folder / "weights.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
