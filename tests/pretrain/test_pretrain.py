@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from support.interrupt import InterruptAt
 from support.processes import Process, run_with_small_files
 from support.tiny import WORDS, tiny_model, tiny_tokenizer
+from support.training import InterruptAt
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from diffmask.build import Values

@@ -6,8 +6,7 @@ import signal
 import pytest
 import torch
 from support.processes import Process, run_ranks
-from support.run_trainer import train
-from support.training import make_trainer, steps
+from support.training import make_trainer, steps, train
 
 
 def launch(folder, settings):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from support.striped import stripes
+from support.tiny_clip import stripes
 
 from diffmask.video.index import read_clips
 from diffmask.video.render import encode
