@@ -4,12 +4,11 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from support.domain import SENTENCES
+from support.processes import run_module
 from support.tiny import tiny_model, tiny_tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -37,10 +36,9 @@ def project(tmp_path_factory):
 
 
 def run(project, *command):
-    environment = os.environ | {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=project, env=environment, capture_output=True, text=True, timeout=300
-    )
+    # plugins of pytest that happen to be installed would have to come before the libraries that are imported already
+    environment = os.environ | {"PYTHONPATH": str(project), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return run_module(*command, cwd=project, env=environment).wait()
 
 
 def test_the_new_policy_keeps_the_promises(project):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import Command
-from support.encoders import save_encoder, write_corpus
+from support.tiny import save_encoder, write_corpus
 
 from diffmask.cli import anchors, main
 from diffmask.text.anchors.anchor_set import load_anchors

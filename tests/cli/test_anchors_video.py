@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from support.commands import Command
-from support.striped import write_groups
+from support.tiny_clip import write_groups
 
 from diffmask.cli import anchors
 from diffmask.video.anchors.anchor_set import load_visual_anchors

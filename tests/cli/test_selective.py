@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from support.encoders import save_encoder
 from support.labelled import TOLD_BY, labelled_rows, write_task
-from support.tiny import tiny_model, tiny_tokenizer
+from support.tiny import save_encoder, tiny_model, tiny_tokenizer
 
 from diffmask.cli import Formatter, selective
 from diffmask.core.errors import InputError

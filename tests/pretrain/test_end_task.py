@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.interrupt import InterruptAt
 from support.labelled import labelled_rows, write_task
 from support.tiny import MODELS, tiny_model, tiny_tokenizer
+from support.training import InterruptAt
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, pipeline
 
 from diffmask.cli import main

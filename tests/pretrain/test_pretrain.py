@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from support.interrupt import InterruptAt
+from support.processes import Process, run_with_small_files
 from support.tiny import WORDS, tiny_model, tiny_tokenizer
+from support.training import InterruptAt
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from diffmask.assemble.modality import resolve
@@ -411,20 +412,9 @@ def test_a_run_is_not_resumed_on_other_data(world, tmp_path):
 
 
 def test_a_disk_that_fills_up_for_real_is_one_sentence(world, tmp_path):
-    import subprocess
-    import sys
-
     settings = to_mapping(config_for(world, tmp_path / "run"))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
-    script = (
-        "import resource, signal, sys\n"
-        "from diffmask.cli import main\n"
-        "import torch, transformers, diffmask.pretrain\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
-        f"sys.exit(main(['pretrain', {str(tmp_path / 'config.yaml')!r}]))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    done = Process(run_with_small_files, 60_000, ["pretrain", str(tmp_path / "config.yaml")]).wait()
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "could not be written" in done.stderr.strip().splitlines()[-1]

@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from support.clip_files import clips_on_disk
+from support.processes import run_module
 from support.tiny_video import tiny_videomae, tiny_vit_mae
 from transformers import VideoMAEForPreTraining, VideoMAEModel
 
@@ -171,6 +172,7 @@ def test_rows_are_scored_while_training_where_the_embedder_runs_anyway(world, tm
     masking = {"policy": "difference", "anchors": anchors, "ratio": ScheduleConfig(start=0.5)}
     target = TargetConfig(kind="features", embedder=f"student:{world / 'model'}")
     settings = {"data": {"cache": str(cache), "eval_share": 0.0}, "training": {"eval_every": 0}}
+    settings["head"] = HeadConfig(steps=2)
     run(world, tmp_path / "shared", masking=masking, target=target, **settings)
     run(world, tmp_path / "alone", masking=masking | {"live": True}, **settings)
     assert not list(cache.glob("map-*"))
@@ -213,11 +215,10 @@ def test_a_killed_run_goes_on_bit_for_bit(world, tmp_path):
     config = config_for(world, tmp_path / "killed", **settings)
     path = tmp_path / "killed.yaml"
     path.write_text(yaml.safe_dump(to_mapping(config)))
-    command = [sys.executable, "-m", "diffmask", "pretrain", str(path)]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    process = run_module("diffmask", "pretrain", path, cwd=Path.cwd())
     state = tmp_path / "killed" / "checkpoint-4" / "trainer_state.json"
     limit = time.monotonic() + 120
-    while not state.exists() and process.poll() is None and time.monotonic() < limit:
+    while not state.exists() and process.is_alive() and time.monotonic() < limit:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -310,7 +311,7 @@ def test_an_image_model_runs_as_clips_of_one_frame(world, tmp_path):
 
 def test_features_are_predicted_in_the_place_of_pixels(world, tmp_path):
     target = TargetConfig(kind="features", embedder=f"student:{world / 'model'}")
-    outcome = run(world, tmp_path / "run", target=target)
+    outcome = run(world, tmp_path / "run", target=target, head=HeadConfig(steps=2))
     assert "feature_head.weight" in weights_of(outcome)
     VideoMAEModel.from_pretrained(outcome.model)
 

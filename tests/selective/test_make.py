@@ -6,9 +6,8 @@ import shutil
 import datasets
 import pytest
 import torch
-from support.encoders import save_encoder
 from support.labelled import TOLD_BY, labelled_rows, write_task
-from support.tiny import tiny_model, tiny_rows, tiny_tokenizer
+from support.tiny import save_encoder, tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModelForTokenClassification
 
 from diffmask.core.errors import InputError

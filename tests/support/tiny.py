@@ -5,6 +5,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertModel,
     DebertaV2Config,
     DebertaV2ForMaskedLM,
     DistilBertConfig,
@@ -36,6 +37,14 @@ MODELS = {
     "electra": (ElectraForMaskedLM, ElectraConfig, SIZE | {"embedding_size": 16}),
     "modernbert": (ModernBertForMaskedLM, ModernBertConfig, SIZE | {"pad_token_id": 0, "local_attention": 16}),
 }
+
+CORPUS = """\
+The kinase binds the protein.
+We found kinases in a cell, in the blood of a rat.
+Phosphorylation of the protein inhibits the kinase.
+The dose was in the blood; we found the kinase.
+"""
+"""Text for an encoder, which the tokenizer knows."""
 
 
 def tiny_model(family="bert", seed=0, vocab_size=30, **changes):
@@ -86,3 +95,27 @@ def tiny_rows(num_rows=24, seed=0, num_types=6):
             {"input_ids": [2, *tokens, 3], "unit_ids": [-1, *words, -1], "types": types, "sample_id": sample_id}
         )
     return rows
+
+
+def save_encoder(folder, family="bert", seed=0, **changes):
+    """Save a tiny masked language model, whose encoder has no pooler, and return the folder's name."""
+    tiny_model(family, seed, **changes).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def save_pooled(folder, seed=0):
+    """Save a tiny BERT with a pooler."""
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    # wide weights, so that words differ clearly
+    BertModel(BertConfig(vocab_size=30, initializer_range=0.5, **sizes)).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def write_corpus(folder, text=CORPUS, name="corpus.txt"):
+    """Write a corpus and return its path."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)

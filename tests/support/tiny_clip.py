@@ -1,12 +1,16 @@
-"""Tiny models of open_clip, built in code and saved to disk, and what to train one on: digits in clutter."""
+"""Tiny models of open_clip, built in code and saved to disk; and clips and pictures with something to find in clutter.
+
+open_clip takes more than a second to import, so only what builds a model does.
+"""
 
 import json
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from sklearn.datasets import load_digits
+
+from diffmask.demo.rendered_clips import encode
+from diffmask.video.index.index import read_clips, write_index
 
 NAMES = "zero one two three four five six seven eight nine".split()
 SIZE, PATCH = 64, 16
@@ -43,6 +47,8 @@ def tiny_config(**vision):
 
 def tiny_clip(config=None, seed=0):
     """Return a model whose weights are random."""
+    import open_clip
+
     torch.manual_seed(seed)
     config = json.loads(json.dumps(config or tiny_config()))
     custom = config.pop("custom_text", False)
@@ -70,6 +76,8 @@ def digit_scenes(count, seed, *, train=True, num_digits=10):
     Returns:
         frames uint8 (count, SIZE, SIZE, 3), digits int64 (count,), inside bool (count, rows, columns).
     """
+    from sklearn.datasets import load_digits
+
     generator = torch.Generator().manual_seed(seed)
     found = load_digits()
     half = slice(0, None, 2) if train else slice(1, None, 2)
@@ -95,6 +103,8 @@ def caption(digit):
 
 def train_on_digits(model, num_steps, *, batch_size=64, seed=0, num_digits=10):
     """Train on pairs of pictures and captions: a picture is to be nearest to its own caption."""
+    import open_clip
+
     tokenizer = open_clip.SimpleTokenizer(context_length=TEXT["context_length"])
     captions = tokenizer([caption(digit) for digit in range(num_digits)])
     # most tokens are of no caption
@@ -112,3 +122,26 @@ def train_on_digits(model, num_steps, *, batch_size=64, seed=0, num_digits=10):
         optimizer.step()
         schedule.step()
     return model.eval()
+
+
+def stripes(seed):
+    """Return a clip of smooth blots with a striped square that moves, uint8 (T, SIZE, SIZE, 3), and without it."""
+    generator = torch.Generator().manual_seed(seed)
+    ground = (clutter(1, generator)[0] * 180).byte().permute(1, 2, 0)
+    frames = ground.repeat(8, 1, 1, 1)
+    square = ((torch.arange(24) // 3) % 2 * 200 + 40).byte()[None, :, None].expand(24, 24, 3)
+    with_square = frames.clone()
+    for frame in range(8):
+        with_square[frame, 8 + 2 * frame : 32 + 2 * frame, 16:40] = square
+    return with_square, frames
+
+
+def write_groups(folder):
+    """Write the clips with the square to `domain` and others without it to `general`, three each, and their indexes."""
+    for name, first in (("domain", 0), ("general", 10)):
+        (folder / name).mkdir()
+        for number in range(3):
+            frames = stripes(first + number)[name == "general"]
+            encode(frames.numpy(), folder / name / f"{number}.mp4")
+        write_index(folder / f"{name}.parquet", read_clips(folder / name))
+    return folder

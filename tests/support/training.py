@@ -1,9 +1,12 @@
-"""A trainer on a tiny BERT that remembers what it masked."""
+"""A trainer on a tiny BERT that remembers what it masked, and runs of it that end early or in several processes."""
 
+import json
+import os
+import signal
 import tempfile
 
 import torch
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from diffmask.core.masker import Masker
 from diffmask.core.policy import softmax_weights
@@ -15,6 +18,7 @@ from diffmask.text.adapter import text_adapter
 from diffmask.text.model.end_task import EndTask, shared_classifier
 from diffmask.text.model.load import LoadedModel
 from diffmask.train.buckets import RowOrder
+from diffmask.train.folder import last_checkpoint
 from diffmask.train.masking import Masking
 from diffmask.train.meter import DomainTypes
 from diffmask.train.trainer import MaskedTrainer
@@ -116,3 +120,46 @@ def make_trainer(
 
 def steps(trainer, key):
     return [entry[key] for entry in trainer.state.log_history if key in entry]
+
+
+class InterruptAt(TrainerCallback):
+    """Press Ctrl-C before a step of the training itself."""
+
+    def __init__(self, step):
+        self._step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self._step and "head" not in args.output_dir:
+            signal.raise_signal(signal.SIGINT)
+
+
+class Die(TrainerCallback):
+    """Kill the process without warning after a step."""
+
+    def __init__(self, step):
+        self._step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self._step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train(folder, settings):
+    """Train, and leave what happened in files of the folder."""
+    torch.set_num_threads(1)
+    dies_at, resumes = settings.pop("dies_at", None), settings.pop("resumes", False)
+    trainer = make_trainer(folder, **settings)
+    if dies_at is not None:
+        trainer.add_callback(Die(dies_at))
+    trainer.train(resume_from_checkpoint=str(last_checkpoint(folder)) if resumes else None)
+    seen = {f"{step},{sample}": value for (step, sample), value in trainer.masking.adapter.seen.items()}
+    rank = trainer.args.process_index
+    evaluation = trainer.evaluate()
+    record = {"seen": seen, "grad_norm": steps(trainer, "grad_norm"), "eval_loss": evaluation["eval_loss"]}
+    record["learned"] = trainer.masking.masker.policy.report()
+    if trainer.task is not None:
+        task_accuracy = steps(trainer, "task_accuracy")
+        record |= {"trained": trainer.task.trained, "task_accuracy": task_accuracy, "evaluation": evaluation}
+    (folder / f"rank{rank}.json").write_text(json.dumps(record))
+    if rank == 0:
+        torch.save(trainer.model.state_dict(), folder / "weights.pt")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.encoders import CORPUS, save_encoder, save_pooled, write_corpus
+from support.tiny import CORPUS, save_encoder, save_pooled, write_corpus
 from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from support.encoders import save_encoder
-from support.tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
+from support.tiny import MODELS, save_encoder, tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModel
 
 from diffmask.core.errors import InputError

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.encoders import save_encoder, write_corpus
-from support.tiny import MODELS
+from support.tiny import MODELS, save_encoder, write_corpus
 from transformers import AutoModel, AutoTokenizer
 
 from diffmask.files.records import read_blocks

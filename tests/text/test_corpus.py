@@ -214,7 +214,7 @@ FORMATS = ".txt, .jsonl, .json, .csv, .tsv, .parquet, each also with .gz or .zst
         ),
         (
             "a.txt",
-            gzip.compress(b"text\n"),
+            gzip.compress(b"text\n", mtime=0),
             "{} is a gzip file, not text; give UTF-8 text or name the file for what it is",
         ),
         ("a.csv", b"%PDF-1.4\n", "{} is a PDF file, not text; give UTF-8 text or name the file for what it is"),

@@ -6,8 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support.encoders import save_encoder, save_pooled
-from support.tiny import MODELS
+from support.tiny import MODELS, save_encoder, save_pooled
 from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError

@@ -2,30 +2,29 @@
 
 import json
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from support.training import make_trainer, steps
+from support.processes import Process, run_ranks
+from support.training import make_trainer, steps, train
 
-SCRIPT = Path(__file__).parents[1] / "support" / "run_trainer.py"
 
-
-def launch(folder, settings, *launcher):
+def launch(folder, settings):
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, *launcher, str(SCRIPT), str(folder), json.dumps(settings)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return Process(train, folder, settings).wait()
+
+
+def launch_two(folder, settings):
+    """Train in two processes, and return what each has seen."""
+    folder.mkdir()
+    for done in run_ranks(2, train, folder, settings):
+        assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
 
 def test_two_ranks_equal_one(tmp_path):
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     settings = {"per_device_train_batch_size": 4, "ddp_backend": "gloo", "policy": "loss-weighted"}
-    done = launch(tmp_path / "two", settings, *torchrun)
-    assert done.returncode == 0, done.stderr[-3000:]
-    ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
-
+    ranks = launch_two(tmp_path / "two", settings)
     one = make_trainer(tmp_path / "one", policy="loss-weighted")
     one.train()
     expected = {f"{step},{sample}": list(value) for (step, sample), value in one.masking.adapter.seen.items()}
@@ -39,11 +38,8 @@ def test_two_ranks_equal_one(tmp_path):
 
 
 def test_two_ranks_learn_a_task_as_one_does(tmp_path):
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "ddp_backend": "gloo"}
-    done = launch(tmp_path / "two", settings | {"task": {"batch_size": 2}}, *torchrun)
-    assert done.returncode == 0, done.stderr[-3000:]
-    ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    ranks = launch_two(tmp_path / "two", settings | {"task": {"batch_size": 2}})
     one = make_trainer(tmp_path / "one", task={})
     one.train()
     for step in range(6):

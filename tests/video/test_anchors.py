@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from support.striped import stripes, write_groups
 from support.tiny_clip import (
     STUDENT,
     save_clip,
+    stripes,
     tiny_clip,
     tiny_config,
+    write_groups,
 )
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 

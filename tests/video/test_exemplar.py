@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.striped import stripes
+from support.tiny_clip import stripes
 
 from diffmask.core.errors import InputError
 from diffmask.video.anchors.find import _embed_exemplar, _parse_exemplar

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from support.striped import stripes
+from support.tiny_clip import stripes
 
 from diffmask.demo.rendered_clips import encode
 from diffmask.video.anchors.visual_words import Patches, _choose_patches, evenly, find_words, sample_patches
