@@ -141,7 +141,7 @@ def test_an_unfinished_run_says_how_far_it_is(run, capsys):
     lines = (run / "log.jsonl").read_text().splitlines(keepends=True)
     (run / "log.jsonl").write_text("".join(line for line in lines if json.loads(line)["step"] <= 4) + '{"step": 5, "lo')
     text, shown, missing = page_of(run, capsys)
-    assert missing == ["The model: the run stands at step 4 of 6; `diffmask pretrain` with --resume goes on."]
+    assert missing == ["The model: the run stands at step 4 of 6; `diffmask pretrain` with --resume continues it."]
     assert "not finished: 4 of 6 steps so far" in shown
     assert "step 2: ratio" in shown and "step 3: ratio" in shown and "step 4: ratio" not in shown
 

@@ -281,7 +281,7 @@ def _palette(pictures: Sequence["Image"]) -> "Image":
 
 
 def _marked(picture: "Image", share: float) -> "Image":
-    """Return a picture with a line below that is so long as the clip has gone on; no two pictures are the same."""
+    """Return a picture above a line that is as long as the part of the clip shown so far, so that no two are equal."""
     from PIL import Image
 
     marked = Image.new("RGB", (picture.width, picture.height + _BAR), _BACK)

@@ -30,7 +30,7 @@ def read_run(path: Path) -> RunData:
     if not is_complete:
         folder.missing.append(
             f"The model: the run stands at step {folder.last_step:,} of {folder.num_steps:,}; "
-            "`diffmask pretrain` with --resume goes on."
+            "`diffmask pretrain` with --resume continues it."
         )
     modality = folder.attempt("Modality", modality_named, raw.get("modality", "text")) or modality_named("text")
     masked = modality.masked_in(folder, config, inputs)
