@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from diffmask.assemble.text import TextMasking
 from diffmask.config import to_mapping
 from diffmask.demo.docstrings import Documented, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import pretrain
@@ -14,14 +15,13 @@ from diffmask.quickstart.plan import RUNS, SUBPACKAGES, Plan
 from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
 from diffmask.quickstart.story import LOSS_LIMIT, TASK_LIMIT, count_words, story
 from diffmask.report.comparison import print_comparison
-from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import write_page
-from diffmask.report.preview.build_look import build_look
-from diffmask.report.preview.heatmap_terminal import print_preview
-from diffmask.report.preview.preview import PreviewSettings, make_preview
+from diffmask.report.text.look import build_look
+from diffmask.report.text.preview import PreviewSettings, make_preview
 from diffmask.text.anchors.find import build_anchors
 from diffmask.text.corpus.documents import read_documents
 from diffmask.text.model.load import load_tokenizer
+from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 
 PAGE = "quickstart.html"
@@ -54,10 +54,11 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
         console.print(", ".join(anchors.anchors), style="bold")
     with step(console, "3/6", "Preview: what each policy would hide", commands["preview"]):
         settings = PreviewSettings(num_sentences=6)
-        looks = {label: build_look(plan.config(name).masking, tokenizer, anchors) for name, label in RUNS.items()}
+        maskings = {label: TextMasking.resolve(plan.config(name).masking) for name, label in RUNS.items()}
+        looks = {label: build_look(each, tokenizer, anchors) for label, each in maskings.items()}
         text = read_documents(plan.config("whole-word").data.train)
         preview = make_preview(text, looks, anchors, tokenizer, settings)
-        print_preview(preview, console, 3)
+        preview.print(console, 3)
     logs = _pretrain_all(plan, console, progress=progress)
     if logs is None:
         console.print("\nstopped; the same command starts over")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from diffmask.core.errors import InputError
 from diffmask.quickstart.losses import HeldOutLoss, mean_of_seeds, read_losses
-from diffmask.report.html.curves import Log
+from diffmask.train.log import Log
 
 MARKER = "quickstart.json"
 

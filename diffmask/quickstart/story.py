@@ -7,11 +7,10 @@ from diffmask.evaluate.compare import Comparison
 from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.plan import Plan
 from diffmask.report.comparison import comparison_sections, finding
-from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
-from diffmask.report.preview.heatmap_html import anchor_section, heat_section, number_section
-from diffmask.report.preview.preview import Preview
+from diffmask.report.text.preview import TextPreview
 from diffmask.text.anchors.anchor_set import AnchorSet
+from diffmask.train.log import Log
 
 LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same text, those of one seed in the same order, at the same mask ratio, "
@@ -36,7 +35,7 @@ def story(
     plan: Plan,
     documents: Sequence[Documented],
     anchors: AnchorSet,
-    preview: Preview,
+    preview: TextPreview,
     logs: Mapping[str, Log],
     losses: Sequence[HeldOutLoss],
     downstream: Comparison,
@@ -54,7 +53,6 @@ def story(
         f"A pretrained model, continued on {plan.text_name}: once with random masks, once with masks that prefer what "
         "makes this text different."
     )
-    threshold = plan.config("whole-word").masking.domain_threshold
     return page(
         "diffmask quickstart",
         [
@@ -63,9 +61,7 @@ def story(
             *comparison_sections(downstream),
             loss_section(losses, LOSS_LIMIT),
             curve_section(logs),
-            anchor_section(anchors),
-            heat_section(preview),
-            number_section(preview, threshold),
+            preview.sections(),
             section("Each step by itself", paragraph(COMMANDS_LEAD), code("\n".join(plan.commands().values()))),
         ],
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from diffmask.assemble.video import VideoMasking
 from diffmask.config import VideoConfig, to_mapping
 from diffmask.demo.rendered_clips import render_digits
 from diffmask.evaluate.compare import CompareSettings, Comparison, compare
@@ -16,13 +17,12 @@ from diffmask.quickstart.losses import BEFORE, loss_table
 from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
 from diffmask.quickstart.video_plan import GENERAL, RUNS, VideoPlan
 from diffmask.quickstart.video_story import LOSS_LIMIT, TASK_LIMIT, story
-from diffmask.report.clips.build_look import build_clip_look
-from diffmask.report.clips.page import print_clip_preview
+from diffmask.report.clips.gather import gather_clips, load_trained, preview_clips, spread_out
+from diffmask.report.clips.look import build_look
 from diffmask.report.clips.preview import ClipPreview
 from diffmask.report.comparison import print_comparison
-from diffmask.report.html.curves import Log, read_log
 from diffmask.report.html.page import write_page
-from diffmask.report.run.masked_clips import gather_clips, load_trained, preview_clips, spread_out
+from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 from diffmask.video.anchors.anchor_set import VisualAnchors
 from diffmask.video.anchors.contact_sheet import draw_sheet
@@ -68,7 +68,7 @@ def run_video_quickstart(
         anchors.save(plan.path("anchors"), draw_sheet(anchors, patches))
         console.print(f"{len(anchors.names)} anchors; look at {plan.path('anchors', 'sheet.png')}", highlight=False)
     with step(console, "4/7", "Preview: what each policy would hide", commands["preview"]):
-        print_clip_preview(_preview(plan, clips["test"], anchors, None), console)
+        _preview(plan, clips["test"], anchors, None).print(console)
     logs = _pretrain_all(plan, console, progress=progress)
     if logs is None:
         return _stopped(console)
@@ -151,9 +151,9 @@ def _preview(
     """Return what the policies hide of some clips; with a run, also what its model makes of its own masks."""
     config = plan.config("difference")
     grid = load_trained(plan.output / GENERAL / "model", config).grid
-    maskings = {label: plan.config(policy).masking for policy, label in RUNS.items()}
+    maskings = {label: VideoMasking.resolve(plan.config(policy).masking) for policy, label in RUNS.items()}
     gathered = gather_clips(spread_out(clips, NUM_SHOWN), config, grid, anchors, maskings=list(maskings.values()))
-    looks = {label: build_clip_look(masking, grid) for label, masking in maskings.items()}
+    looks = {label: build_look(masking, grid) for label, masking in maskings.items()}
     loaded = None if trained is None else load_trained(Path(trained.output) / "model", trained)
     return preview_clips(gathered, looks, loaded)
 

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from diffmask.evaluate.compare import Comparison
 from diffmask.quickstart.losses import HeldOutLoss, curve_section, loss_section
 from diffmask.quickstart.video_plan import VideoPlan
-from diffmask.report.clips.page import clip_parts, number_part
 from diffmask.report.clips.preview import ClipPreview
 from diffmask.report.comparison import comparison_sections, finding
-from diffmask.report.html.curves import Log
 from diffmask.report.html.page import code, header, page, paragraph, section
+from diffmask.train.log import Log
 from diffmask.video.clip.clip import Clip
 
 LOSS_LIMIT = (
@@ -58,8 +57,7 @@ def story(
             *comparison_sections(downstream),
             loss_section(losses, LOSS_LIMIT, units="patches"),
             curve_section(logs, units="patches"),
-            section("What is hidden, and what the continued model makes of it", *clip_parts(preview)),
-            section("The numbers", number_part(preview)),
+            preview.sections("What is hidden, and what the continued model makes of it"),
             section("Each step by itself", paragraph(COMMANDS_LEAD), code("\n".join(plan.commands().values()))),
         ],
     )

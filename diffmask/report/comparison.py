@@ -4,6 +4,7 @@ Each figure is drawn once; a file and a page get the same one.
 """
 
 import csv
+import html
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup, escape
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +25,7 @@ from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint,
 from diffmask.files.folders import check_folder, replace_folder
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed
-from diffmask.report.html.page import escape, header, number_class, page, paragraph, section, table, write_page
+from diffmask.report.html.page import header, number_class, page, paragraph, section, table, write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +73,7 @@ def _page(found: Comparison) -> str:
     return page(_title(found), [head, *comparison_sections(found)])
 
 
-def comparison_sections(found: Comparison) -> list[str]:
+def comparison_sections(found: Comparison) -> list[Markup]:
     """Return differences, scores and learning curves for a page of whatever kind."""
     told = "; ".join(f"{each.name} - {each.other}: {_say(each)}" for each in found.differences)
     figure = f'<div class="card">{embed(forest_figure(found), "forest", told)}</div>'
@@ -277,7 +279,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _mark(text: str) -> str:
     """Return text that Markdown takes as it is written."""
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escape(" ".join(text.split())).replace("&#x27;", "'"))
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(text.split())).replace("&#x27;", "'"))
 
 
 def to_csv(found: Comparison) -> str:

@@ -20,9 +20,9 @@ from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.results import read_results
 from diffmask.files.folders import write_text
 from diffmask.report.comparison import check_output, markdown_table, markdown_tables, to_markdown, write_comparison
-from diffmask.report.html.curves import read_log
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Job, Runner, check_jobs, locked
+from diffmask.train.log import read_log
 from diffmask.train.record import versions
 
 RESULTS_FILE, MADE_FILE = "results.md", "made.json"

@@ -17,7 +17,7 @@ from diffmask.core.errors import InputError
 from diffmask.quickstart.plan import Plan, installed_sources
 from diffmask.quickstart.run import run_quickstart
 from diffmask.quickstart.steps import MARKER
-from diffmask.report.html.curves import read_log
+from diffmask.train.log import read_log
 
 NAMES = ["cell", "rat", "blood", "dose", "kinase", "protein"]
 

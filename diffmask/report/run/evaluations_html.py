@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from markupsafe import escape
+
 from diffmask.config.evaluation import METRICS
 from diffmask.evaluate.results import Result, Spread
 from diffmask.evaluate.seed_file import OF_A_CLASS
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
-from diffmask.report.html.page import escape, facts, folded, paragraph, prose, table
-from diffmask.report.run.facts import duration
+from diffmask.report.html.page import duration, facts, folded, paragraph, prose, table
 
 MOST_CLASSES = 40
 """Of a confusion matrix that can be read."""
