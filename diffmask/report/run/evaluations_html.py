@@ -10,21 +10,17 @@ from diffmask.evaluate.results import Result, Spread
 from diffmask.evaluate.seed_file import OF_A_CLASS
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import duration, facts, folded, paragraph, prose, table
+from diffmask.tasks.leakage import KINDS
 
-MOST_CLASSES = 40
+_MOST_CLASSES = 40
 """Of a confusion matrix that can be read."""
-MOST_FACTS = 60
+_MOST_FACTS = 60
 """Lines of what is known of a task's leakage."""
 
-OVERLAP = {
-    "exact": "word for word",
-    "same_words": "but for punctuation",
-    "near": "nearly",
-    "other_label": "with another label",
-}
+_OVERLAP = {**KINDS, "other_label": "with another label"}
 """Texts that stand in another split too, by how much alike they are; the last are some of the others."""
 
-LEAD = (
+_LEAD = (
     "How well the model of this run serves a labelled task. What is tested on was read once, at the end; a mean stands "
     "with the standard deviation over seeds. What this run is to be held against are other runs on the same task and "
     "seeds (`diffmask compare`)."
@@ -44,7 +40,7 @@ def say(spread: Spread | None) -> str:
 
 def evaluation_parts(evaluations: Sequence[Result]) -> Iterator[str]:
     """Yield all evaluations: a table of all of them where there are several, then each by itself."""
-    yield f'<p class="soft">{prose(LEAD)}</p>'
+    yield f'<p class="soft">{prose(_LEAD)}</p>'
     if len(evaluations) > 1:
         rows = (
             f'<tr><th scope="row">{escape(each.folder.name)}</th>{_numbers(_summary(each))}</tr>'
@@ -142,7 +138,7 @@ def _classes(evaluation: Result) -> str:
 
 def _confusion(evaluation: Result) -> Iterator[str]:
     counts, labels = evaluation.confusion(), evaluation.task["labels"]
-    if counts is None or len(labels) > MOST_CLASSES:
+    if counts is None or len(labels) > _MOST_CLASSES:
         return
     sums = [sum(row) for row in counts]
     shares = [[cell / total if total else 0.0 for cell in row] for row, total in zip(counts, sums, strict=True)]
@@ -165,17 +161,17 @@ def _leakage(leakage: Mapping[str, Any] | None) -> str:
     if leakage is None:
         return paragraph("Whether texts stand in more than one split was not looked at.")
     overlaps = [*leakage.get("between", ()), *leakage.get("within", ())]
-    if overlaps and all(OVERLAP.keys() <= each.keys() for each in overlaps):
-        head = ["texts of", "stand in", "of", *OVERLAP.values(), "share"]
+    if overlaps and all(_OVERLAP.keys() <= each.keys() for each in overlaps):
+        head = ["texts of", "stand in", "of", *_OVERLAP.values(), "share"]
         title = "<h4>Texts in more than one split, or more than once in their own</h4>"
         return title + table(head, map(_overlap, overlaps), num_texts=2)
     found = list(_flat(leakage))
-    more = [("", f"and {len(found) - MOST_FACTS} more lines")] if len(found) > MOST_FACTS else []
-    return folded("Texts in more than one split", facts([*found[:MOST_FACTS], *more]))
+    more = [("", f"and {len(found) - _MOST_FACTS} more lines")] if len(found) > _MOST_FACTS else []
+    return folded("Texts in more than one split", facts([*found[:_MOST_FACTS], *more]))
 
 
 def _overlap(overlap: Mapping[str, Any]) -> str:
-    counts = [_plain(overlap.get("num_texts")), *(_plain(overlap[kind]) for kind in OVERLAP)]
+    counts = [_plain(overlap.get("num_texts")), *(_plain(overlap[kind]) for kind in _OVERLAP)]
     share = overlap.get("share")
     cells = _numbers([*counts, "-" if share is None else f"{100 * share:.1f} %"])
     other = "itself" if overlap.get("split") == overlap.get("other") else overlap.get("other", "-")
