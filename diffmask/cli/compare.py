@@ -49,12 +49,13 @@ def run(args: argparse.Namespace) -> None:
 
     from diffmask.evaluate.compare import CompareSettings, compare
     from diffmask.evaluate.results import read_results
-    from diffmask.report.comparison import check_output, print_comparison, write_comparison
+    from diffmask.files.folders import check_folder
+    from diffmask.report.comparison import FILES, print_comparison, write_comparison
 
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed
     )
-    folder = None if args.output is None else check_output(args.output, overwrite=args.overwrite)
+    folder = args.output and check_folder(args.output, "comparison", FILES, overwrite=args.overwrite)
     found = compare(read_results(args.results), settings)
     console = Console(highlight=False)
     print_comparison(found, console)

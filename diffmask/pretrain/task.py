@@ -9,7 +9,7 @@ from diffmask.config import PretrainConfig, TaskConfig
 from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL
 from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
-from diffmask.files.folders import replace_folder, writing
+from diffmask.files.folders import draft
 from diffmask.tasks.columns import Columns, Example
 from diffmask.tasks.encode import Row, encode
 from diffmask.tasks.task import make_split, read_examples, splits_named
@@ -100,9 +100,7 @@ def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, 
     detach(loaded.model)
     if not trainer.is_world_process_zero():
         return folder / CLASSIFIER
-    draft = folder / f"{CLASSIFIER}.tmp"
-    with writing(draft):
-        task.classifier.eval().save_pretrained(draft)
-        loaded.tokenizer.save_pretrained(draft)
-    replace_folder(draft, folder / CLASSIFIER)  # there may be one, of a run that died before its end
+    with draft(folder / CLASSIFIER, "continue with --resume") as new:
+        task.classifier.eval().save_pretrained(new)
+        loaded.tokenizer.save_pretrained(new)
     return folder / CLASSIFIER

@@ -7,22 +7,20 @@ import csv
 import html
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from diffmask.config.evaluation import METHODS, METRICS
 from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint, DifferenceOfMeans, Score
-from diffmask.files.folders import check_folder, replace_folder
+from diffmask.files.folders import draft
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed
 from diffmask.report.html.page import header, number_class, page, paragraph, section, table, write_page
@@ -37,35 +35,25 @@ _NAMES, _TEXTS = ("name", "against"), ("name", "against", "verdict")
 """Columns of names, and of anything but numbers."""
 _FEW_SEEDS = 4
 """Below this number of seeds only large differences can be shown."""
-_FILES = ("comparison.md", "comparison.csv", "comparison.html", "comparison.json", "forest.png", "learning.png")
+FILES = ("comparison.md", "comparison.csv", "comparison.html", "comparison.json", "forest.png", "learning.png")
 _MOST_SEEDS = 10
 """Seeds whose scores stand in the table one by one."""
 _TITLE_CHARS, _NAME_CHARS = 90, 40
 """Longer ones are cut, so that room is left for what is drawn."""
 
 
-def check_output(folder: str | Path, *, overwrite: bool) -> Path:
-    """Return the folder if a comparison may be written there; see `files.folders.check_folder`."""
-    return check_folder(folder, "comparison", _FILES, overwrite=overwrite)
-
-
 def write_comparison(found: Comparison, folder: Path) -> None:
-    """Write a folder that `check_output` allowed, all at once: Markdown, CSV, HTML, JSON and figures."""
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
-    try:
-        draft.mkdir()
-        (draft / "comparison.md").write_text(to_markdown(found), encoding="utf-8")
-        (draft / "comparison.csv").write_text(to_csv(found), encoding="utf-8")
+    """Write a folder of `FILES` that `files.folders.check_folder` allowed, all at once."""
+    with draft(folder) as new:
+        new.mkdir()
+        (new / "comparison.md").write_text(to_markdown(found), encoding="utf-8")
+        (new / "comparison.csv").write_text(to_csv(found), encoding="utf-8")
         content = json.dumps(asdict(found), indent=2, ensure_ascii=False)
-        (draft / "comparison.json").write_text(content + "\n", encoding="utf-8")
-        write_page(_page(found), draft / "comparison.html")
-        save_figure(forest_figure(found), draft / "forest.png")
+        (new / "comparison.json").write_text(content + "\n", encoding="utf-8")
+        write_page(_page(found), new / "comparison.html")
+        save_figure(forest_figure(found), new / "forest.png")
         if found.curve:
-            save_figure(learning_figure(found), draft / "learning.png")
-        replace_folder(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            save_figure(learning_figure(found), new / "learning.png")
 
 
 def _page(found: Comparison) -> str:
@@ -73,11 +61,11 @@ def _page(found: Comparison) -> str:
     return page(_title(found), [head, *comparison_sections(found)])
 
 
-def comparison_sections(found: Comparison) -> list[Markup]:
+def comparison_sections(found: Comparison) -> Sequence[str]:
     """Return differences, scores and learning curves for a page of whatever kind."""
     told = "; ".join(f"{each.name} - {each.other}: {_say(each)}" for each in found.differences)
     figure = f'<div class="card">{embed(forest_figure(found), "forest", told)}</div>'
-    sections = [
+    sections: list[str] = [
         section("Differences", figure, table(_DIFFERENCE_HEAD, map(_difference_row, found.differences))),
         section("Scores", _scores(found)),
     ]

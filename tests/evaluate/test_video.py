@@ -34,7 +34,7 @@ from diffmask.report.html.page import page
 from diffmask.report.run.evaluations_html import evaluation_parts
 from diffmask.tasks.task import Split, Task
 from diffmask.tasks.video_task import read_video_task
-from diffmask.train.optimizer import layer_groups
+from diffmask.train.optimizer import parameter_groups
 from diffmask.video.model.load import load_video_model
 from diffmask.video.read.dataset import ClipDataset, Sampling
 
@@ -161,7 +161,8 @@ def test_lower_layers_learn_more_slowly():
     config = tiny_videomae().config
     config.use_mean_pooling = True
     model = VideoMAEForVideoClassification(config)
-    groups = layer_groups(model, 1.0, 0.5, 0.1)
+    weights = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+    groups = parameter_groups(model, weights, 1.0, 0.1, 0.5)
     of = {id(parameter): group for group in groups for parameter in group["params"]}
     found = {name: (of[id(each)]["lr"], of[id(each)]["weight_decay"]) for name, each in model.named_parameters()}
     assert len(found) == sum(len(group["params"]) for group in groups) == len(list(model.parameters()))

@@ -10,8 +10,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import domain_scores
+from diffmask.files.folders import check_folder
 from diffmask.text.anchors import anchor_set as anchor_files
-from diffmask.text.anchors.anchor_set import check_folder, load_anchors, read_anchors
+from diffmask.text.anchors.anchor_set import NAMES, load_anchors, read_anchors
 from diffmask.text.anchors.encoder import embed_types, load_encoder
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.words import split_words
@@ -181,7 +182,7 @@ def test_files_of_anchors(tmp_path, name, text, anchors):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"kinase\nKinase\n", "{}: 'kinase' comes twice; remove one"),
+        ("a.txt", b"kinase\nKinase\n", "{}: 'kinase' occurs twice; remove one"),
         ("a.txt", b"", "{}: there is no anchor; give at least one word"),
         ("a.txt", b"kinase\n--\n", "{} has no word in line 2 ('--'); write an anchor there or drop the line"),
         ("a.csv", b"anchor,n\n,3\n", "{} has no word in line 2 (''); write an anchor there or drop the line"),
@@ -226,17 +227,20 @@ def test_a_damaged_record_is_refused(found, tmp_path):
 
 
 def test_outputs_that_may_not_be_written_are_refused(found, tmp_path):
+    def check(folder, overwrite=False):
+        return check_folder(folder, "anchors", NAMES, overwrite=overwrite)
+
     found.save(tmp_path / "out")
     remedy = "choose another name or allow to overwrite it (--overwrite)"
-    assert refusal(check_folder, tmp_path / "out") == f"folder {tmp_path}/out exists; {remedy}"
+    assert refusal(check, tmp_path / "out") == f"folder {tmp_path}/out exists; {remedy}"
     expected = f"folder {tmp_path}/a does not exist; create it first"
-    assert refusal(check_folder, tmp_path / "a" / "b") == expected
+    assert refusal(check, tmp_path / "a" / "b") == expected
     (tmp_path / "file").write_text("")
     expected = f"{tmp_path}/file is a file; choose another name for the folder of the anchors"
-    assert refusal(check_folder, tmp_path / "file") == expected
+    assert refusal(check, tmp_path / "file") == expected
     (tmp_path / "out" / "thesis.tex").write_text("")
     expected = f"folder {tmp_path}/out holds other files (thesis.tex); choose another name for the anchors"
-    assert refusal(check_folder, tmp_path / "out", overwrite=True) == expected
+    assert refusal(check, tmp_path / "out", overwrite=True) == expected
 
 
 def test_a_failed_write_keeps_what_was_there(found, tmp_path, monkeypatch):
@@ -247,7 +251,7 @@ def test_a_failed_write_keeps_what_was_there(found, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(anchor_files, "write_record", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match="could not be written .No space left"):
         found.save(tmp_path / "out", overwrite=True)
     assert {name: (tmp_path / "out" / name).read_bytes() for name in anchor_files.NAMES} == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

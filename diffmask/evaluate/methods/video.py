@@ -24,7 +24,7 @@ from diffmask.evaluate.methods.tuner import PRECISIONS, Tuner, decode
 from diffmask.evaluate.modality import ModalityMethods, Predict
 from diffmask.tasks.task import Split, Task
 from diffmask.tasks.video_task import VideoTask, read_video_task
-from diffmask.train.optimizer import layer_groups
+from diffmask.train.optimizer import parameter_groups
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.model.load import LoadedVideo, load_video_model
 from diffmask.video.model.vit_mae import ViTMAEForPreTraining
@@ -237,7 +237,7 @@ def _encoder(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Te
 
 def _empty_tokens(num_clips: int, num_positions: int, width: int) -> Tensor:
     needed, free = 2 * num_clips * num_positions * width, free_memory()
-    if free is not None and needed > 0.8 * free:
+    if needed > 0.8 * free:
         raise InputError(
             f"the tokens of {num_clips:,} clips take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free;"
             " use the method probe or knn, or give a smaller video.num_frames or video.image_size"
@@ -316,7 +316,9 @@ class _ClipTuner(Tuner):
     def optimizer(self, model: PreTrainedModel, rate: float) -> torch.optim.Optimizer:
         """Return AdamW with a rate for each layer, and without decay of biases and norms."""
         tuning = self.settings.video.finetune
-        return torch.optim.AdamW(layer_groups(model, rate, tuning.layer_decay, tuning.weight_decay), rate)
+        weights = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+        groups = parameter_groups(model, weights, rate, tuning.weight_decay, tuning.layer_decay)
+        return torch.optim.AdamW(groups, rate)
 
     def _labels(self, split: Split) -> list[Any]:
         if self.task.kind != MULTI_LABEL:

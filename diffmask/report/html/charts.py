@@ -1,4 +1,7 @@
-"""Charts of a page, as SVG in the page's own colours and font, and tables in the colours of its heat maps."""
+"""Figures inside a page: charts of lines, any figure of matplotlib as SVG, and tables coloured as heat maps are.
+
+All of them take their colours and their font from the page around them.
+"""
 
 import io
 import math

@@ -6,8 +6,6 @@ The files of an anchors folder: a list to read and edit by hand, tables for mach
 import csv
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +18,7 @@ from diffmask.core.anchors import check_anchors
 from diffmask.core.difference import reference_frequencies
 from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
-from diffmask.files import folders
-from diffmask.files.folders import replace_folder
+from diffmask.files.folders import check_folder, draft
 from diffmask.text.anchors.vocabulary import common_types
 from diffmask.text.corpus.words import split_words
 
@@ -114,11 +111,6 @@ def hash_file(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if anchors may be written there; see `folders.check_folder`."""
-    return folders.check_folder(folder, "anchors", NAMES, overwrite=overwrite)
-
-
 @dataclass(frozen=True, eq=False)
 class AnchorSet:
     """What `diffmask anchors` finds: anchors, and the table of types that policies and reports read.
@@ -200,20 +192,15 @@ class AnchorSet:
         from pyarrow import parquet
         from safetensors.torch import save
 
-        folder = check_folder(folder, overwrite=overwrite)
-        draft = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.partial")
-        shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
-        draft.mkdir()
-        try:
-            _write_anchors(draft / ANCHORS, self.rows())
+        folder = check_folder(folder, "anchors", NAMES, overwrite=overwrite)
+        with draft(folder) as new:
+            new.mkdir()
+            _write_anchors(new / ANCHORS, self.rows())
             columns = {"count": self.counts, "tf_icf": self.tf_icf, "score": self.scores}
             arrays = {name: column.numpy() for name, column in columns.items()}
-            parquet.write_table(pyarrow.table({"type": self.types, **arrays}), draft / TYPES)
-            (draft / EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
-            write_record(draft / RECORD, self.metadata | {"anchors": self.anchors})
-            replace_folder(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            parquet.write_table(pyarrow.table({"type": self.types, **arrays}), new / TYPES)
+            (new / EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
+            write_record(new / RECORD, self.metadata | {"anchors": self.anchors})
 
 
 def load_anchors(folder: str | Path) -> AnchorSet:

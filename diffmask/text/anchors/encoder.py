@@ -25,7 +25,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedToken
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.core.types import Embeddings, TypeScores
-from diffmask.text.corpus.documents import Sources, list_files, read_blocks
+from diffmask.files.records import read_blocks
+from diffmask.text.corpus.documents import Sources, list_files
 from diffmask.text.model.load import load_tokenizer, resolve_model
 from diffmask.text.segment.pad import Pad
 from diffmask.text.segment.rows import RowMaker, special_tokens_of

@@ -21,8 +21,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block, shown
-from diffmask.files.lines import decode_lines
-from diffmask.files.streams import ByteStream, read_head
+from diffmask.files.streams import ByteStream
 from diffmask.text.annotate.span_file import CLASSES
 from diffmask.text.corpus.reference import Reference, wordfreq_reference
 from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
@@ -263,7 +262,7 @@ def read_text_file(path: Path, what: str) -> bytes:
     if not path.is_file():
         raise InputError(f"the {what} {path} does not exist; check the path")
     with ByteStream(path) as stream:
-        parts = [read_head(stream)]
+        parts = [stream.head()]
         while chunk := stream.read(1 << 20):
             parts.append(chunk)
     return b"".join(parts).removeprefix(b"\xef\xbb\xbf")
@@ -275,7 +274,7 @@ def decoded_lines(path: Path, data: bytes) -> list[str]:
     Raises:
         InputError: If it is not UTF-8.
     """
-    return [line.removesuffix("\r") for line in decode_lines(Block(str(path), 1, 1.0, data, 0))]
+    return [line.removesuffix("\r") for line in Block(str(path), 1, 1.0, data, 0).lines()]
 
 
 def _parse(path: Path, data: bytes) -> dict[str, str]:

@@ -7,7 +7,6 @@ Blocks of a corpus are counted one by one, here or in other processes, and their
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +15,14 @@ from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
-from diffmask.files.lines import parse_block
+from diffmask.files.folders import draft
 from diffmask.files.parallel import map_ordered
+from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import (
     Sources,
     check_column,
     describe_sources,
     list_files,
-    read_blocks,
     refuse_without_text,
 )
 from diffmask.text.corpus.words import count_words
@@ -67,12 +66,8 @@ class Counts:
             "num_words": self.num_words,
             "sources": self.sources,
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with draft(path) as new:
+            parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), new)
 
 
 def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
@@ -202,5 +197,5 @@ def _count_all(blocks: Iterable[Block], counts: Counter[str], num_processes: int
 
 
 def _count_block(block: Block, counts: Counter[str] | None = None) -> tuple[int, Counter[str]]:
-    texts = [text.text for text in parse_block(block)]
+    texts = [text.text for text in block.texts()]
     return len(texts), count_words(texts, counts)

@@ -12,8 +12,6 @@ The folder of a vocabulary of n-grams: a table to read and edit by hand, and how
 import csv
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -24,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.files import folders
-from diffmask.files.folders import replace_folder
+from diffmask.files.folders import draft
 from diffmask.text.corpus.words import split_words
 from diffmask.text.ngrams.counts import NGramCounts
 from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie, build_trie, num_words
@@ -171,7 +168,7 @@ def _likeliest_cut(trie: NGramTrie, numbers: np.ndarray, best: list[np.ndarray])
     return np.max(cuts, axis=0)
 
 
-TABLE, RECORD = "ngrams.csv", "pmi.json"
+FILES = TABLE, RECORD = "ngrams.csv", "pmi.json"
 COLUMNS = ("ngram", "n", "count", "pmi")
 _FORMAT = "ngrams 1"
 """Changes when the same table means other units."""
@@ -179,25 +176,16 @@ _MAKE = "make one with: diffmask pmi DATA -o FOLDER"
 
 
 def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, Any]) -> None:
-    """Write a folder that `check_folder` allowed, all at once; an older one goes away."""
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        draft.mkdir()
-        with (draft / TABLE).open("w", encoding="utf-8", newline="") as file:
+    """Write a folder that `check_folder` allowed; it replaces an older one."""
+    with draft(folder) as new:
+        new.mkdir()
+        with (new / TABLE).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             for ngram, n, count, pmi in zip(*(table[name].to_pylist() for name in COLUMNS), strict=True):
                 writer.writerow([ngram, n, count, f"{pmi:.4f}"])
         text = json.dumps(dict(record), indent=2, ensure_ascii=False)
-        (draft / RECORD).write_text(text + "\n", encoding="utf-8")
-        replace_folder(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if a vocabulary may be written there; see `folders.check_folder`."""
-    return folders.check_folder(folder, "n-grams", (TABLE, RECORD), overwrite=overwrite)
+        (new / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:

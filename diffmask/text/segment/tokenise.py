@@ -19,12 +19,12 @@ from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.cache import Record, Write, load_or_make
 from diffmask.files.parallel import map_ordered
+from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import (
     Sources,
     check_column,
     hash_sources,
     list_files,
-    read_blocks,
     refuse_without_text,
 )
 from diffmask.text.segment.rows import Annotator, Report, RowMaker, row_schema, special_tokens_of
