@@ -6,13 +6,14 @@ from pathlib import Path
 DESCRIPTION = """\
 Compare results of `diffmask evaluate` on one task: mean and standard deviation over seeds, and how each result differs
 from a baseline, with an interval and a test that hold for other seeds and other test texts. A difference that may be
-chance is called "no difference shown".
+due to chance is reported as "no difference shown".
 
-RESULT is a folder of seed-N.json, or a folder that holds such folders. All must be of one task, evaluated with the same
-settings; only seeds that all have are used.
+RESULT is a folder of seed-N.json, or a folder that holds such folders. All must be results on one task, evaluated with
+the same settings; seeds that some of them lack are left out.
 
-With -o FOLDER also comparison.md, .csv, .html and .json, forest.png, and learning.png where results were evaluated with
-several shares of the labels. docs/compare.md says how it is decided, and what five seeds can show."""
+With -o FOLDER, the comparison is also written as comparison.md, .csv, .html and .json, with forest.png, and with
+learning.png where results were evaluated with several shares of the labels. docs/compare.md explains how it is decided,
+and what five seeds can show."""
 
 EPILOG = """\
 examples:
@@ -30,13 +31,13 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         formatter_class=formatter,
     )
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="output folder of `diffmask evaluate`")
-    parser.add_argument("--baseline", metavar="NAME", help="result that the others are held against (first)")
-    parser.add_argument("--all-pairs", action="store_true", help="compare each with each; more to correct for")
+    parser.add_argument("--baseline", metavar="NAME", help="result that the others are compared with (the first)")
+    parser.add_argument("--all-pairs", action="store_true", help="compare every pair; there is more to correct for")
     parser.add_argument("--metric", default="micro_f1", help="micro_f1, macro_f1 or accuracy (micro_f1)")
     parser.add_argument("--texts", default="all", help="all test texts, or those unseen in the other splits (all)")
     parser.add_argument("--share", type=float, help="share of the labels, such as 0.1 (the largest that all have)")
     parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="random draws of test texts (10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of these draws (0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of these draws (0)")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
     parser.set_defaults(run=run)

@@ -12,24 +12,25 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Evaluate a model, or the model of a run, on a labelled task, for several seeds.
 
-TASK is a folder or files named train, dev (or val, valid, validation) and test, as .jsonl, .csv, .tsv or .parquet (also
-.gz, .zst), or a saved Hugging Face data set. A text has one label, a list of labels (several may hold), or a list of
-words with a label for each; or two texts have one label. Without a dev split a tenth of the training texts becomes one.
+TASK is a folder, or files, named train, dev (or val, valid, validation) and test, as .jsonl, .csv, .tsv or .parquet
+(also .gz, .zst), or a saved Hugging Face data set. A text has one label or a list of labels; or there are lists of
+words with a label for each word; or pairs of texts with one label. Without a dev split, a tenth of the training texts
+serves as one.
 
 For a VideoMAE or ViT-MAE, TASK is an index of `diffmask index --join` with labels and splits, a folder of
 SPLIT/LABEL/clips, or a table of clips with label and split. Clips that cannot be read are named and left out; in the
-test split they are refused, unless video.unreadable=leave-out allows a smaller test.
+test split they are an error, unless video.unreadable=leave-out allows a smaller test.
 
-  finetune   the whole model by the Hugging Face Trainer; the dev split stops it and chooses the learning rate
-  probe      a logistic regression on frozen features, C by cross-validation: seconds, for a quick look
+  finetune   train the whole model with the Hugging Face Trainer; dev decides when to stop, and the learning rate
+  probe      fit a logistic regression to frozen features, C by cross-validation: seconds, for a quick look
   attentive  video: learned queries pool the frozen states of all patches; dev chooses learning rate and epoch
   knn        video: nearest neighbours by cosine similarity of frozen features; dev chooses how many
 
-The test split is read once, by what the dev split has chosen. Texts that stand in more than one split, word for word or
-nearly, and clips that are the same file, are counted; scores are given for all test examples and for the unseen ones.
+The test split is used once, for the model that dev has chosen. Texts that stand in more than one split, word for word
+or nearly, and clips that are the same file, are counted; scores are given for all test examples and for unseen ones.
 
-The results are JSON, one file for each seed; seeds that are there are not run again, so the same command goes on where
-it was stopped. `diffmask compare` tells results apart."""
+Each seed's results are a JSON file. Seeds whose files exist are not run again, so that the same command resumes an
+evaluation that was interrupted. `diffmask compare` tells which results differ."""
 
 EPILOG = """\
 examples:
@@ -58,11 +59,15 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("--task", nargs="+", metavar="TASK", help="a folder or files named train, dev and test; an index of clips")
     add("--method", help="finetune, probe; for video also attentive, knn (default: finetune)")
     add("--seeds", type=int, metavar="N", help="number of seeds (default: 5)")
-    add("--shares", metavar="A,B,...", help="shares of what is trained on, for a learning curve (default: 1)")
-    add("--outside", metavar="LABEL", help="label of words that are part of nothing; none: no label is (default: O)")
+    add("--shares", metavar="A,B,...", help="shares of the training examples, for a learning curve (default: 1)")
+    add(
+        "--outside",
+        metavar="LABEL",
+        help="label of words that belong to nothing; none: there is no such label (default: O)",
+    )
     add("--name", help="what the model is called in tables (default: the name of its folder)")
     add("-o", "--output", metavar="FOLDER", help="folder of the results (default: inside the run)")
-    add("--overwrite", action="store_true", help="run seeds again whose results are there")
+    add("--overwrite", action="store_true", help="run seeds again whose results exist")
     add("--settings", action="store_true", help="list every setting with its default, and stop")
     parser.set_defaults(run=run)
 
@@ -78,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.model is None or not args.task:
         raise InputError("no model or no task was given; write `diffmask evaluate MODEL_OR_RUN --task TASK`")
-    # settings may stand behind the files of the task
+    # settings may follow the files of the task
     behind = [word for word in args.task if "=" in word and not Path(word).exists()]
     given: dict[str, Any] = {"model": args.model, "task": {"files": [word for word in args.task if word not in behind]}}
     if args.outside is not None:

@@ -10,13 +10,13 @@ Make a scorer for selective masking (Gu et al. 2020, "Train No Evil"): it tells 
 needs, and the policy `selective` masks these more often.
 
   1. A classifier is fine-tuned on TASK.
-  2. Each text that it gets right is read word by word into a buffer. A word is important if the buffer with it gives
-     the right label a probability that lacks less than --delta of that of the whole text; it then leaves the buffer.
-  3. A token classifier learns to tell the important words, so that texts without labels can be scored.
+  2. Each text that it gets right is read word by word into a buffer. A word is important if, with it, the probability
+     of the right label comes within --delta of that for the whole text; it then leaves the buffer.
+  3. A token classifier learns to recognise the important words, so that texts without labels can be scored.
 
-TASK are files or folders with a column of texts and one of labels: .jsonl, .csv, .tsv, .parquet (also .gz, .zst), or
-datasets on disk. Of several files those named test are left out, and those named dev, val or eval are held out; where
-there are none, a tenth of the texts is held out.
+TASK is one or more files or folders with a column of texts and one of labels: .jsonl, .csv, .tsv, .parquet (also .gz,
+.zst), or datasets on disk. Of several files, those named test are left out, and those named dev (or val, valid, eval,
+...) are held out; where there are none, a tenth of the texts is held out.
 
 The output folder holds the token classifier as save_pretrained writes it, its tokenizer, and scorer.json: settings,
 hashes of the data, accuracy of the classifier, F1 and AUC of the scorer on held-out texts, and the words.
@@ -48,23 +48,48 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("-o", "--output", required=True, metavar="FOLDER", help="folder to write")
     add("--text", metavar="NAME", help="column that holds the text (default: found by its name)")
     add("--label", metavar="NAME", help="column that holds the label (default: found by its name)")
-    add("--max-texts", type=int, default=1000, metavar="N", help="train on so many texts; 0 takes all (default: 1000)")
+    add(
+        "--max-texts",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="number of texts to train on; 0 takes all (default: 1000)",
+    )
     add("--max-length", type=int, default=128, metavar="N", help="tokens that are read of a text (default: 128)")
     add("--units", default="word", help="what the buffer grows by: word, or token as published (default: word)")
-    add("--delta", type=float, default=0.05, metavar="P", help="what the probability may lack (default: 0.05)")
-    add("--epochs", type=float, default=3.0, metavar="N", help="of the classifier and of the scorer (default: 3)")
-    add("--learning-rate", type=float, default=2e-4, metavar="RATE", help="of the classifier (default: 2e-4)")
-    add("--scorer-learning-rate", type=float, metavar="RATE", help="of the scorer (default: the classifier's)")
+    add(
+        "--delta",
+        type=float,
+        default=0.05,
+        metavar="P",
+        help="by how much the probability may fall short (default: 0.05)",
+    )
+    add(
+        "--epochs", type=float, default=3.0, metavar="N", help="epochs of the classifier and of the scorer (default: 3)"
+    )
+    add(
+        "--learning-rate",
+        type=float,
+        default=2e-4,
+        metavar="RATE",
+        help="learning rate of the classifier (default: 2e-4)",
+    )
+    add(
+        "--scorer-learning-rate",
+        type=float,
+        metavar="RATE",
+        help="learning rate of the scorer (default: the classifier's)",
+    )
     add("--batch-size", type=int, default=32, metavar="N", help="texts of a step (default: 32)")
     add(
         "--common-words",
         type=int,
         default=100,
         metavar="N",
-        help="so many of the most frequent words of the language are never important (default: 100)",
+        help="number of the most frequent words of the language, which are never important (default: 100)",
     )
     add("--language", default="en", help="language of the common words (default: en)")
-    add("--seed", type=int, default=0, help="of the choice of texts and of the trainings (default: 0)")
+    add("--seed", type=int, default=0, help="decides the choice of texts and both trainings (default: 0)")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     add("--overwrite", action="store_true", help="replace the output if it exists")
     parser.set_defaults(run=run)
@@ -87,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
     if not shown:
         transformers.logging.disable_progress_bar()
     record = build_scorer(settings, args.output, overwrite=args.overwrite, tell=_tell, progress=shown)
-    print(summary(record))
+    print(_summary(record))
     print(f"wrote {args.output} in {record['seconds']:.1f} s\n")
     given = shlex.join([f"model={args.model}", f"masking.scorer={args.output}"])
     print(f"next:\n  diffmask pretrain configs/selective.yaml {given} data.train=TEXT")
@@ -97,7 +122,7 @@ def _tell(line: str) -> None:
     print(line, flush=True)
 
 
-def summary(record: dict) -> str:
+def _summary(record: dict) -> str:
     """Return what the files were used for, how well the scorer does, and the words with the highest gain."""
     scorer = record["scorer"]
     lines = [f"{file['use']}: {file['path']}" for file in record["files"]] if len(record["files"]) > 1 else []

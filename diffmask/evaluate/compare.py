@@ -131,7 +131,7 @@ class Comparison:
         return others.pop() if len(others) == 1 else ""
 
 
-Drawn = tuple[Sums, np.ndarray]
+_Drawn = tuple[Sums, np.ndarray]
 """What each text adds to the sums of each seed, and the scores on resampled texts."""
 
 
@@ -216,7 +216,7 @@ def _deviation(values: np.ndarray) -> float | None:
 
 def _measure(
     results: Sequence[Result], share: float, seeds: Sequence[int], rows: np.ndarray, metric: str, draws: Draws
-) -> tuple[dict[str, Score], dict[str, Drawn]]:
+) -> tuple[dict[str, Score], dict[str, _Drawn]]:
     """Return the scores of each result with a share of the training texts, and what they were computed from."""
     sums = [[_count(metric, result, seed, share, rows) for seed in seeds] for result in results]
     scores, drawn = {}, {}
@@ -239,7 +239,7 @@ def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, Score]
 
 
 def _differences(
-    pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws
+    pairs: Sequence[tuple[str, str]], drawn: Mapping[str, _Drawn], draws: Draws
 ) -> tuple[DifferenceOfMeans, ...]:
     """Test each pair, and correct for their number."""
     found = []

@@ -14,7 +14,7 @@ from diffmask.config.evaluation import EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware, resolve_device
 from diffmask.evaluate.modality import ModalityMethods, Predict
-from diffmask.evaluate.seed_file import FORMAT, is_done, remove_others, write_seed_file
+from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
 from diffmask.tasks.leakage import find_leakage
 from diffmask.tasks.metrics import summary
 from diffmask.tasks.task import Split, Task
@@ -175,7 +175,6 @@ def _describe(prepared: _Prepared) -> dict[str, Any]:
     """Return what is the same in the files of all seeds."""
     task = prepared.task
     return {
-        "format": FORMAT,
         "name": prepared.name,
         "model": prepared.settings.model,
         "model_hash": _hash_model(prepared.folder),

@@ -11,7 +11,7 @@ from diffmask.core.errors import InputError
 from diffmask.files.folders import write_text
 from diffmask.tasks.metrics import OUTSIDE
 
-FORMAT = 1
+_FORMAT = 1
 """Version of a seed's file."""
 OF_A_CLASS = ("precision", "recall", "f1")
 """What is measured for each label."""
@@ -56,7 +56,7 @@ class SeedFile:
 
 def write_seed_file(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file whole or not at all; a figure that is not a number is an error, since JSON knows none."""
-    write_text(path, json.dumps(content, allow_nan=False) + "\n")
+    write_text(path, json.dumps({"format": _FORMAT, **content}, allow_nan=False) + "\n")
 
 
 def read_seed_file(path: Path) -> SeedFile:
@@ -71,8 +71,8 @@ def read_seed_file(path: Path) -> SeedFile:
         raise _damaged(path, f"it is no JSON ({error})") from error
     if not isinstance(given, dict):
         raise _damaged(path, "it holds no object")
-    if given.get("format") != FORMAT:
-        raise InputError(f"{path} has format {given.get('format')}, not {FORMAT}; use the diffmask that wrote it")
+    if given.get("format") != _FORMAT:
+        raise InputError(f"{path} has format {given.get('format')}, not {_FORMAT}; use the diffmask that wrote it")
     _check_fields(path, given)
     shares = {float(each["share"]): each for each in sorted(given["shares"], key=lambda each: float(each["share"]))}
     found = SeedFile(

@@ -33,7 +33,7 @@ _BATCH_TOKENS, _BATCH_SIZE = 4096, 32
 _MIN_WORD_COUNT = 5
 """Words that occur less often are not listed."""
 
-Confidence = Callable[[Tensor, Tensor], Tensor]
+_Confidence = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,15 @@ class EncodedTexts:
         """Return some of the texts."""
         types = [self.types[row] for row in rows.tolist()]
         return EncodedTexts(self.input_ids[rows], self.unit_ids[rows], self.valid[rows], types)
+
+    def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
+        """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
+        special = special_tokens_of(segmenter_for(tokenizer).backend)
+        rows = []
+        for ids, units, length in zip(self.input_ids, self.unit_ids, self.valid.sum(1).tolist(), strict=True):
+            unit_ids = [*[-1] * len(special.before), *units[:length].tolist(), *[-1] * len(special.after)]
+            rows.append({"input_ids": [*special.before, *ids[:length].tolist(), *special.after], "unit_ids": unit_ids})
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +116,7 @@ def encode_texts(
 
 
 def task_gain(
-    texts: EncodedTexts, labels: Tensor, confidence: Confidence, delta: float = DELTA, *, progress: bool = False
+    texts: EncodedTexts, labels: Tensor, confidence: _Confidence, delta: float = DELTA, *, progress: bool = False
 ) -> Gain:
     """Ask a classifier which words it needs; each call reads the next word of every text.
 
@@ -144,7 +153,7 @@ def task_gain(
     return Gain(correct, lacking, lacking < delta)
 
 
-def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> Confidence:
+def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> _Confidence:
     """Return a classifier's confidences as `task_gain` asks for them."""
     special = special_tokens_of(segmenter_for(tokenizer).backend)
     pad_id = special_id(tokenizer.pad_token_id) or 0
@@ -200,6 +209,30 @@ class Needed:
         """Units of all texts."""
         return sum(map(len, self.texts.types))
 
+    def score_units(self, scorer: PositionScorer) -> Scores:
+        """Return the score of each unit, float32 (N, U), on the CPU."""
+        scores = torch.zeros(self.important.shape)
+        for start in range(0, len(self.rows), _BATCH_SIZE):
+            rows = self.rows[start : start + _BATCH_SIZE]
+            batch = Batches(0, of_words=True).inputs(rows)
+            found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
+            unit_ids = torch.full(found.shape, -1)
+            for target, row in zip(unit_ids, rows, strict=True):
+                target[: len(row["unit_ids"])] = torch.tensor(row["unit_ids"])
+            scores[start : start + _BATCH_SIZE] = pool(found, unit_ids, scores.shape[1], scorer.pooling)
+        return scores
+
+    def quality(self, scores: Scores) -> dict[str, float | None]:
+        """Return F1 (at log-odds of 0) and ROC-AUC of scores of units; None where there is nothing to tell apart."""
+        from sklearn.metrics import f1_score, roc_auc_score
+
+        lengths = torch.tensor([len(types) for types in self.texts.types], dtype=torch.int64)
+        inside = torch.arange(scores.shape[1])[None] < lengths[:, None]
+        truth, found = self.important[inside].numpy(), scores[inside].numpy()
+        if len(set(truth.tolist())) < 2:
+            return {"f1": None, "auc": None}
+        return {"f1": float(f1_score(truth, found > 0)), "auc": float(roc_auc_score(truth, found))}
+
 
 def find_needed(texts: EncodedTexts, gain: Gain, common: Collection[str], tokenizer: PreTrainedTokenizerBase) -> Needed:
     """Keep the texts that the classifier gets right; words that are common everywhere are never needed."""
@@ -209,45 +242,9 @@ def find_needed(texts: EncodedTexts, gain: Gain, common: Collection[str], tokeni
         important[row, : len(types)] &= torch.tensor([word not in common for word in types], dtype=torch.bool)
     rows = [
         row | {"labels": [int(needed[unit]) if unit >= 0 else IGNORE_INDEX for unit in row["unit_ids"]]}
-        for row, needed in zip(rows_of(texts, tokenizer), important.tolist(), strict=True)
+        for row, needed in zip(texts.rows(tokenizer), important.tolist(), strict=True)
     ]
     return Needed(texts, important, rows)
-
-
-def rows_of(texts: EncodedTexts, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-    """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
-    special = special_tokens_of(segmenter_for(tokenizer).backend)
-    rows = []
-    for ids, units, length in zip(texts.input_ids, texts.unit_ids, texts.valid.sum(1).tolist(), strict=True):
-        unit_ids = [*[-1] * len(special.before), *units[:length].tolist(), *[-1] * len(special.after)]
-        rows.append({"input_ids": [*special.before, *ids[:length].tolist(), *special.after], "unit_ids": unit_ids})
-    return rows
-
-
-def score_units(scorer: PositionScorer, needed: Needed) -> Scores:
-    """Return the score of each unit, float32 (N, U), on the CPU."""
-    scores = torch.zeros(needed.important.shape)
-    for start in range(0, len(needed.rows), _BATCH_SIZE):
-        rows = needed.rows[start : start + _BATCH_SIZE]
-        batch = Batches(0, of_words=True).inputs(rows)
-        found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
-        unit_ids = torch.full(found.shape, -1)
-        for target, row in zip(unit_ids, rows, strict=True):
-            target[: len(row["unit_ids"])] = torch.tensor(row["unit_ids"])
-        scores[start : start + _BATCH_SIZE] = pool(found, unit_ids, scores.shape[1], scorer.pooling)
-    return scores
-
-
-def quality(needed: Needed, scores: Scores) -> dict[str, float | None]:
-    """Return F1 (at log-odds of 0) and ROC-AUC of the scores of units; None where there is nothing to tell apart."""
-    from sklearn.metrics import f1_score, roc_auc_score
-
-    lengths = torch.tensor([len(types) for types in needed.texts.types], dtype=torch.int64)
-    inside = torch.arange(scores.shape[1])[None] < lengths[:, None]
-    truth, found = needed.important[inside].numpy(), scores[inside].numpy()
-    if len(set(truth.tolist())) < 2:
-        return {"f1": None, "auc": None}
-    return {"f1": float(f1_score(truth, found > 0)), "auc": float(roc_auc_score(truth, found))}
 
 
 def list_words(needed: Sequence[Needed], scores: Sequence[Tensor]) -> list[dict[str, Any]]:

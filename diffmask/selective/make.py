@@ -38,9 +38,6 @@ from diffmask.selective.gain import (
     encode_texts,
     find_needed,
     list_words,
-    quality,
-    rows_of,
-    score_units,
     task_gain,
 )
 from diffmask.selective.task import LEFT_OUT, find_files, read_single_texts
@@ -148,7 +145,7 @@ def build_scorer(
         class_weights=(1.0, _IMPORTANT_WEIGHT),
         progress=progress,
     )
-    scores = [score_units(GainScorer(model, tokenizer, {}, ""), part) for part in needed]
+    scores = [part.score_units(GainScorer(model, tokenizer, {}, "")) for part in needed]
     record = {
         "version": __version__,
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers")},
@@ -161,7 +158,7 @@ def build_scorer(
         "num_held_out": len(task.dev),
         "classifier": metrics,
         "important_share": share,
-        "scorer": quality(needed[1], scores[1]),
+        "scorer": needed[1].quality(scores[1]),
         "words": list_words(needed, scores),
         "seconds": round(time.perf_counter() - start, 1),
     }
@@ -182,7 +179,7 @@ def _ask(
     parts = (task.train, task.dev)
     texts = [encode_texts(part.texts, tokenizer, settings.max_length, settings.units) for part in parts]
     tell(f"classifier: {len(texts[0]):,} texts of {len(task.labels)} labels, {len(texts[1]):,} held out")
-    pairs = zip(rows_of(texts[0], tokenizer), task.train.labels, strict=True)
+    pairs = zip(texts[0].rows(tokenizer), task.train.labels, strict=True)
     rows = [row | {"labels": label} for row, label in pairs]
     kind, rate = AutoModelForSequenceClassification, settings.learning_rate
     model = _fine_tune(kind, rows, len(task.labels), settings, learning_rate=rate, progress=progress)

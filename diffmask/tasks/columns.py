@@ -9,11 +9,11 @@ from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import choose_column, listed, shown
 
-LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "relation", "intent")
+_LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "relation", "intent")
 """Names that a column of labels is known by, first choice first."""
-WORD_COLUMNS = ("tokens", "words")
-WORD_LABEL_COLUMNS = ("tags", "ner_tags", "pos_tags", "labels", "token_labels")
-PAIR_COLUMNS = (
+_WORD_COLUMNS = ("tokens", "words")
+_WORD_LABEL_COLUMNS = ("tags", "ner_tags", "pos_tags", "labels", "token_labels")
+_PAIR_COLUMNS = (
     ("text", "text_pair"),
     ("text_a", "text_b"),
     ("text1", "text2"),
@@ -24,6 +24,9 @@ PAIR_COLUMNS = (
     ("question", "sentence"),
 )
 """Names that the two columns of a text pair are known by."""
+
+Example = tuple[Any, str | None, Any]
+"""A text (or its words), the second text where there is one, and the name of the label or labels."""
 
 
 class ColumnSettings(Protocol):
@@ -69,6 +72,41 @@ class Columns:
     label: str
     separator: str
 
+    def read(self, where: str, row: Mapping[str, Any]) -> Example:
+        """Return the example that a row holds.
+
+        Args:
+            where: File and row, for messages.
+            row: Values by column.
+
+        Raises:
+            InputError: If it lacks a text or a label.
+        """
+        text = self._text(where, row.get(self.text))
+        pair = None if self.pair is None else _string(where, self.pair, row.get(self.pair))
+        label = self._label(where, row.get(self.label))
+        if self.kind == TOKENS and len(text) != len(label):
+            raise InputError(f"{where} has {len(text)} words and {len(label)} labels; give each word one label")
+        return text, pair, label
+
+    def _text(self, where: str, value: Any) -> Any:
+        """Return the text of a row, or its words."""
+        if self.kind != TOKENS:
+            return _string(where, self.text, value)
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value) or not value:
+            raise InputError(f"{where}: column {self.text!r} must hold a list of words")
+        return value
+
+    def _label(self, where: str, value: Any) -> Any:
+        """Return the name of a row's label, or the list of its names."""
+        if self.kind == SINGLE_LABEL:
+            return _label_name(where, self.label, value)
+        if isinstance(value, str) and self.kind == MULTI_LABEL:
+            value = [part.strip() for part in value.split(self.separator) if part.strip()]
+        if not isinstance(value, list):
+            raise InputError(f"{where}: column {self.label!r} must hold a list of labels, not {shown(str(value))!r}")
+        return [_label_name(where, self.label, each) for each in value]
+
 
 def find_columns(
     path: Path, row: Mapping[str, Any], settings: ColumnSettings, *, single_texts: bool = False
@@ -87,9 +125,9 @@ def find_columns(
     names = list(row)
     words = _words_column(names, row, settings)
     if words is not None:
-        label = _label(path, names, settings.label, WORD_LABEL_COLUMNS + LABEL_COLUMNS, words)
+        label = _label(path, names, settings.label, _WORD_LABEL_COLUMNS + _LABEL_COLUMNS, words)
         return Columns(TOKENS, words, None, label, settings.separator)
-    label = _label(path, names, settings.label, LABEL_COLUMNS, None)
+    label = _label(path, names, settings.label, _LABEL_COLUMNS, None)
     text, pair = _text_columns(path, row, label, settings, single_texts=single_texts)
     kind = settings.kind or (MULTI_LABEL if isinstance(row[label], list) else SINGLE_LABEL)
     if kind == TOKENS:
@@ -107,7 +145,7 @@ def _words_column(names: list[str], row: Mapping[str, Any], settings: ColumnSett
     if settings.text is not None:
         return settings.text if isinstance(row.get(settings.text), list) else None
     lists = [name for name in names if isinstance(row[name], list)]
-    return next((name for name in WORD_COLUMNS if name in lists), None)
+    return next((name for name in _WORD_COLUMNS if name in lists), None)
 
 
 def _label(path: Path, names: list[str], wanted: str | None, known: tuple[str, ...], words: str | None) -> str:
@@ -124,7 +162,7 @@ def _text_columns(
 ) -> tuple[str, str | None]:
     names = list(row)
     if settings.text is None and settings.pair is None and not single_texts:
-        pair = next((pair for pair in PAIR_COLUMNS if pair[0] in row and pair[1] in row and label not in pair), None)
+        pair = next((pair for pair in _PAIR_COLUMNS if pair[0] in row and pair[1] in row and label not in pair), None)
         if pair is not None:
             return pair
     texts = [
@@ -136,37 +174,10 @@ def _text_columns(
     return text, None if settings.pair is None else choose_column(path, names, names, settings.pair)
 
 
-def read_text(where: str, row: Mapping[str, Any], columns: Columns) -> Any:
-    """Return the text of a row, or its words."""
-    value = row.get(columns.text)
-    if columns.kind == TOKENS:
-        if not isinstance(value, list) or not all(isinstance(word, str) for word in value) or not value:
-            raise InputError(f"{where}: column {columns.text!r} must hold a list of words")
-        return value
-    return _string(where, columns.text, value)
-
-
-def read_pair(where: str, row: Mapping[str, Any], columns: Columns) -> str | None:
-    """Return the second text of a row, if the task has one."""
-    return None if columns.pair is None else _string(where, columns.pair, row.get(columns.pair))
-
-
 def _string(where: str, column: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where}: column {column!r} must hold text, not {shown(str(value))!r}")
     return value
-
-
-def read_label(where: str, row: Mapping[str, Any], columns: Columns) -> Any:
-    """Return the name of a row's label, or the list of its names."""
-    value = row.get(columns.label)
-    if columns.kind == SINGLE_LABEL:
-        return _label_name(where, columns.label, value)
-    if isinstance(value, str) and columns.kind == MULTI_LABEL:
-        value = [part.strip() for part in value.split(columns.separator) if part.strip()]
-    if not isinstance(value, list):
-        raise InputError(f"{where}: column {columns.label!r} must hold a list of labels, not {shown(str(value))!r}")
-    return [_label_name(where, columns.label, each) for each in value]
 
 
 def _label_name(where: str, column: str, value: Any) -> str:

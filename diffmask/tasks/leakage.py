@@ -45,7 +45,7 @@ class _Twins:
 
     Attributes:
         text: One twin, the most similar one; -1 where there is none.
-        similarity: Of that one.
+        similarity: How similar that one is.
         lowest: Lowest label of the twins.
         highest: Highest label of the twins.
     """
@@ -125,11 +125,14 @@ def _numbered(keys: Iterable[Hashable]) -> np.ndarray:
     return np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
 
 
-KINDS = EXACT, SAME_WORDS, NEAR = "exact", "same_words", "near"
-"""How a text stands in a split. exact: the same but for case, white space and the form of characters (NFKC).
-same_words: with other punctuation, or with markers around other words. near: most of its words and word pairs."""
-THRESHOLD = 0.75
-MIN_WORDS = 8
+KINDS = {"exact": "word for word", "same_words": "but for punctuation", "near": "nearly"}
+"""How a text stands in a split, closest kind first, and how tables say it.
+
+exact: the same but for case, white space and the form of characters (NFKC). same_words: with other punctuation, or with
+markers around other words. near: most of its words and word pairs are the same.
+"""
+_THRESHOLD = 0.75
+_MIN_WORDS = 8
 _NUM_EXAMPLES = 3
 
 
@@ -140,13 +143,13 @@ class Overlap:
     A text counts once, as the closest kind of twin that it has.
 
     Attributes:
-        split: Whose texts are counted.
-        other: Where their twins are.
-        num_texts: Texts of the split.
-        exact: Texts with a twin of this kind; see `KINDS`.
-        same_words: Of the others, those with one of this kind.
-        near: Of the others, those with one of this kind.
-        other_label: Of all these, those with such a twin of another label; None where no labels are known.
+        split: Split whose texts are counted.
+        other: Split where their twins are.
+        num_texts: Number of texts in the split.
+        exact: Number of texts with a twin word for word.
+        same_words: Number of further texts with a twin of the same words, but for punctuation.
+        near: Number of further texts with a twin of nearly the same words.
+        other_label: Number of all these texts that have such a twin of another label; None where no labels are known.
         examples: A few of each kind: row of the text, row of its twin, kind, similarity.
     """
 
@@ -161,7 +164,7 @@ class Overlap:
 
     @property
     def num_found(self) -> int:
-        """Texts with a twin of any kind."""
+        """Number of texts with a twin of any kind."""
         return self.exact + self.same_words + self.near
 
 
@@ -214,8 +217,8 @@ def find_leakage(
     splits: Mapping[str, Sequence[str]],
     *,
     labels: Mapping[str, Sequence[Any]] | None = None,
-    threshold: float = THRESHOLD,
-    min_words: int = MIN_WORDS,
+    threshold: float = _THRESHOLD,
+    min_words: int = _MIN_WORDS,
 ) -> Leakage:
     """Compare all texts with one another and count twins.
 
@@ -279,7 +282,6 @@ def _plain(overlap: Overlap) -> dict[str, Any]:
 
 
 def _phrase(overlap: Overlap) -> str:
-    words = {EXACT: "word for word", SAME_WORDS: "but for punctuation", NEAR: "nearly"}
-    counts = ", ".join(f"{number:,} {words[kind]}" for kind in KINDS if (number := getattr(overlap, kind)))
+    counts = ", ".join(f"{number:,} {said}" for kind, said in KINDS.items() if (number := getattr(overlap, kind)))
     labels = f" ({overlap.other_label:,} with another label)" if overlap.other_label else ""
     return f"in {overlap.other} {counts}{labels}"

@@ -17,7 +17,7 @@ from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
-from diffmask.tasks.columns import Columns, ColumnSettings, find_columns, read_label, read_pair, read_text
+from diffmask.tasks.columns import Columns, ColumnSettings, Example, find_columns
 from diffmask.tasks.metrics import OUTSIDE, score
 from diffmask.text.corpus.documents import list_files
 
@@ -110,8 +110,6 @@ def hash_task(names: Sequence[str], splits: Mapping[str, Split]) -> str:
 
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
 """What the parts of one large file are named by."""
-Example = tuple[Any, str | None, Any]
-"""A text (or its words), the second text where there is one, and the name of the label or labels."""
 
 
 @dataclass(frozen=True)
@@ -261,22 +259,13 @@ def read_examples(
             columns = columns or find_columns(path, row, settings, single_texts=single_texts)
             if single_texts and _is_blank(row.get(columns.text)):
                 continue
-            text, pair, label = _example(path, number, row, columns)
+            text, pair, label = columns.read(f"{path}: row {number}", row)
             examples.append((text.strip() if single_texts else text, pair, label))
     return columns, examples
 
 
 def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _example(path: Path, number: int, row: Mapping[str, Any], columns: Columns) -> Example:
-    where = f"{path}: row {number}"
-    text = read_text(where, row, columns)
-    label = read_label(where, row, columns)
-    if columns.kind == TOKENS and len(text) != len(label):
-        raise InputError(f"{where} has {len(text)} words and {len(label)} labels; give each word one label")
-    return text, read_pair(where, row, columns), label
 
 
 def _outside(wanted: str | None, names: Sequence[str]) -> str | None:

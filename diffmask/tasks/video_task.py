@@ -26,8 +26,8 @@ from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.join_tables import join
 from diffmask.video.index.index import Probing, index_clips, read_index
 
-TABLES = (".csv", ".tsv", ".jsonl")
-INDEX = ".parquet"
+_TABLES = (".csv", ".tsv", ".jsonl")
+_INDEX = ".parquet"
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def _kind(settings: TaskSettings) -> str:
 
 def _read_clips(files: Sequence[str], *, progress: bool) -> list[Clip]:
     """Return all clips that the files of a task name, readable or not, in the order of their paths."""
-    indexes = [file for file in files if file.endswith(INDEX)]
-    tables = [file for file in files if file.endswith(TABLES)]
+    indexes = [file for file in files if file.endswith(_INDEX)]
+    tables = [file for file in files if file.endswith(_TABLES)]
     others = [file for file in files if file not in (*indexes, *tables)]
     found = {clip.path: clip for index in indexes for clip in read_index(index)}
     if tables and not indexes:

@@ -11,7 +11,7 @@ from support.tiny import save_encoder, tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModelForTokenClassification
 
 from diffmask.core.errors import InputError
-from diffmask.selective.gain import Gain, encode_texts, find_needed, list_words, quality, score_units
+from diffmask.selective.gain import Gain, encode_texts, find_needed, list_words
 from diffmask.selective.make import SelectiveSettings, build_scorer
 from diffmask.text.anchors.anchor_set import hash_tokenizer
 from diffmask.text.score.gain_scorer import check_scorer_folder, load_gain
@@ -120,9 +120,9 @@ def test_only_texts_that_are_right_are_kept():
 
 def test_quality_is_that_of_scikit_learn():
     needed = needed_of(["the cell", "rat"], [[True, False], [True, False]])
-    assert quality(needed, torch.tensor([[2.0, 1.0], [-1.0, 9.0]])) == {"f1": 0.5, "auc": 0.5}
-    assert quality(needed, torch.tensor([[2.0, -1.0], [1.0, 9.0]])) == {"f1": 1.0, "auc": 1.0}
-    assert quality(needed_of(["the cell"], [[True, True]]), torch.zeros(1, 2)) == {"f1": None, "auc": None}
+    assert needed.quality(torch.tensor([[2.0, 1.0], [-1.0, 9.0]])) == {"f1": 0.5, "auc": 0.5}
+    assert needed.quality(torch.tensor([[2.0, -1.0], [1.0, 9.0]])) == {"f1": 1.0, "auc": 1.0}
+    assert needed_of(["the cell"], [[True, True]]).quality(torch.zeros(1, 2)) == {"f1": None, "auc": None}
 
 
 def test_words_are_counted():
@@ -209,8 +209,8 @@ def test_scores_of_units_do_not_depend_on_batches(world):
     scorer = load_gain(folder / "scorer", device="cpu")
     texts = ["the cell", "the kinases of a rat", "blood was in the dose"] * 12
     needed = needed_of(texts, [[True] * 5] * len(texts))
-    scores = score_units(scorer, needed)
-    alone = score_units(scorer, needed_of(texts[1:2], [[True] * 5]))
+    scores = needed.score_units(scorer)
+    alone = needed_of(texts[1:2], [[True] * 5]).score_units(scorer)
     assert torch.allclose(scores[1], alone[0], atol=1e-4)
     assert torch.allclose(scores[34], alone[0], atol=1e-4)
     assert not scores[0, 2:].any()

@@ -28,7 +28,7 @@ from diffmask.files.folders import writing
 from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import load_weights
 
-Rows = Any
+_Rows = Any
 """Examples as the collator takes them: a sequence."""
 _PROBLEMS = {SINGLE_LABEL: "single_label_classification", MULTI_LABEL: "multi_label_classification"}
 """What transformers calls the kinds of task."""
@@ -76,15 +76,15 @@ class Tuner(ABC):
         self.output, self.progress = output, progress
 
     @abstractmethod
-    def training_rows(self, split: Split, seed: int) -> Rows:
+    def training_rows(self, split: Split, seed: int) -> _Rows:
         """Return what is trained on."""
 
     @abstractmethod
-    def rows(self, split: str) -> tuple[Rows, list[int]]:
+    def rows(self, split: str) -> tuple[_Rows, list[int]]:
         """Return what is predicted on of a split, and the place in the split of each of its rows."""
 
     @abstractmethod
-    def decode(self, logits: Any, rows: Rows) -> list[Any]:
+    def decode(self, logits: Any, rows: _Rows) -> list[Any]:
         """Return labels of rows from a model's logits."""
 
     def options(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Tuner(ABC):
             **fast_attention(device, self.settings.precision),
         )
 
-    def _tune(self, rows: Rows, rate: float, seed: int, draft: str) -> _Tuned:
+    def _tune(self, rows: _Rows, rate: float, seed: int, draft: str) -> _Tuned:
         device = resolve_device(self.settings.device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)

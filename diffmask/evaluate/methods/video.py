@@ -167,7 +167,7 @@ def _sampling_for(loaded: LoadedVideo, settings: VideoSettings, **changes: Any) 
     return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader, **changes)
 
 
-def normalise(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:
+def _normalise(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Return what makes float frames on a device, as the model knows them, of uint8 (B, T, 3, H, W)."""
     mean, std = (torch.tensor(each, device=device).view(3, 1, 1) for each in (loaded.mean, loaded.std))
     return lambda frames: (frames.to(device).float() / 255.0 - mean) / std
@@ -189,7 +189,7 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
     """
     device, kind = resolve_device(settings.device), PRECISIONS[settings.precision]
     loaded, video = _load_for(folder, settings.video), settings.video
-    encoder, ready = _encoder(loaded, device), normalise(loaded, device)
+    encoder, ready = _encoder(loaded, device), _normalise(loaded, device)
     rows = {content: row for row, content in enumerate(task.clips)}
     width = int(loaded.model.config.hidden_size)
     pooled = torch.empty(len(rows), width)
@@ -278,7 +278,7 @@ class _ClipTuner(Tuner):
                 f"{folder!r} is a {self.loaded.model.config.model_type} model, which is not fine-tuned on clips; "
                 "choose from: probe, attentive, knn"
             )
-        self._normalise = normalise(self.loaded, torch.device("cpu"))
+        self._normalise = _normalise(self.loaded, torch.device("cpu"))
         self.collate, self.num_workers = self._batch, settings.video.num_workers
 
     def options(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, level, percent
 from diffmask.report.html.page import macros
@@ -55,16 +55,21 @@ def embed(figure: "Figure", key: str, told: str) -> Markup:
         key: Begins the ids inside it; different for each figure of a page.
         told: What it shows, in words, for those who do not see it.
     """
+    start = Markup('<svg role="img" aria-label="{}" style="max-width:{:g}px"').format(told, 96 * figure.get_figwidth())
+    return start + Markup(_drawing(figure, key, _ON_A_PAGE))
+
+
+def _drawing(figure: "Figure", key: str, colours: Mapping[str, str]) -> str:
+    """Return what follows `<svg`; a colour becomes what the page calls it."""
     import matplotlib
 
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = "<svg" + _tidy(text.getvalue(), key)
-    for colour, name in _ON_A_PAGE.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    widest = f"max-width:{96 * figure.get_figwidth():g}px"
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(told)}" style="{widest}"', 1))
+    drawing = _tidy(text.getvalue(), key)
+    for colour, name in colours.items():
+        drawing = drawing.replace(colour, f"var(--{name})")
+    return drawing
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,8 @@ def chart(key: str, title: str, lines: Sequence[Line], axis: Axis = _STEPS_AXIS)
         axis: What they are drawn on.
     """
     lines = [line for line in map(_finite, lines) if line.xs]
-    drawing = _tidy(_draw(key, lines, axis), key)
-    for name, stand_in in {"soft": _SOFT, "line": _LINE, **_COLOURS}.items():
-        drawing = drawing.replace(stand_in, f"var(--{name})")
+    stand_ins = {_SOFT: "soft", _LINE: "line"} | {stand_in: name for name, stand_in in _COLOURS.items()}
+    drawing = _drawing(_draw(lines, axis), key, stand_ins)
     named = [line for line in lines if line.name]
     told = f"{title}: {'; '.join(_in_words(line, axis.is_share) for line in named)}"
     # one line alone is what the title says
@@ -150,32 +154,28 @@ def _finite(line: Line) -> Line:
     return replace(line, xs=xs, ys=ys, spread=spreads if line.spread else ())
 
 
-def _draw(key: str, lines: Sequence[Line], axis: Axis) -> str:
+def _draw(lines: Sequence[Line], axis: Axis) -> "Figure":
     """Draw with matplotlib, without its global state; colours are stand-ins."""
-    import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key, "font.size": 10}):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        solid = [line for line in lines if line.kind == "line"]
-        for line in lines:
-            _add(axes, line, _WIDER * (len(solid) - 1 - solid.index(line)) if line in solid else 0.0)
-        _dress(axes, axis.xlabel)
-        top = max((max(line.ys) for line in lines), default=1.0) or 1.0
-        if axis.is_share:
-            axes.yaxis.set_major_formatter(percent)
-        elif top < _SMALL:
-            axes.yaxis.set_major_formatter(_power)
-        if axis.from_zero:
-            axes.set_ylim(0.0, 1.06 * top)
-        if axis.ticks:
-            axes.set_xticks(list(axis.ticks))
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    solid = [line for line in lines if line.kind == "line"]
+    for line in lines:
+        _add(axes, line, _WIDER * (len(solid) - 1 - solid.index(line)) if line in solid else 0.0)
+    _dress(axes, axis.xlabel)
+    top = max((max(line.ys) for line in lines), default=1.0) or 1.0
+    if axis.is_share:
+        axes.yaxis.set_major_formatter(percent)
+    elif top < _SMALL:
+        axes.yaxis.set_major_formatter(_power)
+    if axis.from_zero:
+        axes.set_ylim(0.0, 1.06 * top)
+    if axis.ticks:
+        axes.set_xticks(list(axis.ticks))
+    return figure
 
 
 def _power(value: float, _place: float = 0.0) -> str:

@@ -10,17 +10,13 @@ from diffmask.evaluate.results import Result, Spread
 from diffmask.evaluate.seed_file import OF_A_CLASS
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import macros
+from diffmask.tasks.leakage import KINDS
 
 _MOST_CLASSES = 40
 """Of a confusion matrix that can be read."""
 _MOST_FACTS = 60
 """Lines of what is known of a task's leakage."""
-_OVERLAP = {
-    "exact": "word for word",
-    "same_words": "but for punctuation",
-    "near": "nearly",
-    "other_label": "with another label",
-}
+_OVERLAP = {**KINDS, "other_label": "with another label"}
 """Texts that stand in another split too, by how much alike they are; the last are some of the others."""
 
 _Rows = list[Sequence[str]]
