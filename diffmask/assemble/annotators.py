@@ -8,9 +8,9 @@ from diffmask.assemble.recipe import choose
 from diffmask.core.errors import InputError
 from diffmask.text.annotate.salient import RuleSalient, read_gazetteer
 from diffmask.text.annotate.spacy_pipeline import spacy_salient, spacy_tags
-from diffmask.text.annotate.span_file import FORMATS, FileClasses, FileSalient, index_span_file
+from diffmask.text.annotate.span_file import SUFFIXES, read_span_file
 from diffmask.text.annotate.word_classes import DELIMITERS, FrequencyClasses, ShapeClasses, read_lexicon, tf_icf_classes
-from diffmask.text.corpus.reference import wordfreq_reference
+from diffmask.text.corpus.reference import read_reference
 from diffmask.text.segment.rows import Annotator
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def salient_annotator(spec: str) -> _NamedAnnotator:
 
 def _frequency(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     language = spec.partition(":")[2] or "en"
-    wordfreq_reference(language)  # says which languages there are
+    read_reference(f"wordfreq:{language}")  # says which languages there are
     return FrequencyClasses(language)
 
 
@@ -77,12 +77,12 @@ def _class_file(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     suffix = Path(path).suffix.lower()
     if suffix in DELIMITERS:
         return read_lexicon(path)
-    if suffix not in FORMATS:
+    if suffix not in SUFFIXES:
         raise InputError(
             f"the class file {path} is neither a .tsv or .csv, with a word and its class in each line, nor a .jsonl, "
             "with an annotated text in each; name it for what it is"
         )
-    return FileClasses(index_span_file(path))
+    return read_span_file(path, "classes")
 
 
 def _tags(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
@@ -103,7 +103,7 @@ def _gazetteer(spec: str) -> _NamedAnnotator:
 
 
 def _span_file(spec: str) -> _NamedAnnotator:
-    return FileSalient(index_span_file(_argument(spec, "a file of annotated texts, a .jsonl")))
+    return read_span_file(_argument(spec, "a file of annotated texts, a .jsonl"), "salient")
 
 
 CLASSES: dict[str, Callable[[str, "AnchorSet | None"], _NamedAnnotator]] = {

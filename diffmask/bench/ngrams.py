@@ -18,7 +18,7 @@ from diffmask.text.corpus.documents import Sources, read_documents
 
 PEER = "scikit-learn CountVectorizer, ngram_range=(1, 5) (texts in memory)"
 OURS = "diffmask count_ngrams (reads the files)"
-CUTTING = "diffmask share_in_ngrams (finds n-grams in texts)"
+CUTTING = "diffmask NGramLookup.share_in (finds n-grams in texts)"
 
 
 def run(paths: Sources, column: str | None = None) -> list[dict[str, Any]]:
@@ -59,10 +59,9 @@ def _contestant(name: str, paths: Sources, column: str | None) -> Callable[[list
     import pyarrow  # noqa: F401 - what count_ngrams imports
     import tqdm  # noqa: F401
 
-    from diffmask.text.ngrams.annotator import build_lookup, share_in_ngrams
-    from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
-    from diffmask.text.ngrams.ngrams import count_texts
-    from diffmask.text.ngrams.vocabulary import VocabularySettings, choose
+    from diffmask.text.ngrams.annotator import NGramLookup
+    from diffmask.text.ngrams.counts import NGramSettings, count_ngrams, count_texts
+    from diffmask.text.ngrams.vocabulary import VocabularySettings, choose_ngrams
 
     count_texts(["warm"])
     settings = NGramSettings(column=column)
@@ -72,6 +71,6 @@ def _contestant(name: str, paths: Sources, column: str | None) -> Callable[[list
         return lambda texts: CountVectorizer(ngram_range=(1, settings.max_n)).fit_transform(texts)
     if name == OURS:
         return lambda _: count_ngrams(paths, settings=settings)
-    kept = choose(count_ngrams(paths, settings=settings), VocabularySettings(min_pmi=0.0))
-    lookup = build_lookup(kept["ngram"].to_pylist())
-    return lambda texts: share_in_ngrams(texts, lookup)
+    kept = choose_ngrams(count_ngrams(paths, settings=settings), VocabularySettings(min_pmi=0.0))
+    lookup = NGramLookup.of(kept["ngram"].to_pylist())
+    return lookup.share_in

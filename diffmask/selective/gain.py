@@ -26,9 +26,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from diffmask.core.machine import resolve_device
 from diffmask.core.types import IGNORE_INDEX
 from diffmask.text.model.load import load_weights
-from diffmask.text.segment.pad import Batches, pad_rows
-from diffmask.text.segment.rows import SpecialTokens, special_tokens_of
-from diffmask.text.segment.segmenter import segmenter_for, special_id
+from diffmask.text.segment.pad import PadLabelled, pad_rows
+from diffmask.text.segment.segmenter import SpecialTokens, pad_id, segmenter_for
 
 DELTA = 0.05
 """What the confidence may lack at most; the authors' scripts say 0.01."""
@@ -83,7 +82,7 @@ def encode_texts(
 ) -> EncodedTexts:
     """Return texts as tokens; at most `max_length` with the special tokens that a model adds."""
     segmenter = segmenter_for(tokenizer, units)
-    room = max_length - len(special_tokens_of(segmenter.backend))
+    room = max_length - segmenter.special_tokens.num_tokens
     segments = segmenter(list(texts))
     ends = np.cumsum(segments.num_tokens)
     rows = []
@@ -147,8 +146,7 @@ def task_gain(
 
 def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> Confidence:
     """Return a classifier's confidences as `task_gain` asks for them."""
-    special = special_tokens_of(segmenter_for(tokenizer).backend)
-    pad_id = special_id(tokenizer.pad_token_id) or 0
+    special = segmenter_for(tokenizer).special_tokens
 
     @torch.inference_mode()
     def confidence(input_ids: Tensor, kept: Tensor) -> Tensor:
@@ -157,9 +155,9 @@ def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> Confidence:
         found = torch.zeros(len(input_ids), model.config.num_labels)
         while len(order):
             # the longest come last, and tell how many fit
-            number = max(1, BATCH_TOKENS // (int(lengths[order[-1]]) + len(special)))
+            number = max(1, BATCH_TOKENS // (int(lengths[order[-1]]) + special.num_tokens))
             order, rows = order[:-number], order[-number:]
-            ids, valid = _packed(input_ids[rows], kept[rows], special, pad_id)
+            ids, valid = _packed(input_ids[rows], kept[rows], special, pad_id(tokenizer))
             logits = model(input_ids=ids.to(model.device), attention_mask=valid.long().to(model.device)).logits
             found[rows] = logits.float().softmax(1).cpu()
         return found
@@ -167,16 +165,16 @@ def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> Confidence:
     return confidence
 
 
-def _packed(input_ids: Tensor, kept: Tensor, special: SpecialTokens, pad_id: int) -> tuple[Tensor, Tensor]:
+def _packed(input_ids: Tensor, kept: Tensor, special: SpecialTokens, fill: int) -> tuple[Tensor, Tensor]:
     """Return the kept tokens without gaps, between special tokens, and which positions are valid."""
     lengths = kept.sum(1)
     width = int(lengths.max())
     order = (~kept).long().argsort(dim=1, stable=True)[:, :width]
     before, after = len(special.before), len(special.after)
-    packed = torch.full((len(kept), before + width + after), pad_id)
+    packed = torch.full((len(kept), before + width + after), fill)
     packed[:, :before] = torch.tensor(special.before, dtype=torch.int64)
     inside = torch.arange(width)[None] < lengths[:, None]
-    packed[:, before : before + width] = torch.where(inside, input_ids.gather(1, order), pad_id)
+    packed[:, before : before + width] = torch.where(inside, input_ids.gather(1, order), fill)
     for place, token in enumerate(special.after):
         packed[torch.arange(len(kept)), before + lengths + place] = token
     return packed, torch.arange(packed.shape[1])[None] < (lengths + before + after)[:, None]
@@ -253,7 +251,7 @@ def fine_tune(
 
         # the Trainer's type is that of its own data sets; a list of rows is one to torch
         training: Any = list(rows)
-        batches = Batches(0, of_words=isinstance(rows[0]["labels"], list))
+        batches = PadLabelled(0, of_words=isinstance(rows[0]["labels"], list))
         trainer = Trainer(model, arguments, data_collator=batches, train_dataset=training, compute_loss_func=loss)
         trainer.remove_callback(PrinterCallback)
         trainer.train()

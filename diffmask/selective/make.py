@@ -36,8 +36,7 @@ from diffmask.text.corpus.documents import describe_sources
 from diffmask.text.model.load import load_tokenizer
 from diffmask.text.score.gain_scorer import GainScorer, check_scorer_folder, save_scorer
 from diffmask.text.score.position_scores import PositionScorer, hash_model, pool
-from diffmask.text.segment.pad import Batches
-from diffmask.text.segment.rows import special_tokens_of
+from diffmask.text.segment.pad import PadLabelled
 from diffmask.text.segment.segmenter import segmenter_for
 from diffmask.version import __version__
 
@@ -83,7 +82,7 @@ def find_needed(
 
 def _rows_of(texts: EncodedTexts, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
     """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
-    special = special_tokens_of(segmenter_for(tokenizer).backend)
+    special = segmenter_for(tokenizer).special_tokens
     rows = []
     for ids, units, length in zip(texts.input_ids, texts.unit_ids, texts.valid.sum(1).tolist(), strict=True):
         unit_ids = [*[-1] * len(special.before), *units[:length].tolist(), *[-1] * len(special.after)]
@@ -96,7 +95,7 @@ def score_units(scorer: PositionScorer, needed: _Needed) -> Scores:
     scores = torch.zeros(needed.important.shape)
     for start in range(0, len(needed.rows), _BATCH_SIZE):
         rows = needed.rows[start : start + _BATCH_SIZE]
-        batch = Batches(0, of_words=True).inputs(rows)
+        batch = PadLabelled(0, of_words=True).inputs(rows)
         found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
         unit_ids = torch.full(found.shape, -1)
         for target, row in zip(unit_ids, rows, strict=True):
@@ -300,7 +299,7 @@ def _tuning(
 
 
 def _check_length(settings: SelectiveSettings, tokenizer: PreTrainedTokenizerBase) -> None:
-    least = len(special_tokens_of(segmenter_for(tokenizer, settings.units).backend)) + 1
+    least = segmenter_for(tokenizer, settings.units).special_tokens.num_tokens + 1
     most = tokenizer.model_max_length
     if not least <= settings.max_length <= most:
         raise InputError(f"max_length={settings.max_length} is outside [{least}, {most}], what this model reads")

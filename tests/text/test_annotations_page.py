@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from diffmask.text.annotate.span_file import parse_line
-from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, TfIcfClasses, read_lexicon
+from diffmask.text.annotate.span_file import _parse_line
+from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, _TfIcfClasses, read_lexicon
 
 DOCS = Path(__file__).parents[2] / "docs" / "annotations.md"
 TEXT = "Rats slept."
@@ -23,7 +23,7 @@ def page():
     """Return docs/annotations.md."""
     names = {
         "frequency": f"general frequency in Zipf, log10 of a billion words: {', '.join(FrequencyClasses().names)}",
-        "tf-icf": f"how many times its general frequency: {', '.join(TfIcfClasses({}, '').names)}",
+        "tf-icf": f"how many times its general frequency: {', '.join(_TfIcfClasses({}, '').names)}",
         "shape": ", ".join(SHAPES),
         "spacy:PIPELINE": "the 17 universal parts of speech",
         "file:PATH": "those of the file",
@@ -76,7 +76,7 @@ def test_the_page_is_current():
 
 def test_its_examples_are_read(tmp_path):
     for row in SPELLINGS.values():
-        document = parse_line("line 1", json.dumps(row).encode())
+        document = _parse_line("line 1", json.dumps(row).encode())
         assert document is not None
         assert document.text == TEXT
         assert document.spans == [(0, 4, "NOUN")]

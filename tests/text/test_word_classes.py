@@ -8,10 +8,10 @@ import torch
 import wordfreq
 from support.families import FAMILIES, tokenizer_of
 
-from diffmask.text.anchors.vocabulary import compare
-from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, ShapeClasses, shape_of, tf_icf_classes
+from diffmask.text.anchors.vocabulary import Vocabulary
+from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, ShapeClasses, _shape_of, tf_icf_classes
 from diffmask.text.corpus.counts import Counts
-from diffmask.text.corpus.reference import counts_reference
+from diffmask.text.corpus.reference import Reference
 from diffmask.text.segment.segmenter import segmenter_for
 
 TEXT = "The kinase, 3.5 inhibits gefitinib Xqzvkj 😀 细胞"
@@ -59,7 +59,7 @@ def test_a_token_of_several_chinese_words_has_the_class_of_the_first():
 
 def vocabulary(counts):
     counted = Counts(Counter(counts), 1)
-    return compare(counted, counts_reference(Counts(Counter(the=500, cell=10, dog=490), 1), "small"))
+    return Vocabulary.compare(counted, Reference.of_counts(Counts(Counter(the=500, cell=10, dog=490), 1), "small"))
 
 
 def test_tf_icf_bands_are_those_of_the_anchors():
@@ -105,7 +105,7 @@ WORDS = {
 
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in WORDS.items() for word in words.split()])
 def test_shapes(name, word):
-    assert shape_of(word) == name
+    assert _shape_of(word) == name
 
 
 def test_shapes_are_all_tested():

@@ -1,8 +1,8 @@
-"""Classes of words by their type: how frequent it is in general, or how much more frequent in the domain.
+"""Classes of words that need no model: by frequency, by TF-ICF, by shape, and by a lexicon.
 
-Classes of words by their shape: their letters' case, digits, script. The text itself says it; nothing is needed.
-
-A lexicon: a table of words and their classes, as tab-separated or comma-separated values.
+Frequency and TF-ICF are cut into bands: how frequent a word is in general, and how much more frequent in the domain.
+The shape of a word, its case, digits and script, is read off the text. A lexicon is a table of words and their classes,
+as tab-separated or comma-separated values.
 """
 
 import csv
@@ -24,18 +24,18 @@ from diffmask.files.blocks import Block, shown
 from diffmask.files.lines import decode_lines
 from diffmask.files.streams import ByteStream, read_head
 from diffmask.text.annotate.span_file import CLASSES
-from diffmask.text.corpus.reference import Reference, wordfreq_reference
+from diffmask.text.corpus.reference import Reference, read_reference
 from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
 from diffmask.text.segment.segmenter import Segments
 
 if TYPE_CHECKING:
     from diffmask.text.anchors.anchor_set import AnchorSet
 
-ZIPF_BOUNDS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+_ZIPF_BOUNDS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 """Bounds of the bands of general frequency, in Zipf: log10 of the occurrences in a billion words (van Heuven et al.
 2014, SUBTLEX-UK), where rare words are below 3 and common ones above 4."""
-TF_ICF_BOUNDS = (1.0, 3.0, 10.0, 30.0, 100.0)
-"""Bounds of the bands of TF-ICF: so many times its general frequency has a word in the domain."""
+_TF_ICF_BOUNDS = (1.0, 3.0, 10.0, 30.0, 100.0)
+"""Bounds of the bands of TF-ICF: how many times its general frequency a word has in the domain."""
 _REST = ("unknown", "number", "punctuation")
 _CACHED_WORDS = 1 << 17
 
@@ -43,15 +43,15 @@ _CACHED_WORDS = 1 << 17
 def _band_names(what: str, bounds: Sequence[float]) -> tuple[str, ...]:
     """Return the names of the bands between bounds.
 
-    >>> band_names("zipf", (2.0, 3.0))
+    >>> _band_names("zipf", (2.0, 3.0))
     ('zipf < 2', 'zipf 2-3', 'zipf >= 3')
     """
     inner = [f"{what} {low:g}-{high:g}" for low, high in zip(bounds, bounds[1:], strict=False)]
     return (f"{what} < {bounds[0]:g}", *inner, f"{what} >= {bounds[-1]:g}")
 
 
-_FREQUENCY_NAMES = (*_band_names("zipf", ZIPF_BOUNDS), *_REST)
-_TF_ICF_NAMES = (*_band_names("tf-icf", TF_ICF_BOUNDS), *_REST)
+_FREQUENCY_NAMES = (*_band_names("zipf", _ZIPF_BOUNDS), *_REST)
+_TF_ICF_NAMES = (*_band_names("tf-icf", _TF_ICF_BOUNDS), *_REST)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ class FrequencyClasses:
     """Bands of the general frequency of words, by the package wordfreq.
 
     Numbers, punctuation, and words that wordfreq does not know are classes of their own.
+
+    Attributes:
+        language: Language of the word list.
     """
 
     language: str = "en"
@@ -78,7 +81,7 @@ class FrequencyClasses:
 
 
 @dataclass(frozen=True, eq=False)
-class TfIcfClasses:
+class _TfIcfClasses:
     """Bands of the TF-ICF of words, from the table of types that `diffmask anchors` makes.
 
     Numbers, punctuation, and words that are not in the table are classes of their own.
@@ -99,21 +102,21 @@ class TfIcfClasses:
         unknown = np.flatnonzero(classes < 0)
         surfaces = segments.word_surfaces
         words = segments.words[unknown].tolist()
-        classes[unknown] = [_rest_class(surfaces[word]) + len(TF_ICF_BOUNDS) + 1 for word in words]
+        classes[unknown] = [_rest_class(surfaces[word]) + len(_TF_ICF_BOUNDS) + 1 for word in words]
         return {CLASSES: classes}
 
 
-def tf_icf_classes(anchors: "AnchorSet") -> TfIcfClasses:
-    """Return the classes of the words of a domain."""
-    bands = np.searchsorted(TF_ICF_BOUNDS, anchors.tf_icf.numpy(), side="right").tolist()
+def tf_icf_classes(anchors: "AnchorSet") -> _TfIcfClasses:
+    """Return the classes of a domain's words by their TF-ICF."""
+    bands = np.searchsorted(_TF_ICF_BOUNDS, anchors.tf_icf.numpy(), side="right").tolist()
     class_of = {word: band for word, band in zip(anchors.types, bands, strict=True) if not _is_number(word)}
     table = "\n".join(f"{word} {band}" for word, band in class_of.items())
-    return TfIcfClasses(class_of, f"tf-icf {hashlib.sha256(table.encode()).hexdigest()} {_TF_ICF_NAMES}")
+    return _TfIcfClasses(class_of, f"tf-icf {hashlib.sha256(table.encode()).hexdigest()} {_TF_ICF_NAMES}")
 
 
 @functools.cache
 def _reference(language: str) -> Reference:
-    return wordfreq_reference(language)
+    return read_reference(f"wordfreq:{language}")
 
 
 @functools.lru_cache(maxsize=_CACHED_WORDS)
@@ -122,15 +125,15 @@ def _frequency_class(language: str, word: str) -> int:
     frequency = 0.0
     if rest == 0:
         frequency_of = _reference(language).frequency
-        # a token of several Chinese characters is one unit, of several words
+        # a token of several Chinese characters is one unit and several words: the first known one counts
         frequency = frequency_of(word) or next(filter(None, map(frequency_of, split_words(word))), 0.0)
     if frequency:
-        return bisect_right(ZIPF_BOUNDS, math.log10(frequency) + 9.0)
-    return rest + len(ZIPF_BOUNDS) + 1
+        return bisect_right(_ZIPF_BOUNDS, math.log10(frequency) + 9.0)
+    return rest + len(_ZIPF_BOUNDS) + 1
 
 
 def _rest_class(word: str) -> int:
-    """Return the row in `_REST`; 0 for a word."""
+    """Return the row of a word's class in `_REST`; 0, "unknown", for one with letters."""
     if not any(map(str.isalnum, word)) and not split_words(word):
         return 2
     return 1 if _is_number(word) else 0
@@ -177,10 +180,10 @@ class ShapeClasses:
         return {CLASSES: np.fromiter(shapes, np.int32, len(starts))[segments.words]}
 
 
-def shape_of(word: str) -> str:
+def _shape_of(word: str) -> str:
     """Return the shape of a word; a single capital is Capitalised.
 
-    >>> [shape_of(word) for word in ("kinase", "Smith", "DNA", "mRNA", "p53", "37", ";", "%", "胞")]
+    >>> [_shape_of(word) for word in ("kinase", "Smith", "DNA", "mRNA", "p53", "37", ";", "%", "胞")]
     ... # doctest: +NORMALIZE_WHITESPACE
     ['lower case', 'Capitalised', 'UPPER CASE', 'mIxed case', 'with digits', 'number', 'punctuation', 'punctuation',
      'without spaces']
@@ -207,7 +210,7 @@ def _case_of(letters: str) -> str:
 
 @functools.lru_cache(maxsize=_CACHED_SHAPES)
 def _shape_row(word: str) -> int:
-    return _ROW[shape_of(word)]
+    return _ROW[_shape_of(word)]
 
 
 _LONGEST_LINE = 1_000
@@ -217,7 +220,7 @@ _HEADERS = ({"word", "class"}, {"type", "class"}, {"word", "label"}, {"word", "t
 
 @dataclass(frozen=True)
 class _LexiconClasses:
-    """The class of a word is that of its type in a file; words that are not in it have none.
+    """The class of a word is what a file gives its type; words that are not in it have none.
 
     Attributes:
         path: The file.
@@ -242,23 +245,22 @@ def read_lexicon(path: str | Path) -> _LexiconClasses:
         InputError: If it is not such a file, an entry is no single word, or a word has two classes.
     """
     path = Path(path).absolute()
-    data = read_text_file(path, "class file")
-    classes = _parse(path, data)
+    lines, digest = read_lines(path, "class file")
+    classes = _parse(path, lines)
     if not classes:
         raise InputError(f"{path} has no word in it; write a word and its class in each line")
-    key = f"lexicon {hashlib.sha256(data).hexdigest()}"
-    return _LexiconClasses(str(path), key, tuple(sorted(set(classes.values()))))
+    return _LexiconClasses(str(path), f"lexicon {digest}", tuple(sorted(set(classes.values()))))
 
 
-def read_text_file(path: Path, what: str) -> bytes:
-    """Return the content of a small text file, without a byte order mark.
+def read_lines(path: Path, what: str) -> tuple[list[str], str]:
+    """Return the lines of a small text file, and the sha256 of its content without a byte order mark.
 
     Args:
         path: The file.
         what: What it is, for messages.
 
     Raises:
-        InputError: If it does not exist, is empty, or not text.
+        InputError: If it does not exist, is empty, or is not UTF-8.
     """
     if not path.is_file():
         raise InputError(f"the {what} {path} does not exist; check the path")
@@ -266,22 +268,15 @@ def read_text_file(path: Path, what: str) -> bytes:
         parts = [read_head(stream)]
         while chunk := stream.read(1 << 20):
             parts.append(chunk)
-    return b"".join(parts).removeprefix(b"\xef\xbb\xbf")
+    data = b"".join(parts).removeprefix(b"\xef\xbb\xbf")
+    lines = [line.removesuffix("\r") for line in decode_lines(Block(str(path), 1, 1.0, data, 0))]
+    return lines, hashlib.sha256(data).hexdigest()
 
 
-def decoded_lines(path: Path, data: bytes) -> list[str]:
-    """Return the lines of a text file; the first is line 1.
-
-    Raises:
-        InputError: If it is not UTF-8.
-    """
-    return [line.removesuffix("\r") for line in decode_lines(Block(str(path), 1, 1.0, data, 0))]
-
-
-def _parse(path: Path, data: bytes) -> dict[str, str]:
+def _parse(path: Path, lines: list[str]) -> dict[str, str]:
     classes: dict[str, str] = {}
     first_lines: dict[str, int] = {}
-    for number, line in enumerate(decoded_lines(path, data), 1):
+    for number, line in enumerate(lines, 1):
         cells = _cells(line, DELIMITERS[path.suffix.lower()])
         if not any(cells) or (number == 1 and {cell.lower() for cell in cells} in _HEADERS):
             continue
@@ -304,6 +299,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _checked_word(where: str, entry: str) -> str:
+    """Return the type that an entry stands for, which must be one word or one punctuation character."""
     words = split_words(entry)
     if not words and len(entry) == 1 and char_classes(entry)[0] == PUNCT:
         return entry
@@ -318,6 +314,7 @@ def _checked_word(where: str, entry: str) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _rows(path: str, key: str, names: tuple[str, ...]) -> dict[str, int]:
-    """Return the row of each word's class; read once in each process."""
+    """Return the row of each word's class; read once in each process, as long as the key is the same."""
     row_of = {name: row for row, name in enumerate(names)}
-    return {word: row_of[name] for word, name in _parse(Path(path), read_text_file(Path(path), "class file")).items()}
+    lines, _ = read_lines(Path(path), "class file")
+    return {word: row_of[name] for word, name in _parse(Path(path), lines).items()}

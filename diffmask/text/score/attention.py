@@ -2,13 +2,13 @@
 
 The paper (arXiv 2203.12719) masks patches of images by the attention that the [CLS] token of the teacher's last layer
 pays them, averaged over the heads. Here the tokens of a text are scored in the same way, and drawn in proportion to
-their attention where the paper takes the highest or lowest ones. Its three kinds of masks are settings of the masker:
-`high` hides what is attended to (direction hide), `low` hides the rest (direction show), and `hint` is `high` with a
-share of the most attended tokens left visible (hint_share; the paper: a tenth of the number that is masked, chosen
-among the tenth of all patches with the highest attention).
+their attention, where the paper takes the highest or the lowest ones. Its three kinds of masks are settings of the
+masker: `high` hides what is attended to (direction hide), `low` hides the rest (direction show), and `hint` is `high`
+with a share of the most attended tokens left visible (hint_share; in the paper a tenth of the number that is masked,
+chosen among the tenth of all patches with the highest attention).
 
-Special tokens swallow most attention (in the upper half of a MiniLM, 84 to 94 % of what [CLS] gives in four of six
-layers), so they and padding are left out, and the rest is shared out anew.
+Special tokens get most of the attention (in the upper half of a MiniLM, 84 to 94 % of what [CLS] gives in four of six
+layers), so they and padding are left out, and the shares of the rest are scaled to sum to one.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.score.position_scores import LOG_MEAN_EXP, check_vocabulary, hash_model
-from diffmask.text.segment.segmenter import special_id, special_ids
+from diffmask.text.segment.segmenter import special_ids
 
-KINDS = ("cls", "received")
-LEAST_SHARE = 1e-6
-"""Share of a token, relative to an equal share, under which its logarithm is not told apart."""
-BATCH_ATTENTIONS = 1 << 26
-"""Attention weights of all layers and heads that are held at a time: 256 MiB."""
+_KINDS = ("cls", "received")
+_LEAST_SHARE = 1e-6
+"""Least share of a token, relative to an equal share, so that its logarithm stays finite."""
+_BATCH_ATTENTIONS = 1 << 26
+"""Attention weights, of all layers and heads, that are held at a time: 256 MiB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class _Attention:
         teacher: The model, on its device, in evaluation mode.
         kind: `cls`, the attention that the first special token pays; or `received`, the mean attention that a token
             gets from the other ordinary tokens of its row.
-        layer: Layer that is read, from 0; negative numbers count from the last.
-        special_ids: Tokens that are neither scored nor asked, int64.
+        layer: Layer that is read, from 0.
+        special_ids: Tokens that are not scored, and whose attention does not count for `received`, int64.
         cls_id: The token whose attention `cls` reads.
         max_length: Most tokens that the teacher reads.
         key: What the scores depend on.
@@ -71,8 +71,9 @@ class _Attention:
             )
         scores = torch.zeros(input_ids.shape, device=device)
         config = self.teacher.config
+        # all layers' attention comes back, so memory grows with the square of the length: fewer rows at a time
         weights_per_row = longest**2 * config.num_attention_heads * config.num_hidden_layers
-        num_rows = max(1, BATCH_ATTENTIONS // max(1, weights_per_row))
+        num_rows = max(1, _BATCH_ATTENTIONS // max(1, weights_per_row))
         for start in range(0, len(input_ids), num_rows):
             part = slice(start, start + num_rows)
             ids, valid = input_ids[part, :longest].to(device), attention_mask[part, :longest].to(device)
@@ -93,7 +94,7 @@ class _Attention:
         given = given * ordinary
         num_ordinary, total = ordinary.sum(1, keepdim=True), given.sum(1, keepdim=True)
         shares = given * num_ordinary / total.clamp_min(torch.finfo(torch.float32).tiny)
-        return torch.where(ordinary & (total > 0), shares.clamp_min(LEAST_SHARE).log(), 0.0)
+        return torch.where(ordinary & (total > 0), shares.clamp_min(_LEAST_SHARE).log(), 0.0)
 
 
 def load_attention(
@@ -108,9 +109,9 @@ def load_attention(
 
     Args:
         name: The teacher; None where the user named none, which is refused.
-        tokenizer: That of the model that is trained; the teacher must have the same vocabulary.
-        kind: `cls` or `received`.
-        layer: Layer that is read, the last by default.
+        tokenizer: Tokenizer of the model that is trained, whose vocabulary must be the teacher's.
+        kind: `cls` reads what the first special token attends to; `received` what ordinary tokens do.
+        layer: Layer that is read; negative numbers count from the last.
         device: Where the teacher runs.
 
     Raises:
@@ -120,8 +121,8 @@ def load_attention(
         raise InputError(
             "the policy `attention` needs a teacher; name one with masking.teacher: a folder, a hub name, or `minilm`"
         )
-    if kind not in KINDS:
-        raise InputError(f"unknown attention {kind!r}; choose from: {', '.join(KINDS)}")
+    if kind not in _KINDS:
+        raise InputError(f"unknown attention {kind!r}; choose from: {', '.join(_KINDS)}")
     target = resolve_device(device)
     own = load_tokenizer(name)
     check_vocabulary(f"the teacher {name!r}", own, tokenizer, "use a teacher of the same family")
@@ -138,7 +139,13 @@ def load_attention(
     special = special_ids(own)
     key = hash_model(teacher, kind, layer % depth, special, without=fresh)
     return _Attention(
-        teacher, kind, layer % depth, torch.tensor(special), special_id(own.cls_token_id), own.model_max_length, key
+        teacher,
+        kind,
+        layer % depth,
+        torch.tensor(special),
+        cast("int | None", own.cls_token_id),
+        own.model_max_length,
+        key,
     )
 
 
@@ -153,7 +160,8 @@ def _num_layers(teacher: PreTrainedModel, name: str, tokenizer: PreTrainedTokeni
         raise InputError(refusal)
     ids = torch.tensor([[tokenizer.mask_token_id] * 2], device=teacher.device)
     output = teacher(input_ids=ids, attention_mask=torch.ones_like(ids), output_attentions=True)
-    found = output.get("attentions") or ()
-    if not found or any(weights is None or weights.shape[-2:] != (2, 2) for weights in found):
+    layers = output.get("attentions") or ()
+    # some architectures return weights of tokens to landmarks, or none for some layers
+    if not layers or any(weights is None or weights.shape[-2:] != (2, 2) for weights in layers):
         raise InputError(refusal)
-    return len(found)
+    return len(layers)

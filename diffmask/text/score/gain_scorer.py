@@ -1,7 +1,7 @@
-"""GainScorer: what says how much a task needs each token of a text, distilled from a classifier; and its folder.
+"""GainScorer: a model that says how much a task needs each token of a text, distilled from a classifier; its folder.
 
-A folder holds the model as save_pretrained writes it, its tokenizer, and scorer.json: how it was made, and how well it
-does.
+A folder holds the model as save_pretrained writes it, its tokenizer, and scorer.json, which says how the scorer was
+made and how well it does.
 """
 
 import json
@@ -22,7 +22,7 @@ from diffmask.files.folders import check_folder, replace_folder
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.score.position_scores import MEAN, check_vocabulary, hash_model
 
-RECORD = "scorer.json"
+_RECORD = "scorer.json"
 _MAKE = "make it with: diffmask selective TASK --model MODEL -o FOLDER"
 
 
@@ -67,24 +67,24 @@ def load_gain(
     """Load a scorer that `diffmask selective` made.
 
     Args:
-        folder: Its folder; None where the user named none, which is refused.
-        tokenizer: That of the model that is trained; the scorer must have the same vocabulary.
+        folder: The scorer's folder; None where the user named none, which is refused.
+        tokenizer: Tokenizer of the model that is trained, whose vocabulary must be the scorer's; None checks nothing.
         device: Where the scorer runs.
 
     Raises:
-        InputError: If the folder is none of a scorer, a file is missing or damaged, or it reads other token ids.
+        InputError: If the folder is not a scorer's, a file is missing or damaged, or it reads other token ids.
     """
     if folder is None:
         raise InputError(f"the policy `selective` needs a scorer; name its folder with masking.scorer, and {_MAKE}")
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"folder {folder} does not exist; {_MAKE}")
-    if not (folder / RECORD).is_file():
-        raise InputError(f"folder {folder} has no {RECORD}, so it is not one of a scorer; {_MAKE}")
+    if not (folder / _RECORD).is_file():
+        raise InputError(f"folder {folder} has no {_RECORD}, so it is not one of a scorer; {_MAKE}")
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{folder / RECORD} is damaged ({error}); make the scorer again") from error
+        raise InputError(f"{folder / _RECORD} is damaged ({error}); make the scorer again") from error
     target = resolve_device(device)
     own = load_tokenizer(str(folder))
     if tokenizer is not None:
@@ -99,8 +99,8 @@ def load_gain(
 
 def check_scorer_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
     """Return the folder if a scorer may be written there; see `folders.check_folder`."""
-    # what a tokenizer consists of differs from family to family; the record tells a scorer
-    names = os.listdir(folder) if (Path(folder) / RECORD).is_file() else ()
+    # the files of a tokenizer differ from family to family, so it is the record that tells a scorer's folder
+    names = os.listdir(folder) if (Path(folder) / _RECORD).is_file() else ()
     return check_folder(folder, "scorer", names, overwrite=overwrite)
 
 
@@ -113,7 +113,7 @@ def save_scorer(
         model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        (draft / RECORD).write_text(text, encoding="utf-8")
+        (draft / _RECORD).write_text(text, encoding="utf-8")
         replace_folder(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,7 +1,9 @@
 """Scores that a model gives to the tokens of a text: computed once for the rows of a corpus, kept beside them.
 
-rows = tokenise(["papers/"], tokenizer, TokeniseSettings(), None, cache)
-rows = add_scores(rows, load_attention("bert-base-uncased", tokenizer), cache)
+    rows = tokenise(["papers/"], tokenizer, TokeniseSettings(), None, cache)
+    rows = add_scores(rows, load_attention("bert-base-uncased", tokenizer), cache)
+
+`PositionScorer` is what a new kind of score has to be.
 """
 
 import hashlib
@@ -17,7 +19,7 @@ from torch import Tensor
 from diffmask.core.errors import InputError
 from diffmask.core.types import Scores, UnitIds
 from diffmask.files.cache import Record, Write, load_or_make
-from diffmask.text.segment.pad import pad_rows
+from diffmask.text.segment.pad import PadLabelled, pad_rows
 from diffmask.text.segment.rows import lists_of
 
 if TYPE_CHECKING:
@@ -25,16 +27,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MEAN, LOG_MEAN_EXP = "mean", "log-mean-exp"
-FORMAT = 1
-"""Part of the key of the cache; to be raised when the scores of the same rows change."""
+_FORMAT = 1
+"""Part of the key of the cache, to be raised when the same rows get other scores."""
 _NOT_OF_THE_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "problem_type")
-"""Parts of a config that change when a model is saved, moved or loaded again, and that no score depends on."""
-SORTED_BATCHES = 32
-"""Rows are sorted by length among so many batches: little padding, and memory that does not grow with the corpus."""
+"""Entries of a config that change when a model is saved, moved or loaded again, and that no score depends on."""
+_SORTED_BATCHES = 32
+"""Rows of so many batches are sorted by length at a time: little padding, and memory that does not grow with the
+corpus."""
 
 
 class PositionScorer(Protocol):
-    """What gives every position of a row a score."""
+    """What gives every position of a row a score: a teacher's attention, a task's gain."""
 
     @property
     def column(self) -> str:
@@ -81,9 +84,10 @@ def pool(scores: Tensor, unit_ids: UnitIds, num_units: int, pooling: str) -> Sco
     inside = unit_ids >= 0
     scores = torch.where(inside, scores.float(), 0.0)
     if pooling == LOG_MEAN_EXP:
+        # the largest score of a row is taken out before exp, and put back after log, so that neither overflows
         peak = torch.where(inside, scores, -torch.inf).amax(1, keepdim=True).nan_to_num(neginf=0.0)
         scores = torch.where(inside, (scores - peak).exp(), 0.0)
-    # a column more than there are units takes what is in none
+    # positions of no unit are added up in one column more than there are units, which is cut off
     target = torch.where(inside, unit_ids, num_units)
     shape = (len(scores), num_units + 1)
     sums = scores.new_zeros(shape).scatter_add_(1, target, scores)[:, :num_units]
@@ -105,9 +109,9 @@ def add_scores(
 ) -> "datasets.Dataset":
     """Return tokenised rows with one more column, `scorer.column`: the scores of each row's units, list<float32>.
 
-    They are computed once, in batches of similar length, and found again for the same rows and the same scorer. Of
-    several ranks one should call this first (`main_process_first`); the others find what it wrote. Add the scores
-    before a part of the rows is selected, so that the parts share them.
+    They are computed once, in batches of similar length, and found again for the same rows and the same scorer. With
+    several ranks let one call this first (`main_process_first`); the others find what it wrote. Add the scores before
+    selecting a part of the rows, so that all parts share them.
 
     Args:
         rows: Rows with input_ids, unit_ids and num_units, as `tokenise` returns them.
@@ -122,7 +126,7 @@ def add_scores(
     import datasets
     import pyarrow
 
-    name = f"{scorer.column}-{hashlib.sha256(f'{FORMAT} {scorer.key} {_hash_rows(rows)}'.encode()).hexdigest()[:32]}"
+    name = f"{scorer.column}-{hashlib.sha256(f'{_FORMAT} {scorer.key} {_hash_rows(rows)}'.encode()).hexdigest()[:32]}"
     schema = pyarrow.schema([(scorer.column, pyarrow.list_(pyarrow.float32()))])
 
     def fill(write: Write) -> Record:
@@ -139,8 +143,8 @@ def hash_model(model: "PreTrainedModel", *settings: Any, without: Sequence[str] 
 
     Args:
         model: The model.
-        settings: What else the scores depend on; its `repr` counts.
-        without: Names of parameters that do not matter: those that start at random and are not used.
+        settings: What else the scores depend on; their `repr` is hashed.
+        without: Names of parameters that do not count: those that start at random and are not used.
     """
     digest = hashlib.sha256(repr(settings).encode())
     config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_OF_THE_MODEL}
@@ -158,8 +162,14 @@ def check_vocabulary(
 ) -> None:
     """Refuse a model that reads other token ids than the model that is trained.
 
+    Args:
+        what: The model, for the message.
+        theirs: Its tokenizer.
+        ours: Tokenizer of the model that is trained.
+        remedy: What to do, for the message.
+
     Raises:
-        InputError: See above.
+        InputError: If a token has another id in one of them.
     """
     other, own = theirs.get_vocab(), ours.get_vocab()
     if other != own:
@@ -180,28 +190,28 @@ def _score_rows(
 
     columns = rows.select_columns(["input_ids", "unit_ids", "num_units"]).with_format("numpy")
     with tqdm(total=len(rows), desc=scorer.column, unit="row", disable=None if progress else True, leave=False) as bar:
-        for chunk in columns.iter(SORTED_BATCHES * batch_size):
+        for chunk in columns.iter(_SORTED_BATCHES * batch_size):
             assert isinstance(chunk, dict)
             ends = np.cumsum(chunk["num_units"])
             scored = np.zeros(ends[-1], dtype=np.float32)
             lengths = np.array([len(ids) for ids in chunk["input_ids"]])
             for members in np.array_split(np.argsort(lengths, kind="stable"), -(-len(lengths) // batch_size)):
-                found = _score_batch(scorer, [(chunk["input_ids"][i], chunk["unit_ids"][i]) for i in members])
-                for member, values in zip(members, found, strict=True):
+                # scores come in the order of the lengths, and go to where the units of their row stand
+                ids, units = ([chunk[name][member] for member in members] for name in ("input_ids", "unit_ids"))
+                for member, values in zip(members, _score_batch(scorer, ids, units), strict=True):
                     end, number = ends[member], chunk["num_units"][member]
                     scored[end - number : end] = values[:number]
                 bar.update(len(members))
             yield chunk, scored
 
 
-def _score_batch(scorer: PositionScorer, rows: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    input_ids, unit_ids = pad_rows([ids for ids, _ in rows], 0), pad_rows([units for _, units in rows], -1)
-    lengths = torch.tensor([len(ids) for ids, _ in rows])
-    valid = (torch.arange(input_ids.shape[1])[None] < lengths[:, None]).long()
-    num_units = int(unit_ids.max()) + 1
-    scores = scorer(input_ids, valid)
-    assert scores[valid.bool().to(scores.device)].isfinite().all(), f"{scorer.column} gave a score that is not finite"
-    return pool(scores, unit_ids.to(scores.device), num_units, scorer.pooling).cpu().numpy()
+def _score_batch(scorer: PositionScorer, ids: list[np.ndarray], units: list[np.ndarray]) -> np.ndarray:
+    batch = PadLabelled(0, of_words=False).inputs([{"input_ids": tokens} for tokens in ids])
+    unit_ids = pad_rows(units, -1)
+    scores = scorer(batch["input_ids"], batch["attention_mask"])
+    valid = batch["attention_mask"].bool().to(scores.device)
+    assert scores[valid].isfinite().all(), f"{scorer.column} gave a score that is not finite"
+    return pool(scores, unit_ids.to(scores.device), int(unit_ids.max()) + 1, scorer.pooling).cpu().numpy()
 
 
 def _hash_rows(rows: "datasets.Dataset") -> str:

@@ -1,8 +1,8 @@
-"""Rows: blocks of a corpus become rows of token ids, units and types, in whichever process.
+"""Rows: a block of a corpus becomes rows of token ids, units, types and annotations, in whichever process.
 
-Annotate: values of the units of a text that its tokens do not show, made while a corpus is tokenised.
-
-Windows: long documents cut into rows that a model can read, between words; nothing of a text is left out.
+Long documents are cut into windows that a model can read, between words where possible; nothing of a text is left out.
+An annotator adds to each unit values that its tokens do not show. All arrays hold the documents of a batch one after
+the other, so that numpy works on thousands of documents at a time; offsets say where each begins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,16 @@ from diffmask.text.segment.segmenter import Segmenter, Segments
 
 if TYPE_CHECKING:
     import pyarrow
-    from tokenizers import Tokenizer
 
 STARTS = "starts"
-"""Column that cuts words into larger units: 1 opens a unit, 0 continues the one before."""
+"""Column that joins words into larger units: 1 opens a unit, 0 continues the one before."""
+_BATCH_CHARS = 1 << 18
+"""Texts are segmented so many characters at a time: the arrays of a batch stay in the processor's cache."""
 
 
 @runtime_checkable
 class Annotator(Protocol):
-    """What gives each unit of segmented texts its values; it runs in worker processes, so it pickles.
+    """What gives each unit of segmented texts further values; it is sent to worker processes, so it must pickle.
 
     Attributes:
         columns: Names of the values, which become columns beside the tokens.
@@ -41,18 +42,18 @@ class Annotator(Protocol):
     def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
         """Return one int32 array (U,) for each column.
 
-        -1 stands for none. In the column `starts`, 1 opens a group of units that are masked
-        together and 0 continues it; a group never crosses a text.
+        -1 stands for none. In the column `starts`, 1 opens a larger unit, which is masked whole, and 0 continues it;
+        none crosses the end of a text.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Selected:
-    """Some columns of an annotator.
+    """An annotator of which only some columns are kept.
 
     Attributes:
-        annotator: Makes them.
+        annotator: Makes the columns.
         columns: Names of those that are kept.
     """
 
@@ -61,33 +62,13 @@ class Selected:
 
     @property
     def key(self) -> str:
-        """That of the annotator; the columns are part of the schema."""
+        """What the values depend on: the annotator, and which of its columns are kept."""
         return f"{self.annotator.key} {','.join(self.columns)}"
 
     def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
         """Return the columns that are kept."""
         values = self.annotator(segments)
         return {name: values[name] for name in self.columns}
-
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """What a model family puts around every row: [CLS] ... [SEP], <s> ... </s>, or nothing."""
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-
-    def __len__(self) -> int:
-        """Return how many there are in a row."""
-        return len(self.before) + len(self.after)
-
-
-def special_tokens_of(backend: "Tokenizer") -> SpecialTokens:
-    """Return the special tokens that a tokenizer's own post-processor puts around one text."""
-    encoding = backend.encode("a", add_special_tokens=True)
-    text = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
-    first, last = (text[0], text[-1] + 1) if len(text) else (len(encoding), len(encoding))
-    return SpecialTokens(tuple(encoding.ids[:first]), tuple(encoding.ids[last:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +80,7 @@ class _Windows:
         stops: One after the last token.
         documents: Document of each window.
         numbers: Place among the windows of its document, from 0.
-        num_cut_units: Units that are longer than a window, and so were cut.
+        num_cut_units: Units that were cut because they are longer than a window.
     """
 
     starts: np.ndarray
@@ -109,7 +90,7 @@ class _Windows:
     num_cut_units: int
 
 
-def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: int = 0) -> _Windows:
+def _cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: int = 0) -> _Windows:
     """Cut documents into windows of at most `size` tokens, which begin and end between units where possible.
 
     Args:
@@ -121,9 +102,11 @@ def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: i
     assert 0 <= overlap < size
     stops = np.cumsum(num_tokens)
     starts = stops - num_tokens
-    cuts = np.ones(len(units) + 1, dtype=bool)  # may a window begin here?
+    # a window may begin wherever a unit does, and between tokens of none
+    cuts = np.ones(len(units) + 1, dtype=bool)
     cuts[1:-1] = (units[1:] != units[:-1]) | (units[1:] < 0)
     num_cut_units = 0
+    # most documents are short and become one window each, all at once; only long ones are gone through
     long = num_tokens > size
     short = np.flatnonzero(~long)
     pieces = [(starts[short], stops[short], short, np.zeros(len(short), dtype=np.int64))]
@@ -138,7 +121,14 @@ def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: i
 
 
 def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) -> tuple[np.ndarray, int]:
-    """Return first and last token (exclusive) of each window, and how many units had to be cut."""
+    """Return first and last token (exclusive) of each window, and how many units had to be cut.
+
+    Args:
+        places: Tokens of the document before which a window may begin, rising; the end is one of them.
+        num_tokens: Length of the document.
+        size: Most tokens in a window.
+        overlap: Most tokens that a window repeats.
+    """
     spans: list[tuple[int, int]] = []
     start, done, num_cut, inside = 0, 0, 0, False
     while done < num_tokens:
@@ -146,8 +136,10 @@ def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) 
         if stop < num_tokens:
             between = int(places[places.searchsorted(stop, side="right") - 1])
             if between <= done and start < done:
-                start = done  # the next unit fits only without the repeated ones
+                # the next unit is so long that it fits only if nothing is repeated before it
+                start = done
                 continue
+            # a unit longer than a window is cut, and counted once, however many windows it takes
             num_cut += between <= done and not inside
             inside = between <= done
             stop = stop if inside else between
@@ -157,18 +149,14 @@ def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) 
     return np.array(spans, dtype=np.int64), num_cut
 
 
-BATCH_CHARS = 1 << 18
-"""Texts are segmented so many characters at a time: what is worked on stays in the cache."""
-
-
 @dataclass(frozen=True)
 class Report:
-    """What became of a corpus. Reports of two parts add up."""
+    """What became of a corpus when it was tokenised. Reports of two parts add up."""
 
     num_documents: int = 0
     num_rows: int = 0
     num_tokens: int = 0
-    """Of the text; special tokens and repeated ones are not counted."""
+    """Tokens of the text; special tokens, and what windows repeat, are not counted."""
     num_units: int = 0
     num_unknown_tokens: int = 0
     """Tokens of the text that are never masked: unknown and special ones."""
@@ -224,7 +212,6 @@ class RowMaker:
 
     Attributes:
         segmenter: Cuts texts into tokens and units.
-        special_tokens: What stands around every row.
         max_length: Most tokens of a row, special tokens included.
         overlap: Tokens that a window repeats of the one before.
         type_rows: Row of each type in the table of types.
@@ -232,7 +219,6 @@ class RowMaker:
     """
 
     segmenter: Segmenter
-    special_tokens: SpecialTokens
     max_length: int
     overlap: int
     type_rows: dict[str, int]
@@ -243,19 +229,29 @@ class RowMaker:
         import pyarrow
 
         parts = [self._rows(numbers, texts) for numbers, texts in _batches(block)]
-        schema = row_schema(self.annotators)
-        batch = pyarrow.Table.from_batches([part.batch for part in parts], schema=schema).combine_chunks()
+        batch = pyarrow.Table.from_batches([part.batch for part in parts], schema=self.schema).combine_chunks()
         return _Rows(
-            batch.to_batches()[0] if len(batch) else pyarrow.RecordBatch.from_pylist([], schema),
+            batch.to_batches()[0] if len(batch) else pyarrow.RecordBatch.from_pylist([], self.schema),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.documents for part in parts)]),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.windows for part in parts)]),
             sum((part.report for part in parts), Report()),
         )
 
+    @property
+    def schema(self) -> "pyarrow.Schema":
+        """The columns of `_Rows.batch`."""
+        import pyarrow
+
+        numbers = pyarrow.list_(pyarrow.int32())
+        columns = [("input_ids", numbers), ("unit_ids", numbers), ("types", numbers), ("num_units", pyarrow.int32())]
+        columns += [(name, numbers) for annotator in self.annotators for name in annotator.columns]
+        return pyarrow.schema(columns)
+
     def _rows(self, numbers: Sequence[int], texts: Sequence[str]) -> _Rows:
         segments = self.segmenter(texts)
         num_tokens = segments.num_tokens
-        windows = cut_windows(segments.units, num_tokens, self.max_length - len(self.special_tokens), self.overlap)
+        size = self.max_length - self.segmenter.special_tokens.num_tokens
+        windows = _cut_windows(segments.units, num_tokens, size, self.overlap)
         first_units, num_units = _unit_ranges(segments.units, windows)
         kept = num_units > 0
         report = Report(
@@ -277,8 +273,9 @@ class RowMaker:
     ) -> "pyarrow.RecordBatch":
         import pyarrow
 
-        before, after = self.special_tokens.before, self.special_tokens.after
-        lengths = stops - starts + len(self.special_tokens)
+        before, after = self.segmenter.special_tokens
+        lengths = stops - starts + len(before) + len(after)
+        # all rows are written into one array: where each token of the text goes, and the special tokens around it
         row_stops = np.cumsum(lengths)
         tokens = _ranges(starts, stops)
         places = _ranges(row_stops - lengths + len(before), row_stops - len(after))
@@ -291,6 +288,7 @@ class RowMaker:
         input_ids[places] = segments.input_ids[tokens]
         units = segments.units[tokens]
         unit_ids[places] = np.where(units < 0, -1, units - np.repeat(first_units, stops - starts))
+        # a row has its own units, also those that it shares with the row before; they are counted from 0
         types = segments.types(self.type_rows) if self.type_rows else np.full(len(segments.words), -1, dtype=np.int32)
         held = _ranges(first_units, first_units + num_units)
         columns = [lists_of(input_ids, lengths), lists_of(unit_ids, lengths), lists_of(types[held], num_units)]
@@ -298,17 +296,7 @@ class RowMaker:
         for annotator in self.annotators:
             values = annotator(segments)
             columns += [lists_of(values[name].astype(np.int32)[held], num_units) for name in annotator.columns]
-        return pyarrow.RecordBatch.from_arrays(columns, schema=row_schema(self.annotators))
-
-
-def row_schema(annotators: Sequence[Annotator] = ()) -> "pyarrow.Schema":
-    """Return the columns of `Rows.batch`."""
-    import pyarrow
-
-    numbers = pyarrow.list_(pyarrow.int32())
-    columns = [("input_ids", numbers), ("unit_ids", numbers), ("types", numbers), ("num_units", pyarrow.int32())]
-    columns += [(name, numbers) for annotator in annotators for name in annotator.columns]
-    return pyarrow.schema(columns)
+        return pyarrow.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
 def _batches(block: Block) -> Iterator[tuple[list[int], list[str]]]:
@@ -319,7 +307,7 @@ def _batches(block: Block) -> Iterator[tuple[list[int], list[str]]]:
         numbers.append(number)
         texts.append(text)
         num_chars += len(text)
-        if num_chars >= BATCH_CHARS:
+        if num_chars >= _BATCH_CHARS:
             yield numbers, texts
             numbers, texts, num_chars = [], [], 0
     if texts:
@@ -332,13 +320,14 @@ def _unit_ranges(units: np.ndarray, windows: _Windows) -> tuple[np.ndarray, np.n
     first = members.searchsorted(windows.starts)
     last = members.searchsorted(windows.stops) - 1
     some = first <= last
+    # the 0 at the end is what windows without a unit read
     first_units = np.append(units[members], 0)[np.where(some, first, -1)]
     last_units = np.append(units[members], 0)[np.where(some, last, -1)]
     return first_units, np.where(some, last_units - first_units + 1, 0)
 
 
 def _ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Return the numbers of all ranges, one after the other.
+    """Return the numbers of all ranges, one after the other: a loop of `arange` without the loop.
 
     >>> _ranges(np.array([3, 9]), np.array([5, 12])).tolist()
     [3, 4, 9, 10, 11]
