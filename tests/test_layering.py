@@ -10,6 +10,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"quickstart", "reproduce"},
+    {"modalities"},
     {"report"},
     {"pretrain", "evaluate", "selective", "bench"},
     {"assemble", "tasks"},

@@ -20,6 +20,7 @@ def run_video(args: argparse.Namespace) -> None:
     """Draw masks, print the numbers, write the pictures."""
     from rich.console import Console
 
+    from diffmask.assemble.video import VideoMasking
     from diffmask.core.errors import InputError
     from diffmask.report.clips.build_look import build_clip_look
     from diffmask.report.clips.page import print_clip_preview
@@ -42,7 +43,9 @@ def run_video(args: argparse.Namespace) -> None:
     maskings = _maskings(args, config.masking)
     clips = _clips(args, config, list(maskings.values()), count)
     loaded, grid, notes = _model(args, config)
-    looks = {name: build_clip_look(each, grid, progress=progress) for name, each in maskings.items()}
+    looks = {
+        name: build_clip_look(VideoMasking.resolve(each), grid, progress=progress) for name, each in maskings.items()
+    }
     if learned:
         looks[config.masking.policy].masker.policy.load_state_dict(learned)
     fresh = [name for name, look in looks.items() if look.masker.policy.state_dict() and not learned]
@@ -85,7 +88,8 @@ def _quiet() -> None:
 
 def _settings(args: argparse.Namespace) -> "tuple[VideoConfig, float | None, dict]":
     """Return the run that is shown, how far it is, and what its policy has learned, as far as they are given."""
-    from diffmask.config import ScheduleConfig, VideoConfig, VideoDataConfig, read_config, with_overrides
+    from diffmask.assemble.modality import read_config
+    from diffmask.config import ScheduleConfig, VideoConfig, VideoDataConfig, with_overrides
     from diffmask.core.errors import InputError
     from diffmask.report.preview.build_look import read_checkpoint
 
@@ -117,16 +121,16 @@ def _settings(args: argparse.Namespace) -> "tuple[VideoConfig, float | None, dic
 
 def _maskings(args: argparse.Namespace, masking: "VideoMaskingConfig") -> "dict[str, VideoMaskingConfig]":
     """Return the masking of each policy that is shown, random tubes first."""
-    from diffmask.assemble.video import video_recipe
+    from diffmask.assemble.video import VideoMasking
     from diffmask.core.errors import InputError
-    from diffmask.report.clips.build_look import BASELINE, changed_by, for_video_policy
+    from diffmask.report.clips.build_look import BASELINE
 
     names = list(dict.fromkeys(args.policy or [masking.policy]))
-    made = {name: for_video_policy(masking, name) for name in [BASELINE, *names]}
-    for setting in sorted(set.intersection(*(changed_by(masking, name) for name in names))):
+    made = {name: VideoMasking.for_policy(masking, name) for name in [BASELINE, *names]}
+    for setting in sorted(set.intersection(*(VideoMasking.changed_by(masking, name) for name in names))):
         raise InputError(f"masking.{setting} is given, and says nothing to {', '.join(names)}; leave it out")
     for each in made.values():
-        video_recipe(each)
+        VideoMasking.resolve(each)
     return made
 
 

@@ -102,13 +102,14 @@ def _read(sources: Sequence[str], task: TaskConfig, columns: Columns | None) -> 
     return columns, examples
 
 
-def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, folder: Path) -> None:
-    """Take the classifier out of the model that was trained, and write it as transformers loads it."""
+def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, folder: Path) -> Path:
+    """Take the classifier out of the model that was trained, write it as transformers loads it, return its folder."""
     detach(loaded.model)
     if not trainer.is_world_process_zero():
-        return
+        return folder / CLASSIFIER
     draft = folder / f"{CLASSIFIER}.tmp"
     with writing(draft):
         task.classifier.eval().save_pretrained(draft)
         loaded.tokenizer.save_pretrained(draft)
     replace_folder(draft, folder / CLASSIFIER)  # there may be one, of a run that died before its end
+    return folder / CLASSIFIER

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from diffmask.assemble.text import TextMasking
 from diffmask.config import to_mapping
 from diffmask.demo.docstrings import Documented, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import pretrain
@@ -54,7 +55,8 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
         console.print(", ".join(anchors.anchors), style="bold")
     with step(console, "3/6", "Preview: what each policy would hide", commands["preview"]):
         settings = PreviewSettings(num_sentences=6)
-        looks = {label: build_look(plan.config(name).masking, tokenizer, anchors) for name, label in RUNS.items()}
+        maskings = {label: TextMasking.resolve(plan.config(name).masking) for name, label in RUNS.items()}
+        looks = {label: build_look(each, tokenizer, anchors) for label, each in maskings.items()}
         text = read_documents(plan.config("whole-word").data.train)
         preview = make_preview(text, looks, anchors, tokenizer, settings)
         print_preview(preview, console, 3)

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from diffmask.assemble.video import VideoMasking
 from diffmask.config import VideoConfig, to_mapping
 from diffmask.demo.rendered_clips import render_digits
 from diffmask.evaluate.compare.compare import CompareSettings, compare
@@ -154,7 +155,7 @@ def _preview(
     grid = load_trained(plan.output / GENERAL / "model", config).grid
     maskings = {label: plan.config(policy).masking for policy, label in RUNS.items()}
     gathered = gather_clips(spread_out(clips, NUM_SHOWN), config, grid, anchors, maskings=list(maskings.values()))
-    looks = {label: build_clip_look(masking, grid) for label, masking in maskings.items()}
+    looks = {label: build_clip_look(VideoMasking.resolve(masking), grid) for label, masking in maskings.items()}
     loaded = None if trained is None else load_trained(Path(trained.output) / "model", trained)
     return preview_clips(gathered, looks, loaded)
 

@@ -189,8 +189,8 @@ def test_a_config_says_what_is_masked(world, checkpoint, capsys):
     ("more", "message"),
     [
         (["--policy", "diference"], "unknown policy 'diference'; choose from: attention, difference, domain-frequency"),
-        (["--ratio", "1.5"], "`masking.ratio` has the value 1.5, which is outside [0, 1]; 0.15 means 15 %"),
-        (["--strength", "-1"], "`masking.strength` has the value -1, which is outside [0, 1]; 0.15 means 15 %"),
+        (["--ratio", "1.5"], "masking.ratio.start=1.5 is outside [0, 1]; 0.15 means 15 %"),
+        (["--strength", "-1"], "masking.strength.start=-1 is outside [0, 1]; 0.15 means 15 %"),
         (["--weighting", "soft"], "unknown weighting 'soft'; choose from: linear, rank, softmax"),
         (["--units", "sentence"], "unknown units 'sentence'; choose from: pmi, salient, span, token, word"),
         (["--set", "spans=rule"], "masking.spans is given, and says nothing to difference; leave it out"),

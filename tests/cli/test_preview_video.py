@@ -170,7 +170,7 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
         (["--policy", "motion", "--set", "boxes=a.csv"], "masking.boxes is given, and says nothing to motion; leave"),
         (["--policy", "random-patch", "--units", "tube"], "masking.units is given, and says nothing to random-patch"),
         (["--policy", "motion", "--set", "spam=1"], "unknown setting `masking.spam`"),
-        (["--policy", "motion", "--ratio", "1.5"], "`masking.ratio` has the value 1.5, which is outside [0, 1]"),
+        (["--policy", "motion", "--ratio", "1.5"], "masking.ratio.start=1.5 is outside [0, 1]"),
         (["--policy", "motion", "--ratio", "1"], "masking.ratio=1 hides all 16 tubes of a clip, and the model needs"),
         (["--policy", "motion", "--progress", "2"], "the progress 2 is outside [0, 1]; 0.5 is the middle"),
         (["--policy", "motion", "--units", "spam"], "unknown units 'spam'; choose from: patch, tube, frame, block"),

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diffmask.assemble.modality import Words
 from diffmask.core.schedule import Schedule
 from diffmask.report.figures.figures import (
     COLOURS,
@@ -23,7 +24,6 @@ from diffmask.report.figures.figures import (
     save_figure,
 )
 from diffmask.report.html.curves import Log, points
-from diffmask.report.nouns import WORDS, Nouns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ class RunLog:
     num_steps: int
     ratio: Schedule
     strength: Schedule
-    nouns: Nouns = WORDS
+    nouns: Words = Words()
 
     def points(self, key: str) -> Points:
         """Return the steps at which a value was logged, and the values; a step that was logged again counts once."""

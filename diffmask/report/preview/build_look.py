@@ -3,19 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.assemble.text_masking import (
-    DEFAULTS,
-    build_adapter,
-    build_annotators,
-    build_masker,
-    build_scorers,
-    silent_settings,
-)
-from diffmask.config import MaskingConfig, PretrainConfig, VideoConfig, read_config
+from diffmask.assemble.modality import read_config
+from diffmask.assemble.recipe import Ingredients
+from diffmask.assemble.text import TextMasking, class_names
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
@@ -27,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def build_look(
-    config: MaskingConfig,
+    masking: TextMasking,
     tokenizer: PreTrainedTokenizerBase,
     anchors: "AnchorSet | None",
     *,
@@ -36,7 +30,7 @@ def build_look(
     """Return how a policy looks at a text.
 
     Args:
-        config: The masking.
+        masking: What the settings come to.
         tokenizer: Tokenizer of the model.
         anchors: The domain's words, if they are known.
         progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
@@ -44,17 +38,21 @@ def build_look(
     Raises:
         InputError: If a setting cannot be used.
     """
-    masker = build_masker(config, anchors)
+    annotators = masking.annotators(anchors)
+    masker = masking.masker(Ingredients(masking.config, anchors, class_names(annotators)))
     if progress is not None:
-        if not 0.0 <= progress <= 1.0:
-            raise InputError(f"the progress {progress:g} is outside [0, 1]; 0.5 is the middle of the training")
         masker = held_at(masker, progress)
-    scorers = build_scorers(config, tokenizer)
-    return Look(masker, build_adapter(config, tokenizer), build_annotators(config, anchors), scorers)
+    return Look(masker, masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
 
 
 def held_at(masker: Masker, progress: float) -> Masker:
-    """Return a masker whose schedules stay what they are at this share of the training."""
+    """Return a masker whose schedules stay what they are at this share of the training.
+
+    Raises:
+        InputError: If the share is none.
+    """
+    if not 0.0 <= progress <= 1.0:
+        raise InputError(f"the progress {progress:g} is outside [0, 1]; 0.5 is the middle of the training")
     return replace(
         masker,
         ratio=Constant(masker.ratio(progress)),
@@ -63,13 +61,7 @@ def held_at(masker: Masker, progress: float) -> Masker:
     )
 
 
-def for_policy(config: MaskingConfig, policy: str) -> MaskingConfig:
-    """Return a config with another policy, without the settings that say nothing to it."""
-    config = replace(config, policy=policy)
-    return replace(config, **{name: DEFAULTS[name] for name in silent_settings(config)})
-
-
-def read_checkpoint(folder: Path) -> tuple[PretrainConfig | VideoConfig, float, dict]:
+def read_checkpoint(folder: Path) -> tuple[Any, float, dict]:
     """Return the settings of a run, how far it was at a checkpoint, and what its policy had learned by then.
 
     Raises:

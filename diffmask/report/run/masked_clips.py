@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diffmask.assemble.video import build_sampling
+from diffmask.assemble.video import VideoMasking, build_sampling
 from diffmask.config import VideoConfig, VideoMaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.pretrain.text import CACHE
 from diffmask.pretrain.video import box_maps, frame_scorer
-from diffmask.report.clips.build_look import BASELINE, build_clip_look, for_video_policy, scores_needed
+from diffmask.report.clips.build_look import BASELINE, build_clip_look, scores_needed
 from diffmask.report.clips.preview import ClipLook, ClipPreview, Reconstruct, ShownClip, make_clip_preview
 from diffmask.report.html.curves import Log
 from diffmask.train.folder import read_policy
@@ -183,17 +183,17 @@ def run_looks(config: VideoConfig, grid: Grid, folder: Path, log: Log, num_steps
         num_steps: Steps of the whole run.
     """
     masking = config.masking
-    whole = build_clip_look(masking, grid)
+    whole = build_clip_look(VideoMasking.resolve(masking), grid)
     last_step = max((int(entry["step"]) for entry in log), default=0)
     _learn(whole, folder, last_step)
     schedules = (whole.masker.ratio, whole.masker.strength, whole.masker.guided_share)
     course = {tuple(schedule(step / _POINTS) for schedule in schedules) for step in range(_POINTS + 1)}
     if len(course) == 1:
-        random = build_clip_look(for_video_policy(masking, BASELINE), grid)
+        random = build_clip_look(VideoMasking.resolve(VideoMasking.for_policy(masking, BASELINE)), grid)
         return {BASELINE: random} | {masking.policy: whole}
     looks = {}
     for step in dict.fromkeys([0, last_step // 2, max(0, min(last_step, num_steps) - 1)]):
-        look = build_clip_look(masking, grid, progress=min(1.0, step / num_steps))
+        look = build_clip_look(VideoMasking.resolve(masking), grid, progress=min(1.0, step / num_steps))
         _learn(look, folder, step)
         looks[_name(step, look, course)] = look
     return looks

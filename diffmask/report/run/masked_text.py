@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.assemble import build_masker, units_of
-from diffmask.assemble.text_masking import class_names
+from diffmask.assemble.recipe import Ingredients
+from diffmask.assemble.text import TextMasking, class_names
 from diffmask.config import MaskingConfig, PretrainConfig
 from diffmask.core.masker import Masker
 from diffmask.files.blocks import Block
 from diffmask.pretrain.text import choose_held_out, tokenise_settings
 from diffmask.report.figures.run_logs import CLASS_LOSS
 from diffmask.report.html.curves import Log
-from diffmask.report.preview.build_look import build_look, for_policy, held_at
+from diffmask.report.preview.build_look import build_look, held_at
 from diffmask.report.preview.cut import sample_documents
 from diffmask.report.preview.look import Look
 from diffmask.report.preview.preview import Preview, PreviewSettings, make_preview
@@ -67,7 +67,7 @@ def held_out_documents(config: PretrainConfig, tokenizer: PreTrainedTokenizerBas
         found = sample_documents(read_documents(data.eval, data.column), NUM_DOCUMENTS)
         return found, "They are of the held-out text (data.eval)."
     sample = sample_documents(read_documents(data.train, data.column), NUM_READ)
-    make_rows = row_maker(tokenizer, tokenise_settings(config), None)
+    make_rows = row_maker(tokenizer, tokenise_settings(config, TextMasking.resolve(config.masking)), None)
     held: list[Document] = []
     for start in range(0, len(sample) if data.eval_share > 0 else 0, _AT_A_TIME):
         part = sample[start : start + _AT_A_TIME]
@@ -87,19 +87,22 @@ def _looks(
     masking: MaskingConfig, tokenizer: PreTrainedTokenizerBase, anchors: AnchorSet | None, course: Course
 ) -> dict[str, Look]:
     """Return the masker at several steps; where it never changes, as it is, beside random masking."""
-    whole = build_look(masking, tokenizer, anchors)
+    resolved = TextMasking.resolve(masking)
+    whole = build_look(resolved, tokenizer, anchors)
     learns = bool(whole.masker.policy.state_dict())
     ends = [(whole.masker.ratio(at), whole.masker.strength(at)) for at in (step / 20 for step in range(21))]
     if not learns and len(set(ends)) == 1:
-        plain = "random-token" if units_of(masking) == "token" else "whole-word"
+        plain = "random-token" if resolved.units == "token" else "whole-word"
         names = dict.fromkeys([plain, masking.policy])
-        looks = {name: build_look(for_policy(masking, name), tokenizer, anchors) for name in names}
+        shown = {name: TextMasking.resolve(TextMasking.for_policy(masking, name)) for name in names}
+        looks = {name: build_look(each, tokenizer, anchors) for name, each in shown.items()}
         return looks | {masking.policy: whole}
     looks = {}
     for step in dict.fromkeys([0, course.last_step // 2, max(0, min(course.last_step, course.num_steps) - 1)]):
-        masker = held_at(build_masker(masking, anchors), step / course.num_steps)
+        made = resolved.masker(Ingredients(masking, anchors, class_names(whole.annotators)))
+        masker = held_at(made, step / course.num_steps)
         if learns:
-            masker.policy.load_state_dict(_learned_at(masker, class_names(masking, anchors), course.log, step))
+            masker.policy.load_state_dict(_learned_at(masker, class_names(whole.annotators), course.log, step))
         looks[_name(step, masker, varies=len({strength for _, strength in ends}) > 1)] = replace(whole, masker=masker)
     return looks
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from diffmask.assemble import RATIO_FLOOR, build_schedule
-from diffmask.assemble.text_masking import class_names
-from diffmask.config import PretrainConfig, VideoConfig, read_config
+from diffmask.assemble.modality import read_config
+from diffmask.assemble.schedules import RATIO_FLOOR, build_schedule
+from diffmask.assemble.text import TextMasking, class_names
+from diffmask.config import PretrainConfig, VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.pretrain.video import FAILURES_FILE, read_split
 from diffmask.report.clips.build_look import scores_needed
@@ -209,7 +210,7 @@ def _classes(config: PretrainConfig, anchors: AnchorSet | None, log: Log) -> Cla
 
     if not any(key.startswith(CLASS_LOSS) for entry in log for key in entry):
         return None
-    names = class_names(config.masking, anchors)
+    names = class_names(TextMasking(config.masking).annotators(anchors))
     steps = sorted({int(entry["step"]) for entry in log if names and CLASS_LOSS + names[0] in entry})
     picked = [steps[round(place * (len(steps) - 1) / (MOST_STEPS - 1))] for place in range(MOST_STEPS)] if steps else []
     picked = list(dict.fromkeys(picked))

@@ -1,0 +1,30 @@
+"""Text: masked language models, words and tokens."""
+
+from diffmask.assemble.modality import Modality, RowSizes, Words
+from diffmask.config import PretrainConfig
+
+
+class _Text(Modality):
+    name = "text"
+    config = PretrainConfig
+    words = Words()
+    model_types = ()  # any that is not of another modality
+
+    @property
+    def masking(self):
+        from diffmask.assemble.text import TextMasking
+
+        return TextMasking
+
+    def subject(self, config, masking):
+        from diffmask.pretrain.text import TextSubject
+
+        return TextSubject(config, masking)
+
+    def row_sizes(self, config, masking, *, read_data: bool) -> RowSizes:
+        from diffmask.pretrain.text import text_row_sizes
+
+        return text_row_sizes(config, masking, read_data=read_data)
+
+
+MODALITY = _Text()
