@@ -33,7 +33,7 @@ from diffmask.text.ngrams.vocabulary import (
 from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import segmenter_for
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 
 
 def counts_in(texts, min_count=2, max_n=5):

@@ -19,7 +19,7 @@ from diffmask.text.corpus.counts import Counts, check_output, count_corpus, is_c
 from diffmask.text.corpus.documents import read_blocks
 from diffmask.text.corpus.words import split_words
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data"))
 TEXTS = ["The kinase binds the ligand.", "Größe ist GRÖSSE", "细胞 p53", "don't 3.14 the"]
 

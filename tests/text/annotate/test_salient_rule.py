@@ -1,4 +1,4 @@
-"""docs/salient.md says what the rule finds. `PYTHONPATH=.:tests python tests/text/test_salient_rule.py` writes it."""
+"""docs/salient.md: what the rule finds. `PYTHONPATH=.:tests python tests/text/annotate/test_salient_rule.py` writes it."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from diffmask.text.annotate.salient import LABELS, _find_salient
 from diffmask.text.annotate.span_file import LabelledSpans
 
-DOCS = Path(__file__).parents[2] / "docs" / "salient.md"
+DOCS = Path(__file__).parents[3] / "docs" / "salient.md"
 EXAMPLES = {
     "name": [
         "The Bank of England and Johnson & Johnson met Ludwig van Beethoven in New York City.",

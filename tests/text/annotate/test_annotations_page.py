@@ -1,4 +1,4 @@
-"""docs/annotations.md is true. `PYTHONPATH=.:tests python tests/text/test_annotations_page.py` writes it."""
+"""docs/annotations.md is true. `PYTHONPATH=.:tests python tests/text/annotate/test_annotations_page.py` writes it."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from diffmask.text.annotate.span_file import _parse_line
 from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, _TfIcfClasses, read_lexicon
 
-DOCS = Path(__file__).parents[2] / "docs" / "annotations.md"
+DOCS = Path(__file__).parents[3] / "docs" / "annotations.md"
 TEXT = "Rats slept."
 SPELLINGS = {
     "start, end, label": {"text": TEXT, "spans": [[0, 4, "NOUN"]]},
