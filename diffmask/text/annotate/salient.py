@@ -12,6 +12,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from diffmask.core.errors import InputError
 from diffmask.text.annotate.span_file import SALIENT, LabelledSpans
 from diffmask.text.annotate.word_classes import read_lines
 from diffmask.text.corpus.words import char_classes, split_words, word_spans
-from diffmask.text.segment.rows import STARTS
+from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
 LABELS = ("date", "year", "percentage", "amount", "quantity", "number", "name", "acronym")
@@ -151,18 +152,14 @@ _ABBREVIATION = re.compile(r"([^\W_](?:[\w.]*\w)?)\.[ ]?$")
 _LOOK_BACK = 16
 
 
-@dataclass(frozen=True)
-class RuleSalient:
-    """Names, acronyms, dates and numbers are masked as wholes."""
+def salient_rule() -> Annotator:
+    """Return what finds names, acronyms, dates and numbers, to be masked as wholes."""
+    return Annotator((SALIENT, STARTS), LABELS, f"rule {_RULES} {LABELS}", _by_rule)
 
-    columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
-    names: tuple[str, ...] = field(default=LABELS, init=False)
-    key: str = field(default=f"rule {_RULES} {LABELS}", init=False)
 
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the label of each unit's span, and where spans begin."""
-        spans = ((start, stop, _ROW[label]) for start, stop, label in _find_salient(segments.text))
-        return LabelledSpans.longest(spans).salient_units(segments)
+def _by_rule(segments: Segments) -> dict[str, np.ndarray]:
+    spans = ((start, stop, _ROW[label]) for start, stop, label in _find_salient(segments.text))
+    return LabelledSpans.longest(spans).salient_units(segments)
 
 
 def _find_salient(text: str) -> list[tuple[int, int, str]]:
@@ -220,46 +217,8 @@ class _Node:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class _GazetteerSalient:
-    """Phrases of a file are salient.
-
-    Attributes:
-        path: The file.
-        key: Hash of its content.
-        names: Its labels, sorted.
-    """
-
-    path: str
-    key: str
-    names: tuple[str, ...]
-    columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the label of each unit's phrase, and where phrases begin."""
-        root = _phrases(self.path, self.key)
-        row_of = {name: row for row, name in enumerate(self.names)}
-        text = segments.text
-        words = split_words(text)
-        starts, stops = word_spans(segments.classes)
-        rows = np.searchsorted(segments.text_starts, starts, side="right").tolist()
-        starts, stops = starts.tolist(), stops.tolist()
-        assert len(words) == len(starts)
-        spans = []
-        for first in [place for place, word in enumerate(words) if word in root.children]:
-            node, last = root.children[words[first]], first
-            while node is not None:
-                if node.label is not None:
-                    spans.append((starts[first], stops[last], row_of[node.label]))
-                last += 1
-                if not node.children or last == len(words) or rows[last] != rows[first]:
-                    break
-                node = node.children.get(_plain_gap(text[stops[last - 1] : starts[last]]) + words[last])
-        return LabelledSpans.longest(spans).salient_units(segments)
-
-
-def read_gazetteer(path: str | Path) -> _GazetteerSalient:
-    """Read a gazetteer and check every line of it: a phrase, or a phrase, a tab and its label.
+def read_gazetteer(path: str | Path) -> Annotator:
+    """Read a gazetteer, and check every line of it: a phrase, or a phrase, a tab and its label.
 
     Raises:
         InputError: If it is not such a file, a line holds no word, or a phrase has two labels.
@@ -269,7 +228,30 @@ def read_gazetteer(path: str | Path) -> _GazetteerSalient:
     labels = _parse(path, lines)
     if not labels:
         raise InputError(f"the gazetteer {path} has no phrase in it; write one in each line")
-    return _GazetteerSalient(str(path), f"gazetteer {digest}", tuple(sorted(set(labels.values()))))
+    key, names = f"gazetteer {digest}", tuple(sorted(set(labels.values())))
+    return Annotator((SALIENT, STARTS), names, key, partial(_by_phrases, str(path), key, names))
+
+
+def _by_phrases(path: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
+    root = _phrases(path, key)
+    row_of = {name: row for row, name in enumerate(names)}
+    text = segments.text
+    words = split_words(text)
+    starts, stops = word_spans(segments.classes)
+    rows = np.searchsorted(segments.text_starts, starts, side="right").tolist()
+    starts, stops = starts.tolist(), stops.tolist()
+    assert len(words) == len(starts)
+    spans = []
+    for first in [place for place, word in enumerate(words) if word in root.children]:
+        node, last = root.children[words[first]], first
+        while node is not None:
+            if node.label is not None:
+                spans.append((starts[first], stops[last], row_of[node.label]))
+            last += 1
+            if not node.children or last == len(words) or rows[last] != rows[first]:
+                break
+            node = node.children.get(_plain_gap(text[stops[last - 1] : starts[last]]) + words[last])
+    return LabelledSpans.longest(spans).salient_units(segments)
 
 
 def _parse(path: Path, lines: list[str]) -> dict[tuple[str, ...], str]:

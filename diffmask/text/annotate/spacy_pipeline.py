@@ -11,7 +11,7 @@ import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.text.annotate.span_file import CLASSES, SALIENT, LabelledSpans
-from diffmask.text.segment.rows import STARTS
+from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
 if TYPE_CHECKING:
@@ -191,82 +191,57 @@ UPOS += ("SYM", "VERB", "X")
 _OLD_NAMES = {"CONJ": "CCONJ"}
 
 
-@dataclass(frozen=True)
-class _SpacyTags:
-    """The universal part of speech of each word.
+def spacy_tags(pipeline: str) -> Annotator:
+    """Return the universal part of speech of each word as its class.
 
     A word has the tag of the spaCy token in which its first character lies, as in the paper's code a word has the tag
-    of its first piece.
+    of its first piece. The pipeline is loaded to see that it gives tags.
 
-    Attributes:
+    Args:
         pipeline: Name of an installed pipeline, or its folder.
-        key: See `_pipeline_key`.
-    """
-
-    pipeline: str
-    key: str
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=UPOS, init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the tag of each unit; -1 where the pipeline gave none."""
-        from spacy.parts_of_speech import IDS
-
-        nlp = _load_pipeline(self.pipeline, TAGS, self.key)
-        rows = np.full(max(IDS.values()) + 1, -1, dtype=np.int32)
-        for name, number in IDS.items():
-            name = _OLD_NAMES.get(name, name)
-            rows[number] = UPOS.index(name) if name in UPOS else -1
-        tokens = [np.zeros((0, 3), dtype=np.int64)]
-        for start, doc in _pipe_texts(nlp, segments):
-            tokens.append(doc.to_array(["IDX", "LENGTH", "POS"]).astype(np.int64).reshape(-1, 3))
-            tokens[-1][:, 0] += start
-        starts, lengths, tags = np.concatenate(tokens).T
-        return LabelledSpans(starts, starts + lengths, rows[tags]).classes(segments)
-
-
-@dataclass(frozen=True)
-class _SpacySalient:
-    """The entities that a pipeline finds are masked as wholes.
-
-    Attributes:
-        pipeline: Name of an installed pipeline, or its folder.
-        key: See `_pipeline_key`.
-        names: Labels of the entities.
-    """
-
-    pipeline: str
-    key: str
-    names: tuple[str, ...]
-    columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the label of each unit's entity, and where entities begin."""
-        row_of = {name: row for row, name in enumerate(self.names)}
-        spans = []
-        for start, doc in _pipe_texts(_load_pipeline(self.pipeline, ENTITIES, self.key), segments):
-            for entity in doc.ents:
-                label = entity.label_ if entity.label_ in row_of else _OTHER
-                spans.append((start + entity.start_char, start + entity.end_char, row_of[label]))
-        return LabelledSpans.longest(spans).salient_units(segments)
-
-
-def spacy_tags(pipeline: str) -> _SpacyTags:
-    """Return the tags of a pipeline, which is loaded to see that it has some.
 
     Raises:
         InputError: If spaCy or the pipeline is not installed, or the pipeline gives no tags.
     """
     key = _pipeline_key(pipeline, TAGS)
     _load_pipeline(pipeline, TAGS, key)
-    return _SpacyTags(pipeline, key)
+    return Annotator((CLASSES,), UPOS, key, partial(_tags, pipeline, key))
 
 
-def spacy_salient(pipeline: str) -> _SpacySalient:
-    """Return the entities of a pipeline, which is loaded to see that it finds some.
+def _tags(pipeline: str, key: str, segments: Segments) -> dict[str, np.ndarray]:
+    from spacy.parts_of_speech import IDS
+
+    rows = np.full(max(IDS.values()) + 1, -1, dtype=np.int32)
+    for name, number in IDS.items():
+        name = _OLD_NAMES.get(name, name)
+        rows[number] = UPOS.index(name) if name in UPOS else -1
+    tokens = [np.zeros((0, 3), dtype=np.int64)]
+    for start, doc in _pipe_texts(_load_pipeline(pipeline, TAGS, key), segments):
+        tokens.append(doc.to_array(["IDX", "LENGTH", "POS"]).astype(np.int64).reshape(-1, 3))
+        tokens[-1][:, 0] += start
+    starts, lengths, tags = np.concatenate(tokens).T
+    return LabelledSpans(starts, starts + lengths, rows[tags]).classes(segments)
+
+
+def spacy_salient(pipeline: str) -> Annotator:
+    """Return the entities that a pipeline finds, to be masked as wholes; it is loaded to see that it finds some.
+
+    Args:
+        pipeline: Name of an installed pipeline, or its folder.
 
     Raises:
         InputError: If spaCy or the pipeline is not installed, or the pipeline finds no entities.
     """
     key = _pipeline_key(pipeline, ENTITIES)
-    return _SpacySalient(pipeline, key, _entity_labels(_load_pipeline(pipeline, ENTITIES, key)))
+    names = _entity_labels(_load_pipeline(pipeline, ENTITIES, key))
+    return Annotator((SALIENT, STARTS), names, key, partial(_entities, pipeline, key, names))
+
+
+def _entities(pipeline: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
+    row_of = {name: row for row, name in enumerate(names)}
+    spans = []
+    for start, doc in _pipe_texts(_load_pipeline(pipeline, ENTITIES, key), segments):
+        for entity in doc.ents:
+            label = entity.label_ if entity.label_ in row_of else _OTHER
+            spans.append((start + entity.start_char, start + entity.end_char, row_of[label]))
+    return LabelledSpans.longest(spans).salient_units(segments)

@@ -24,7 +24,7 @@ import numpy as np
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import shown
 from diffmask.files.streams import open_seekable
-from diffmask.text.segment.rows import STARTS
+from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
 CLASSES = "classes"
@@ -198,40 +198,31 @@ def _stripped(text: str, spans: list[tuple[int, int, str]]) -> _Annotated:
 
 
 @dataclass(frozen=True, eq=False)
-class _FileSpans:
-    """The spans of a file, as classes of the words that begin in them or as salient spans.
+class _SpanIndex:
+    """Where each document of a span file stands.
 
     Attributes:
         path: The file.
-        key: Column and hash of the content.
         names: Labels of the file, sorted.
-        column: `classes` or `salient`.
         hashes: Hash of each document's text, rising; int64 (N,).
         offsets: First byte of each document's line, int64 (N,).
     """
 
     path: str
-    key: str
     names: tuple[str, ...]
-    column: str
     hashes: np.ndarray
     offsets: np.ndarray
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The column, and for salient spans where they begin."""
-        return (CLASSES,) if self.column == CLASSES else (SALIENT, STARTS)
+    def classes(self, segments: Segments) -> dict[str, np.ndarray]:
+        """Return the class of each unit; -1 outside of all spans."""
+        return self._spans(segments).classes(segments)
 
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit, or the label of its span and where spans begin.
-
-        Raises:
-            InputError: If a text with a word in it is not in the file.
-        """
-        spans = self._spans(segments)
-        return spans.classes(segments) if self.column == CLASSES else spans.salient_units(segments)
+    def salient_units(self, segments: Segments) -> dict[str, np.ndarray]:
+        """Return the label of each unit's span, and where spans begin."""
+        return self._spans(segments).salient_units(segments)
 
     def _spans(self, segments: Segments) -> LabelledSpans:
+        """Return the spans of all texts; a text with a word in it that is not in the file is refused."""
         row_of = {name: row for row, name in enumerate(self.names)}
         found: list[tuple[int, int, int]] = []
         with Path(self.path).open("rb") as file:
@@ -255,7 +246,7 @@ class _FileSpans:
         )
 
 
-def read_span_file(path: str | Path, column: str) -> _FileSpans:
+def read_span_file(path: str | Path, column: str) -> Annotator:
     """Read a span file once, check every line of it, and keep where its documents stand.
 
     Args:
@@ -288,8 +279,10 @@ def read_span_file(path: str | Path, column: str) -> _FileSpans:
         order = np.argsort(np.array(hashes, dtype=np.int64), kind="stable")
         sorted_hashes, places = np.array(hashes, dtype=np.int64)[order], np.array(offsets, dtype=np.int64)[order]
         _refuse_contradictions(file, str(path), sorted_hashes, places, [numbers[row] for row in order.tolist()])
-    key = f"{column} {digest.hexdigest()}"
-    return _FileSpans(str(path), key, tuple(sorted(labels)), column, sorted_hashes, places)
+    index, key = _SpanIndex(str(path), tuple(sorted(labels)), sorted_hashes, places), f"{column} {digest.hexdigest()}"
+    if column == CLASSES:
+        return Annotator((CLASSES,), index.names, key, index.classes)
+    return Annotator((SALIENT, STARTS), index.names, key, index.salient_units)
 
 
 def _refuse_contradictions(

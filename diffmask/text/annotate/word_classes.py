@@ -12,7 +12,7 @@ import math
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from diffmask.files.streams import ByteStream, read_head
 from diffmask.text.annotate.span_file import CLASSES
 from diffmask.text.corpus.reference import Reference, read_reference
 from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
+from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import Segments
 
 if TYPE_CHECKING:
@@ -51,67 +52,50 @@ def _band_names(what: str, bounds: Sequence[float]) -> tuple[str, ...]:
 
 
 _FREQUENCY_NAMES = (*_band_names("zipf", _ZIPF_BOUNDS), *_REST)
-_TF_ICF_NAMES = (*_band_names("tf-icf", _TF_ICF_BOUNDS), *_REST)
+TF_ICF_NAMES = (*_band_names("tf-icf", _TF_ICF_BOUNDS), *_REST)
 
 
-@dataclass(frozen=True)
-class FrequencyClasses:
-    """Bands of the general frequency of words, by the package wordfreq.
+def frequency_classes(language: str = "en") -> Annotator:
+    """Return bands of the general frequency of words, by the package wordfreq, as classes.
 
     Numbers, punctuation, and words that wordfreq does not know are classes of their own.
 
-    Attributes:
+    Args:
         language: Language of the word list.
+
+    Raises:
+        InputError: If wordfreq is not installed, or has no such language.
     """
-
-    language: str = "en"
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=_FREQUENCY_NAMES, init=False)
-
-    @property
-    def key(self) -> str:
-        """Language, version of wordfreq, bands."""
-        return f"frequency {self.language} {_reference(self.language).record['version']} {self.names}"
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        surfaces = segments.word_surfaces
-        classes = map(_frequency_class, repeat(self.language), surfaces)
-        return {CLASSES: np.fromiter(classes, np.int32, len(surfaces))[segments.words]}
+    version = _reference(language).record["version"]
+    key = f"frequency {language} {version} {_FREQUENCY_NAMES}"
+    return Annotator((CLASSES,), _FREQUENCY_NAMES, key, partial(_frequencies, language))
 
 
-@dataclass(frozen=True, eq=False)
-class _TfIcfClasses:
-    """Bands of the TF-ICF of words, from the table of types that `diffmask anchors` makes.
+def _frequencies(language: str, segments: Segments) -> dict[str, np.ndarray]:
+    surfaces = segments.word_surfaces
+    classes = map(_frequency_class, repeat(language), surfaces)
+    return {CLASSES: np.fromiter(classes, np.int32, len(surfaces))[segments.words]}
+
+
+def tf_icf_classes(anchors: "AnchorSet") -> Annotator:
+    """Return bands of the TF-ICF of words, from the table of types that `diffmask anchors` makes, as classes.
 
     Numbers, punctuation, and words that are not in the table are classes of their own.
-
-    Attributes:
-        class_of: Class of each type.
-        key: Hash of the table.
     """
-
-    class_of: dict[str, int]
-    key: str
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=_TF_ICF_NAMES, init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        classes = segments.types(self.class_of)
-        unknown = np.flatnonzero(classes < 0)
-        surfaces = segments.word_surfaces
-        words = segments.words[unknown].tolist()
-        classes[unknown] = [_rest_class(surfaces[word]) + len(_TF_ICF_BOUNDS) + 1 for word in words]
-        return {CLASSES: classes}
-
-
-def tf_icf_classes(anchors: "AnchorSet") -> _TfIcfClasses:
-    """Return the classes of a domain's words by their TF-ICF."""
     bands = np.searchsorted(_TF_ICF_BOUNDS, anchors.tf_icf.numpy(), side="right").tolist()
     class_of = {word: band for word, band in zip(anchors.types, bands, strict=True) if not _is_number(word)}
     table = "\n".join(f"{word} {band}" for word, band in class_of.items())
-    return _TfIcfClasses(class_of, f"tf-icf {hashlib.sha256(table.encode()).hexdigest()} {_TF_ICF_NAMES}")
+    key = f"tf-icf {hashlib.sha256(table.encode()).hexdigest()} {TF_ICF_NAMES}"
+    return Annotator((CLASSES,), TF_ICF_NAMES, key, partial(_bands, class_of))
+
+
+def _bands(class_of: dict[str, int], segments: Segments) -> dict[str, np.ndarray]:
+    classes = segments.types(class_of)
+    unknown = np.flatnonzero(classes < 0)
+    surfaces = segments.word_surfaces
+    words = segments.words[unknown].tolist()
+    classes[unknown] = [_rest_class(surfaces[word]) + len(_TF_ICF_BOUNDS) + 1 for word in words]
+    return {CLASSES: classes}
 
 
 @functools.cache
@@ -164,20 +148,16 @@ _ROW = {name: row for row, name in enumerate(SHAPES)}
 _CACHED_SHAPES = 1 << 17
 
 
-@dataclass(frozen=True)
-class ShapeClasses:
-    """The shape of each word, as it stands in the text."""
+def shape_classes() -> Annotator:
+    """Return the shape of each word, as it stands in the text, as its class."""
+    return Annotator((CLASSES,), SHAPES, f"shape 1 {SHAPES}", _shapes)
 
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=SHAPES, init=False)
-    key: str = field(default=f"shape 1 {SHAPES}", init=False)
 
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        text = segments.text
-        starts, stops = segments.surface_spans.T.tolist()
-        shapes = map(_shape_row, [text[start:stop] for start, stop in zip(starts, stops, strict=True)])
-        return {CLASSES: np.fromiter(shapes, np.int32, len(starts))[segments.words]}
+def _shapes(segments: Segments) -> dict[str, np.ndarray]:
+    text = segments.text
+    starts, stops = segments.surface_spans.T.tolist()
+    shapes = map(_shape_row, [text[start:stop] for start, stop in zip(starts, stops, strict=True)])
+    return {CLASSES: np.fromiter(shapes, np.int32, len(starts))[segments.words]}
 
 
 def _shape_of(word: str) -> str:
@@ -218,28 +198,8 @@ DELIMITERS = {".tsv": "\t", ".csv": ","}
 _HEADERS = ({"word", "class"}, {"type", "class"}, {"word", "label"}, {"word", "tag"}, {"word", "pos"})
 
 
-@dataclass(frozen=True)
-class _LexiconClasses:
-    """The class of a word is what a file gives its type; words that are not in it have none.
-
-    Attributes:
-        path: The file.
-        key: Hash of its content.
-        names: Its classes, sorted.
-    """
-
-    path: str
-    key: str
-    names: tuple[str, ...]
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        return {CLASSES: segments.types(_rows(self.path, self.key, self.names))}
-
-
-def read_lexicon(path: str | Path) -> _LexiconClasses:
-    """Read a lexicon and check every line of it.
+def read_lexicon(path: str | Path) -> Annotator:
+    """Read a lexicon and check every line of it; a word's class is that of its type, and words not in it have none.
 
     Raises:
         InputError: If it is not such a file, an entry is no single word, or a word has two classes.
@@ -249,7 +209,12 @@ def read_lexicon(path: str | Path) -> _LexiconClasses:
     classes = _parse(path, lines)
     if not classes:
         raise InputError(f"{path} has no word in it; write a word and its class in each line")
-    return _LexiconClasses(str(path), f"lexicon {digest}", tuple(sorted(set(classes.values()))))
+    key, names = f"lexicon {digest}", tuple(sorted(set(classes.values())))
+    return Annotator((CLASSES,), names, key, partial(_listed, str(path), key, names))
+
+
+def _listed(path: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
+    return {CLASSES: segments.types(_rows(path, key, names))}
 
 
 def read_lines(path: Path, what: str) -> tuple[list[str], str]:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from zlib import crc32
@@ -18,51 +19,42 @@ import numpy as np
 from diffmask.text.corpus.words import PUNCT, char_classes
 from diffmask.text.ngrams.ngrams import JoinedWords, NGramTrie
 from diffmask.text.ngrams.vocabulary import TABLE, read_vocabulary
-from diffmask.text.segment.rows import STARTS
+from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
 _FORMAT = "ngrams 1"
 """Part of the cache's key, to be changed when the same table makes other units."""
 
 
-@dataclass(frozen=True)
-class _NGramAnnotator:
-    """Say where the n-grams of a vocabulary begin; what stands between the words of one belongs to it.
+def ngram_annotator(folder: str | Path) -> Annotator:
+    """Return what says where the n-grams of a folder made by `diffmask pmi` begin.
 
-    Where units are tokens, all tokens of an n-gram are one larger unit, and the others stay units of their own.
-    """
-
-    folder: str
-    key: str
-    columns: tuple[str, ...] = (STARTS,)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the column `starts`."""
-        words = JoinedWords.find(segments.text, segments.classes, segments.text_starts)
-        lookup = _load(self.folder, self.key)
-        firsts, lasts = _without_overlaps(words, *lookup.find(words), segments.text, segments.text_starts)
-        # units are looked up among words by their first character, because a word of the segmenter need not be one of
-        # the n-grams: it may be punctuation, which is in an n-gram only if the word after it is
-        starts = segments.spans[:, 0]
-        word = np.searchsorted(words.starts, starts, side="right") - 1
-        after = segments.classes[starts] == PUNCT
-        ngram = np.searchsorted(firsts, word, side="right") - 1
-        inside = ngram >= 0
-        inside[inside] = (word + after)[inside] <= lasts[ngram[inside]]
-        of_unit = np.where(inside, ngram, -1)[segments.words]
-        continues = np.append(-1, of_unit)[:-1] == of_unit
-        return {STARTS: np.where(continues & (of_unit >= 0), 0, 1).astype(np.int32)}
-
-
-def ngram_annotator(folder: str | Path) -> _NGramAnnotator:
-    """Return the annotator for a folder made by `diffmask pmi`.
+    What stands between the words of an n-gram belongs to it. Where units are tokens, all tokens of an n-gram are one
+    larger unit, and the others stay units of their own.
 
     Raises:
         InputError: The folder is none, or a line of its table is broken.
     """
     read_vocabulary(folder)  # to refuse it here, not in a worker
-    digest = hashlib.sha256((Path(folder) / TABLE).read_bytes())
-    return _NGramAnnotator(str(folder), f"{_FORMAT} {digest.hexdigest()}")
+    key = f"{_FORMAT} {hashlib.sha256((Path(folder) / TABLE).read_bytes()).hexdigest()}"
+    return Annotator((STARTS,), (), key, partial(_starts, str(folder), key))
+
+
+def _starts(folder: str, key: str, segments: Segments) -> dict[str, np.ndarray]:
+    words = JoinedWords.find(segments.text, segments.classes, segments.text_starts)
+    lookup = _load(folder, key)
+    firsts, lasts = _without_overlaps(words, *lookup.find(words), segments.text, segments.text_starts)
+    # units are looked up among words by their first character, because a unit need not be a word of an n-gram: it may
+    # be punctuation, which is in an n-gram only if the word after it is
+    starts = segments.spans[:, 0]
+    word = np.searchsorted(words.starts, starts, side="right") - 1
+    after = segments.classes[starts] == PUNCT
+    ngram = np.searchsorted(firsts, word, side="right") - 1
+    inside = ngram >= 0
+    inside[inside] = (word + after)[inside] <= lasts[ngram[inside]]
+    of_unit = np.where(inside, ngram, -1)[segments.words]
+    continues = np.append(-1, of_unit)[:-1] == of_unit
+    return {STARTS: np.where(continues & (of_unit >= 0), 0, 1).astype(np.int32)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ An annotator adds to each unit values that its tokens do not show. All arrays ho
 the other, so that numpy works on thousands of documents at a time; offsets say where each begins.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,51 +24,32 @@ _BATCH_CHARS = 1 << 18
 """Texts are segmented so many characters at a time: the arrays of a batch stay in the processor's cache."""
 
 
-@runtime_checkable
-class Annotator(Protocol):
+@dataclass(frozen=True)
+class Annotator:
     """What gives each unit of segmented texts further values; it is sent to worker processes, so it must pickle.
 
     Attributes:
-        columns: Names of the values, which become columns beside the tokens.
+        columns: Names of the values, which become columns beside the tokens. In the column `starts`, 1 opens a larger
+            unit, which is masked whole, and 0 continues it; none crosses the end of a text.
+        names: Classes or labels, if the first column holds the rows of such; else empty.
         key: What the values depend on (names, versions, hashes of files): part of the cache's key.
+        annotate: Function of a module, or a `partial` of one, that returns an int32 array (U,) for each column, with -1
+            for units that have no value. Annotators are equal if they have the same key, whatever object this is.
     """
 
-    @property
-    def columns(self) -> tuple[str, ...]: ...  # noqa: D102 (said above)
-
-    @property
-    def key(self) -> str: ...  # noqa: D102
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return one int32 array (U,) for each column.
-
-        -1 stands for none. In the column `starts`, 1 opens a larger unit, which is masked whole, and 0 continues it;
-        none crosses the end of a text.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Selected:
-    """An annotator of which only some columns are kept.
-
-    Attributes:
-        annotator: Makes the columns.
-        columns: Names of those that are kept.
-    """
-
-    annotator: Annotator
     columns: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """What the values depend on: the annotator, and which of its columns are kept."""
-        return f"{self.annotator.key} {','.join(self.columns)}"
+    names: tuple[str, ...]
+    key: str
+    annotate: Callable[[Segments], dict[str, np.ndarray]] = field(compare=False)
 
     def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the columns that are kept."""
-        values = self.annotator(segments)
+        """Return the columns for the units of some texts."""
+        values = self.annotate(segments)
         return {name: values[name] for name in self.columns}
+
+    def only(self, columns: tuple[str, ...]) -> "Annotator":
+        """Return the same annotator with some of its columns."""
+        return replace(self, columns=columns, key=f"{self.key} {','.join(columns)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +152,7 @@ class Report:
 
     def __add__(self, other: "Report") -> "Report":
         """Return the report of both parts."""
-        return Report(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        return Report(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def __str__(self) -> str:
         """Return the report in one line."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from diffmask.text.annotate.span_file import _parse_line
-from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, _TfIcfClasses, read_lexicon
+from diffmask.text.annotate.word_classes import SHAPES, TF_ICF_NAMES, frequency_classes, read_lexicon
 
 DOCS = Path(__file__).parents[3] / "docs" / "annotations.md"
 TEXT = "Rats slept."
@@ -22,8 +22,8 @@ LEXICON = "rats\tNOUN\nslept\tVERB\n.\tPUNCT\n"
 def page():
     """Return docs/annotations.md."""
     names = {
-        "frequency": f"general frequency in Zipf, log10 of a billion words: {', '.join(FrequencyClasses().names)}",
-        "tf-icf": f"how many times its general frequency: {', '.join(_TfIcfClasses({}, '').names)}",
+        "frequency": f"general frequency in Zipf, log10 of a billion words: {', '.join(frequency_classes().names)}",
+        "tf-icf": f"how many times its general frequency: {', '.join(TF_ICF_NAMES)}",
         "shape": ", ".join(SHAPES),
         "spacy:PIPELINE": "the 17 universal parts of speech",
         "file:PATH": "those of the file",
