@@ -1,4 +1,4 @@
-"""docs/salient.md: what the rule finds; `PYTHONPATH=.:tests python tests/text/annotate/test_salient_rule.py` writes it."""
+"""docs/salient.md shows the rule. `PYTHONPATH=.:tests python tests/text/annotate/test_salient_rule.py` writes it."""
 
 import time
 from pathlib import Path
