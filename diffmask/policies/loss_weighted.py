@@ -64,7 +64,7 @@ class LossWeighted(Policy):
         self._policy, self._weighting, self._momentum, self._corrected = policy, weighting, momentum, corrected
         self._losses = torch.zeros(len(self.names), dtype=torch.float64)
         self._times = torch.zeros(len(self.names), dtype=torch.float64)
-        # sums of losses and of positions per class in the optimiser step so far; the last column is for units of none
+        # sums of losses and positions by class in the optimiser step so far; the last column takes units of no class
         self._seen = torch.zeros(2, len(self.names) + 1, dtype=torch.float64)
 
     @property

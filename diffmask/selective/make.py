@@ -34,7 +34,7 @@ from diffmask.tasks.labelled import LEFT_OUT, Task, read_task
 from diffmask.text.anchors.anchor_set import hash_tokenizer
 from diffmask.text.corpus.documents import describe_sources
 from diffmask.text.model.load import load_tokenizer
-from diffmask.text.score.gain_scorer import GainScorer, check_scorer_folder, save_scorer
+from diffmask.text.score.gain_scorer import check_scorer_folder, gain_scorer, save_scorer
 from diffmask.text.score.position_scores import PositionScorer, hash_model, pool
 from diffmask.text.segment.pad import PadLabelled
 from diffmask.text.segment.segmenter import segmenter_for
@@ -236,7 +236,7 @@ def build_scorer(
     tell(f"scorer: {len(needed[0].rows):,} texts, {100 * share:.1f} % of their words important")
     tuning = _tuning(settings, settings.scorer_learning_rate, class_weights=(1.0, IMPORTANT_WEIGHT))
     model = fine_tune(AutoModelForTokenClassification, settings.model, needed[0].rows, 2, tuning, progress=progress)
-    scores = [score_units(GainScorer(model, tokenizer, {}, ""), part) for part in needed]
+    scores = [score_units(gain_scorer(model, tokenizer), part) for part in needed]
     record = {
         "version": __version__,
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers")},

@@ -36,7 +36,7 @@ _COLUMNS = ("anchor", "tf_icf", "domain_count", "domain_frequency", "reference_f
 def read_anchors(path: str | Path) -> list[str]:
     """Return the anchors of a file that people wrote or edited, in lower case.
 
-    A table (.csv, or a first line that has the column `anchor`) is read by that column; anything else is a list with
+    Of a table (.csv, or a first line that names the column `anchor`) that column is read; anything else is a list with
     one anchor a line. An anchor may be several words, and need not occur in the data.
 
     Raises:
@@ -120,8 +120,8 @@ class AnchorSet:
         counts: Occurrences of each type, int64 (V,).
         tf_icf: How many times its general frequency each type has in the domain, float64 (V,).
         scores: Score of each type, float32 (V,); higher = masked more often.
-        embeddings: Of the anchors, float32 (A, D).
-        metadata: How they were made: inputs with hashes, models, settings, versions.
+        embeddings: Embeddings of the anchors, float32 (A, D).
+        metadata: How the anchors were made: inputs with hashes, models, settings, versions.
     """
 
     anchors: list[str]
@@ -146,14 +146,14 @@ class AnchorSet:
         return self.scores[common_types(self.types, self.reference_frequencies())].median().item()
 
     def check_model(self, name: str, tokenizer: "PreTrainedTokenizerBase") -> None:
-        """Refuse to be used with a model that the anchors were not made for.
+        """Refuse a model that the anchors were not made for.
 
         Args:
             name: What the user called the model.
             tokenizer: Its tokenizer.
 
         Raises:
-            InputError: If tokenizer or architecture are others.
+            InputError: If its tokenizer or its architecture differs.
         """
         from diffmask.text.model.load import describe_architecture
 

@@ -33,7 +33,7 @@ _SUFFIX = ".parquet"
 _METADATA_KEY = b"diffmask.counts"
 _BLOCK_BYTES = 1 << 20
 _SENT_BLOCK_BYTES = 1 << 22
-"""Of blocks that other processes count: larger, so that fewer counts come back."""
+"""Size of the blocks that other processes count: larger, so that fewer counts have to be sent back."""
 
 
 @dataclass(frozen=True)

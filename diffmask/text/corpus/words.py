@@ -43,7 +43,7 @@ _ZERO_WIDTH_SPACE = 0x200B
 _LAST_ASSIGNED = 0x40000  # above: tags, variation selectors and private use, no letters
 _VARIATION_SELECTORS = (0xE0100, 0xE01EF)
 _BATCH_CHARS = 1 << 16
-"""Short texts are split together, so many characters at a time: a call of numpy costs as much as a sentence."""
+"""Short texts are split together, in batches of this many characters: a call of numpy costs as much as a sentence."""
 
 
 @functools.cache

@@ -118,7 +118,7 @@ def _outside(classifier: PreTrainedModel) -> list[torch.nn.Module]:
 
 
 def _share(classifier: PreTrainedModel, model: PreTrainedModel) -> None:
-    """Let a classifier use a masked language model's encoder, and keep what is left of its own in that model."""
+    """Let a classifier use a masked language model's encoder, and keep its own other parameters in that model."""
     encoder = dict(model.base_model.named_parameters(prefix=classifier.base_model_prefix))
     own = torch.nn.Module()
     for name, parameter in list(classifier.named_parameters()):
@@ -130,7 +130,7 @@ def _share(classifier: PreTrainedModel, model: PreTrainedModel) -> None:
 
 
 def _place(root: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> None:
-    """Put a parameter under a dotted name, and make the modules on the way where there are none."""
+    """Register a parameter under a dotted name, making the modules on the way that do not exist yet."""
     *path, last = name.split(".")
     for part in path:
         if not hasattr(root, part):

@@ -80,7 +80,7 @@ def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
             f"the tokenizer of {name!r} is slow (written in Python), which tells no word boundaries; "
             "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
         )
-    mask_id(tokenizer)  # is there, or refused
+    mask_id(tokenizer)  # refuses a tokenizer without one
     return tokenizer
 
 

@@ -194,7 +194,7 @@ def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:
-    """Return the n-grams of a folder, whose table may have been edited: only the column `ngram` must be there.
+    """Return the n-grams of a folder, whose table may have been edited: only its column `ngram` is needed.
 
     Raises:
         InputError: The folder is none made by `diffmask pmi`, or a line of the table is broken.

@@ -1,4 +1,4 @@
-"""GainScorer: a model that says how much a task needs each token of a text, distilled from a classifier; its folder.
+"""A model that says how much a task needs each token of a text, distilled from a classifier; and its folder.
 
 A folder holds the model as save_pretrained writes it, its tokenizer, and scorer.json, which says how the scorer was
 made and how well it does.
@@ -8,11 +8,10 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -20,50 +19,32 @@ from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.files.folders import check_folder, replace_folder
 from diffmask.text.model.load import load_tokenizer, load_weights
-from diffmask.text.score.position_scores import MEAN, check_vocabulary, hash_model
+from diffmask.text.score.position_scores import MEAN, PositionScorer, check_vocabulary, hash_model
 
 _RECORD = "scorer.json"
 _MAKE = "make it with: diffmask selective TASK --model MODEL -o FOLDER"
 
 
-@dataclass(frozen=True, eq=False)
-class GainScorer:
-    """Score of each token: the log-odds that the task needs it. A unit has the mean over its tokens.
+def gain_scorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PositionScorer:
+    """Return what scores tokens by the log-odds that the task needs them; a unit has the mean over its tokens.
 
-    Attributes:
+    Args:
         model: A token classifier of two labels, on its device, in evaluation mode; label 1 is "needed".
         tokenizer: Its tokenizer.
-        record: What scorer.json says.
-        key: What the scores depend on.
     """
+    return PositionScorer(
+        "gain", MEAN, hash_model(model), model, tokenizer.model_max_length, "scorer", partial(_log_odds, model)
+    )
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    record: dict[str, Any]
-    key: str
-    column: str = "gain"
-    pooling: str = MEAN
 
-    @torch.inference_mode()
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the log-odds, float32 (B, L)."""
-        device, most = self.model.device, self.tokenizer.model_max_length
-        longest = int(attention_mask.sum(1).max()) if len(input_ids) else 0
-        if longest > most:
-            raise InputError(
-                f"the scorer reads {most} tokens, but a row has {longest}; set data.max_length to what it reads"
-            )
-        scores = torch.zeros(input_ids.shape, device=device)
-        if longest:
-            ids, valid = input_ids[:, :longest].to(device), attention_mask[:, :longest].to(device)
-            logits = self.model(input_ids=ids, attention_mask=valid).logits.float()
-            scores[:, :longest] = logits[..., 1] - logits[..., 0]
-        return scores
+def _log_odds(model: PreTrainedModel, input_ids: Tensor, valid: Tensor) -> Tensor:
+    logits = model(input_ids=input_ids, attention_mask=valid).logits.float()
+    return logits[..., 1] - logits[..., 0]
 
 
 def load_gain(
     folder: str | Path | None, tokenizer: PreTrainedTokenizerBase | None = None, *, device: str = "auto"
-) -> GainScorer:
+) -> PositionScorer:
     """Load a scorer that `diffmask selective` made.
 
     Args:
@@ -82,7 +63,7 @@ def load_gain(
     if not (folder / _RECORD).is_file():
         raise InputError(f"folder {folder} has no {_RECORD}, so it is not one of a scorer; {_MAKE}")
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{folder / _RECORD} is damaged ({error}); make the scorer again") from error
     target = resolve_device(device)
@@ -93,8 +74,7 @@ def load_gain(
     model, fresh = load_weights(AutoModelForTokenClassification, str(folder))
     if fresh or model.config.num_labels != 2:
         raise InputError(f"the model in {folder} is not a scorer of tokens; {_MAKE}")
-    model = cast(Any, model).eval().to(target)
-    return GainScorer(model, own, record, hash_model(model))
+    return gain_scorer(cast(Any, model).eval().to(target), own)
 
 
 def check_scorer_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -107,7 +87,7 @@ def check_scorer_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
 def save_scorer(
     folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, record: Mapping[str, Any]
 ) -> None:
-    """Write a scorer's folder; it appears when it is complete, in the place of one that was there."""
+    """Write a scorer's folder; it appears when it is complete, and replaces one that was there."""
     draft = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.partial")
     try:
         model.save_pretrained(draft)

@@ -3,14 +3,15 @@
     rows = tokenise(["papers/"], tokenizer, TokeniseSettings(), None, cache)
     rows = add_scores(rows, load_attention("bert-base-uncased", tokenizer), cache)
 
-`PositionScorer` is what a new kind of score has to be.
+A new kind of score is a function that makes a `PositionScorer`.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -32,31 +33,51 @@ _FORMAT = 1
 _NOT_OF_THE_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "problem_type")
 """Entries of a config that change when a model is saved, moved or loaded again, and that no score depends on."""
 _SORTED_BATCHES = 32
-"""Rows of so many batches are sorted by length at a time: little padding, and memory that does not grow with the
-corpus."""
+"""How many batches of rows are sorted by length at a time: little padding, and memory does not grow with the corpus."""
 
 
-class PositionScorer(Protocol):
-    """What gives every position of a row a score: a teacher's attention, a task's gain."""
+@dataclass(frozen=True, eq=False)
+class PositionScorer:
+    """A model that gives every position of a row a score: a teacher's attention, a task's gain.
 
-    @property
-    def column(self) -> str:
-        """Name of the column and of the feature of units: `attention` or `gain`."""
-        ...
+    Attributes:
+        column: Name of the column, and of the units' feature: `attention` or `gain`.
+        pooling: How the positions of a unit become one score: `MEAN`, or `LOG_MEAN_EXP` where scores are log shares.
+        key: What the scores depend on beside the row: a hash of weights and settings.
+        model: The model, on its device, in evaluation mode.
+        max_length: Most tokens that the model reads.
+        what: What the model is, for messages.
+        score: Returns the scores for token ids and attention mask, float32 (B, L), on the model's device, finite where
+            the mask is 1.
+    """
 
-    @property
-    def key(self) -> str:
-        """What the scores depend on beside the row: a hash of weights and settings."""
-        ...
+    column: str
+    pooling: str
+    key: str
+    model: "PreTrainedModel"
+    max_length: int
+    what: str
+    score: Callable[[Tensor, Tensor], Tensor]
 
-    @property
-    def pooling(self) -> str:
-        """How the positions of a unit become one score: `MEAN`, or `LOG_MEAN_EXP` where scores are log shares."""
-        ...
-
+    @torch.inference_mode()
     def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the scores of the positions, float (B, L), finite where `attention_mask` is 1."""
-        ...
+        """Return the scores of positions, float32 (B, L), on the model's device; 0 beyond the longest row.
+
+        Raises:
+            InputError: If a row is longer than the model reads.
+        """
+        scores = torch.zeros(input_ids.shape, device=self.model.device)
+        longest = int(attention_mask.sum(1).max()) if len(input_ids) else 0
+        if longest > self.max_length:
+            raise InputError(
+                f"the {self.what} reads {self.max_length} tokens, but a row has {longest}; "
+                f"set data.max_length to what it reads, or use another {self.what}"
+            )
+        if longest:
+            # padding up to a multiple is not worth the model's time
+            ids, valid = (each[:, :longest].to(scores.device) for each in (input_ids, attention_mask))
+            scores[:, :longest] = self.score(ids, valid)
+        return scores
 
 
 def unit_scores(scorer: PositionScorer, batch: Mapping[str, Tensor]) -> Scores:
@@ -76,7 +97,7 @@ def pool(scores: Tensor, unit_ids: UnitIds, num_units: int, pooling: str) -> Sco
     """Return one score per unit, float32 (B, U); 0 for a unit without a position.
 
     Args:
-        scores: Of positions, float (B, L).
+        scores: Scores of positions, float (B, L).
         unit_ids: Unit of each position, -1 = none.
         num_units: U.
         pooling: `MEAN` or `LOG_MEAN_EXP`.
@@ -215,7 +236,7 @@ def _score_batch(scorer: PositionScorer, ids: list[np.ndarray], units: list[np.n
 
 
 def _hash_rows(rows: "datasets.Dataset") -> str:
-    """Return a sha256 of what the scores are computed from; the same for the same text, wherever its file stands."""
+    """Return a sha256 of what the scores are computed from; the same for the same text in whatever file."""
     digest = hashlib.sha256(f"{len(rows)}".encode())
     columns = rows.select_columns(["input_ids", "unit_ids", "num_units"]).with_format("arrow")
     for table in cast(Iterator[Any], columns.iter(10_000)):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STARTS = "starts"
 """Column that joins words into larger units: 1 opens a unit, 0 continues the one before."""
 _BATCH_CHARS = 1 << 18
-"""Texts are segmented so many characters at a time: the arrays of a batch stay in the processor's cache."""
+"""Texts are segmented in batches of this many characters, whose arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ def _cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: 
         units: Unit of each token of all documents, rising; -1 = none.
         num_tokens: Tokens of each document, int64 (N,).
         size: Most tokens in a window.
-        overlap: A window repeats up to so many of the last tokens of the one before, as whole units; below `size`.
+        overlap: Most tokens that a window repeats of the end of the one before, as whole units; below `size`.
     """
     assert 0 <= overlap < size
     stops = np.cumsum(num_tokens)
     starts = stops - num_tokens
-    # a window may begin wherever a unit does, and between tokens of none
+    # a window may begin where a unit does, and between tokens that are in no unit
     cuts = np.ones(len(units) + 1, dtype=bool)
     cuts[1:-1] = (units[1:] != units[:-1]) | (units[1:] < 0)
     num_cut_units = 0

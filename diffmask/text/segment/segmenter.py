@@ -73,7 +73,7 @@ def _words_of_tokens(
     starts, stops = _strip(spans, classes != SPACE)
     solid = (starts < stops) & ~blank
     # a token of white space alone goes with the word after it, so it is moved to where the next solid token stands;
-    # at the end of a text there is none
+    # one at the end of a text has no such word
     blanks = np.flatnonzero(~solid)
     following = _at_or_after(solid, blanks)
     attached = following < num_tokens
@@ -321,7 +321,7 @@ class Segmenter:
     Attributes:
         backend: The tokenizer, without truncation and padding.
         special_ids: Tokens that are never part of a unit, the unknown token among them; int64.
-        blank_ids: Tokens that only stand for a space ("▁"), wherever the tokenizer says that they stand; int64.
+        blank_ids: Tokens that stand for spaces only ("▁"), even if the tokenizer places them on letters; int64.
         units: `word`, or `token` for units of one token each, with the type of their word.
     """
 

@@ -57,7 +57,7 @@ class TokeniseSettings:
 
     Attributes:
         max_length: Most tokens of a row, special tokens included; 128 as in nine tenths of BERT's pretraining.
-        overlap: Long documents become windows; each repeats up to so many tokens of the one before, as whole units.
+        overlap: Most tokens that a window of a long document repeats of the window before, as whole units.
         units: `word` or `token`.
         column: Name of the text column; None finds it.
         num_processes: How many processes tokenise; the result is the same.
@@ -86,7 +86,7 @@ def tokenise(
     types: Sequence[str] | None,
     cache_folder: str | Path,
 ) -> "datasets.Dataset":
-    """Return the rows of a corpus; they are made once and found again when content and settings are the same.
+    """Return the rows of a corpus; they are made once, and found again as long as content and settings are the same.
 
     Args:
         sources: Files, folders, globs, datasets on disk: see `list_files`.
@@ -126,7 +126,7 @@ def row_maker(
         InputError: The tokenizer or a setting cannot be used.
     """
     segmenter = segmenter_for(tokenizer, settings.units)
-    mask_id(tokenizer)  # is there, or refused
+    mask_id(tokenizer)  # refuses a tokenizer without one
     most, least = tokenizer.model_max_length, segmenter.special_tokens.num_tokens + 1
     if settings.max_length > most:
         raise InputError(
@@ -227,8 +227,8 @@ def stream(
 ) -> "datasets.IterableDataset":
     """Return the rows of a corpus as they are read; the columns are those of `tokenise`.
 
-    Shards are dealt out to the ranks and to the workers of a DataLoader, so that each row is made once, wherever. A
-    shard is a file; where there are fewer files than shards, the blocks of a file are dealt out in turn.
+    Shards are dealt out to the ranks and to the workers of a DataLoader, so that each row is made exactly once.
+    A shard is a file; where there are fewer files than shards, the blocks of a file are dealt out in turn.
 
     Args:
         sources: Files, folders, globs, datasets on disk: see `list_files`.
