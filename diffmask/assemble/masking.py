@@ -75,6 +75,7 @@ class ResolvedMasking:
         Raises:
             InputError: As the class.
         """
+        check_limits(config, "masking.")
         recipe, made = choose(cls.policies, policy, "policy"), replace(config, policy=policy)
         if recipe.has_fixed_units and made.units != recipe.units:
             made = replace(made, units=None)

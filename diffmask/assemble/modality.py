@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Words:
-    """What things are called in a modality, for messages and pages.
+    """What messages, pages and figures call things, in the plural.
 
     Attributes:
-        data: What is read: text, clips.
-        examples: What is labelled: texts, clips.
-        wholes: What is masked, as people count it: words, patches.
-        parts: What is masked, as the encoder sees it: tokens, patches.
+        samples: What is trained on.
+        wholes: What is masked, as people count it.
+        parts: What is masked, as the encoder sees it.
+        ratio_note: A sentence: why a mask ratio is not met exactly.
+        anchor_lead: A sentence or two: what anchors are.
     """
 
-    data: str = "text"
-    examples: str = "texts"
-    wholes: str = "words"
-    parts: str = "tokens"
+    samples: str
+    wholes: str
+    parts: str
+    ratio_note: str
+    anchor_lead: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,16 @@ class Modality(ABC):
             config: The run.
             masking: Its resolved masking.
             read_data: Read and count its data, as the run does; otherwise nothing is read.
+        """
+
+    @abstractmethod
+    def masked_in(self, folder: Any, config: Any, inputs: Any) -> Any:
+        """Return what a run masked, for its page: a `report.run.data.Masked`.
+
+        Args:
+            folder: The run, a `report.run.data.Folder`.
+            config: Its settings; None where they are those of another version.
+            inputs: What it recorded of its data.
         """
 
 

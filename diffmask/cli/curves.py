@@ -68,7 +68,7 @@ def _read_run(folder: Path, name: str):
     from diffmask.assemble.modality import modality_of, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures.run_logs import RunLog
-    from diffmask.report.html.curves import read_log
+    from diffmask.train.log import read_log
 
     settings, log = folder / "config.yaml", folder / "log.jsonl"
     if not settings.is_file():
@@ -87,7 +87,7 @@ def _read_run(folder: Path, name: str):
         _num_steps(config.training, entries),
         masking.schedule("ratio"),
         masking.schedule("strength"),
-        modality_of(config).words,
+        modality_of(config).words.wholes,
     )
 
 

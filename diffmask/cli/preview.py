@@ -92,7 +92,7 @@ def _run_text(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.core.errors import InputError
-    from diffmask.report.html.page import check_output, write_page
+    from diffmask.report.html.page import check_output
     from diffmask.text.anchors.anchor_set import load_anchors
     from diffmask.text.corpus.documents import read_documents
 
@@ -114,10 +114,8 @@ def _run_text(args: argparse.Namespace) -> None:
     import transformers
 
     from diffmask.assemble.text import TextMasking
-    from diffmask.report.preview.build_look import build_look
-    from diffmask.report.preview.heatmap_html import preview_page
-    from diffmask.report.preview.heatmap_terminal import print_preview
-    from diffmask.report.preview.preview import PreviewSettings, make_preview
+    from diffmask.report.text.look import build_look
+    from diffmask.report.text.preview import PreviewSettings, make_preview
     from diffmask.text.model.load import load_tokenizer
 
     transformers.logging.set_verbosity_error()
@@ -139,12 +137,11 @@ def _run_text(args: argparse.Namespace) -> None:
         domain_threshold=masking.domain_threshold,
     )
     preview = make_preview(documents, looks, anchors, tokenizer, settings)
-    print_preview(preview, Console())
+    preview.print(Console())
     if fresh:
         print(f"\n{', '.join(fresh)}: shown as before training, when nothing is learned (--checkpoint shows it later)")
     if args.output is not None:
-        page = preview_page(preview, anchors, settings.domain_threshold, _facts(args, masking, model, progress, fresh))
-        write_page(page, args.output)
+        preview.write(args.output, _facts(args, masking, model, progress, fresh))
         print(f"\nwrote {args.output}")
 
 
@@ -153,7 +150,7 @@ def _settings(args: argparse.Namespace):
     from diffmask.assemble.modality import read_config
     from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig, with_overrides
     from diffmask.core.errors import InputError
-    from diffmask.report.preview.build_look import read_checkpoint
+    from diffmask.report.preview import read_checkpoint
 
     if args.checkpoint is not None and (args.config is not None or args.policy):
         raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")

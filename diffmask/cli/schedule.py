@@ -115,7 +115,7 @@ def _notes(budget: "Budget", ratio: "Course", words: "Words") -> list[str]:
         return [
             per_step,
             f"masked: {'at most ' * budget.is_bound}{masked:,.0f} {words.parts} a step on average; how many steps "
-            f"training.epochs comes to is known only from the {words.data}",
+            f"training.epochs comes to is known only from the {words.samples}",
         ]
     steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
     about = "at most" if budget.is_bound else "about"

@@ -305,10 +305,21 @@ def _meanings(kind: type) -> dict[str, str]:
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """Return a config as plain dictionaries and lists, ready for YAML."""
-    mapping = {}
-    for each in fields(config):
-        value = getattr(config, each.name)
-        mapping[each.name] = (
-            to_mapping(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
-        )
+    return {each.name: _plain(getattr(config, each.name)) for each in fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    return to_mapping(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+
+
+def default_mapping(kind: type) -> dict[str, Any]:
+    """Return the defaults of a class of settings as `to_mapping` returns settings; those that must be given lack."""
+    mapping, hints = {}, typing.get_type_hints(kind)
+    for each in fields(kind):
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        group = _group(hints[each.name])
+        if group is not None and default is MISSING:
+            mapping[each.name] = default_mapping(group)
+        elif default is not MISSING:
+            mapping[each.name] = _plain(default)
     return mapping

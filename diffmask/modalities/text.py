@@ -7,7 +7,16 @@ from diffmask.config import PretrainConfig
 class _Text(Modality):
     name = "text"
     config = PretrainConfig
-    words = Words()
+    words = Words(
+        samples="text",
+        wholes="words",
+        parts="tokens",
+        ratio_note="At least one word of every row is masked, so that short rows lie above a small ratio.",
+        anchor_lead=(
+            "The words that make this domain different: many times more frequent here than in general. Difference "
+            "masking prefers what is similar to them."
+        ),
+    )
     model_types = ()  # any that is not of another modality
 
     @property
@@ -25,6 +34,11 @@ class _Text(Modality):
         from diffmask.pretrain.text import text_row_sizes
 
         return text_row_sizes(config, masking, read_data=read_data)
+
+    def masked_in(self, folder, config, inputs):
+        from diffmask.report.run.masked_text import MaskedText
+
+        return MaskedText(folder, config, inputs)
 
 
 MODALITY = _Text()

@@ -7,7 +7,13 @@ from diffmask.config import VideoConfig
 class _Video(Modality):
     name = "video"
     config = VideoConfig
-    words = Words("clips", "clips", "patches", "patches")
+    words = Words(
+        samples="clips",
+        wholes="patches",
+        parts="patches",
+        ratio_note="Whole units are hidden, the same number in every row, so that a ratio is met but for a unit.",
+        anchor_lead="What makes this domain different; a number is how many times more frequent it is than elsewhere.",
+    )
     model_types = ("videomae", "vit_mae")
 
     @property
@@ -25,6 +31,11 @@ class _Video(Modality):
         from diffmask.pretrain.video import clip_row_sizes
 
         return clip_row_sizes(config, masking, read_data=read_data)
+
+    def masked_in(self, folder, config, inputs):
+        from diffmask.report.run.masked_clips import MaskedClips
+
+        return MaskedClips(folder, config, inputs)
 
 
 MODALITY = _Video()

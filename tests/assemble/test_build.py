@@ -16,7 +16,7 @@ from diffmask.core.policy import rank_weights
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.preview.build_look import build_look
+from diffmask.report.text.look import build_look
 
 ANCHORS = SimpleNamespace(
     scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0

@@ -22,7 +22,7 @@ EVIL = "<script>alert(1)</script>"
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 60)
+    monkeypatch.setattr("diffmask.report.text.preview.NUM_DRAWS", 60)
 
 
 @pytest.fixture(scope="module")
