@@ -1,4 +1,4 @@
-"""Reading clips into rows, one process: against a plain decord loop with the same transform, and with score maps.
+"""Reading clips into rows in one process: against a plain decord loop with the same transform, and with score maps.
 
 diffmask bench clips [CLIPS]
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from diffmask.bench.timing import IN_A_ROW, fastest
+from diffmask.bench import IN_A_ROW, fastest
 from diffmask.core.errors import InputError
 from diffmask.demo.rendered_clips import encode
 from diffmask.video.clip.clip import Clip
@@ -34,9 +34,9 @@ def run(clips: Sequence[Clip], scratch: Path, *, rounds: int = 3) -> list[dict[s
     passes alternate.
 
     Args:
-        clips: What is read.
+        clips: Clips to read.
         scratch: Folder for score maps.
-        rounds: Of three passes of each contender; the fastest pass counts.
+        rounds: Number of rounds of three passes of each contender; the fastest pass counts.
 
     Raises:
         InputError: If decord reads none of the clips.
@@ -71,7 +71,7 @@ def run(clips: Sequence[Clip], scratch: Path, *, rounds: int = 3) -> list[dict[s
 
 
 class _Brightness:
-    """A scorer whose maps cost nothing to make; how they are read is what counts."""
+    """A scorer whose maps cost nothing to make, since only reading them is timed."""
 
     key = "brightness"
 
@@ -83,7 +83,7 @@ class _Brightness:
 
 @dataclass(frozen=True)
 class _Place:
-    """What a row shows of a clip: frames, and a rectangle in pixels, perhaps mirrored."""
+    """What a row shows of a clip: some frames, and a rectangle of them in pixels, possibly mirrored."""
 
     path: str
     indices: list[int]
@@ -97,7 +97,7 @@ class _Place:
 def _place(data: ClipDataset, row: int) -> _Place:
     """Return what the dataset draws for a row in its first pass, so that the plain loop need not draw it."""
     clip, draws = data.clips[row], data._draws(0, row)[0]
-    height, width = clip.height, clip.width  # readers see to it that frames have them, and to their number
+    height, width = clip.height, clip.width
     crop = data._crop(height, width, draws)
     top, left = round(crop.top * height), round(crop.left * width)
     down, across = max(1, round(crop.height * height)), max(1, round(crop.width * width))

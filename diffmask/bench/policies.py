@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.assemble.recipe import Ingredients
 from diffmask.assemble.text import GRANULARITIES, TEXT_POLICIES, TextMasking
+from diffmask.bench import fastest
 from diffmask.bench.select import TYPES, make_batch
-from diffmask.bench.timing import fastest
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.policy import softmax_weights
@@ -27,21 +27,21 @@ from diffmask.text.model.load import LoadedModel
 from diffmask.train.masking import by_unit
 
 CLASS_NAMES = tuple(f"class {number}" for number in range(17))
-"""As many as there are universal parts of speech."""
+"""There are as many universal parts of speech."""
 REFERENCE = "whole-word"
 STEP_ROWS, STEP_LENGTH = 32, 128
-"""Of the training step that feedback is compared with."""
+"""Size of the training step with which feedback is compared."""
 
 
 def run(loaded: LoadedModel, rounds: int = 12) -> list[dict[str, Any]]:
-    """Return one row per policy: milliseconds of a masking call, and how many times that of random whole words it is.
+    """Return one row per policy: milliseconds of a masking call, and their ratio to those of random whole words.
 
-    The last row is the feedback of loss-weighted masking in one step of the model: its milliseconds, and its share of
-    the step.
+    The last row is the feedback of loss-weighted masking in one training step: its milliseconds, and its share of the
+    step.
 
     Args:
-        loaded: Any masked language model with its tokenizer.
-        rounds: Turns of each; the fastest run counts.
+        loaded: A masked language model with its tokenizer.
+        rounds: Number of turns of each policy; the fastest run counts.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -105,7 +105,7 @@ def _anchors() -> AnchorSet:
 
 
 def _feedback(loaded: LoadedModel, rounds: int) -> tuple[float, float]:
-    """Return the seconds of a training step of the model, and of what feedback adds to it."""
+    """Return the seconds of a training step, and the seconds that feedback adds to it."""
     model = copy.deepcopy(loaded.model).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     adapter = text_adapter(loaded.tokenizer, features=("classes",))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
-from diffmask.bench.timing import fastest
+from diffmask.bench import fastest
 from diffmask.core.masker import Masker
 from diffmask.core.policy import Policy
 from diffmask.policies.difference import Difference
@@ -25,9 +25,9 @@ def run(tokenizer: PreTrainedTokenizerBase, device: str = "cpu", rounds: int = 1
     """Return one row per contender: tokens a second, and the ratio to Hugging Face's call of the same granularity.
 
     Args:
-        tokenizer: Any fast tokenizer with a mask token.
-        device: Where our masks are drawn; on the CPU one thread is used, by both.
-        rounds: Turns of each; the fastest run counts.
+        tokenizer: A fast tokenizer with a mask token.
+        device: Device on which our masks are drawn; on the CPU both contenders use one thread.
+        rounds: Number of turns of each contender; the fastest run counts.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -65,13 +65,13 @@ def make_batch(vocabulary: int, rows: int = ROWS, length: int = LENGTH) -> dict[
 
 
 def _theirs(tokenizer: PreTrainedTokenizerBase, batch: Mapping[str, torch.Tensor]) -> dict:
-    """Hugging Face's mask function alone, with all it needs computed beforehand: no padding of Python lists."""
+    """Return Hugging Face's masking function alone, with its inputs prepared: padding of Python lists is not timed."""
     tokens = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns that whole words switch 80/10/10 off
+        warnings.simplefilter("ignore")  # it warns that masking whole words turns 80/10/10 off
         words = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15, whole_word_mask=True)
     special = torch.zeros(ROWS, LENGTH, dtype=torch.bool)
-    # character offsets in which the words of `batch` are what stands between spaces: four letters a token
+    # the collator finds words by gaps between character offsets: four letters a token, a space between words
     positions = torch.arange(LENGTH).expand(ROWS, LENGTH)
     starts = 4 * positions + batch["unit_ids"]
     offsets = torch.stack([starts, starts + 4], dim=2)

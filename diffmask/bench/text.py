@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RATIO = 0.15
 
 
-class Clock(TrainerCallback):
+class _Clock(TrainerCallback):
     """Note when each step ends."""
 
     def __init__(self):
@@ -39,18 +39,18 @@ class Clock(TrainerCallback):
 
 
 def run(
-    loaded: LoadedModel, rows: "datasets.Dataset", folder: str, *, batch_size: int = 32, num_steps: int = 12
+    loaded: LoadedModel, rows: "datasets.Dataset", folder: str, batch_size: int = 32, *, num_steps: int = 12
 ) -> list[dict[str, Any]]:
-    """Return one row per contender: tokens a second in the median step, its ratio to the stock Trainer, and the loss.
+    """Return one row per contender: tokens a second in the median step, and the ratio to the stock Trainer.
 
-    The last column is the largest difference between our loss and the stock model's on the same masked batch.
+    The last column is the difference between our loss and the stock model's on the same masked batch.
 
     Args:
         loaded: The model that is trained; each contender starts from a copy.
         rows: Rows of a tokenised data set.
-        folder: For the Trainers' files.
-        batch_size: Rows of a step.
-        num_steps: Steps of each contender; the first two do not count.
+        folder: Folder for the files of the Trainers.
+        batch_size: Number of rows in a step.
+        num_steps: Number of steps of each contender; the first two do not count.
     """
     args = TrainingArguments(
         folder,
@@ -80,7 +80,7 @@ def run(
         "diffmask, rows in random order": shuffled,
         "diffmask, rows of similar length together": bucketed,
     }.items():
-        clock = Clock()
+        clock = _Clock()
         trainer.add_callback(clock)
         trainer.train()
         times[name] = _median_step(clock.ends)

@@ -10,7 +10,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from diffmask.bench.timing import fastest
+from diffmask.bench import fastest
 from diffmask.core.machine import resolve_device
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
@@ -28,18 +28,18 @@ NUM_FRAMES, RATIO, DECODED_SHARE = 16, 0.9, 0.5
 
 
 def run(
-    config: transformers.VideoMAEConfig, device: str = "cpu", *, batch_size: int = 4, rounds: int = 6
+    config: transformers.VideoMAEConfig, device: str = "cpu", batch_size: int = 4, *, rounds: int = 6
 ) -> list[dict[str, Any]]:
     """Return one row per contender: milliseconds of a step, clips a second, and the ratio to the stock class.
 
-    The last column is the difference of our loss from the stock class's, in float32. The last row is the masking call
-    with scores given; its ratio is its share of the fastest step. On a GPU all steps run in bfloat16.
+    The last column is the difference between our loss and the stock class's, in float32. The last row is the masking
+    call with scores given; its ratio is its share of the fastest step. On a GPU all steps run in bfloat16.
 
     Args:
-        config: The model, which starts at random.
-        device: Where all of it runs.
-        batch_size: Clips of a step.
-        rounds: Turns of each contender; the fastest run counts.
+        config: Config of the model, which starts with random weights.
+        device: Device on which everything runs.
+        batch_size: Number of clips in a step.
+        rounds: Number of turns of each contender; the fastest run counts.
     """
     where = resolve_device(device)
     grid = Grid.of(config, config.num_frames, int(config.image_size))  # pyright: ignore[reportArgumentType]
@@ -87,7 +87,7 @@ def make_config(size: str = "small", image_size: int = 112) -> transformers.Vide
 
     Args:
         size: One of `SIZES`.
-        image_size: Pixels in height and in width.
+        image_size: Height and width in pixels.
     """
     width, layers, heads, decoder_width, decoder_heads, decoder_layers = SIZES[size]
     return transformers.VideoMAEConfig(
@@ -132,7 +132,7 @@ def _step(model: torch.nn.Module, loss: Callable[[], Tensor], device: torch.devi
 
 
 def _finished(call: Callable[[], object], device: torch.device) -> Callable[[], None]:
-    """Return the call with what it has begun on the device."""
+    """Return the call, made to wait for what it has started on the device."""
 
     def run_and_wait() -> None:
         call()

@@ -134,13 +134,14 @@ def _expects_clips(args: argparse.Namespace) -> bool | None:
 
 def _run_text(args: argparse.Namespace) -> None:
     from diffmask.core.errors import InputError
-    from diffmask.text.anchors.anchor_set import check_folder
+    from diffmask.files.folders import check_folder
+    from diffmask.text.anchors.anchor_set import NAMES
     from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
     if args.model is None:
         raise InputError("--model is missing; give the model that is continued: a folder, a hub name, or minilm")
     # before the work, not after it
-    check_folder(args.output, overwrite=args.overwrite)
+    check_folder(args.output, "anchors", NAMES, overwrite=args.overwrite)
     names = ("num_anchors", "min_count", "context_words", "preset", "num_processes")
     settings = AnchorSettings(
         data=args.data,

@@ -13,10 +13,11 @@ _SETTINGS = ("embedder", "layer", "size", "num_words", "num_anchors", "num_frame
 
 def run_video(args: argparse.Namespace) -> None:
     """Find, write, and print what was found and what to do next."""
-    from diffmask.video.anchors.anchor_set import check_folder
+    from diffmask.files.folders import check_folder
+    from diffmask.video.anchors.anchor_set import NAMES
     from diffmask.video.anchors.contact_sheet import draw_sheet
 
-    check_folder(args.output, overwrite=args.overwrite)
+    check_folder(args.output, "anchors", NAMES, overwrite=args.overwrite)
     start = time.perf_counter()
     found, patches = _keep(args) if args.anchors is not None else _build(args)
     found.save(args.output, draw_sheet(found, patches), overwrite=args.overwrite)

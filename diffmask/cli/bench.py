@@ -1,8 +1,11 @@
 """The command `diffmask bench [select|policies|text|video|clips|count|ngrams]`."""
 
 import argparse
+import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 DESCRIPTION = """\
 Measure speed against what people use today, both in one run, and print a table of ratios.
@@ -35,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         epilog=EPILOG,
         formatter_class=formatter,
     )
-    parser.add_argument("what", choices=CONTENDERS, help="what is measured")
+    parser.add_argument("what", choices=BENCHES, help="what is measured")
     parser.add_argument("data", nargs="*", metavar="DATA", help="text files (for text, count and ngrams), or clips")
     parser.add_argument("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
     parser.add_argument("--column", help="column of the text, where a table has several")
@@ -53,86 +56,67 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
 
     from diffmask.core.errors import InputError
+    from diffmask.files.folders import write_text
 
     if args.json and args.json.exists():
         raise InputError(f"{args.json} exists; name another file for --json, or delete it")
+    module, function, arguments = BENCHES[args.what]
+    bench = getattr(importlib.import_module(f"diffmask.bench.{module}"), function)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = CONTENDERS[args.what](args, Path(scratch))
+        rows = bench(*arguments(args, Path(scratch)))
     _print(rows)
     if args.json:
-        draft = args.json.with_name(args.json.name + ".tmp")
-        draft.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        draft.replace(args.json)
+        write_text(args.json, json.dumps(rows, indent=2) + "\n")
     return 0
 
 
-def _select(args: argparse.Namespace, scratch: Path) -> list[dict]:
-    from diffmask.bench.select import run as bench
+def _tokenizer(args: argparse.Namespace) -> Any:
     from diffmask.text.model.load import load_tokenizer
 
-    return bench(load_tokenizer(args.model), args.device)
+    return load_tokenizer(args.model)
 
 
-def _policies(args: argparse.Namespace, scratch: Path) -> list[dict]:
+def _model(args: argparse.Namespace) -> Any:
     import transformers
 
-    from diffmask.bench.policies import run as bench
     from diffmask.text.model.load import load_masked_lm
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    return bench(load_masked_lm(args.model))
+    return load_masked_lm(args.model)
 
 
-def _text(args: argparse.Namespace, scratch: Path) -> list[dict]:
-    import transformers
-
-    from diffmask.bench.text import run as bench
-    from diffmask.text.model.load import load_masked_lm
+def _model_and_rows(args: argparse.Namespace, scratch: Path) -> tuple[Any, Any]:
     from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 
-    transformers.logging.set_verbosity_error()
-    loaded = load_masked_lm(args.model)
+    loaded = _model(args)
     settings = TokeniseSettings(max_length=args.max_length, column=args.column)
-    rows = tokenise(args.data or _documentation(scratch), loaded.tokenizer, settings, None, scratch / "cache")
-    return bench(loaded, rows, str(scratch / "run"), batch_size=args.batch_size or 32)
+    return loaded, tokenise(_texts(args, scratch), loaded.tokenizer, settings, None, scratch / "cache")
 
 
-def _video(args: argparse.Namespace, scratch: Path) -> list[dict]:
+def _video_model(args: argparse.Namespace) -> Any:
     from diffmask.bench.video import make_config
-    from diffmask.bench.video import run as bench
 
-    return bench(make_config(args.size, args.image_size), args.device, batch_size=args.batch_size or 4)
+    return make_config(args.size, args.image_size)
 
 
-def _clips(args: argparse.Namespace, scratch: Path) -> list[dict]:
+def _clips(args: argparse.Namespace, scratch: Path) -> Any:
     from diffmask.bench.clips import make_clips
-    from diffmask.bench.clips import run as bench
     from diffmask.video.index.index import read_clips
 
     if not args.data:
         (scratch / "clips").mkdir()
         make_clips(scratch / "clips")
-    return bench(read_clips(args.data or [str(scratch / "clips")]), scratch / "maps")
+    return read_clips(args.data or [str(scratch / "clips")])
 
 
-def _count(args: argparse.Namespace, scratch: Path) -> list[dict]:
-    from diffmask.bench.count import run as bench
-
-    return bench(args.data or _documentation(scratch), args.column)
-
-
-def _ngrams(args: argparse.Namespace, scratch: Path) -> list[dict]:
-    from diffmask.bench.ngrams import run as bench
-
-    return bench(args.data or _documentation(scratch), args.column)
-
-
-def _documentation(scratch: Path) -> list[str]:
-    """Write the documentation strings of torch and scikit-learn, which are installed anyway."""
+def _texts(args: argparse.Namespace, scratch: Path) -> list[str]:
+    """Return the given files, or one with the documentation strings of torch and scikit-learn."""
     from diffmask.core.errors import InputError
     from diffmask.demo.docstrings import find_package, read_docstrings, write_documents
 
+    if args.data:
+        return args.data
     folders = {name: find_package(name) for name in ("torch", "sklearn")}
     found = {name: folder for name, folder in folders.items() if folder is not None}
     if not found:
@@ -140,6 +124,22 @@ def _documentation(scratch: Path) -> list[str]:
     path = scratch / "documentation.jsonl"
     write_documents(read_docstrings(found, {}), path)
     return [str(path)]
+
+
+BENCHES: dict[str, tuple[str, str, Callable[[argparse.Namespace, Path], tuple[Any, ...]]]] = {
+    "select": ("select", "run", lambda args, scratch: (_tokenizer(args), args.device)),
+    "policies": ("policies", "run", lambda args, scratch: (_model(args),)),
+    "text": (
+        "text",
+        "run",
+        lambda args, scratch: (*_model_and_rows(args, scratch), str(scratch / "run"), args.batch_size or 32),
+    ),
+    "video": ("video", "run", lambda args, scratch: (_video_model(args), args.device, args.batch_size or 4)),
+    "clips": ("clips", "run", lambda args, scratch: (_clips(args, scratch), scratch / "maps")),
+    "count": ("counting", "run_words", lambda args, scratch: (_texts(args, scratch), args.column)),
+    "ngrams": ("counting", "run_ngrams", lambda args, scratch: (_texts(args, scratch), args.column)),
+}
+"""For each bench its module, its function, and the arguments that the function gets."""
 
 
 def _print(rows: list[dict]) -> None:
@@ -154,14 +154,3 @@ def _print(rows: list[dict]) -> None:
             *(value if isinstance(value, str) else "-" if value is None else f"{value:,.3g}" for value in row.values())
         )
     Console().print(table)
-
-
-CONTENDERS = {
-    "select": _select,
-    "policies": _policies,
-    "text": _text,
-    "video": _video,
-    "clips": _clips,
-    "count": _count,
-    "ngrams": _ngrams,
-}

@@ -65,20 +65,15 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Count, measure, choose, write and print a summary."""
     from diffmask.core.errors import InputError
+    from diffmask.files.folders import check_folder
     from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
-    from diffmask.text.ngrams.vocabulary import (
-        VocabularySettings,
-        check_folder,
-        choose_ngrams,
-        describe,
-        write_vocabulary,
-    )
+    from diffmask.text.ngrams.vocabulary import FILES, VocabularySettings, choose_ngrams, describe, write_vocabulary
 
     if not args.data and not args.counts:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --counts")
     if not args.data and args.column is not None:
         raise InputError(f"--column {args.column} was given without DATA to read; counts files have no such column")
-    folder = check_folder(args.output, overwrite=args.overwrite)
+    folder = check_folder(args.output, "n-grams", FILES, overwrite=args.overwrite)
     settings = NGramSettings(args.max_n, args.min_count, args.column, args.num_processes)
     kept = VocabularySettings(args.size, args.min_pmi, args.rank_by)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Anchors: the types that stand for a domain. Chosen by TF-ICF, then edited by hand where people know better."""
+"""Anchors: the types that stand for a domain, chosen by TF-ICF and then edited by people who know better."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,9 +13,9 @@ def choose_anchors(tf_icf: TypeScores, eligible: Tensor, num_anchors: int) -> Te
     """Return the rows of the best-scored eligible types, best first, int64 (K,).
 
     Args:
-        tf_icf: How much each type belongs to the domain.
+        tf_icf: TF-ICF of each type.
         eligible: Which types may be anchors, bool (V,).
-        num_anchors: How many; fewer where fewer are eligible. Equal scores keep the order of the rows.
+        num_anchors: Number of anchors; fewer if fewer types are eligible. Equal scores keep the order of the rows.
 
     Raises:
         InputError: If `num_anchors` is below 1, or no type is eligible.
@@ -30,21 +30,21 @@ def choose_anchors(tf_icf: TypeScores, eligible: Tensor, num_anchors: int) -> Te
 
 
 def check_anchors(anchors: Sequence[str], where: str = "the anchors") -> list[str]:
-    """Return the anchors, which must be some, and different.
+    """Return the anchors: at least one, and no two alike.
 
     Args:
-        anchors: Words.
-        where: What they are called in the message.
+        anchors: The words.
+        where: Where they come from, for the message.
 
     Raises:
-        InputError: If there is none, or one comes twice.
+        InputError: If there is none, or a word occurs twice.
     """
     if not anchors:
         raise InputError(f"{where}: there is no anchor; give at least one word")
     seen: set[str] = set()
     for anchor in anchors:
         if anchor in seen:
-            raise InputError(f"{where}: {anchor!r} comes twice; remove one")
+            raise InputError(f"{where}: {anchor!r} occurs twice; remove one")
         seen.add(anchor)
     return list(anchors)
 
@@ -56,10 +56,10 @@ def edit_anchors(
     drop: Iterable[str] = (),
     replace: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Return anchors edited by hand: first dropped and replaced in place, then added at the end.
+    """Return edited anchors: some dropped, some replaced in their places, some added at the end.
 
     Raises:
-        InputError: If a word to drop or replace is not there, or one comes twice in the end.
+        InputError: If a word to drop or replace is no anchor, or a word occurs twice in the end.
 
     >>> edit_anchors(["mm", "kinase", "agonist"], drop=["mm"], replace={"agonist": "ligand"}, add=["enzyme"])
     ['kinase', 'ligand', 'enzyme']

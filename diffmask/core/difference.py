@@ -1,6 +1,6 @@
 """What makes a domain different: TF-ICF, how many times more frequent a type is in the domain than in general.
 
-The same function serves words and visual words; it sees counts of types only.
+It needs only frequencies of types, so the same function serves words and visual words.
 """
 
 from torch import Tensor
@@ -8,14 +8,14 @@ from torch import Tensor
 from diffmask.core.types import TypeScores
 
 EPSILON = 1e-6
-"""Stands for the frequency of what the reference has never seen; a word in a million."""
+"""Added to the general frequency, so that types that the reference has never seen have one: one in a million."""
 
 
 def tf_icf(domain_frequencies: Tensor, reference_frequencies: Tensor, epsilon: float = EPSILON) -> TypeScores:
     """Return term frequency times inverse corpus frequency, `f_domain / (f_reference + epsilon)`, float64 (V,).
 
-    The logarithmic form `f_domain * log(1 / f_reference)` puts "of", "and" and "the" first; this one does not. It reads
-    as "so many times its general frequency".
+    It reads as "so many times its general frequency". The logarithmic form, `f_domain * log(1 / f_reference)`, would
+    put "of", "and" and "the" first.
 
     >>> import torch
     >>> tf_icf(torch.tensor([0.25, 0.5]), torch.tensor([0.5, 0.0]), epsilon=0.5).tolist()
@@ -27,6 +27,6 @@ def tf_icf(domain_frequencies: Tensor, reference_frequencies: Tensor, epsilon: f
 
 
 def reference_frequencies(domain_frequencies: Tensor, scores: TypeScores, epsilon: float = EPSILON) -> Tensor:
-    """Return the general frequencies that TF-ICF was computed from; those below a word in 10^12 are zero."""
+    """Return the general frequencies from which TF-ICF was computed; those below 1e-12 are rounding errors of zero."""
     frequencies = domain_frequencies.double() / scores.double() - epsilon
     return frequencies.masked_fill(frequencies < 1e-12, 0.0)

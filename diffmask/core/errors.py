@@ -14,10 +14,10 @@ class InputError(ValueError):
 
 @contextmanager
 def worker_errors() -> Generator[None]:
-    """Say in one sentence what a process that loads rows could not use; torch writes its whole trace into it.
+    """Reduce an `InputError` of a data loader's worker to its sentence; torch adds the worker's whole traceback to it.
 
     Raises:
-        InputError: In the place of torch's.
+        InputError: With the sentence alone.
     """
     try:
         yield

@@ -1,7 +1,4 @@
-"""The machine: what a number was measured on, the state of the code, and the device to run on.
-
-How many bytes this process may still take: what the machine has, and what its control group leaves it.
-"""
+"""The machine: what a number was measured on, the state of the code, the device to run on, and memory that is free."""
 
 import os
 import platform
@@ -12,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import psutil
 import torch
 
 from diffmask.core.errors import InputError
@@ -25,12 +23,12 @@ def describe_hardware() -> str:
     >>> describe_hardware()  # doctest: +SKIP
     '2 x Intel Xeon Platinum 8370C, 8 GiB; no GPU'
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    memory = psutil.virtual_memory().total / 2**30
     return f"{_num_cores()} x {_processor()}, {memory:.0f} GiB; {_accelerators()}"
 
 
 def _num_cores() -> int:
-    """Return the cores that this process may use, which in a container are fewer than the machine has."""
+    """Return the cores that this process may use; in a container they may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
@@ -86,10 +84,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def fast_attention(device: torch.device, precision: str) -> dict[str, Any]:
-    """Return what the loading of a model is told, so that its attention is fast.
+    """Return the arguments with which `from_pretrained` loads a model whose attention is fast.
 
-    On a CPU the backward pass of torch's fused attention in bfloat16 takes longer than the rest of the step; as plain
-    matrix products it is left to the processor's own bfloat16 units (a MiniLM step: 0.98 s against 0.55 s).
+    On a CPU the backward pass of torch's fused attention in bfloat16 takes longer than the rest of the step. Written as
+    plain matrix products it runs on the processor's bfloat16 units (a MiniLM step: 0.55 s in the place of 0.98 s).
 
     Args:
         device: Where the model runs.
@@ -98,61 +96,38 @@ def fast_attention(device: torch.device, precision: str) -> dict[str, Any]:
     return {"attn_implementation": "eager"} if device.type == "cpu" and precision == "bf16" else {}
 
 
-MEMINFO = Path("/proc/meminfo")
-CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
-def free_memory(meminfo: Path = MEMINFO, cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:
-    """Return the bytes that can be taken; None where the system does not tell.
+def free_memory(groups: Path = _GROUPS, own: Path = _OWN_GROUPS) -> int:
+    """Return the bytes that this process can still take: what the machine has, and what its container leaves it.
 
     The cache of files counts as free, for the system gives it back when memory is asked for.
 
     Args:
-        meminfo: What the kernel says of the machine.
-        cgroups: Where the control groups are, of version 2 or 1.
+        groups: Where the system mounts control groups, by which containers and batch systems limit memory.
         own: Which of them this process is in.
     """
-    found = [*_of_machine(meminfo), *_of_groups(cgroups, own)]
-    return min(found) if found else None
+    return min([psutil.virtual_memory().available, *_left_in_groups(groups, own)])
 
 
-def _of_machine(meminfo: Path) -> Iterator[int]:
-    if meminfo.is_file():
-        sizes = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        if "MemAvailable" in sizes:
-            yield 1024 * int(sizes["MemAvailable"].split()[0])
-            return
-    # other systems, where the cache may count as taken
-    names = ("SC_AVPHYS_PAGES", "SC_PAGE_SIZE")
-    if all(name in os.sysconf_names for name in names):
-        yield os.sysconf(names[0]) * os.sysconf(names[1])
-
-
-def _of_groups(cgroups: Path, own: Path) -> Iterator[int]:
-    """Return what each group with a limit leaves: those that this process is in, up to the root."""
-    # a line is number:controllers:path; version 2 has no controllers
+def _left_in_groups(groups: Path, own: Path) -> Iterator[int]:
+    """Yield the bytes below each limit; psutil knows the machine, but no limits of groups."""
+    # a line is number:controllers:path; those of version 2 name no controllers
     lines = own.read_text().splitlines() if own.is_file() else []
-    groups = {kind: path for _, kind, path in (line.split(":", 2) for line in lines if line.count(":") > 1)}
-    second = groups.get("", "/")
-    first = next((path for kind, path in groups.items() if "memory" in kind.split(",")), "/")
-    yield from _left(cgroups, second, "memory.max", "memory.current", "inactive_file")
-    for place in (cgroups / "memory", cgroups):
-        yield from _left(place, first, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    paths = {kind: path.lstrip("/") for kind, path in (line.split(":", 2)[1:] for line in lines)}
+    first = next((path for kind, path in paths.items() if "memory" in kind.split(",")), "")
+    version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    yield from _left(groups, paths.get("", ""), "memory.max", "memory.current", "inactive_file")
+    yield from _left(groups / "memory", first, *version_1)
+    yield from _left(groups, first, *version_1)
 
 
 def _left(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
-    """Return the bytes below the limit of a group and of those it lies in, the cache of files counted as free."""
-    inside = PurePosixPath(path.lstrip("/"))
-    for group in (root / inside, *(root / each for each in inside.parents)):
-        if not (group / limit).is_file() or not (group / usage).is_file():
-            continue
-        most = (group / limit).read_text().strip()
-        if most != "max":  # version 1 says a number above all memory instead
-            yield max(0, int(most) - int((group / usage).read_text()) + _cached(group / "memory.stat", cache))
-
-
-def _cached(stat: Path, name: str) -> int:
-    """Return the bytes of files that are kept in memory and were not used lately."""
-    lines = stat.read_text().splitlines() if stat.is_file() else []
-    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), 0)
+    """Yield the bytes below the limit of a group and of those it lies in, up to the root, which a container may see."""
+    for group in (root / path, *(root / parent for parent in PurePosixPath(path).parents)):
+        if (group / limit).is_file() and (most := (group / limit).read_text().strip()) != "max":
+            stat = (group / "memory.stat").read_text() if (group / "memory.stat").is_file() else ""
+            cached = next((int(line.split()[1]) for line in stat.splitlines() if line.startswith(f"{cache} ")), 0)
+            yield max(0, int(most) - int((group / usage).read_text()) + cached)

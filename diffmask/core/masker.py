@@ -1,4 +1,4 @@
-"""The masker: score, weigh, select. What a training loop calls once a step."""
+"""The masker, which a training loop calls once a step: score, weigh, select."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from diffmask.core.noise import GUIDE
-from diffmask.core.policy import Policy, Weighting, hints, mix, softmax_weights
+from diffmask.core.policy import Policy, Weighting, mix, softmax_weights
 from diffmask.core.schedule import Constant, Schedule
 from diffmask.core.select import select
-from diffmask.core.types import UnitMask, Weights
+from diffmask.core.types import Scores, UnitMask, Weights
 from diffmask.core.units import Units
 
 _FIRST = 1e30
-"""A weight so large that its unit is drawn before all of weight 1, whatever the noise."""
+"""A weight so large that its unit is drawn before any of weight 1, whatever the noise."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class Masker:
     """Choose which units of a batch to mask.
 
     Attributes:
-        policy: What is preferred.
+        policy: Scores the units.
         ratio: Share of the eligible positions to mask, over progress.
         strength: 0 = uniform, 1 = the policy's full distribution, over progress.
-        weighting: How scores become weights: `softmax_weights`, `rank_weights` or `linear_weights`.
-        seed: Seed of the masks; masks are a function of it, the step, the sample and the unit, and of nothing else.
+        weighting: Turns scores into weights: `softmax_weights`, `rank_weights` or `linear_weights`.
+        seed: Seed of the masks, which depend on it, the step, the sample and the unit, and on nothing else.
         uniform: Mask exactly the same number of positions in every row.
-        hint_share: Share of each row's units that the policy leaves visible, as far as the budget allows: those with
-            the best scores.
-        hide: Prefer the units with high scores; False prefers those with low ones.
+        hint_share: Share of each row's units, those with the best scores, that stay visible as hints as far as the
+            budget allows.
+        hide: Prefer units with high scores; False prefers those with low scores.
         guided_share: Share of the budget that is drawn by the policy, over progress; the rest is drawn at random from
-            what is left (Difference-Masking on video, Wilf et al. 2023; hard patches, Wang et al. 2023: 0 to 0.5).
+            the other units (Difference-Masking on video, Wilf et al. 2023; hard patches, Wang et al. 2023: 0 to 0.5).
     """
 
     policy: Policy
@@ -54,7 +54,7 @@ class Masker:
         return self.draw(self.weights(units, step / num_steps), units, step, num_steps)
 
     def draw(self, weights: Weights, units: Units, step: int, num_steps: int) -> UnitMask:
-        """Return a mask for weights that are known already.
+        """Return a mask for weights that are already known.
 
         Raises:
             ValueError: As `select`, or if the guided share is outside [0, 1].
@@ -75,10 +75,10 @@ class Masker:
         if self.hint_share == 0:
             return torch.zeros_like(units.eligible)
         scores = self.policy.score_whole(units)
-        return hints(scores if self.hide else -scores, units.eligible, self.hint_share)
+        return _hints(scores if self.hide else -scores, units.eligible, self.hint_share)
 
     def weights(self, units: Units, progress: float) -> Weights:
-        """Return the weights that units are drawn by; the first draw of a row is in proportion to them.
+        """Return the weights of units; the first draw of a row is in proportion to them.
 
         Raises:
             ValueError: If an eligible unit has a score that is not finite, or the strength is outside [0, 1].
@@ -87,7 +87,7 @@ class Masker:
         if not 0.0 <= strength <= 1.0:
             raise ValueError(f"strength={strength} is outside [0, 1]; 0 masks at random, 1 follows the policy")
         scores = self.policy.score_whole(units)
-        # the sum of all is finite where each is, and only where it is not need we ask which are eligible
+        # one sum is cheap, and finite if all scores are; only otherwise must the eligible ones be looked at
         if not (scores.sum().isfinite() or scores[units.eligible].isfinite().all()):
             raise ValueError(
                 f"{type(self.policy).__name__} gave an eligible unit a score that is not finite; "
@@ -96,13 +96,24 @@ class Masker:
         scores = scores if self.hide else -scores
         weights = self.weighting(scores, units.eligible)
         if self.hint_share > 0:
-            # weight zero comes last, so the budget is kept
-            weights = weights.masked_fill(hints(scores, units.eligible, self.hint_share), 0.0)
+            # units of weight zero come last, so hints are masked only if the budget needs them
+            weights = weights.masked_fill(_hints(scores, units.eligible, self.hint_share), 0.0)
         return mix(weights, units.eligible, strength)
 
 
+def _hints(scores: Scores, eligible: UnitMask, share: float) -> UnitMask:
+    """Return the best-scored `share` of each row's eligible units, rounded half up, which stay visible as hints.
+
+    If all that matters is masked, nothing is left to predict it from (AttMask-Hint, Kakogeorgiou et al. 2022).
+    """
+    order = scores.masked_fill(~eligible, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    counts = (share * eligible.sum(1, keepdim=True) + 0.5).floor()
+    best = torch.arange(scores.shape[1], device=scores.device)[None] < counts
+    return torch.zeros_like(eligible).scatter_(1, order, best) & eligible
+
+
 def entropy(weights: Weights, eligible: UnitMask) -> Tensor:
-    """Return each row's entropy over that of a uniform choice, float (B,), in [0, 1]; 1 = no preference at all."""
+    """Return the entropy of each row's weights relative to that of a uniform choice, float (B,); 1 = no preference."""
     weights = torch.where(weights.sum(1, keepdim=True) > 0, weights, eligible)
     weights = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
     nats = -(weights * weights.clamp_min(torch.finfo(weights.dtype).tiny).log()).sum(1)

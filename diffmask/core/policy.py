@@ -1,4 +1,4 @@
-"""Policies score units; a weighting turns scores into the weights that selection draws by."""
+"""Policies score units; a weighting turns scores into weights, in proportion to which units are drawn."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,36 +13,35 @@ from diffmask.core.units import Units
 Weighting = Callable[[Scores, UnitMask], Weights]
 
 LEAST_LOG_WEIGHT = -80.0
-"""What the logarithm of weight zero counts as, where weights are multiplied: finite, and far under any other."""
+"""Stands for the logarithm of weight zero where weights are multiplied: finite, and far below any other."""
 
 
 class Policy(ABC):
-    """How much each unit is wanted. Only `observe` and `learn` may change a policy."""
+    """Says how much each unit should be masked. Only `observe` and `learn` may change a policy."""
 
     @abstractmethod
     def score(self, units: Units) -> Scores:
         """Return one score per unit on the units' device; finite where eligible, higher = masked more often."""
 
     def score_whole(self, units: Units) -> Scores:
-        """Return the scores of units that may be made of parts: by default the mean over the scores of the parts."""
+        """Return the scores of units that may consist of parts: by default the mean of the scores of their parts."""
         return units.pool(self.score(units.smallest))
 
     def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:  # noqa: B027 (optional, not abstract)
-        """Take in a micro-batch: the loss of each masked unit, float (B, U); most policies have nothing to learn.
+        """Take in the losses of a micro-batch's masked units, float (B, U); most policies have nothing to learn.
 
-        What is seen takes effect with `learn`, so that the masks of a step do not depend on how it is cut into
-        micro-batches.
+        They take effect with `learn`, so that a step's masks do not depend on how it is divided into micro-batches.
         """
 
     def learn(self, total: Callable[[Tensor], Tensor]) -> None:  # noqa: B027 (optional, not abstract)
-        """End an optimiser step: learn from what was observed in it, on all ranks.
+        """Learn, at the end of an optimiser step, from what was observed in it on all ranks.
 
         Args:
             total: Returns the sum of a tensor over all ranks.
         """
 
     def report(self) -> dict[str, float]:
-        """Return what has been learned, for the log: names and values."""
+        """Return what has been learned as figures for the log, by name."""
         return {}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -50,7 +49,7 @@ class Policy(ABC):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned.
+        """Restore what `state_dict` returned.
 
         Raises:
             InputError: If it is the state of another policy.
@@ -66,8 +65,9 @@ class Policy(ABC):
 def rank_weights(scores: Scores, eligible: UnitMask) -> Weights:
     """Weight N - rank: the best of N distinct scores weighs N, the worst 1 (Difference-Masking as published).
 
-    Units with equal scores share a rank, as the sub-tokens of a word do.
+    Units with equal scores, such as the sub-tokens of a word, share a rank.
     """
+    # a new rank starts where a sorted score differs from the one before; the ineligible, at -inf, start none
     ordered, order = scores.masked_fill(~eligible, -torch.inf).sort(dim=1, descending=True)
     starts = torch.zeros_like(ordered, dtype=torch.long)
     starts[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]) & eligible.gather(1, order)[:, 1:]
@@ -88,23 +88,12 @@ def linear_weights(scores: Scores, eligible: UnitMask) -> Weights:
 
 
 def log_weights(policy: Policy, weighting: Weighting, units: Units) -> Scores:
-    """Return the logarithm of a policy's weights, for policies that multiply or mix those of others."""
+    """Return the logarithm of a policy's weights, for policies that multiply or mix other policies' weights."""
     return weighting(policy.score_whole(units), units.eligible).log().clamp_min(LEAST_LOG_WEIGHT)
 
 
-def hints(scores: Scores, eligible: UnitMask, share: float) -> UnitMask:
-    """Return the best-scored `share` of each row's eligible units, rounded half up: hints that stay visible.
-
-    A mask that hides all that matters leaves nothing to predict it from (AttMask-Hint, Kakogeorgiou et al. 2022).
-    """
-    order = scores.masked_fill(~eligible, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    counts = (share * eligible.sum(1, keepdim=True) + 0.5).floor()
-    best = torch.arange(scores.shape[1], device=scores.device)[None] < counts
-    return torch.zeros_like(eligible).scatter_(1, order, best) & eligible
-
-
 def distribution(weights: Weights, eligible: UnitMask) -> Weights:
-    """Scale weights to sum to 1 over the eligible units of each row; rows in which all are zero become uniform."""
+    """Scale weights to sum to 1 over the eligible units of each row; rows whose weights are all 0 become uniform."""
     even = eligible / eligible.sum(1, keepdim=True).clamp_min(1)
     total = weights.sum(1, keepdim=True)
     return torch.where(total > 0, weights / total.clamp_min(torch.finfo(weights.dtype).tiny), even)
@@ -113,7 +102,7 @@ def distribution(weights: Weights, eligible: UnitMask) -> Weights:
 def mix(weights: Weights, eligible: UnitMask, strength: float) -> Weights:
     """Return `(1 - strength) * uniform + strength * policy`, where both are distributions over the eligible units.
 
-    At full strength the weights are returned as they are; selection asks only for their proportions.
+    At full strength the weights are returned unchanged, since only their proportions matter for selection.
     """
     if strength == 1:
         return weights

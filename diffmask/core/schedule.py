@@ -1,6 +1,6 @@
 """Schedules: frozen functions of training progress, for the mask ratio and for the strength.
 
-What is done to a schedule, whatever its shape: a floor, a given mean, buckets.
+First the shapes, then what wraps any of them (`Floor`, `Scaled`, `Buckets`), then `mean` and how to reach one.
 """
 
 import math
@@ -12,7 +12,7 @@ from itertools import pairwise
 
 
 class Schedule(ABC):
-    """A value for every progress in [0, 1]; what lies outside is clamped."""
+    """A value for every progress in [0, 1]; progress outside is clamped."""
 
     def __call__(self, progress: float) -> float:
         """Return the value at `progress`, the share of training that is done."""
@@ -24,7 +24,7 @@ class Schedule(ABC):
 
     @property
     def breaks(self) -> tuple[float, ...]:
-        """Progress between 0 and 1 at which it bends or jumps, for who integrates it."""
+        """Progress between 0 and 1 at which the schedule bends or jumps; between two breaks a shape is monotone."""
         return ()
 
 
@@ -70,9 +70,9 @@ class Polynomial(Schedule):
     Attributes:
         start: Value at the start.
         end: Value at the end.
-        power: Above 1 it bends; 1 is a straight line.
-        ease_in: False changes fast at first and slowly at the end, `(1 - t)^power` of the way left, as polynomial
-            learning rates do; True changes slowly at first, `t^power` of the way done.
+        power: The power; 1 gives a straight line.
+        ease_in: False changes fast at first and slowly at the end, like polynomial learning rates: `(1 - t)^power` of
+            the way is left. True changes slowly at first: `t^power` of the way is done.
     """
 
     start: float
@@ -111,7 +111,7 @@ class Piecewise(Schedule):
     values: tuple[float, ...]
 
     def value(self, progress: float) -> float:
-        """Return the point of the line that is passed."""
+        """Return the point of the line on which the progress lies."""
         right = min(bisect_right(self.at, progress), len(self.at) - 1)
         share = (progress - self.at[right - 1]) / (self.at[right] - self.at[right - 1])
         return self.values[right - 1] + (self.values[right] - self.values[right - 1]) * share
@@ -140,7 +140,7 @@ class _Wrapped(Schedule):
 
 @dataclass(frozen=True)
 class Floor(_Wrapped):
-    """Another schedule that never falls under `floor`, which keeps the loss defined where a ratio decays to zero."""
+    """Another schedule that never falls below `floor`: where a ratio decays to zero, no loss would be defined."""
 
     floor: float = 0.02
 
@@ -162,9 +162,9 @@ class Scaled(_Wrapped):
 
 @dataclass(frozen=True)
 class Buckets(_Wrapped):
-    """Another schedule, rounded to multiples of `size`, for models whose shapes are static.
+    """Another schedule, rounded to multiples of `size`, for models with static shapes.
 
-    What is above 0 is never rounded to 0, and nothing is rounded to less than `least` or more than 1.
+    No value above 0 is rounded to 0, and none to less than `least` or more than 1.
     """
 
     size: float
@@ -173,7 +173,7 @@ class Buckets(_Wrapped):
     def value(self, progress: float) -> float:
         """Return the nearest multiple that is allowed."""
         value = self.schedule.value(progress)
-        # a multiple is meant where rounding errors leave it a hair off
+        # rounded first, since a quotient that should be whole may be a hair above or below
         lowest = math.ceil(round(self.least / self.size, 9))
         nearest = max(lowest, math.floor(value / self.size + 0.5), 1 if value > 0 else 0)
         return round(self.size * min(nearest, math.floor(round(1 / self.size, 9))), 12)
@@ -182,7 +182,9 @@ class Buckets(_Wrapped):
 def mean(schedule: Schedule, tolerance: float = 1e-9) -> float:
     """Return the average over training: the integral over progress from 0 to 1.
 
-    Adaptive Simpson quadrature from 64 intervals, cut also where the schedule bends or jumps.
+    It must be exact, not a mean over some steps: the mean of a schedule in buckets jumps with each step that changes
+    its bucket, and no factor would come within `MEAN_TOLERANCE` of a given mean. Adaptive Simpson quadrature needs few
+    values for it, from 64 intervals and the schedule's breaks.
 
     >>> from diffmask.core.schedule import Linear
     >>> round(mean(Floor(Linear(0.3, 0.0), 0.02)), 9)

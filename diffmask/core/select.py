@@ -10,7 +10,7 @@ from diffmask.core.types import Budgets, UnitMask, Weights
 from diffmask.core.units import Units
 
 LEAST_WEIGHT = 1e-37
-"""What weight zero counts as: so little that it comes last, and still a normal number in float32."""
+"""Stands for weight zero: so little that the unit comes last, and still a normal number in float32."""
 
 
 def select(
@@ -18,22 +18,23 @@ def select(
 ) -> UnitMask:
     """Draw units without replacement, in proportion to their weights, until the budget of positions is spent.
 
-    The law is that of `numpy.random.choice(replace=False, p=weights)`: units are taken in the order of their keys
-    `log(u) / weight` (Efraimidis and Spirakis 2006; the same as Gumbel top-k). The unit on the border of the budget is
-    taken with the probability of the part that still fits, so the expected number of masked positions is exactly
-    `ratio` times the eligible ones. Units of weight zero come last. At least one unit is masked in every row that has
-    an eligible one; where the first is longer than the whole budget, it or the next one that fits is masked, with the
-    probability that keeps the expected number. Only a row in which no unit fits has more masked than is expected.
+    The distribution is that of `numpy.random.choice(replace=False, p=weights)`: units are taken in the order of their
+    keys `log(u) / weight` (Efraimidis and Spirakis 2006; the same as Gumbel top-k). A unit that only partly fits into
+    the rest of the budget is taken with the probability of the part that fits, so that the expected number of masked
+    positions is exactly `ratio` times the eligible ones. Units of weight zero come last. At least one unit is masked in
+    every row that has an eligible one: if the first is longer than the whole budget, either it or the next one that
+    fits is masked, with the probability that keeps the expected number. Only rows in which no unit fits have more
+    masked positions than expected.
 
     Args:
         weights: Relative preference of each unit; need not sum to one.
-        units: What is chosen from.
+        units: Units to choose from.
         ratio: Share of eligible positions to mask, in [0, 1].
         seed: Seed of the run.
         step: Optimiser step.
-        uniform: Give every row exactly the same number of masked positions (static shapes; models that need equal
-            counts). The units must then have one common length.
-        stream: Of the noise; a second choice among the same units at the same step takes another.
+        uniform: Mask exactly the same number of positions in every row (static shapes; models that need equal counts).
+            All units must then have the same length.
+        stream: Stream of the noise; a second choice among the same units at the same step needs another one.
 
     Raises:
         ValueError: If the ratio is outside [0, 1], the shapes differ, or `uniform` is asked for with units of
@@ -44,15 +45,19 @@ def select(
     if num_units == 0:
         return torch.zeros_like(units.eligible)
     budgets = _uniform_budgets(units, ratio) if uniform else ratio * units.lengths.sum(1)  # (B,)
-    # every unit holds a position, so no more units than positions can be needed; the bound is known without a sync
+    # Each unit has a position at least, so no more units are drawn than positions are masked. This bound is computed on
+    # the host: reading the budgets from the device would make every step wait for it.
     most = min(num_units, max(1, math.ceil(ratio * units.num_positions)))
 
     sample_keys = keys(seed, step, units.sample_ids[:, None], stream=stream)
+    # float64: in float32 some of a row's keys would tie, and the order would depend on the device's sort
     noise = uniforms(sample_keys, torch.arange(num_units, device=weights.device)[None])
     ordered = noise.log_().div_(weights.clamp_min(LEAST_WEIGHT)).masked_fill_(~units.eligible, -math.inf)
-    drawn = ordered.topk(most, dim=1, sorted=False)  # sorting afterwards is faster than topk's own
+    drawn = ordered.topk(most, dim=1, sorted=False)  # sorting the few afterwards is faster than topk's own sort
     order = drawn.indices.gather(1, drawn.values.argsort(1, descending=True))  # (B, most), first drawn first
 
+    # `room` is what the units before leave of the budget: a unit is taken if it fits, and on the border of the budget
+    # with the probability room / length. One uniform per row is enough, since a row has only one border.
     lengths = units.lengths.gather(1, order)
     room = budgets[:, None] - (lengths.cumsum(1) - lengths)
     chance = row_uniforms(sample_keys)
@@ -67,18 +72,18 @@ def select(
 def _or_one_that_fits(
     masked: UnitMask, ordered: Tensor, first: Tensor, units: Units, budgets: Tensor, chance: Tensor
 ) -> UnitMask:
-    """Replace a first unit that is longer than the budget, now and then, by the next one that fits.
+    """Replace a first unit that is longer than the whole budget, with some probability, by the next one that fits.
 
-    With a first unit of length l, the next fitting one of length k <= b < l and the budget b, the first is kept with
-    probability (b - k) / (l - k), so that b positions are expected. Where no unit fits, the first stays.
+    If the first unit has length l and the next one that fits length k, with k <= b < l for the budget b, the first is
+    kept with probability (b - k) / (l - k), so that b positions are expected. If no unit fits, the first stays.
 
     Args:
         masked: Which units are masked, bool (B, U).
-        ordered: Keys that units are drawn by, the highest first, -inf where not eligible; float (B, U).
+        ordered: Keys by which units are drawn, highest first; -inf where not eligible; float (B, U).
         first: The first unit drawn, int (B, 1).
         units: All units.
         budgets: Positions to mask, float (B, 1).
-        chance: A uniform for each row, (B, 1).
+        chance: A uniform of each row, (B, 1).
     """
     keys_of_fitting = ordered.masked_fill(units.lengths > budgets, -math.inf)
     best, other = keys_of_fitting.max(1, keepdim=True)
@@ -89,7 +94,7 @@ def _or_one_that_fits(
 
 
 def mask_count(num_positions: int, ratio: float) -> int:
-    """Return how many of `num_positions` a ratio hides: rounded half up, so that 0.9 of 10 is 9.
+    """Return how many of `num_positions` a ratio masks: rounded half up, so that 0.9 of 10 is 9.
 
     >>> [mask_count(length, 0.9) for length in (10, 100, 1568)]
     [9, 90, 1411]
@@ -98,7 +103,7 @@ def mask_count(num_positions: int, ratio: float) -> int:
 
 
 def _uniform_budgets(units: Units, ratio: float) -> Budgets:
-    """Return one budget for all rows, a whole number of units, set by the row with the fewest."""
+    """Return one budget for all rows: a whole number of units, by the row with the fewest eligible ones."""
     counts = units.eligible.sum(1)
     lengths = units.lengths[units.eligible]
     if lengths.numel() and bool((lengths != lengths[0]).any()):

@@ -1,6 +1,8 @@
-"""Similarity of types to a domain, from their embeddings; a score per type, higher = masked more often.
+"""Scores of types by their embeddings: how near they are to the anchors, and how much they look like the domain.
 
-e = embedding of a type, A = anchors, C = the most common words. `docs/scorers.md` measures the choices.
+    domain_scores(embeddings, tf_icf, voters, anchors, common) -> one score per type, higher = masked more often
+
+Scores that depend on the type alone are computed once, not at every step. `docs/scorers.md` has the measurements.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from diffmask.core.types import Embeddings, TypeScores
 
 NUM_NEAREST = 3
 ANCHOR_SHARE = 0.2
-"""Weight of the anchors in the default score; the rest is the likeness. 0.1 to 0.3 measure alike."""
+"""Weight of the anchors in the default score; the rest is likeness. Values from 0.1 to 0.3 do equally well."""
 _CHUNK = 1 << 16
 
 Reduction = Callable[[Tensor], Tensor]
@@ -31,10 +33,10 @@ REDUCTIONS: dict[str, Reduction] = {
 def anchor_similarity(embeddings: Embeddings, anchors: Tensor, reduce: str = "max") -> TypeScores:
     """Return the similarity of each type to the anchors, `reduce_k cos(e, a_k)`, float (V,) in [-1, 1].
 
-    With `max` and the embeddings of a pooler this is the score of Difference-Masking as published (Wilf et al. 2023).
+    With `max` and the output of a model's pooler, this is the published score of Difference-Masking (Wilf et al. 2023).
 
     Args:
-        embeddings: Of each type.
+        embeddings: Embedding of each type.
         anchors: Embeddings of the anchors, float (A, D).
         reduce: max, mean, min or nearest.
 
@@ -44,7 +46,7 @@ def anchor_similarity(embeddings: Embeddings, anchors: Tensor, reduce: str = "ma
     if reduce not in REDUCTIONS:
         raise InputError(f"unknown reduction {reduce!r}; choose from: {', '.join(REDUCTIONS)}")
     anchors = F.normalize(anchors, dim=1)
-    # in chunks, because types times anchors may not fit
+    # in chunks: visual words and long vocabularies make types x anchors larger than memory
     chunks = [embeddings[start : start + _CHUNK] for start in range(0, len(embeddings), _CHUNK)]
     return torch.cat([REDUCTIONS[reduce](F.normalize(chunk, dim=1) @ anchors.T) for chunk in chunks])
 
@@ -52,11 +54,11 @@ def anchor_similarity(embeddings: Embeddings, anchors: Tensor, reduce: str = "ma
 def contrast(embeddings: Embeddings, anchors: Tensor, common: Tensor, reduce: str = "mean") -> TypeScores:
     """Return how much nearer each type is to the anchors than to the common words.
 
-    Cosines of an encoder are high for any two words, and for some words with all others: what is near to everything
-    loses here what it gains there.
+    In the space of an encoder all cosines are high, and some words are near to everything. Such a word is near to the
+    common words too, so the difference takes away what the anchors gave it.
 
     Args:
-        embeddings: Of each type.
+        embeddings: Embedding of each type.
         anchors: Embeddings of the anchors, float (A, D).
         common: Embeddings of words that are common everywhere, float (C, D).
         reduce: See `anchor_similarity`.
@@ -67,15 +69,16 @@ def contrast(embeddings: Embeddings, anchors: Tensor, common: Tensor, reduce: st
 def likeness(embeddings: Embeddings, log_tf_icf: TypeScores, voters: Tensor) -> TypeScores:
     """Return how much each type looks like the types with a high TF-ICF, float (V,) in [-1, 1].
 
-    Every voter pulls or pushes by how far its log TF-ICF is from their mean: with x = e - mean(e), scaled to length
-    one, `g = sum_w (t_w - mean(t)) x_w`, and the likeness of a type is `cos(x, g)`. So the TF-ICF of a word that was
-    seen once, by chance, is replaced by what words that are used like it have.
+    Every voter w pulls the direction g towards its embedding, or pushes it away, by how far its log TF-ICF t_w is from
+    the mean: with x the centred embedding of length one, `g = sum_w (t_w - mean(t)) x_w`, and the likeness of a type is
+    `cos(x, g)`. The TF-ICF of a word that occurred once says little; its likeness says what words used like it have.
 
     Args:
-        embeddings: Of each type.
-        log_tf_icf: Of each type.
-        voters: Which types have a TF-ICF of their own, bool (V,).
+        embeddings: Embedding of each type.
+        log_tf_icf: Logarithm of the TF-ICF of each type.
+        voters: Types that are frequent enough for their TF-ICF to count, bool (V,).
     """
+    # centred, because an encoder's embeddings all point the same way, and cosines would measure that
     centred = F.normalize(embeddings - embeddings[voters].mean(0), dim=1)
     votes = log_tf_icf[voters].to(centred)
     direction = (votes - votes.mean()) @ centred[voters]
@@ -91,11 +94,11 @@ def domain_scores(
     *,
     reduce: str = "mean",
 ) -> TypeScores:
-    """Return the default score: likeness and contrast, in standard deviations, 4 to 1.
+    """Return the default score: four parts of likeness and one of contrast, each in standard deviations.
 
     Args:
-        embeddings: Of each type.
-        tf_icf: Of each type, above zero.
+        embeddings: Embedding of each type.
+        tf_icf: TF-ICF of each type, above zero.
         voters: See `likeness`.
         anchors: Embeddings of the anchors, float (A, D).
         common: Embeddings of words that are common everywhere, float (C, D).
@@ -107,6 +110,6 @@ def domain_scores(
 
 
 def standardise(scores: TypeScores) -> TypeScores:
-    """Return scores with mean 0 and standard deviation 1; all zero where they do not differ."""
+    """Return scores with mean 0 and standard deviation 1; all 0 if they do not differ."""
     centred = scores - scores.mean()
     return centred / centred.square().mean().sqrt().clamp_min(torch.finfo(scores.dtype).eps)

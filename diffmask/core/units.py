@@ -12,22 +12,22 @@ from diffmask.core.types import PositionMask, SampleIds, Scores, Types, UnitIds,
 
 @dataclass(frozen=True)
 class Units:
-    """A batch cut into units, the smallest things that are masked whole.
+    """A batch divided into units, the smallest things that are masked whole.
 
     Attributes:
-        unit_ids: Unit of each position; -1 for padding and special tokens. None where each position is a unit of its
-            own, in its own place.
-        eligible: Which units may be masked; False also for the padding of the unit axis.
-        sample_ids: Identity of each row in its dataset: what noise is a function of.
-        types: Row of each unit in a table of types, where units have types.
+        unit_ids: Unit of each position; -1 for padding and special tokens. None if every position is a unit of its own,
+            in the same place.
+        eligible: Which units may be masked; also False for the padding of the unit axis.
+        sample_ids: Identity of each row in its dataset, on which the noise depends.
+        types: Row of each unit in a table of types, if units have types.
         features: Named values of each unit, (B, U) or (B, U, ...), that policies read: its class, the attention it
-            draws, its embedding, ...
-        parts: The smaller units that these are made of (words of a span), over the same positions, where there are
-            such. Policies score the parts; a unit's score is the mean over its positions.
+            receives, its embedding, ...
+        parts: The smaller units of which these consist (the words of a span), over the same positions; None if there
+            are none. Policies score the parts; a unit's score is the mean over its positions.
         part_units: Unit of each part, int (B, parts); -1 = none. Given with `parts`.
 
     Raises:
-        ValueError: If shapes, kinds of number or devices do not fit together.
+        ValueError: If shapes, dtypes or devices do not fit together.
     """
 
     unit_ids: UnitIds | None
@@ -39,12 +39,12 @@ class Units:
     part_units: UnitIds | None = None
 
     def __post_init__(self):
-        """Check once, at the border; everything after derives from these tensors."""
+        """Check the tensors here, once: everything later is derived from them."""
         rows, units = self.eligible.shape
         tensors = {"types": self.types, "sample_ids": self.sample_ids, **self.features}
         for name, value in tensors.items():
             shape = (rows,) if name == "sample_ids" else (rows, units)
-            # features may have more: an embedding is (B, U, D)
+            # a feature may have more dimensions: an embedding is (B, U, D)
             held = () if value is None else tuple(value.shape)[: 2 if name in self.features else None]
             if value is not None and held != shape:
                 raise ValueError(
@@ -63,12 +63,12 @@ class Units:
 
     @property
     def num_positions(self) -> int:
-        """Positions of a row, with padding."""
+        """Number of positions of a row, including padding."""
         return self.eligible.shape[1] if self.unit_ids is None else self.unit_ids.shape[1]
 
     @cached_property
     def lengths(self) -> Tensor:
-        """Positions of each eligible unit, float32 (B, U); 0 where not eligible."""
+        """Number of positions of each eligible unit, float32 (B, U); 0 where not eligible."""
         if self.unit_ids is None:
             return self.eligible.float()
         held = self.unit_ids >= 0
@@ -81,7 +81,7 @@ class Units:
         return self if self.parts is None else self.parts
 
     def pool(self, scores: Scores) -> Scores:
-        """Return the score of each unit from those of `smallest`: the mean over the unit's positions."""
+        """Return the score of each unit, given those of `smallest`: the mean over the unit's positions."""
         if self.parts is None or self.part_units is None:
             return scores
         held = (self.part_units >= 0) & self.parts.eligible

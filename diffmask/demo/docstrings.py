@@ -1,8 +1,9 @@
-"""A corpus that is installed already: the documentation strings of Python packages, read from their source files.
+"""A corpus that is already installed: the docstrings of Python packages, read from their source files.
 
-No module of the packages is imported; their source is parsed.
+    write_documents(read_docstrings({"scipy": folder}, {}), Path("scipy.jsonl"))
 
-Prose: the sentences of a documentation string, without the code, tables, formulas and markup around them.
+The source is parsed, and nothing of the packages is imported. `prose` takes the sentences out of a docstring and leaves
+the code, tables, formulas and markup around them.
 """
 
 import ast
@@ -56,7 +57,7 @@ MIN_WORDS, MAX_WORDS = 6, 60
 
 
 def prose(docstring: str) -> list[list[str]]:
-    r"""Return the paragraphs of a documentation string (NumPy, Google or plain), as lists of whole sentences.
+    r"""Return the paragraphs of a docstring (NumPy, Google or plain style) as lists of whole sentences.
 
     >>> prose("Fit a line.\n\nThe slope is found by least squares. See `a`.\n\n>>> fit(1)\n2")
     [['The slope is found by least squares.']]
@@ -82,7 +83,7 @@ def _is_sentence(text: str) -> bool:
 
 
 def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
-    """Yield the lines of each paragraph of text; an item of a list is a paragraph."""
+    """Yield the lines of each paragraph of text; each item of a list is a paragraph."""
     paragraph: list[str] = []
     indent = 0
     for line in [*_text_lines(lines), ""]:
@@ -97,9 +98,9 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _text_lines(lines: list[str]) -> Iterator[str]:
-    """Yield the lines that hold text; an empty one stands for what is left out, and before each item of a list."""
+    """Yield the lines that hold text, and an empty line for whatever is left out and before each item of a list."""
     in_section, in_doctest = False, False
-    skipped: int | None = None  # what is indented deeper than this is left out
+    skipped: int | None = None  # lines that are indented deeper than this are left out
     for line, following in pairwise([*lines, ""]):
         depth, title = _depth(line), line.strip().rstrip(":").lower()
         in_doctest = bool(title) and (in_doctest or title.startswith(">>>"))
@@ -125,7 +126,7 @@ def _depth(line: str) -> int:
 
 
 MIN_DOCUMENT_WORDS = 20
-"""Shorter documents say too little to be one."""
+"""Shorter documents are left out."""
 HELD_OUT_SHARE = 0.06
 
 _INTERNAL = ("tests", "test", "externals")
@@ -133,33 +134,33 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Documented(NamedTuple):
-    """What is said about one function or class."""
+    """The prose about one function or class."""
 
     name: str
-    """Where it is defined, such as scipy.stats._fit.fit."""
+    """Its full name, such as scipy.stats._fit.fit."""
     label: str
     """Its subpackage, such as scipy.stats."""
     paragraphs: list[list[str]]
-    """Sentences of each paragraph."""
+    """The sentences of each paragraph."""
 
     @property
     def text(self) -> str:
-        """All of it, in one line."""
+        """All sentences in one line."""
         return " ".join(sentence for sentences in self.paragraphs for sentence in sentences)
 
 
 def find_package(name: str) -> Path | None:
-    """Return the folder of an installed package's source, or None; the package is not imported."""
+    """Return the folder of a package's source, or None if it is not installed; the package is not imported."""
     found = importlib.util.find_spec(name)
     return Path(found.origin).parent if found is not None and found.origin else None
 
 
 def read_docstrings(packages: Mapping[str, Path], subpackages: Mapping[str, Sequence[str]]) -> Iterator[Documented]:
-    """Yield the prose on every public function and class, in order of files; no sentence comes twice.
+    """Yield the prose about every public function and class, in order of files; no sentence occurs twice.
 
     Args:
-        packages: Name and source folder of each package.
-        subpackages: Which parts to read of each package; all public ones of those that are not named.
+        packages: Source folder of each package, by name.
+        subpackages: Names of the subpackages to read, by package; all public ones if a package is not listed.
     """
     seen: set[str] = set()
     for package, folder in packages.items():
@@ -173,14 +174,14 @@ def read_docstrings(packages: Mapping[str, Path], subpackages: Mapping[str, Sequ
 
 
 def is_held_out(document: Documented) -> bool:
-    """Tell whether a document belongs to the held-out part, by its name."""
-    # not a checksum: those of similar names lie close together
+    """Tell, by its name, whether a document belongs to the held-out part."""
+    # a hash, since the checksums of similar names are close to each other
     digest = hashlib.blake2b(document.name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < HELD_OUT_SHARE * 2**64
 
 
 def write_documents(documents: Iterable[Documented], path: Path) -> None:
-    """Write one JSON object a line: text, label and name.
+    """Write one line of JSON per document: text, label and name.
 
     Raises:
         InputError: If there is no document.
@@ -192,7 +193,7 @@ def write_documents(documents: Iterable[Documented], path: Path) -> None:
 
 
 def _source_files(folder: Path, subpackages: Sequence[str] | None) -> list[Path]:
-    """Return the files of the public subpackages; what is private inside these is read too: much is defined there."""
+    """Return the files of the public subpackages, with their private modules, where much of them is defined."""
     found = []
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).parts[:-1]
@@ -203,7 +204,7 @@ def _source_files(folder: Path, subpackages: Sequence[str] | None) -> list[Path]
 
 
 def _docstrings(source: str) -> Iterator[tuple[str, str]]:
-    """Yield name and documentation string of every public function and class of a module, with those inside."""
+    """Yield name and docstring of every public function and class of a module, and of those within public classes."""
     waiting: list[tuple[str, ast.AST]] = [("", ast.parse(source))]
     while waiting:
         where, node = waiting.pop(0)
@@ -218,7 +219,7 @@ def _docstrings(source: str) -> Iterator[tuple[str, str]]:
 
 
 def _unseen(paragraphs: list[list[str]], seen: set[str]) -> list[list[str]]:
-    """Leave out the sentences that were seen before, and remember the others."""
+    """Leave out sentences that were seen before, and remember the others."""
     kept = []
     for sentences in paragraphs:
         new = []

@@ -1,16 +1,12 @@
-"""A small labelled set of clips that is made in code: handwritten digits that move over moving clutter.
+"""A small labelled set of clips that is drawn in code: handwritten digits that move over moving clutter.
 
-What a clip shows is told by a shape alone: the background moves too, and so do shapes that are no digits, of the same
-sizes, colours and speeds. The general clips are the same without a digit, so that a digit is all that makes the domain
-different.
+    render_digits("clips") -> clips/general, clips/domain, clips/labels.csv, clips/boxes.csv
 
-Moving backgrounds of the clips that are rendered, each float (T, size, size) in [0, 1].
-
-Shapes of the clips that are rendered, each as an opacity in [0, 1] of (size, size), with soft edges.
+Only the shape tells a digit: the background moves too, and so do other shapes of the same sizes, colours and speeds.
+The general clips are alike but have no digit, so digits are all that makes the domain different.
 """
 
 import csv
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,17 +19,17 @@ from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
-from diffmask.files.folders import replace_folder
+from diffmask.files.folders import check_folder, draft
 
 
 def _draw_clutter(name: str, num_frames: int, size: int, random: np.random.Generator) -> np.ndarray:
-    """Return a pattern that moves.
+    """Return a moving background, float (num_frames, size, size) in [0, 1].
 
     Args:
         name: One of `CLUTTER`.
-        num_frames: How many.
-        size: Height and width.
-        random: What it is drawn with.
+        num_frames: Number of frames.
+        size: Height and width in points.
+        random: Generator of the pattern, its direction and its speed.
     """
     t, y, x = np.mgrid[:num_frames, :size, :size].astype(np.float32)
     heading, speed = random.uniform(0.0, 2.0 * np.pi), random.uniform(0.5, 2.0)
@@ -76,34 +72,34 @@ CLUTTER = tuple(_PATTERNS)
 
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-"""Labels of the digits, as captions name them."""
+"""Labels of the digits, as in captions."""
 
 
 @cache
 def digit_images() -> tuple[np.ndarray, np.ndarray]:
-    """Return scikit-learn's handwritten digits, float (N, 8, 8) in [0, 1], and their values (N,)."""
+    """Return the handwritten digits of scikit-learn, float (N, 8, 8) in [0, 1], and their values (N,)."""
     from sklearn.datasets import load_digits
 
-    found: Any = load_digits()  # a part of scikit-learn: nothing is downloaded
+    found: Any = load_digits()  # comes with scikit-learn: nothing is downloaded
     return found.images.astype(np.float32) / 16.0, found.target.astype(np.int64)
 
 
 def _draw_digit(image: np.ndarray, size: int) -> np.ndarray:
-    """Return a handwritten digit of 8 x 8 points, enlarged."""
+    """Return an enlarged handwritten digit as an opacity in [0, 1], (size, size)."""
     large = interpolate(torch.from_numpy(image)[None, None], (size, size), mode="bicubic", align_corners=False)
     return ((large[0, 0].numpy() - 0.2) * 2.5).clip(0.0, 1.0)
 
 
 def _draw_shape(name: str, size: int, random: np.random.Generator) -> np.ndarray:
-    """Return a shape that is no digit.
+    """Return a shape that is no digit as an opacity in [0, 1], (size, size), with soft edges.
 
     Args:
         name: One of `SHAPES`.
-        size: Its height and width.
-        random: What it is drawn with.
+        size: Height and width in points.
+        random: Generator of its turn and its details.
     """
     y, x = np.mgrid[:size, :size].astype(np.float32) * (2.0 / (size - 1)) - 1.0
-    # an edge is one point wide
+    # one point from the inside to the outside
     return (_DISTANCES[name](x, y, random) * (size / 2.0) + 0.5).clip(0.0, 1.0)
 
 
@@ -130,7 +126,7 @@ def _cross(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndar
 
 
 def _strokes(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return a few lines between points of a grid, as of a letter of no alphabet."""
+    """Return a few lines between points of a grid, like a letter of an unknown alphabet."""
     points = [np.array([across, along]) for across in (-0.6, 0.0, 0.6) for along in (-0.75, 0.0, 0.75)]
     path = [points[place] for place in random.choice(len(points), random.integers(4, 7), replace=False)]
     width = random.uniform(0.14, 0.22)
@@ -138,7 +134,7 @@ def _strokes(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.nd
 
 
 def _arcs(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return two bows, which are nearly what a digit is made of."""
+    """Return two bows, which come close to a digit."""
     width = random.uniform(0.14, 0.2)
     bows = []
     for middle in (-0.35, 0.35):
@@ -149,7 +145,7 @@ def _arcs(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarr
 
 
 def _to_line(x: np.ndarray, y: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return the distance of each point to the line between two."""
+    """Return the distance of each point from the line between two points."""
     way = end - start
     share = (((x - start[0]) * way[0] + (y - start[1]) * way[1]) / (way @ way)).clip(0.0, 1.0)
     return np.hypot(x - start[0] - share * way[0], y - start[1] - share * way[1])
@@ -158,7 +154,7 @@ def _to_line(x: np.ndarray, y: np.ndarray, start: np.ndarray, end: np.ndarray) -
 _DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]] = {
     "disc": _disc, "square": _square, "triangle": _triangle, "cross": _cross, "strokes": _strokes, "arcs": _arcs,
 }  # fmt: skip
-"""How far inside of a shape each point is, in halves of its size."""
+"""Functions that return how far inside a shape each point is, in halves of its size; negative outside."""
 SHAPES = tuple(_DISTANCES)
 
 
@@ -166,21 +162,21 @@ SIZE, NUM_FRAMES, FPS = 64, 24, 12
 LABELS, BOXES = "labels.csv", "boxes.csv"
 _OBJECT_SIZES = (44, 53)
 _OTHER_SIZES = (12, 22)
-"""From, and below which, height and width of a digit or shape are."""
+"""Least size of a digit or shape, and the size below which it stays."""
 _TEST_SHARE = 1 / 3
-"""Share of the images of each digit that is for the test clips alone."""
+"""Share of the images of each digit that only test clips show."""
 
 
 @dataclass(frozen=True)
 class _RenderedClips:
-    """Where the clips are.
+    """Paths of the clips and their tables.
 
     Attributes:
-        folder: Around all of it.
-        general: Clips without digits: for pretraining, and as what the domain is held against.
-        domain: Clips with a digit, of the splits train and test.
-        labels: A table of clip, label, caption and split for `diffmask index --join`; general clips are of no split.
-        boxes: A table of clip, frame, x1, y1, x2, y2: where the digit is.
+        folder: Folder of all of them.
+        general: Folder of clips without digits: for pretraining, and as the reference of the domain.
+        domain: Folder of clips with a digit, of the splits train and test.
+        labels: Table of clip, label, caption and split for `diffmask index --join`; general clips have no split.
+        boxes: Table of clip, frame, x1, y1, x2, y2: where the digit is.
     """
 
     folder: Path
@@ -192,7 +188,7 @@ class _RenderedClips:
 
 @dataclass(frozen=True)
 class _Scene:
-    """One clip before it is drawn."""
+    """What one clip will show."""
 
     name: str
     folder: str
@@ -204,7 +200,7 @@ class _Scene:
 
     @property
     def caption(self) -> str:
-        """What a person would say of it."""
+        """The clip in words."""
         if self.label in ("strokes", "arcs"):
             return f"{self.label} move over moving {self.clutter}"
         return f"{'an' if self.label == 'eight' else 'a'} {self.label} moves over moving {self.clutter}"
@@ -219,50 +215,43 @@ def render_digits(
     seed: int = 0,
     progress: bool = False,
 ) -> _RenderedClips:
-    """Render and encode the clips, H.264 of 64 x 64 points, 24 frames at 12 a second; equal seeds give equal clips.
+    """Draw and encode the clips: H.264, 64 x 64 points, 24 frames at 12 a second; equal seeds give equal clips.
 
-    No image of a digit is in clips of both splits, so that a test clip shows a digit that no training clip shows.
+    The splits share no image of a digit: a test clip shows a digit as written by nobody in the training clips.
 
     Args:
-        folder: A folder that is not there yet, or is empty.
-        num_general: Clips without digits.
-        num_domain: Clips with a digit, to train on.
-        num_test: Clips with a digit, to test on.
-        seed: Of everything.
+        folder: The folder to write, which does not exist yet or is empty.
+        num_general: Number of clips without digits.
+        num_domain: Number of clips with a digit, to train on.
+        num_test: Number of clips with a digit, to test on.
+        seed: Seed of everything that is drawn.
         progress: Show a progress bar.
 
     Raises:
-        InputError: If a number is too small, the folder holds something, or H.264 cannot be encoded here.
+        InputError: If a number is below 0, the folder holds files, or H.264 cannot be encoded here.
     """
-    folder = Path(folder).absolute()
+    folder = check_folder(folder, "clips", (), overwrite=False)
     for name, number in (("num_general", num_general), ("num_domain", num_domain), ("num_test", num_test)):
         if number < 0:
             raise InputError(f"{name}={number} is no number of clips; give 0 or more")
-    _check_place(folder)
     _check_encoder()
-    draft = folder.with_name(f"{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
-    for part in ("general", "domain"):
-        (draft / part).mkdir(parents=True)
     scenes = [*_general(num_general, seed), *_domain(num_domain, num_test, seed)]
-    boxes = []
-    for scene in tqdm(scenes, desc="rendering", unit="clip", disable=not progress):
-        frames, places = _draw(scene)
-        encode(frames, draft / scene.folder / f"{scene.name}.mp4")
-        boxes += [(scene.name, frame, *place) for frame, place in enumerate(places)]
-    _write_table(draft / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
-    rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
-    _write_table(draft / LABELS, ("clip", "label", "caption", "split"), rows)
-    replace_folder(draft, folder)
+    with draft(folder) as new:
+        for part in ("general", "domain"):
+            (new / part).mkdir(parents=True)
+        boxes = []
+        for scene in tqdm(scenes, desc="rendering", unit="clip", disable=not progress):
+            frames, places = _draw(scene)
+            encode(frames, new / scene.folder / f"{scene.name}.mp4")
+            boxes += [(scene.name, frame, *place) for frame, place in enumerate(places)]
+        _write_table(new / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
+        rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
+        _write_table(new / LABELS, ("clip", "label", "caption", "split"), rows)
     return _RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
 
 
 def _check_encoder() -> None:
-    """Refuse a machine that cannot encode H.264.
-
-    Raises:
-        InputError: If PyAV is not there, or was built without libx264.
-    """
+    """Refuse a machine on which PyAV is missing or was built without libx264."""
     try:
         import av
     except ImportError as error:
@@ -272,13 +261,6 @@ def _check_encoder() -> None:
             "this PyAV was built without the H.264 encoder libx264; install the one of the package index with "
             "`pip install --force-reinstall --only-binary av av`"
         )
-
-
-def _check_place(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists; give the name of a folder that is not there yet")
-    if not folder.parent.is_dir():
-        raise InputError(f"folder {folder.parent} does not exist; create it first")
 
 
 def _general(number: int, seed: int) -> Iterator[_Scene]:
@@ -311,7 +293,7 @@ def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
         partial(_draw_shape, scene.label, random=random) if scene.image is None else partial(_draw_digit, scene.image)
     )
     boxes: list[tuple[int, int, int, int]] = []
-    for draw, sizes in ((other, _OTHER_SIZES), (main, _OBJECT_SIZES)):  # what the clip is about lies on top
+    for draw, sizes in ((other, _OTHER_SIZES), (main, _OBJECT_SIZES)):  # the second is drawn over the first
         size = int(random.integers(*sizes))
         opacity, colour = draw(size=size)[..., None], _colour(random, 0.75, 1.0)
         boxes = []
@@ -323,14 +305,14 @@ def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
 
 
 def _colour(random: np.random.Generator, darkest: float, lightest: float) -> np.ndarray:
-    """Return a colour, (3,) in [0, 1], of a brightness between two."""
+    """Return a colour, (3,) in [0, 1], whose brightness lies between two."""
     hue, brightness = random.uniform(0.0, 2.0 * np.pi), random.uniform(darkest, lightest)
     shades = 1.0 + 0.2 * np.cos(hue + np.array([0.0, 2.0, 4.0]) * (np.pi / 3.0))
     return (brightness * shades / shades.max()).astype(np.float32)
 
 
 def _way(size: int, random: np.random.Generator) -> list[tuple[int, int]]:
-    """Return where the left upper corner of something is in each frame; it turns back at the edges."""
+    """Return the upper left corner of an object in each frame; it bounces off the edges."""
     room = SIZE - size
     start = random.uniform(0.0, room, 2)
     heading, speed = random.uniform(0.0, 2.0 * np.pi), random.uniform(0.3, 1.2)
@@ -343,7 +325,7 @@ def encode(frames: np.ndarray, path: Path) -> None:
     """Write frames uint8 (T, H, W, 3), of even height and width, as H.264."""
     import av
 
-    # x264 decides by frames that it looks ahead at not always alike: the same frames gave other bytes once in 50 times
+    # when x264 looks ahead it does not always decide alike: once in 50 runs the same frames gave other bytes
     fixed = "rc-lookahead=0:mbtree=0:b-adapt=0:weightp=0:scenecut=0"
     options = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": fixed}
     with av.open(str(path), "w", format="mp4") as container:

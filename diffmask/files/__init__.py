@@ -1,1 +1,7 @@
-"""Reading and writing files, whatever is in them: tables, lines, folders that appear whole, caches."""
+"""Files: corpora that are read piece by piece, and results that are written whole or not at all.
+
+* `streams` (bytes, decompressed) -> `blocks` (lines) and `records` (rows of tables)
+* `parallel`: a function over pieces, in several processes
+* `folders`: drafts that get their names when they are whole, and folders that may be written
+* `cache`: Arrow files that several runs share
+"""

@@ -1,55 +1,149 @@
-"""Blocks: what a corpus is read in, so that memory does not grow with it and other processes can parse it."""
+"""Blocks, the pieces in which a corpus is read: memory does not grow with it, and other processes can parse them.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+`read_plain` reads plain text, where each line is a document, and `read_json` reads lines of JSON objects.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from diffmask.core.errors import InputError
+from diffmask.files.streams import ByteStream
 
 TEXT_COLUMNS = ("text", "content", "sentence", "abstract", "body", "document", "passage", "article", "description")
-"""Names that a text column is known by, first choice first."""
+"""Names by which a text column is recognised, best first."""
 BLOCK_BYTES = 1 << 20
 _SHOWN_CHARS = 60
 _SHOWN_NAMES = 20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A piece of one source: whole lines that are still to be parsed, or texts."""
-
-    path: str
-    first: int
-    """Number of its first line (or row), from 1."""
-    progress: float
-    """Share of the source that was read at its end."""
-    data: bytes | list[str | None]
-    offset: int = 0
-    """Place of its first byte in the decompressed content."""
-    column: str | None = None
-    """Column of the JSON objects that the lines hold; None where a line is a text."""
-
-
-class Text(NamedTuple):
+class _Text(NamedTuple):
     """A text and the number of its line or row in the source, from 1."""
 
     number: int
     text: str
 
 
-def pack(
-    path: Path, texts: Iterable[str | None], block_bytes: int, progress: Callable[[int], float]
-) -> Iterator[Block]:
-    """Gather texts into blocks; `progress` tells the share that is read after so many texts."""
-    first, num_chars, batch = 1, 0, []
-    for text in texts:
-        batch.append(text)
-        # an empty text is not free: a column of nothing but nulls must not gather without end
-        num_chars += len(text or "") + 1
-        if num_chars >= block_bytes:
-            yield Block(str(path), first, progress(first + len(batch) - 1), batch)
-            first, num_chars, batch = first + len(batch), 0, []
-    yield Block(str(path), first, 1.0, batch)
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of one source: whole lines, not yet parsed, or texts."""
+
+    path: str
+    first: int
+    """Number of its first line (or row), from 1."""
+    progress: float
+    """Share of the source that has been read at its end."""
+    data: bytes | list[str | None]
+    offset: int = 0
+    """Place of its first byte in the decompressed content."""
+    column: str | None = None
+    """Column of the JSON objects in the lines; None if each line is a text."""
+
+    def texts(self) -> Iterator[_Text]:
+        """Yield the texts of the block, without blank ones.
+
+        Raises:
+            InputError: If a line cannot be read.
+        """
+        for number, line in enumerate(self.data if isinstance(self.data, list) else self.lines(), self.first):
+            text = line.strip() if line else ""
+            if text and self.column is not None:
+                text = _json_text(self, number, text)
+            if text:
+                yield _Text(number, text)
+
+    def lines(self) -> list[str]:
+        """Return the lines of a block of bytes, without line breaks."""
+        assert isinstance(self.data, bytes)
+        try:
+            return self.data.decode("utf-8").split("\n")
+        except UnicodeDecodeError as error:
+            line = self.first + self.data.count(b"\n", 0, error.start)
+            place = f"byte {self.offset + error.start} is 0x{self.data[error.start]:02x}"
+            remedy = "convert the file, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
+            raise InputError(f"{self.path}: line {line} is not UTF-8 ({place}); {remedy}") from error
+
+    def parse_object(self, number: int, line: str) -> dict:
+        """Return the JSON object in a line of the block."""
+        where = f"{self.path}: line {number}"
+        if line.lstrip().startswith("["):
+            remedy = f"for example: jq -c '.[]' {self.path} > NEW.jsonl"
+            raise InputError(f"{where} begins a JSON array; write one object per line, {remedy}")
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deep" if isinstance(error, RecursionError) else getattr(error, "msg", str(error))
+            raise InputError(
+                f"{where} is not valid JSON ({reason}); write one object per line: {shown(line)}"
+            ) from error
+        if not isinstance(row, dict):
+            raise InputError(f'{where} is not a JSON object such as {{"text": "..."}}: {shown(line)}')
+        return row
+
+
+def read_plain(path: Path, _column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read blocks of whole lines as bytes, which are decoded when the block is parsed."""
+    rest: list[bytes] = []
+    first = 1
+    with ByteStream(path) as stream:
+        head = stream.head()
+        chunk = head.removeprefix(_BYTE_ORDER_MARK)
+        offset = len(head) - len(chunk)
+        while chunk:
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                data = b"".join([*rest, chunk[:end]])
+                yield Block(str(path), first, stream.progress, data, offset)
+                first, offset, rest = first + data.count(b"\n"), offset + len(data), []
+            rest.append(chunk[end:])
+            chunk = stream.read(block_bytes)
+    yield Block(str(path), first, 1.0, b"".join(rest), offset)
+
+
+def read_json(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read blocks of JSON lines; the first object tells which column holds the text."""
+    known = None
+    for block in read_plain(path, None, block_bytes):
+        if known is None:
+            known = _first_column(block, column)
+        yield replace(block, column=known or "")
+
+
+def _first_column(block: Block, wanted: str | None) -> str | None:
+    for number, line in enumerate(block.lines(), block.first):
+        if line.strip():
+            row = block.parse_object(number, line)
+            # null may be a missing text
+            text_names = [name for name in row if row[name] is None or isinstance(row[name], str)]
+            return choose_column(block.path, list(row), text_names, wanted)
+    return None
+
+
+def _json_text(block: Block, number: int, line: str) -> str:
+    row = block.parse_object(number, line)
+    where = f"{block.path}: line {number}"
+    if block.column not in row:
+        raise InputError(f"{where} has no column {block.column!r}; its columns: {listed(row)}")
+    text = row[block.column]
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise InputError(f"{where}: column {block.column!r} must hold text, not {kind}: {shown(line)}")
+    if "\\u" in line:
+        _refuse_half_characters(where, text)
+    return text.strip()
+
+
+def _refuse_half_characters(where: str, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = f"half a character, \\u{ord(text[error.start]):04x} without its pair"
+        raise InputError(f"{where} holds {half}; repair or drop the line") from error
 
 
 def choose_column(path: Path | str, names: Sequence[str], text_names: Sequence[str], wanted: str | None) -> str:
@@ -79,6 +173,6 @@ def listed(names: Iterable[str]) -> str:
 def shown(text: str) -> str:
     """Return the start of a text for a message, on one line."""
     text = text.strip()
-    # encoded for the terminal: what is wrong with a text may be that it cannot be printed
+    # a text may be refused because it cannot be printed: the message must be able to show it all the same
     start = text[:_SHOWN_CHARS].encode("utf-8", "backslashreplace").decode("utf-8")
     return " ".join(start.split()) + ("..." if len(text) > _SHOWN_CHARS else "")

@@ -1,23 +1,24 @@
-"""A cache of Arrow files that may be shared, interrupted and damaged: what is found is checked, what is not is made."""
+"""A cache of Arrow files that several processes share and that may be interrupted or damaged.
+
+What is there is checked before it is used; what is missing or damaged is made.
+"""
 
 import contextlib
-import errno
 import fcntl
 import json
 import logging
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import draft
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CHUNK_BYTES = 1 << 20
 
 Record = dict[str, Any]
@@ -47,8 +48,6 @@ def load_or_make(
     with _locked(folder, name):
         record = _read_record(path)
         if record is None:
-            for left_over in folder.glob(f".{name}.*.partial"):
-                left_over.unlink()  # of a run that was killed: we hold the lock
             record = _make(path, schema, fill)
         else:
             logger.info("found %s", path)
@@ -60,29 +59,15 @@ def load_or_make(
 def _make(path: Path, schema: "pyarrow.Schema", fill: Callable[[Write], Record]) -> Record:
     import pyarrow
 
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
-    record_partial = partial.with_suffix(".json.partial")
-
-    def write(batch: "pyarrow.RecordBatch") -> None:
-        with _disk_errors(path.parent):
-            stream.write_batch(batch)
-
-    try:
+    for left_over in path.parent.glob(f".{path.stem}.*.partial"):
+        left_over.unlink()  # of a run that was killed, perhaps on another machine: we hold the lock
+    remedy = "give the same command again or name another cache folder"
+    with draft(path.with_suffix(".json"), remedy, tidy=False) as beside, draft(path, remedy, tidy=False) as new:
         # Arrow's own file does not buffer: nothing is left to be written, and to fail, when it is closed
-        with pyarrow.OSFile(str(partial), "wb") as file:
-            with _disk_errors(path.parent):
-                stream = pyarrow.ipc.new_stream(file, schema)
-            record = fill(write)
-            with _disk_errors(path.parent):
-                stream.close()
-        with _disk_errors(path.parent):
-            check = {"num_bytes": partial.stat().st_size, "crc32": _checksum(partial)}
-            record_partial.write_text(json.dumps({"check": check, "record": record}, indent=1))
-            os.replace(partial, path)
-            os.replace(record_partial, path.with_suffix(".json"))
-    finally:
-        partial.unlink(missing_ok=True)
-        record_partial.unlink(missing_ok=True)
+        with pyarrow.OSFile(str(new), "wb") as file, pyarrow.ipc.new_stream(file, schema) as stream:
+            record = fill(stream.write_batch)
+        check = {"num_bytes": new.stat().st_size, "crc32": _checksum(new)}
+        beside.write_text(json.dumps({"check": check, "record": record}, indent=1))
     return record
 
 
@@ -122,16 +107,3 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise InputError(
-            f"the disk is full ({os.strerror(error.errno)}) while writing to the cache folder {folder}; "
-            "free space or name another folder"
-        ) from error

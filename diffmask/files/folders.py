@@ -1,17 +1,19 @@
-"""Files and folders that are written whole or not at all.
+"""Files and folders that are written whole or not at all."""
 
-Files that a full disk cuts off.
-"""
-
+import errno
 import os
+import platform
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from diffmask.core.errors import InputError
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SUFFIX = ".partial"
+DRAFT_SUFFIXES = (_SUFFIX, ".tmp")
+"""By which a file is known that is not finished; earlier versions wrote the second."""
 
 
 def check_folder(folder: str | Path, what: str, names: Collection[str], *, overwrite: bool) -> Path:
@@ -26,7 +28,7 @@ def check_folder(folder: str | Path, what: str, names: Collection[str], *, overw
     Raises:
         InputError: If the folder around it is missing, it exists and may not be replaced, or it holds other files.
     """
-    # a relative path stays what it was, wherever the process goes meanwhile
+    # a relative path must mean the same folder later, even if the working directory changes in between
     folder = Path(os.path.abspath(folder))
     if not folder.parent.is_dir():
         raise InputError(f"folder {folder.parent} does not exist; create it first")
@@ -43,43 +45,111 @@ def check_folder(folder: str | Path, what: str, names: Collection[str], *, overw
     return folder
 
 
-def replace_folder(draft: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another, which goes away last."""
-    old = draft.with_name(draft.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)  # what a process of the same number left when it was killed
+@contextmanager
+def draft(path: str | Path, remedy: str = "give the same command again", *, tidy: bool = True) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file or a folder to; it gets its name once all of it is there.
+
+    It takes the place of what has that name already. If the block fails or is interrupted, the draft is removed and
+    what was there before stays. If nothing was written, nothing is renamed.
+
+    Args:
+        path: The file or the folder.
+        remedy: What the user can do once there is room on the disk, for the message.
+        tidy: Remove drafts that killed processes left; this lists the folder around `path`.
+
+    Raises:
+        InputError: If the disk is full.
+    """
+    path = Path(os.path.abspath(path))
+    # the machine is part of the name: on a shared disk a process of the same number may be alive elsewhere
+    ours = f".{path.name}.{platform.node()}-"
+    new = path.with_name(f"{ours}{os.getpid()}{_SUFFIX}")
+    if tidy:
+        _remove_abandoned(path.parent, ours)
+    _remove(new)
+    try:
+        with writing(path, remedy):
+            yield new
+            if new.is_dir():
+                _replace_folder(new, path)
+            elif new.exists():
+                os.replace(new, path)
+    finally:
+        _remove(new)
+
+
+def _remove_abandoned(folder: Path, start: str) -> None:
+    """Remove the drafts of a name whose processes no longer run."""
+    names = os.listdir(folder) if folder.is_dir() else ()
+    for name in names:
+        number = name.removeprefix(start).removesuffix(_SUFFIX)
+        if name == f"{start}{number}{_SUFFIX}" and number.isdecimal() and not _is_running(int(number)):
+            _remove(folder / name)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs, as another user
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Put a finished folder in the place of another; no system call swaps two folders that hold files."""
+    old = new.with_name(new.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.replace(folder, old)
-    os.replace(draft, folder)
+    os.replace(new, folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str, errors: str = "strict") -> None:
-    """Write a file, under its name only once it is whole.
+    """Write a text file, under its name only once it is whole.
 
     Args:
-        path: The file; its folder is there.
+        path: The file; its folder exists.
         text: What it holds.
         errors: What becomes of characters that cannot be encoded, as for `str.encode`.
     """
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text(text, encoding="utf-8", errors=errors)
-    os.replace(draft, path)
+    with draft(path) as new:
+        new.write_text(text, encoding="utf-8", errors=errors)
 
 
 @contextmanager
-def writing(path: Path, remedy: str = "go on with --resume") -> Iterator[None]:
-    """Say in one sentence what could not be written; safetensors and torch have errors of their own for a full disk.
+def writing(path: str | Path, remedy: str = "continue with --resume") -> Iterator[None]:
+    """Turn the error of a full disk into one sentence.
 
     Args:
         path: What is written.
-        remedy: What to do when there is room.
+        remedy: What the user can do once there is room on the disk.
 
     Raises:
-        InputError: If a file could not be written whole.
+        InputError: If the disk is full.
     """
     try:
         yield
-    except (SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+    except Exception as error:
+        reason = _full_disk(error)
+        if reason is None:
             raise
-        raise InputError(f"{path} could not be written ({error}); make room on the disk, then {remedy}") from error
+        raise InputError(f"{path} could not be written ({reason}); make room on the disk, then {remedy}") from error
+
+
+def _full_disk(error: Exception) -> str | None:
+    """Return what an error says of a full disk, or None if it is about something else."""
+    if isinstance(error, OSError):
+        return os.strerror(error.errno) if error.errno in _DISK_FULL else None
+    # safetensors and torch have errors of their own, told by their text so that neither need be installed
+    of_tensors = type(error).__name__ == "SafetensorError" or "PytorchStreamWriter" in str(error)
+    return str(error) if of_tensors else None

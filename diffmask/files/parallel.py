@@ -1,4 +1,4 @@
-"""Several processes: a function over a stream of items, results in order, memory bounded."""
+"""A function over a stream of items in several processes: results in order, memory bounded."""
 
 import multiprocessing
 import os
@@ -17,18 +17,18 @@ _state: dict[str, Callable] = {}
 def map_ordered(
     function: Callable[[Item], Result], items: Iterable[Item], num_processes: int
 ) -> Generator[tuple[Item, Result]]:
-    """Return each item with its result, in the order of the items.
+    """Yield each item with its result, in the order of the items.
 
     Args:
-        function: Is sent to each process once, so it may hold something large.
-        items: Read as results are taken: a few per process are held.
-        num_processes: 1 works in this process. More are started afresh (spawned), so a script that asks for them keeps
-            its work under `if __name__ == "__main__":`.
+        function: The function; it is sent to each process once, so it may hold something large.
+        items: The items, which are read as results are taken: only a few per process are held.
+        num_processes: Number of processes; 1 works in this one. Others are spawned, so a script that asks for them must
+            keep its work under `if __name__ == "__main__":`.
     """
     if num_processes == 1:
         yield from ((item, function(item)) for item in items)
         return
-    # spawned, because a fork copies the locks of threads that do not exist in the child
+    # spawned, since a fork copies locks that are held by threads which do not exist in the child
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_processes, context, initializer=_start, initargs=(function,)) as pool:
         waiting: deque[tuple[Item, Future]] = deque()
@@ -49,8 +49,8 @@ def map_ordered(
 
 
 def _start(function: Callable) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one process is one core; the tokenizer starts threads otherwise
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the pool
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per process: a tokenizer would start threads
     _state["function"] = function
 
 

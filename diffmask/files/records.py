@@ -1,6 +1,6 @@
-"""Rows of a table with all their columns: JSON lines, separated values, Parquet and datasets on disk.
+"""Files of rows: separated values, Parquet, JSON lines, and Hugging Face datasets on disk.
 
-Corpus files of rows: comma- and tab-separated values, Parquet, and Hugging Face datasets on disk.
+`read_blocks` reads one column of a corpus, plain text included; `read_records` reads rows with all their columns.
 """
 
 import csv
@@ -8,13 +8,12 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, pack, shown
-from diffmask.files.lines import decode_lines, json_object, read_plain
+from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, read_json, read_plain, shown
 from diffmask.files.streams import open_seekable, split_suffix
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 256
 
 
-def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def _csv_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read comma-, semicolon- or tab-separated values with a header; a quoted field may span lines."""
     progress = 0.0
 
@@ -31,7 +30,7 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
         nonlocal progress
         for block in read_plain(path):
             progress = block.progress
-            yield from io.StringIO("\n".join(decode_lines(block)), newline="")
+            yield from io.StringIO("\n".join(block.lines()), newline="")
 
     csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
     source = lines()
@@ -42,13 +41,13 @@ def read_csv(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYT
         if header:
             place = header.index(choose_column(path, header, header, column))
             texts = (_field(path, row, place, header, rows.line_num) for row in rows)
-            yield from pack(path, texts, block_bytes, lambda _: progress)
+            yield from _pack(path, texts, block_bytes, lambda _: progress)
     except csv.Error as error:
         raise InputError(f"{path}: line {rows.line_num} is not a row of values ({error}); check its quotes") from error
 
 
 def _delimiter(path: Path, header: str) -> str:
-    """Return what separates the values of a file, as its name or its header tells."""
+    """Return the separator of a file, by its name or its header."""
     if split_suffix(path)[0] == ".tsv":
         return "\t"
     return next((char for char in ",;\t" if char in header), ",")
@@ -68,14 +67,14 @@ def _is_written(row: list[str]) -> bool:
 
 
 def _until_written(lines: Iterator[str]) -> Iterator[str]:
-    """Return the blank lines at the start and the first that is not blank."""
+    """Yield the blank lines at the start, and the first line that is not blank."""
     for line in lines:
         yield line
         if line.strip():
             return
 
 
-def read_parquet(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def _parquet_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read one column of a Parquet file, a few rows at a time."""
     import pyarrow
     from pyarrow import parquet
@@ -87,7 +86,7 @@ def read_parquet(path: Path, column: str | None = None, block_bytes: int = BLOCK
             batches = table.iter_batches(_BATCH_ROWS, columns=[known])
             texts = (text for batch in batches for text in batch.column(0).to_pylist())
             num_rows = max(1, table.metadata.num_rows)
-            yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / num_rows)
+            yield from _pack(path, texts, block_bytes, lambda num_texts: num_texts / num_rows)
         except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
 
@@ -114,11 +113,7 @@ def is_dataset(folder: Path) -> bool:
 
 
 def _open_dataset(path: Path) -> "datasets.Dataset":
-    """Open a folder that `save_to_disk` made.
-
-    Raises:
-        InputError: If it is damaged, or holds several splits.
-    """
+    """Open a folder that `save_to_disk` made; refuse one that is damaged or holds several splits."""
     import datasets
 
     try:
@@ -131,20 +126,52 @@ def _open_dataset(path: Path) -> "datasets.Dataset":
     return found
 
 
-def read_dataset(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def _dataset_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read one column of a Hugging Face dataset on disk, a few rows at a time."""
     dataset = _open_dataset(path)
     known = _text_column(path, dataset.features.arrow_schema, column)
     batches = cast(Iterator[Any], dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS))
     texts = (text for batch in batches for text in batch[known].to_pylist())
-    yield from pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
+    yield from _pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
+
+
+def _pack(
+    path: Path, texts: Iterable[str | None], block_bytes: int, progress: Callable[[int], float]
+) -> Iterator[Block]:
+    """Gather texts into blocks; `progress` returns the share of the source that a number of texts makes."""
+    first, num_chars, batch = 1, 0, []
+    for text in texts:
+        batch.append(text)
+        # + 1, since empty texts take memory too: a column of nulls must not become one block
+        num_chars += len(text or "") + 1
+        if num_chars >= block_bytes:
+            yield Block(str(path), first, progress(first + len(batch) - 1), batch)
+            first, num_chars, batch = first + len(batch), 0, []
+    yield Block(str(path), first, 1.0, batch)
+
+
+READERS = {
+    ".txt": read_plain,
+    ".jsonl": read_json,
+    ".json": read_json,
+    ".csv": _csv_blocks,
+    ".tsv": _csv_blocks,
+    ".parquet": _parquet_blocks,
+}
+"""Readers of one column, by the suffix of a file."""
+
+
+def read_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a file, or of a folder that `save_to_disk` made, in blocks of about `block_bytes`."""
+    reader = _dataset_blocks if path.is_dir() else READERS[split_suffix(path)[0]]
+    return reader(path, column, block_bytes)
 
 
 Row = Mapping[str, Any]
 
 
 def read_records(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a file (or of a folder that `save_to_disk` made) with their numbers, from 1.
+    """Yield the rows of a file, or of a folder that `save_to_disk` made, with their numbers from 1.
 
     Raises:
         InputError: If the file is plain text, is damaged, or holds several splits.
@@ -159,13 +186,13 @@ def read_records(path: Path) -> Iterator[tuple[int, Row]]:
 
 def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
     for block in read_plain(path):
-        for number, line in enumerate(decode_lines(block), block.first):
+        for number, line in enumerate(block.lines(), block.first):
             if line.strip():
-                yield number, json_object(block, number, line)
+                yield number, block.parse_object(number, line)
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
-    content = "\n".join(line for block in read_plain(path) for line in decode_lines(block)).lstrip()
+    content = "\n".join(line for block in read_plain(path) for line in block.lines()).lstrip()
     csv.field_size_limit(sys.maxsize)  # the default refuses a text of more than 128 KiB
     separator = _delimiter(path, content.split("\n", 1)[0])
     rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
@@ -200,8 +227,8 @@ def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the names of the labels in each column that datasets declares as numbers of labels, alone or in lists."""
-    # what a list holds stands under `feature`
+    """Return the names of labels by column, for columns that hold numbers of labels, or lists of them."""
+    # the feature of a list is nested under `feature`
     inner = {name: each.get("feature", each) for name, each in features.items() if isinstance(each, Mapping)}
     return {
         name: list(each["names"])
@@ -211,14 +238,14 @@ def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _named(row: Row, names: Mapping[str, list[str]]) -> Row:
-    """Return a row with the names of its labels."""
+    """Return a row with names in the place of numbers of labels."""
     return {**row, **{column: _name(row[column], known) for column, known in names.items()}} if names else row
 
 
 def _name(value: Any, known: list[str]) -> Any:
     if isinstance(value, list):
         return [_name(each, known) for each in value]
-    # datasets writes -1 for the label that nobody tells
+    # datasets writes -1 for an unknown label
     return known[value] if isinstance(value, int) and 0 <= value < len(known) else None
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a corpus file: opened, decompressed as they are read, refused when they are not what the name says."""
+"""The bytes of a corpus file: decompressed as they are read, and refused if they are not what the name says."""
 
 import tempfile
 from pathlib import Path
@@ -34,7 +34,7 @@ def split_suffix(path: Path) -> tuple[str, str]:
 
 
 class ByteStream:
-    """A file's content, decompressed; every failure to read it is one sentence."""
+    """The decompressed content of a file; every failure to read it is one sentence."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -51,7 +51,7 @@ class ByteStream:
             self._decompress(COMPRESSIONS[suffix])
 
     def _decompress(self, name: str) -> None:
-        import pyarrow  # its streams, unlike others, say when a compressed file was cut short
+        import pyarrow  # its streams notice, unlike others, when a compressed file was cut short
 
         if _magic_name(self._raw.peek(16)) != name:
             self._raw.close()
@@ -59,7 +59,7 @@ class ByteStream:
         self._content = pyarrow.CompressedInputStream(pyarrow.PythonFile(self._raw, "r"), name)
 
     def read(self, num_bytes: int) -> bytes:
-        """Return the next bytes of the content; none at its end."""
+        """Return the next bytes of the content, or none at its end."""
         try:
             return self._content.read(num_bytes)
         except OSError as error:
@@ -67,9 +67,21 @@ class ByteStream:
                 raise
             raise InputError(f"{self.path} is cut short or damaged ({error}); copy or download it again") from error
 
+    def head(self) -> bytes:
+        """Return the first bytes of a text; refuse a file that holds something else."""
+        head = self.read(_HEAD_BYTES)
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise InputError(f"{self.path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
+        magic, place = _magic_name(head), head.find(b"\0")
+        # "PAR1" may also be the first word of a text about that protein
+        if place >= 0 or (magic and (magic == "PDF" or not head[:4].isascii())):
+            what = f"a {magic} file" if magic else f"a binary file (a NUL byte at offset {place})"
+            raise InputError(f"{self.path} is {what}, not text; give UTF-8 text or name the file for what it is")
+        return head
+
     @property
     def progress(self) -> float:
-        """Share of the file that was read, in [0, 1]."""
+        """Share of the file that has been read, in [0, 1]."""
         return min(1.0, self._raw.tell() / self.size)
 
     def __enter__(self) -> Self:
@@ -79,19 +91,6 @@ class ByteStream:
         if self._content is not self._raw:
             self._content.close()
         self._raw.close()
-
-
-def read_head(stream: ByteStream) -> bytes:
-    """Return the first bytes of a text; a file that holds something else is refused."""
-    head = stream.read(_HEAD_BYTES)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{stream.path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
-    magic, place = _magic_name(head), head.find(b"\0")
-    # "PAR1" alone may be the first word of a text about that protein
-    if place >= 0 or (magic and (magic == "PDF" or not head[:4].isascii())):
-        what = f"a {magic} file" if magic else f"a binary file (a NUL byte at offset {place})"
-        raise InputError(f"{stream.path} is {what}, not text; give UTF-8 text or name the file for what it is")
-    return head
 
 
 def open_seekable(path: Path) -> IO[bytes]:

@@ -1,6 +1,5 @@
 """The prediction head that a checkpoint lacks: trained first with the encoder frozen, or read from another run."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 from diffmask.assemble.training import build_arguments
 from diffmask.config import TrainingConfig
 from diffmask.core.errors import InputError
-from diffmask.files.folders import writing
+from diffmask.files.folders import draft
 from diffmask.pretrain.subject import Rows, Subject, loggers, make_trainer
 from diffmask.train.masking import Masking
 
@@ -92,10 +91,8 @@ def _train_head(config: Any, subject: Subject, rows: Rows, trained: Path, *, pro
     for parameter in trained_later:
         parameter.requires_grad_(True)
     if arguments.process_index == 0:
-        draft = trained.with_suffix(".tmp")
-        with writing(trained):
-            save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, draft)
-        os.replace(draft, trained)
+        with draft(trained, "continue with --resume") as new:
+            save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, new)
 
 
 def _settings(config: Any) -> TrainingConfig:

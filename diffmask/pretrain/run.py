@@ -4,23 +4,23 @@ A run's folder holds config.yaml, log.jsonl, run.json, tensorboard/, checkpoint-
 save_pretrained writes it, and classifier/ where a task was learned too.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
 from diffmask.assemble.modality import modality_of, resolve
 from diffmask.assemble.training import build_arguments
 from diffmask.config import to_mapping
 from diffmask.core.errors import InputError, worker_errors
-from diffmask.files.folders import writing
+from diffmask.files.folders import draft
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject, loggers, make_trainer
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
-from diffmask.train.folder import check_folder, check_inputs, claim_folder, last_checkpoint
+from diffmask.train.folder import check_inputs, check_run_folder, claim_folder, last_checkpoint
 from diffmask.train.record import write_card
 from diffmask.train.trainer import MaskedTrainer
 
@@ -63,7 +63,7 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
     """
     folder = Path(config.output)
     settings = to_mapping(config)
-    check_folder(folder, settings, resume=resume, overwrite=overwrite)
+    check_run_folder(folder, settings, resume=resume, overwrite=overwrite)
     subject = modality_of(config).subject(config, resolve(config))
     check_head(config, subject)
     arguments = _arguments(config, streams=subject.streams, progress=progress)
@@ -128,12 +128,10 @@ def _save(
     metrics: dict[str, float],
 ) -> None:
     """Write the model beside the checkpoints, under its name only once it is whole."""
-    folder = Path(settings["output"])
-    draft = folder / "model.tmp"
-    with writing(draft):
-        trainer.save_model(str(draft))
-    if trainer.is_world_process_zero():
-        subject.save_beside(draft)
-        write_card(draft / "README.md", subject.describe(), settings, inputs, metrics)
-        (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, and of no use to who loads the model
-        os.replace(draft, folder / "model")
+    with draft(Path(settings["output"]) / "model", "continue with --resume") as new:
+        # all ranks save into the draft of the first, which alone puts it in its place
+        trainer.save_model(str(broadcast_object_list([str(new)])[0]))
+        if trainer.is_world_process_zero():
+            subject.save_beside(new)
+            write_card(new / "README.md", subject.describe(), settings, inputs, metrics)
+            (new / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model

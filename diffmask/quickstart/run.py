@@ -17,25 +17,26 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 import yaml
 from rich.console import Console
 
+from diffmask.assemble.modality import modality_named
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
 from diffmask.config.evaluation import PROBE, EvaluateSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results as read_scores
+from diffmask.evaluate.compare import CompareSettings, Comparison, compare
+from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
-from diffmask.report.compare.losses import (
+from diffmask.quickstart.losses import (
     BEFORE,
-    Result,
+    HeldOutLoss,
     curve_section,
-    mean_results,
-    read_results,
-    result_section,
-    result_table,
+    loss_section,
+    loss_table,
+    mean_of_seeds,
+    read_losses,
 )
-from diffmask.report.compare.tables import ComparisonTable, comparison_sections, print_comparison
-from diffmask.report.compare.write import comparison_table
+from diffmask.report.comparison import comparison_sections, finding, print_comparison
 from diffmask.report.html.page import code, header, page, paragraph, section, write_page
+from diffmask.report.preview import Preview
 from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 
@@ -47,7 +48,6 @@ _Logs = dict[str, list[Log]]
 
 Data = TypeVar("Data")
 Anchors = TypeVar("Anchors")
-Preview = TypeVar("Preview")
 
 
 class Stage(NamedTuple):
@@ -75,7 +75,7 @@ class Sentences:
     command_lead: str
 
 
-class Quickstart(ABC, Generic[Data, Anchors, Preview]):
+class Quickstart(ABC, Generic[Data, Anchors]):
     """What the steps ask of a modality.
 
     Attributes:
@@ -83,9 +83,8 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
         steps: Optimiser steps of each run.
         seeds: How many runs each policy has, which differ in their seed.
         seed: The first seed; those of everything else follow from it.
-        modality: Its name.
+        modality: Name of its modality.
         policies: Policies that are compared, and what they are called.
-        units: What is masked, for tables: words, patches.
         leaves: Files and folders in the output folder that only this modality leaves.
     """
 
@@ -95,7 +94,6 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
     seed: int
     modality: ClassVar[str]
     policies: ClassVar[Mapping[str, str]]
-    units: ClassVar[str]
     leaves: ClassVar[Sequence[str]]
 
     @abstractmethod
@@ -150,7 +148,7 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
         """Return how models are probed; name, output, method, metric and seeds are not read."""
 
     @abstractmethod
-    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], list[str]]:
+    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], str]:
         """Return facts for the head of the page, by name, and its sections about what is masked."""
 
 
@@ -185,7 +183,7 @@ def run_quickstart(
         return _stopped(console)
     losses = _mean_losses(logs)
     console.print()
-    console.print(result_table(losses, quickstart.units))
+    console.print(loss_table(losses, modality_named(quickstart.modality).words))
     console.print(f"\n{said.loss_limit}")
     with step(said.task_step, commands["evaluate"]):
         quickstart.make_task(data, console)
@@ -239,14 +237,14 @@ def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
 
 
 class _Steps:
-    """Steps that are numbered and say what is done, what a user types for it, and how long it took."""
+    """Numbers the steps, and prints what each does, the command for it, and how long it took."""
 
     def __init__(self, console: Console, number: int):
         self._console, self._number, self._done = console, number, 0
 
     @contextmanager
     def __call__(self, title: str, command: str = "") -> Iterator[None]:
-        """Print what is said about a step; without a title nothing is."""
+        """Announce a step, and print how long it took; a step without a title is silent."""
         if not title:
             yield
             return
@@ -278,16 +276,16 @@ def _pretrain_all(
     return logs
 
 
-def _mean_losses(logs: _Logs) -> list[Result]:
+def _mean_losses(logs: _Logs) -> list[HeldOutLoss]:
     """Return the means over seeds; all runs start from one model, and the very first has evaluated it."""
     before, *_ = next(iter(logs.values()))
     seeds = zip(*logs.values(), strict=True)
-    return mean_results(
-        [read_results({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
+    return mean_of_seeds(
+        [read_losses({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
     )
 
 
-def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
+def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> Comparison:
     """Probe the model that was not continued, and those of each policy and seed, and compare them."""
     folders = {name: str(quickstart.output / "evaluation" / name) for name in ("none", *quickstart.policies)}
     wanted = [(quickstart.start(), BEFORE, folders["none"], range(quickstart.seeds))]
@@ -298,31 +296,31 @@ def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
     for model, name, output, seeds in wanted:
         settings = replace(shared, model=model, name=name, output=output, seeds=len(seeds), first_seed=seeds[0])
         evaluate(settings, progress=progress)
-    results = read_scores(list(folders.values()))
-    return comparison_table(compare(results, CompareSettings(metric="accuracy", all_pairs=True)))
+    results = read_results(list(folders.values()))
+    return compare(results, CompareSettings(metric="accuracy", all_pairs=True))
 
 
 def _page(
     quickstart: Quickstart,
     facts: Sequence[tuple[str, str]],
-    masked: Sequence[str],
+    masked: str,
     logs: _Logs,
-    losses: Sequence[Result],
-    scores: ComparisonTable,
+    losses: Sequence[HeldOutLoss],
+    scores: Comparison,
 ) -> str:
     """Return the page: curves of the first seed, and losses that are means over the seeds."""
-    said, units = quickstart.sentences(), quickstart.units
+    said, words = quickstart.sentences(), modality_named(quickstart.modality).words
     ratio = quickstart.config(next(iter(quickstart.policies))).masking.ratio.start
     seeds = ", ".join(str(quickstart.seed + seed) for seed in range(quickstart.seeds))
     return page(
         said.title,
         [
             header(said.heading, said.lead, [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)]),
-            section(said.question, paragraph(scores.finding), paragraph(said.task_limit)),
+            section(said.question, paragraph(finding(scores)), paragraph(said.task_limit)),
             *comparison_sections(scores),
-            result_section(losses, said.loss_limit, units=units),
-            curve_section({label: seeds[0] for label, seeds in logs.items()}, units=units),
-            *masked,
+            loss_section(losses, said.loss_limit, words=words),
+            curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
+            masked,
             section(
                 "Each step by itself", paragraph(said.command_lead), code("\n".join(quickstart.commands().values()))
             ),

@@ -4,15 +4,9 @@
     tools/fetch_data --download             fetch and prepare all of them
     tools/fetch_data acl-arc --from FILES   prepare one from files that are there
 
-Writes DATA/NAME/train.jsonl, dev.jsonl and test.jsonl, lines of {"text", "label"}. Files are checked before anything is
-written, and a data set is there whole or not at all. A download that broke off goes on where it stopped. Needs nothing
-but Python.
-
-The public data sets of the experiments: where they come from, and how their files are known to be the right ones.
-
-Whether files are those of a data set: by their bytes, or by what is known of their contents.
-
-Fetch a file over HTTP, going on where an earlier attempt broke off.
+Writes DATA/NAME/train.jsonl, dev.jsonl and test.jsonl, lines of {"text", "label"}. Files are checked by their sha256 or
+their contents before anything is written, and a data set is there whole or not at all. A download that broke off
+continues where it stopped. Needs nothing but Python 3.11: it can run before diffmask is installed.
 """
 
 import argparse
@@ -22,7 +16,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -30,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import draft
 
 SPLITS = ("train", "dev", "test")
 COMMIT = "06793f77d7278898159ed50da30d173cdc8fdea9"
@@ -38,13 +32,13 @@ BASE = f"https://raw.githubusercontent.com/allenai/scibert/{COMMIT}/data/text_cl
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a data set, of JSON lines with a text and a label.
+    """One file of a data set: lines of JSON, each with a text and a label.
 
     Attributes:
-        num_bytes: Its size, to say what is fetched.
-        num_rows: Its texts.
-        sha256: Of its bytes; None where it is known by its contents alone.
-        num_in_train: Where there is no sha256: texts that stand word for word in the training file.
+        num_bytes: Size of the file, shown before anything is fetched.
+        num_rows: Number of texts.
+        sha256: Hash of its bytes; None if only its contents are known.
+        num_in_train: Without a sha256: number of texts that also occur, word for word, in the training file.
     """
 
     num_bytes: int
@@ -58,11 +52,11 @@ class DataSet:
     """A data set as it was distributed with SciBERT.
 
     Attributes:
-        title: What it is called and what it asks for.
-        path: Its folder in the source.
-        labels: How many labels it has.
-        files: By split.
-        note: What its origin asks to be said.
+        title: Name of the data set, and its task.
+        path: Folder at the source.
+        labels: Number of labels.
+        files: The file of each split.
+        note: Whom its authors ask to be cited.
     """
 
     title: str
@@ -95,8 +89,8 @@ DATA_SETS = {
         },
         "Luan et al. 2018",
     ),
-    # No copy was at hand to take sha256 from. What is known of it is checked in their place: rows, labels, and how many
-    # texts stand in the training file too, word for word, which another version or another split would not share.
+    # No copy was at hand to take hashes from. What is known of its contents is checked instead: rows, labels, and how
+    # many texts also occur in the training file, which another version or another split would not share.
     "acl-arc": DataSet(
         "ACL-ARC: intents of citations",
         "citation_intent",
@@ -112,15 +106,11 @@ DATA_SETS = {
 
 
 Rows = dict[str, list[tuple[str, str]]]
-"""For each split its texts and labels."""
+"""The texts and labels of each split."""
 
 
 def _check_bytes(content: bytes, file: SourceFile, path: Path) -> None:
-    """Check the sha256 of a file where it is known.
-
-    Raises:
-        InputError: If it is another.
-    """
+    """Refuse a file that has another sha256 than the published one, if that is known."""
     found = hashlib.sha256(content).hexdigest()
     if file.sha256 is not None and found != file.sha256:
         raise InputError(
@@ -130,11 +120,7 @@ def _check_bytes(content: bytes, file: SourceFile, path: Path) -> None:
 
 
 def _read_rows(content: bytes, path: Path) -> list[tuple[str, str]]:
-    """Return texts and labels of JSON lines.
-
-    Raises:
-        InputError: If a line is something else.
-    """
+    """Return the texts and labels of lines of JSON."""
     rows = []
     # not splitlines: a text may hold a line separator of Unicode
     for number, line in enumerate(content.split(b"\n"), 1):
@@ -150,11 +136,7 @@ def _read_rows(content: bytes, path: Path) -> list[tuple[str, str]]:
 
 
 def _check_rows(name: str, rows: Rows) -> None:
-    """Check how many texts and labels there are, and where it is known how many texts stand in the training split.
-
-    Raises:
-        InputError: If there are more or fewer.
-    """
+    """Refuse other numbers of texts, labels, or texts that also occur in the training split, than are known."""
     data_set = DATA_SETS[name]
     training = {text for text, _ in rows["train"]}
     facts = [(f"{split} texts", len(rows[split]), data_set.files[split].num_rows) for split in SPLITS]
@@ -163,7 +145,7 @@ def _check_rows(name: str, rows: Rows) -> None:
         num_known = data_set.files[split].num_in_train
         if num_known is not None:
             num_found = sum(text in training for text, _ in rows[split])
-            facts.append((f"{split} texts that stand in train too", num_found, num_known))
+            facts.append((f"{split} texts that also occur in train", num_found, num_known))
     for what, found, known in facts:
         if found != known:
             raise InputError(f"these are not the files of {name}: {found:,} {what}, and not {known:,}; get them again")
@@ -174,7 +156,7 @@ _TIMEOUT = 60  # seconds without a byte
 
 
 def _download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
-    """Fetch a file to a path, unless it is there; what arrived of it is kept beside it as NAME.part.
+    """Fetch a file, unless it is there; what has arrived is kept beside it as NAME.part, to continue from.
 
     Raises:
         InputError: If it cannot be fetched, or is not the file that was published.
@@ -191,14 +173,13 @@ def _download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         raise InputError(
-            f"cannot fetch {url} ({error}); start this again to go on where it stopped, or get the files in another "
-            "way and give their folder with --from"
+            f"cannot fetch {url} ({error}); give the same command again to continue where it stopped, or get the files "
+            "in another way and give their folder with --from"
         ) from error
     try:
         _check_bytes(part.read_bytes(), file, part)
     except InputError:
-        # what is wrong is not gone on with
-        part.unlink()
+        part.unlink()  # the next attempt must not continue from a wrong file
         raise
     os.replace(part, path)
 
@@ -211,7 +192,7 @@ def _receive(url: str, part: Path, file: SourceFile, title: str) -> None:
         start = 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-        # a server that knows no ranges sends all of it
+        # a server that knows no ranges sends the whole file again
         goes_on = answer.status == http.HTTPStatus.PARTIAL_CONTENT
         num_received = start if goes_on else 0
         length = answer.headers.get("Content-Length")
@@ -235,7 +216,7 @@ _SUFFIXES = (".txt", ".jsonl")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prepare what was asked for; without a source say what could be fetched."""
+    """Prepare the data sets that are named; without a source, say what could be fetched."""
     parser = argparse.ArgumentParser(
         prog="fetch_data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -264,13 +245,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"fetch_data: {error.strerror or error}{where}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
+        print("interrupted; the same command continues", file=sys.stderr)
         return 130
     return 0
 
 
 def _plan(names: list[str], url: str, data: Path) -> str:
-    """Return what would be fetched, from where, and how large it is."""
+    """Say what would be fetched, from where, and how large it is."""
     lines = []
     for name in names:
         data_set = DATA_SETS[name]
@@ -292,9 +273,9 @@ def _prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> 
 
     Args:
         name: A key of `DATA_SETS`.
-        data: Where its folder is written.
-        folder: That holds its files; None downloads them.
-        url: Where from.
+        data: Folder in which the data set gets a folder of its own.
+        folder: Folder that holds the files; None downloads them.
+        url: Address to download from.
 
     Raises:
         InputError: Files are missing, are not the right ones, or cannot be fetched or written.
@@ -319,7 +300,7 @@ def _prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> 
 
 
 def _find_files(name: str, data_set: DataSet, folder: Path) -> dict[str, Path]:
-    """Return the file of each split: in the folder, in one of the data set's name, or in a copy of the repository."""
+    """Return the file of each split: in the folder itself, or where it is in a copy of the original repository."""
     inside = [folder / name, folder / data_set.path, folder / "data" / "text_classification" / data_set.path, folder]
     for place in inside:
         found = {
@@ -341,7 +322,7 @@ def _known(names: list[str]) -> list[str]:
 
 
 def _fetch(name: str, waiting: Path, url: str) -> dict[str, Path]:
-    """Download the files of a data set and return where they wait; files that are not the right ones are not kept."""
+    """Download the files of a data set and return where they are until they are checked; wrong ones are not kept."""
     data_set = DATA_SETS[name]
     paths = {split: waiting / f"{split}.txt" for split in SPLITS}
     for split, path in paths.items():
@@ -380,16 +361,8 @@ def _check_there(name: str, target: Path) -> None:
 
 
 def _write(rows: Rows, target: Path) -> None:
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with draft(target) as new:
+        new.mkdir()
         for split, pairs in rows.items():
             lines = (json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n" for text, label in pairs)
-            (draft / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
-        draft.chmod(0o755)
-        os.replace(draft, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            (new / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -1,8 +1,9 @@
-"""What an experiment consists of: for each task anchors, scorers, and for each seed a start, runs and evaluations.
+"""The plan of an experiment: which jobs it consists of.
 
-One task of an experiment, and where its parts lie.
+    plan(config, data, output) -> jobs, in an order in which they may run
 
-What an experiment may not be: without its data, with unknown settings, or with unequal budgets.
+For each task: anchors, where an arm needs one a scorer, and for each seed one start, then a run and an evaluation of
+every arm. An experiment without its data, with unknown settings, or whose arms mask unequal shares is refused.
 """
 
 import hashlib
@@ -15,7 +16,6 @@ from typing import Any
 
 import yaml
 
-from diffmask.assemble.schedules import RATIO_FLOOR, build_schedule
 from diffmask.assemble.text import TextMasking
 from diffmask.assemble.training import check_training
 from diffmask.config import PretrainConfig, from_mapping, to_mapping
@@ -24,17 +24,27 @@ from diffmask.config.experiment import START, Arm, ExperimentConfig, ExperimentT
 from diffmask.config.limits import check_limits
 from diffmask.config.read import flat
 from diffmask.core.errors import InputError
-from diffmask.evaluate.checks import check_settings
+from diffmask.core.schedule import mean
 from diffmask.reproduce.runner import Job
 from diffmask.selective.make import SelectiveSettings
 from diffmask.text.anchors.find import AnchorSettings
 
 DATA_VARIABLE = "DIFFMASK_DATA"
 
+OWN = {
+    "pretrain": ("model", "output", "task", "data.train", "training.seed", "masking.seed", "masking.anchors",
+                 "masking.scorer"),
+    "arms": ("masking.seed", "masking.anchors", "masking.scorer"),
+    "evaluate": ("model", "task", "output", "name", "seeds", "first_seed", "metric"),
+}  # fmt: skip
+"""Settings that the experiment fills in; nobody may give them."""
+_OF_HEAD = ("ratio", "mask_share", "random_share", "eval_ratio", "eval_units", "domain_threshold")
+"""Settings of masking with which the head is trained too; all others belong to the arms."""
+
 
 @dataclass(frozen=True)
 class _Place:
-    """One task of an experiment, with the folders where its parts lie."""
+    """One task of an experiment, and where its files are."""
 
     config: ExperimentConfig
     task_name: str
@@ -44,7 +54,7 @@ class _Place:
 
     @property
     def folder(self) -> Path:
-        """Where everything of the task lies."""
+        """Where everything about the task is written."""
         return self.output / self.task_name
 
     def run(self, arm: str, seed: int) -> Path:
@@ -52,7 +62,7 @@ class _Place:
         return self.folder / "runs" / arm / f"seed-{seed}"
 
     def start(self, seed: int) -> Path:
-        """Return the folder of the run that trains the head which all arms of a seed start with."""
+        """Return the folder of the run that trains the head with which all arms of a seed start."""
         return self.run(START, seed)
 
     def results(self, arm: str) -> Path:
@@ -60,123 +70,13 @@ class _Place:
         return self.folder / "results" / arm
 
     def named(self, files: Sequence[str]) -> list[str]:
-        """Return files of a data set with their folder."""
+        """Return the paths of files of the data sets."""
         return [str(self.data / file) for file in files]
 
 
 def data_folder(given: str | None) -> Path:
-    """Return the folder of the data sets: as given, as the environment says, or ./data."""
+    """Return the folder of the data sets: the given one, $DIFFMASK_DATA, or ./data."""
     return Path(given or os.environ.get(DATA_VARIABLE) or "data")
-
-
-def _group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a group of settings; one that is left out, or empty, has none.
-
-    Raises:
-        InputError: If it is no group.
-    """
-    given = settings.get(name) or {}
-    if not isinstance(given, Mapping):
-        raise InputError(f"`pretrain.{name}` is {given!r}; it must be a group of settings")
-    return dict(given)
-
-
-def _check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> None:
-    """Refuse settings that the experiment itself fills in.
-
-    Raises:
-        InputError: For the first of them.
-    """
-    groups = {"pretrain": config.pretrain, "evaluate": config.evaluate}
-    groups |= {f"arms.{name}": {"masking": arm.masking} for name, arm in arms_of(config).items()}
-    for where, settings in groups.items():
-        given = {*settings, *flat(settings)}
-        for name in own[where.partition(".")[0]]:
-            if name in given:
-                raise InputError(f"`{where}.{name}` is filled in by the experiment; leave it out")
-
-
-def _check_names(where: str, given: Mapping[str, Any], kind: type, own: set[str]) -> None:
-    """Refuse settings that a dataclass has not, or that are not the experiment's to give.
-
-    Raises:
-        InputError: For the first of them.
-    """
-    known = {each.name for each in fields(kind)} - own
-    for name in given:
-        if name not in known:
-            raise InputError(f"unknown setting `{where}.{name}`; known here: {', '.join(sorted(known))}")
-
-
-def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
-    """Refuse what a run would refuse before it reads a file.
-
-    Raises:
-        InputError: For the first setting that cannot be used.
-    """
-    for config in configs.values():
-        check_limits(config.training, "training.")
-        check_training(config.training)
-        TextMasking.resolve(config.masking).schedule("strength")
-
-
-def _check_data(place: _Place) -> None:
-    """Refuse a task whose files are not there.
-
-    Raises:
-        InputError: For the first that is missing.
-    """
-    for file in (*place.task.files, *place.task.text):
-        pattern = file and not Path(file).is_absolute()
-        if not file or (not (place.data / file).exists() and not (pattern and any(place.data.glob(file)))):
-            raise InputError(
-                f"the data set {file!r} is not in {place.data}; prepare it with `python tools/fetch_data`, or say with "
-                f"--data (or {DATA_VARIABLE}) in which folder it is"
-            )
-
-
-def _check_evaluation(place: _Place) -> None:
-    """Refuse settings of the evaluation that cannot be used.
-
-    Raises:
-        InputError: For the first of them.
-    """
-    given = {**place.config.evaluate, "metric": place.task.metric, "model": place.config.model}
-    given["task"] = {**place.task.task, "files": place.named(place.task.files)}
-    check_settings(from_mapping(EvaluateSettings, given, "evaluate."))
-
-
-def _check_budgets(configs: Mapping[str, PretrainConfig]) -> None:
-    """Refuse arms of unequal budgets: all differ in what is masked, never in how much.
-
-    Raises:
-        InputError: If two arms have different mean mask ratios.
-    """
-    ratios = {name: _mean_ratio(config) for name, config in configs.items()}
-    first = next(iter(ratios), None)
-    for name, ratio in ratios.items():
-        assert first is not None
-        if abs(ratio - ratios[first]) > 0.01 * ratios[first]:
-            raise InputError(
-                f"the arms {first} and {name} mask {100 * ratios[first]:.1f} % and {100 * ratio:.1f} % of the tokens "
-                "on average, so they cannot be compared; give the schedule {..., normalise: mean, mean: ...}"
-            )
-
-
-def _mean_ratio(config: PretrainConfig, points: int = 1000) -> float:
-    schedule = build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR)
-    return sum(schedule((point + 0.5) / points) for point in range(points)) / points
-
-
-OWN = {
-    "pretrain": ("model", "output", "task", "data.train", "training.seed", "masking.seed", "masking.anchors",
-                 "masking.scorer"),
-    "arms": ("masking.seed", "masking.anchors", "masking.scorer"),
-    "evaluate": ("model", "task", "output", "name", "seeds", "first_seed", "metric"),
-}  # fmt: skip
-"""Settings that the experiment itself fills in."""
-_OF_START = ("ratio", "mask_share", "random_share", "eval_ratio", "eval_units", "domain_threshold")
-"""Settings of masking that the training of a head shares with the arms."""
 
 
 def plan(config: ExperimentConfig, data: Path, output: Path) -> list[Job]:
@@ -188,8 +88,7 @@ def plan(config: ExperimentConfig, data: Path, output: Path) -> list[Job]:
         output: Folder of the experiment.
 
     Raises:
-        InputError: If a data set is missing, or arms have unequal budgets.
-        InputError: If a setting is unknown or of a wrong kind.
+        InputError: If a data set is missing, a setting cannot be used, or arms mask unequal shares.
     """
     _check_own(config, OWN)
     arms = arms_of(config)
@@ -226,12 +125,12 @@ def _of_task(place: _Place, arms: Mapping[str, Arm]) -> Iterator[Job]:
 
 
 def _anchors(place: _Place, arm: Arm) -> Job:
-    """Return the job that makes the anchors of an arm; arms that ask for the same share them."""
+    """Return the job that makes the anchors of an arm; arms with the same settings share one."""
     given = dict(arm.anchors)
     expert = given.pop("expert", False)
     data = place.named(place.task.text)
     _check_names("anchors", given, AnchorSettings, {"data", "model", "anchors", "device"})
-    AnchorSettings(data=data, model=place.config.model, **given)  # says what cannot be
+    AnchorSettings(data=data, model=place.config.model, **given)  # refuses settings that cannot be used
     folder = _anchors_of(place, arm)
     command = ["anchors", *data, "--model", place.config.model, "-o", str(folder), *_options(given)]
     file = None
@@ -244,6 +143,15 @@ def _anchors(place: _Place, arm: Arm) -> Job:
     return Job(f"{place.task_name}/anchors/{folder.name}", tuple(command), folder / "anchors.json", file=file)
 
 
+def _anchors_of(place: _Place, arm: Arm) -> Path:
+    """Return the folder of the anchors of an arm."""
+    words = "_".join(f"{name}-{value}" for name, value in sorted(arm.anchors.items()))
+    name = "".join(char if char.isalnum() or char in "-_." else "-" for char in words)
+    if name != words:  # different values may have become the same name
+        name += "-" + hashlib.sha256(words.encode()).hexdigest()[:8]
+    return place.folder / "anchors" / (name or "default")
+
+
 def _options(given: Mapping[str, Any]) -> list[str]:
     """Return settings as options of a command."""
     words = []
@@ -252,49 +160,43 @@ def _options(given: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _anchors_of(place: _Place, arm: Arm) -> Path:
-    """Return the folder of the anchors of an arm."""
-    words = "_".join(f"{name}-{value}" for name, value in sorted(arm.anchors.items()))
-    name = "".join(char if char.isalnum() or char in "-_." else "-" for char in words)
-    if name != words:  # two values may read the same without their signs
-        name += "-" + hashlib.sha256(words.encode()).hexdigest()[:8]
-    return place.folder / "anchors" / (name or "default")
-
-
-def _needs_scorer(place: _Place, arm: Arm) -> bool:
-    masking = {**_group(place.config.pretrain, "masking"), **arm.masking}
-    mixture = masking.get("mixture") or ()
-    return arm.continued and "selective" in (masking.get("policy"), masking.get("base"), *mixture)
-
-
 def _scorer(place: _Place) -> Job:
     given, files = place.config.selective, place.named(place.task.files)
     _check_names("selective", given, SelectiveSettings, {"task", "model", "device"})
-    SelectiveSettings(task=files, model=place.config.model, **given)  # says what cannot be
+    SelectiveSettings(task=files, model=place.config.model, **given)  # refuses settings that cannot be used
     folder = place.folder / "scorer"
     command = ("selective", *files, "--model", place.config.model, "-o", str(folder), *_options(given))
     return Job(f"{place.task_name}/scorer", command, folder / "scorer.json")
 
 
+def _needs_scorer(place: _Place, arm: Arm) -> bool:
+    masking = {**_section(place.config.pretrain, "masking"), **arm.masking}
+    mixture = masking.get("mixture") or ()
+    return arm.continued and "selective" in (masking.get("policy"), masking.get("base"), *mixture)
+
+
 def _start(place: _Place, seed: int) -> Job:
-    """Return the job that trains the head with which all arms of a seed start; the encoder stays what it was."""
-    common = _group(place.config.pretrain, "masking")
-    masking = {name: common[name] for name in _OF_START if name in common}
+    """Return the job that trains the head with which all arms of a seed start; the encoder does not change."""
+    common = _section(place.config.pretrain, "masking")
+    masking = {name: common[name] for name in _OF_HEAD if name in common}
     masking |= {"policy": "whole-word", "anchors": str(_anchors_of(place, Arm())), "seed": seed}
-    training = {**_group(place.config.pretrain, "training"), "steps": 0, "epochs": None}
+    training = {**_section(place.config.pretrain, "training"), "steps": 0, "epochs": None}
     given = {**place.config.pretrain, "masking": masking, "training": training}
     needs = (_anchors(place, Arm()).name,)
     return _pretrain(place, START, seed, _config(place, place.config.model, START, seed, given), needs)
 
 
-def _run_config(place: _Place, name: str, arm: Arm, seed: int) -> PretrainConfig:
-    """Return the settings of an arm's run.
+def _run(place: _Place, name: str, arm: Arm, seed: int, start: Job) -> Job:
+    needs = [start.name, _anchors(place, arm).name]
+    if _needs_scorer(place, arm):
+        needs.append(_scorer(place).name)
+    return _pretrain(place, name, seed, _run_config(place, name, arm, seed), tuple(needs))
 
-    Raises:
-        InputError: If a setting is unknown or of a wrong kind.
-    """
+
+def _run_config(place: _Place, name: str, arm: Arm, seed: int) -> PretrainConfig:
+    """Return the settings of an arm's run."""
     common = place.config.pretrain
-    masking = {**_group(common, "masking"), **arm.masking, "anchors": str(_anchors_of(place, arm)), "seed": seed}
+    masking = {**_section(common, "masking"), **arm.masking, "anchors": str(_anchors_of(place, arm)), "seed": seed}
     if _needs_scorer(place, arm):
         masking["scorer"] = str(place.folder / "scorer")
     return _config(place, str(place.start(seed) / "model"), name, seed, {**common, "masking": masking})
@@ -305,17 +207,10 @@ def _config(place: _Place, model: str, name: str, seed: int, given: Mapping[str,
         **given,
         "model": model,
         "output": str(place.run(name, seed)),
-        "data": {**_group(given, "data"), "train": place.named(place.task.text)},
-        "training": {**_group(given, "training"), "seed": seed},
+        "data": {**_section(given, "data"), "train": place.named(place.task.text)},
+        "training": {**_section(given, "training"), "seed": seed},
     }
     return from_mapping(PretrainConfig, mapping)
-
-
-def _run(place: _Place, name: str, arm: Arm, seed: int, start: Job) -> Job:
-    needs = [start.name, _anchors(place, arm).name]
-    if _needs_scorer(place, arm):
-        needs.append(_scorer(place).name)
-    return _pretrain(place, name, seed, _run_config(place, name, arm, seed), tuple(needs))
 
 
 def _pretrain(place: _Place, name: str, seed: int, config: PretrainConfig, needs: tuple[str, ...]) -> Job:
@@ -330,7 +225,7 @@ def _pretrain(place: _Place, name: str, seed: int, config: PretrainConfig, needs
 
 
 def _evaluation(place: _Place, name: str, seed: int, needs: tuple[str, ...]) -> Job:
-    # the start in the place of the model as it came: saved the same way, it lacks the same parts of a head
+    # "not continued" is the start, not the original model: all arms are then saved in the same way
     model = place.start(seed) if needs == (_start(place, seed).name,) else place.run(name, seed)
     output = place.results(name)
     fixed = {"task.name": place.task_name, "metric": place.task.metric, "first_seed": seed}
@@ -343,3 +238,69 @@ def _evaluation(place: _Place, name: str, seed: int, needs: tuple[str, ...]) -> 
         output / f"seed-{seed}.json",
         needs,
     )
+
+
+def _section(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the settings under a name; none if it is missing or empty."""
+    given = settings.get(name) or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"`pretrain.{name}` is {given!r}; it must be a group of settings")
+    return dict(given)
+
+
+def _check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> None:
+    """Refuse settings that the experiment itself fills in."""
+    groups = {"pretrain": config.pretrain, "evaluate": config.evaluate}
+    groups |= {f"arms.{name}": {"masking": arm.masking} for name, arm in arms_of(config).items()}
+    for where, settings in groups.items():
+        given = {*settings, *flat(settings)}
+        for name in own[where.partition(".")[0]]:
+            if name in given:
+                raise InputError(f"`{where}.{name}` is filled in by the experiment; leave it out")
+
+
+def _check_names(where: str, given: Mapping[str, Any], kind: type, own: set[str]) -> None:
+    """Refuse settings that a dataclass does not have, or that the experiment fills in."""
+    known = {each.name for each in fields(kind)} - own
+    for name in given:
+        if name not in known:
+            raise InputError(f"unknown setting `{where}.{name}`; known here: {', '.join(sorted(known))}")
+
+
+def _check_data(place: _Place) -> None:
+    """Refuse a task whose files are missing."""
+    for file in (*place.task.files, *place.task.text):
+        pattern = file and not Path(file).is_absolute()
+        if not file or (not (place.data / file).exists() and not (pattern and any(place.data.glob(file)))):
+            raise InputError(
+                f"the data set {file!r} is not in {place.data}; prepare it with `python tools/fetch_data`, or say with "
+                f"--data (or {DATA_VARIABLE}) in which folder it is"
+            )
+
+
+def _check_evaluation(place: _Place) -> None:
+    """Refuse settings of the evaluation that cannot be used."""
+    given = {**place.config.evaluate, "metric": place.task.metric, "model": place.config.model}
+    given["task"] = {**place.task.task, "files": place.named(place.task.files)}
+    from_mapping(EvaluateSettings, given, "evaluate.")  # it refuses what cannot be used
+
+
+def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
+    """Refuse now what a run would refuse later, as far as it can be told without reading a file."""
+    for config in configs.values():
+        check_limits(config.training, "training.")
+        check_training(config.training)
+        TextMasking.resolve(config.masking).schedule("strength")
+
+
+def _check_budgets(configs: Mapping[str, PretrainConfig]) -> None:
+    """Refuse arms with unequal mean mask ratios: arms may differ in what is masked, never in how much."""
+    ratios = {name: mean(TextMasking(config.masking).schedule("ratio")) for name, config in configs.items()}
+    first = next(iter(ratios), None)
+    for name, ratio in ratios.items():
+        assert first is not None
+        if abs(ratio - ratios[first]) > 0.01 * ratios[first]:
+            raise InputError(
+                f"the arms {first} and {name} mask {100 * ratios[first]:.1f} % and {100 * ratio:.1f} % of the tokens "
+                "on average, so they cannot be compared; give the schedule {..., normalise: mean, mean: ...}"
+            )

@@ -1,6 +1,6 @@
-"""One experiment: plan it, run or continue it, and write its table.
+"""One experiment: plan it, run or continue it, and write its table of results.
 
-The table of an experiment: for each task the comparison of its arms, and what was spent.
+reproduce(config, data, output, 1, tell) -> output/results.md, and what it took in output/made.json
 """
 
 import json
@@ -16,21 +16,12 @@ import yaml
 from diffmask.config import to_mapping
 from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results
-from diffmask.files.folders import write_text
-from diffmask.report.compare.tables import (
-    DIFFERENCE_HEAD,
-    SCORE_HEAD,
-    ComparisonTable,
-    difference_cells,
-    markdown_table,
-    score_cells,
-    to_markdown,
-)
-from diffmask.report.compare.write import check_output, comparison_table, write_comparison
+from diffmask.evaluate.compare import CompareSettings, compare
+from diffmask.evaluate.results import read_results
+from diffmask.files.folders import check_folder, write_text
+from diffmask.report.comparison import FILES, markdown_table, markdown_tables, to_markdown, write_comparison
 from diffmask.reproduce.plan import plan
-from diffmask.reproduce.runner import Job, Runner, check_jobs, locked
+from diffmask.reproduce.runner import Job, Runner, locked
 from diffmask.train.log import read_log
 from diffmask.train.record import versions
 
@@ -39,25 +30,25 @@ _LOSSES = ("eval_loss", "eval_loss_domain")
 
 
 def _write_results(config: ExperimentConfig, output: Path) -> Path:
-    """Compare the arms of every task, write all of it, and return the file of the table.
+    """Compare the arms of every task, write the results, and return the file of the table.
 
-    The table holds nothing that another run of the same experiment would not have; what it took is in made.json.
+    Another run of the same experiment writes the same table; time and hardware, which differ, stand in made.json.
     """
     arms = arms_of(config)
     blocks = [f"# {config.name}", config.about.strip()]
     for name, task in tasks_of(config).items():
         folder = output / name
         found = read_results([folder / "results" / arm for arm in arms])
-        # more seeds may be there, of an experiment that was larger
+        # the folder may hold more seeds, of an earlier and larger experiment
         wanted = set(range(config.seeds))
         results = [replace(each, seeds={s: seed for s, seed in each.seeds.items() if s in wanted}) for each in found]
         settings = CompareSettings(metric=task.metric, baseline=config.baseline)
         compared = compare(results, settings)
-        write_comparison(compared, check_output(folder / "comparison", overwrite=True))
-        blocks += [_below(to_markdown(comparison_table(compared)))]
+        write_comparison(compared, check_folder(folder / "comparison", "comparison", FILES, overwrite=True))
+        blocks += [_below(to_markdown(compared))]
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
-            unseen = comparison_table(compare(results, replace(settings, texts="unseen")))
-            blocks += [f"### {name}: test texts that stand in no other split", *_tables(unseen)]
+            unseen = compare(results, replace(settings, texts="unseen"))
+            blocks += [f"### {name}: test texts that stand in no other split", *markdown_tables(unseen)]
         blocks += [f"### {name}: held-out text", _losses(folder, arms, config.seeds)]
     blocks += ["## How it was made", _facts(config)]
     write_text(output / MADE_FILE, json.dumps(_made(config, output), indent=2) + "\n")
@@ -67,19 +58,12 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
 
 
 def _below(markdown: str) -> str:
-    """Return a page with its heading one level down."""
+    """Return a page with its heading moved one level down."""
     return "#" + markdown.strip()
 
 
-def _tables(table: ComparisonTable) -> list[str]:
-    return [
-        markdown_table(SCORE_HEAD, map(score_cells, table.scores)),
-        markdown_table(DIFFERENCE_HEAD, map(difference_cells, table.differences)),
-    ]
-
-
 def _losses(folder: Path, arms: Mapping[str, Arm], seeds: int) -> str:
-    """Return the last held-out losses of each arm, under the same random masks, as means over the seeds."""
+    """Return a table of each arm's last held-out losses, under the same random masks, as means over the seeds."""
     rows = []
     for arm, settings in arms.items():
         runs = [folder / "runs" / (arm if settings.continued else "start") / f"seed-{seed}" for seed in range(seeds)]
@@ -95,14 +79,14 @@ def _last_losses(run: Path) -> dict[str, float] | None:
 
 
 def _facts(config: ExperimentConfig) -> str:
-    """Return what is equal for all arms."""
+    """Return the settings that all arms share."""
     shown = {name: value for name, value in to_mapping(config).items() if name in ("model", "seeds", "baseline")}
     groups = {"pretrain": config.pretrain, "evaluate": config.evaluate, "tasks": config.tasks, "arms": config.arms}
     return "```yaml\n" + yaml.safe_dump(shown | groups, sort_keys=False, width=100) + "```"
 
 
 def _made(config: ExperimentConfig, output: Path) -> dict[str, Any]:
-    """Return hardware, versions and seconds of everything that was run."""
+    """Return the hardware, the versions, and the seconds that all jobs took together."""
     seconds: dict[str, float] = {"pretrain": 0.0, "evaluate": 0.0}
     hardware: set[str] = set()
     for name in tasks_of(config):
@@ -127,10 +111,10 @@ def shipped() -> dict[str, Path]:
 
 
 def find_experiment(name: str) -> Path:
-    """Return the file of an experiment: a path, or the name of one that comes with diffmask.
+    """Return the file of an experiment, given its path or the name of one that comes with diffmask.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is no such experiment.
     """
     known = shipped()
     if name in known:
@@ -148,9 +132,9 @@ def reproduce(
     Args:
         config: The experiment.
         data: Folder of the data sets.
-        output: Folder of the experiment; what is done there is not done again.
-        num_processes: Jobs at a time.
-        tell: Called with all jobs, one of them, and what has become of it: started, done.
+        output: Folder of the experiment; jobs that are done there are not run again.
+        num_processes: Number of jobs that run at the same time.
+        tell: Called with all jobs, the job in question, and `started` or `done`.
 
     Raises:
         InputError: If the experiment cannot be run, or a job was refused.
@@ -162,8 +146,9 @@ def reproduce(
     if output.exists() and not output.is_dir():
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
     jobs = plan(config, data.absolute(), output.absolute())
+    runner = Runner(jobs, output, num_processes, lambda job, what: tell(jobs, job, what))
     with locked(output):
-        check_jobs(jobs, output)
+        runner.check()
         write_text(output / SETTINGS_FILE, yaml.safe_dump(to_mapping(config), sort_keys=False))
-        Runner(jobs, output, num_processes, lambda job, what: tell(jobs, job, what)).run()
+        runner.run()
         return _write_results(config, output)

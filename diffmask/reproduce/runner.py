@@ -1,7 +1,4 @@
-"""Running jobs, several at a time, each in a process of its own.
-
-Jobs: one command of diffmask each, with what it needs and what tells that it is done.
-"""
+"""Jobs and their runner: a job is one command of diffmask; several run at a time, each in its own process."""
 
 import ctypes
 import fcntl
@@ -32,11 +29,11 @@ class Job:
     """One step of an experiment.
 
     Attributes:
-        name: What it is called, such as chemprot/pretrain/difference/seed-0.
+        name: Its name, such as chemprot/pretrain/difference/seed-0.
         command: Arguments of diffmask.
-        done: What exists when it is done, and not before.
-        needs: Names of the jobs that come before it.
-        file: What is written for the command to read: a path and its text.
+        done: The file or folder that exists once the job is done, and not before.
+        needs: Names of the jobs that must be done first.
+        file: A file that the command reads, written before it starts: its path and its text.
     """
 
     name: str
@@ -47,39 +44,23 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether its result is there."""
+        """Whether its result exists."""
         return self.done.exists()
 
     @property
     def record(self) -> str:
-        """What it does, for telling whether a result that is there was made by the same job."""
+        """A hash of what it does, which tells whether an existing result was made by the same job."""
         text = None if self.file is None else self.file[1]
         return hashlib.sha256(json.dumps([self.command, text]).encode()).hexdigest()
 
-
-def check_jobs(jobs: Sequence[Job], folder: Path) -> None:
-    """Refuse to take for a job's result what another job has made.
-
-    Raises:
-        InputError: If a job that is done did something else than what it would do now.
-    """
-    known = _read_records(folder)
-    for job in jobs:
-        if job.is_done and known.get(job.name) != job.record:
-            raise InputError(
-                f"{job.name} in {folder} was made with other settings; give another folder with -o, or the settings "
-                "that the experiment was begun with (see experiment.yaml there)"
-            )
-
-
-def begin_job(job: Job, folder: Path) -> None:
-    """Write down what a job does, and what it reads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / _RECORDS, json.dumps(_read_records(folder) | {job.name: job.record}, indent=1) + "\n")
-    if job.file is not None:
-        job.file[0].parent.mkdir(parents=True, exist_ok=True)
-        write_text(*job.file)
-    job.done.parent.parent.mkdir(parents=True, exist_ok=True)
+    def begin(self, folder: Path) -> None:
+        """Note in the experiment's folder what the job does, and write the file that it reads."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / _RECORDS, json.dumps(_read_records(folder) | {self.name: self.record}, indent=1) + "\n")
+        if self.file is not None:
+            self.file[0].parent.mkdir(parents=True, exist_ok=True)
+            write_text(*self.file)
+        self.done.parent.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _read_records(folder: Path) -> dict[str, str]:
@@ -89,10 +70,10 @@ def _read_records(folder: Path) -> dict[str, str]:
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 60.0
-"""What a job gets after Ctrl-C to write a checkpoint."""
+"""Time that a job gets after Ctrl-C to write a checkpoint."""
 LOGS = "logs"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
-# loaded before the fork, after which a library may not be loaded safely
+# loaded here, since no library can be loaded safely between fork and exec
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -104,21 +85,35 @@ class Runner:
     """Runs the jobs that are not done, as soon as what they need is done.
 
     Attributes:
-        jobs: All of them.
-        folder: Of the experiment; what jobs print is in its logs/.
-        num_processes: How many run at a time; with GPUs each gets one of its own.
-        tell: Called with a job and what has become of it: started, done.
+        jobs: All jobs of the experiment.
+        folder: Folder of the experiment; what jobs print goes to its logs/.
+        num_processes: Number of jobs that run at the same time; if there are GPUs, each job gets its own.
+        tell: Called with a job and `started` or `done`.
     """
 
     def __init__(self, jobs: Sequence[Job], folder: Path, num_processes: int, tell: Callable[[Job, str], None]):
         self.jobs, self.folder, self.num_processes, self.tell = jobs, folder, num_processes, tell
         self.running: dict[int, tuple[Job, subprocess.Popen]] = {}
 
-    def run(self) -> None:
-        """Run them.
+    def check(self) -> None:
+        """Refuse results that were made by other commands or settings than these jobs'.
 
         Raises:
-            InputError: If a job was refused; what it said follows.
+            InputError: If a job that is done did something else than it would do now.
+        """
+        known = _read_records(self.folder)
+        for job in self.jobs:
+            if job.is_done and known.get(job.name) != job.record:
+                raise InputError(
+                    f"{job.name} in {self.folder} was made with other settings; give another folder with -o, or the "
+                    "settings that the experiment was begun with (see experiment.yaml there)"
+                )
+
+    def run(self) -> None:
+        """Run the jobs.
+
+        Raises:
+            InputError: If a job was refused; its own message follows.
             JobError: If a job failed.
             KeyboardInterrupt: At Ctrl-C, once every job has stopped.
         """
@@ -138,7 +133,7 @@ class Runner:
 
     def _start(self, job: Job) -> None:
         slot = next(slot for slot in range(self.num_processes) if slot not in self.running)
-        begin_job(job, self.folder)
+        job.begin(self.folder)
         self._log(job).parent.mkdir(exist_ok=True)
         with self._log(job).open("ab") as log:
             process = subprocess.Popen(
@@ -147,14 +142,14 @@ class Runner:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | _share_of_machine(slot, self.num_processes),
-                start_new_session=True,  # Ctrl-C reaches it through here alone
+                start_new_session=True,  # Ctrl-C reaches it only through _stop
                 preexec_fn=partial(_prepare, os.getpid()),
             )
         self.running[slot] = job, process
         self.tell(job, "started")
 
     def _finished(self) -> set[str]:
-        """Wait a little, and return the names of the jobs that have ended well."""
+        """Wait a little, and return the names of the jobs that have succeeded since the last call."""
         time.sleep(POLL_SECONDS)
         ended = {slot: pair for slot, pair in self.running.items() if pair[1].poll() is not None}
         for slot, (job, process) in ended.items():
@@ -175,7 +170,7 @@ class Runner:
         return self.folder / LOGS / f"{job.name.replace('/', '-')}.log"
 
     def _stop(self) -> None:
-        """Let running jobs write a checkpoint, and end them."""
+        """Ask running jobs to write a checkpoint and end; kill those that take too long."""
         for _, process in self.running.values():
             process.send_signal(signal.SIGINT)
         until = time.monotonic() + GRACE_SECONDS
@@ -201,11 +196,11 @@ def _share_of_machine(slot: int, num_processes: int) -> dict[str, str]:
 
 
 def _prepare(parent: int) -> None:
-    """Let a job end with the process that started it, however that ends: two of one job would write one file."""
+    """Make a job end with its parent, even if that is killed: otherwise a second run would start the job again."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where the parent was told to ignore it, as by nohup
     if _LIBC is not None:
         _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before it could be asked
+        if os.getppid() != parent:  # the parent ended before the line above
             os._exit(1)
 
 
@@ -214,7 +209,7 @@ def locked(folder: Path) -> Iterator[IO[str]]:
     """Keep other processes out of an experiment's folder.
 
     Raises:
-        InputError: If another is at work there.
+        InputError: If another process works there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:

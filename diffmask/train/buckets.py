@@ -1,4 +1,4 @@
-"""The order of training rows: random, with rows of similar length in one step, and a function of seed and epoch."""
+"""The order of training rows: random, but with rows of similar length in one step; a function of seed and epoch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ import torch
 from torch.utils.data import Sampler
 
 POOL = 50
-"""Steps that are shuffled together before they are sorted by length."""
+"""Number of steps whose rows are sorted by length together."""
 
 
 class BucketSampler(Sampler[int]):
-    """Shuffle rows so that those of one optimiser step have similar lengths and padding is rare.
+    """Shuffle rows so that those of one optimiser step have similar lengths, which saves padding.
 
-    The order depends on the seed, the epoch and the number of rows in a step; not on how a step is divided into
-    micro-batches or over ranks. Rows that do not fill a step are left out of that epoch (others in the next), unless
-    there are no more: ranks would repeat rows to fill it.
+    The order depends on the seed, the epoch and the number of rows in a step, but not on how a step is divided into
+    micro-batches or over ranks. Rows that do not fill a step are left out of an epoch (others in each), since
+    ranks would repeat rows to fill it. If all rows together do not fill a step, they are all kept.
 
     Args:
         lengths: Length of each row.
-        rows_per_step: Rows of one optimiser step, over all ranks and micro-batches.
+        rows_per_step: Number of rows in one optimiser step, over all ranks and micro-batches.
         seed: Seed of the order.
-        visits: Tell the epoch with each row, to data sets that draw other parts of it each time.
+        visits: Yield visits instead of rows, for data sets that draw another part of a row in each epoch.
     """
 
     def __init__(self, lengths: Sequence[int], rows_per_step: int, seed: int, *, visits: bool = False):
@@ -32,7 +32,7 @@ class BucketSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch is read next."""
+        """Set the epoch that is read next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class BucketSampler(Sampler[int]):
         return len(self._lengths) - len(self._lengths) % self._rows_per_step or len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield rows, each at most once; or visits to them, `epoch * rows + row`."""
+        """Yield rows, each at most once; or visits, `epoch * rows + row`."""
         first = self.epoch * len(self._lengths) if self._visits else 0
         generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.epoch) & 0x7FFFFFFFFFFFFFFF)
         order = torch.randperm(len(self._lengths), generator=generator)[: len(self)]
@@ -54,11 +54,11 @@ class BucketSampler(Sampler[int]):
 
 @dataclass(frozen=True)
 class RowOrder:
-    """The order of training rows: random, the same for every division into micro-batches and over ranks.
+    """Settings of a `BucketSampler` that are known before the trainer is made.
 
     Attributes:
-        lengths: Length of each row; rows of similar length share a batch.
-        visits: Tell the data set the epoch with each row; see `BucketSampler`.
+        lengths: Length of each row.
+        visits: Yield visits instead of rows.
     """
 
     lengths: Sequence[int]

@@ -3,22 +3,18 @@
 import json
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from diffmask.core.policy import Policy
 from diffmask.files.folders import write_text
-from diffmask.train.buckets import BucketSampler
 
 
 class JsonLog(TrainerCallback):
-    """Write every log line to a file of JSON lines, which a resumed run continues without doubling a step."""
+    """Write the log as lines of JSON; a resumed run continues the file without repeating a step."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -26,7 +22,7 @@ class JsonLog(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Forget what was logged after the checkpoint that the run goes on from."""
+        """Drop the lines that were written after the checkpoint from which the run continues."""
         if not state.is_world_process_zero or not self._path.exists():
             return
         kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= state.global_step]
@@ -47,7 +43,7 @@ class JsonLog(TrainerCallback):
 
 
 def _step_of(line: str) -> float:
-    """Return the step of a log line; infinity for one that was cut off while it was written."""
+    """Return the step of a log line; infinity if it is incomplete because the run was killed."""
     try:
         return json.loads(line)["step"]
     except ValueError:
@@ -55,7 +51,7 @@ def _step_of(line: str) -> float:
 
 
 class StopOnInterrupt(TrainerCallback):
-    """On Ctrl-C finish the step, write a checkpoint and stop; a second Ctrl-C, a second later, stops at once."""
+    """On Ctrl-C finish the step, write a checkpoint and stop; another Ctrl-C, a second later, stops at once."""
 
     def __init__(self):
         self.interrupted = False
@@ -69,7 +65,7 @@ class StopOnInterrupt(TrainerCallback):
         self._before = signal.signal(signal.SIGINT, self._interrupt)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        # a terminal and a launcher may both pass on the same Ctrl-C
+        # within a second it may be the same Ctrl-C, passed on by both the terminal and a launcher
         if self.interrupted and time.monotonic() - self._at > 1.0:
             raise KeyboardInterrupt
         self._at = self._at if self.interrupted else time.monotonic()
@@ -78,7 +74,7 @@ class StopOnInterrupt(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Save and stop where asked, all ranks in the same step."""
+        """Save and stop if Ctrl-C was pressed on any rank; all ranks stop after the same step."""
         if args.world_size > 1:
             asked = torch.tensor(float(self.interrupted), device=args.device)
             torch.distributed.all_reduce(asked)
@@ -94,38 +90,14 @@ class StopOnInterrupt(TrainerCallback):
         self.release()
 
     def release(self) -> None:
-        """Give SIGINT back, also where training ended with an error."""
+        """Give SIGINT back; call it after an error too, when the Trainer calls nothing."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
 
 
-class EpochOrder(TrainerCallback):
-    """Tell the sampler the epoch, before its rows are read; after a resume nobody else does on several ranks."""
-
-    def __init__(self, sampler: BucketSampler):
-        self._sampler = sampler
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Set the epoch."""
-        self._sampler.set_epoch(int(state.epoch or 0))
-
-
-class Feedback(TrainerCallback):
-    """Let the policy learn from a step on all ranks, before the next masks are drawn or a checkpoint is written."""
-
-    def __init__(self, policy: Policy, total: Callable[[Tensor], Tensor]):
-        self._policy, self._total = policy, total
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """End the policy's step."""
-        self._policy.learn(self._total)
-
-
 class EvaluateAtEnd(TrainerCallback):
-    """Evaluate after the last step, whatever the rhythm."""
+    """Evaluate after the last step, even if no evaluation is due."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -137,7 +109,7 @@ class EvaluateAtEnd(TrainerCallback):
 
 
 class Bar(ProgressCallback):
-    """The Trainer's progress bar, with the loss beside it in the place of a printed dictionary."""
+    """The Trainer's progress bar, with the losses beside it instead of a printed dictionary."""
 
     def on_log(
         self,

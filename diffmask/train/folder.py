@@ -1,6 +1,6 @@
-"""The folder of a run: never overwritten unasked, never resumed with other settings.
+"""The folder of a run: it is never overwritten unasked, and never resumed with other settings or data.
 
-Checkpoints: finding the one that a run goes on from, and reading what it holds.
+The checkpoints in it are found and read here too.
 """
 
 import json
@@ -20,20 +20,26 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from diffmask.config.read import flat
 from diffmask.core.errors import InputError
-from diffmask.files.folders import write_text
+from diffmask.files.folders import DRAFT_SUFFIXES, write_text
 
 SETTINGS_FILE = "config.yaml"
 INPUTS_FILE = "inputs.json"
 
 
-def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-    """Refuse to touch what is there, unless asked; refuse to go on from a run with other settings.
+def check_run_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that exists, unless its run may be resumed with these settings, or be overwritten.
+
+    Args:
+        folder: Folder of the run.
+        settings: All settings of the run that is about to start.
+        resume: Continue the run in the folder.
+        overwrite: Delete the run in the folder.
 
     Raises:
-        InputError: If the folder exists and neither `resume` nor `overwrite` is given, or it cannot be resumed.
+        InputError: If the folder may not be used.
     """
     if resume and overwrite:
-        raise InputError("--resume and --overwrite exclude each other; give the one that is meant")
+        raise InputError("--resume and --overwrite exclude each other; give one of them")
     if not folder.exists():
         return
     if overwrite:
@@ -41,7 +47,7 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, ove
         return
     if not resume:
         raise InputError(
-            f"the output folder {folder} exists; use --resume to go on with that run, --overwrite to delete it, "
+            f"the output folder {folder} exists; use --resume to continue that run, --overwrite to delete it, "
             "or set output=... to another folder"
         )
     path = folder / SETTINGS_FILE
@@ -63,18 +69,20 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool, ove
 
 
 def _is_unclaimed(folder: Path) -> bool:
-    """Tell whether a run ended while it made its folder, before the settings stood in it."""
-    return folder.is_dir() and all(path.name == INPUTS_FILE or path.suffix == ".tmp" for path in folder.iterdir())
+    """Tell whether a run ended while it made its folder, before its settings were written."""
+    return folder.is_dir() and all(
+        path.name == INPUTS_FILE or path.suffix in DRAFT_SUFFIXES for path in folder.iterdir()
+    )
 
 
 def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse to delete what is no run, or what the new run reads."""
+    """Refuse to delete a folder that is no run, or that holds something which the new run reads."""
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS_FILE).exists()):
         raise InputError(
             f"{folder} is no run (no {SETTINGS_FILE}), so it is not deleted; set output=... to another folder"
         )
     data = settings["data"]
-    # settings such as `spacy:FOLDER` name a file behind a colon
+    # in settings such as `spacy:FOLDER` the path follows a colon
     values = (*settings["masking"].values(), *settings.get("target", {}).values())
     named = [value.rsplit(":", 1)[-1] for value in values if isinstance(value, str)]
     task = settings.get("task") or {"train": [], "eval": []}
@@ -88,10 +96,14 @@ def _check_overwrite(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def check_inputs(folder: Path, inputs: Mapping[str, Any]) -> None:
-    """Refuse to go on from a run that read other data or anchors, or ran on another number of ranks.
+    """Refuse to resume a run that read other data or anchors, or ran on another number of ranks.
+
+    Args:
+        folder: Folder of the run.
+        inputs: Hashes and facts of everything that the run reads.
 
     Raises:
-        InputError: If something changed since the run was started.
+        InputError: If one of them changed since the run was started.
     """
     path = folder / INPUTS_FILE
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else inputs
@@ -104,7 +116,7 @@ def check_inputs(folder: Path, inputs: Mapping[str, Any]) -> None:
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Make the folder, once everything that can be refused has been read."""
+    """Make the folder of a run and write its settings and inputs; called once nothing can be refused any more."""
     if overwrite and folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,21 +128,20 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str,
 
 
 POLICY_FILE = "policy.safetensors"
-"""What the policy has learned."""
+"""File of a checkpoint with what the policy has learned."""
 
 
 def last_checkpoint(run: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run, or None.
+    """Return the newest complete checkpoint of a run, or None.
 
-    The Trainer writes its state last; a checkpoint without a readable state was cut off while it was written, and is
-    passed over.
+    The Trainer writes its state last, so a checkpoint without a readable state is incomplete and is skipped.
     """
     found = [path for path in run.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.is_dir() and _is_whole(path)]
     return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
 
 
 def tell_last(run: str | None) -> str:
-    """Return which checkpoint a run that failed can go on from, for messages."""
+    """Say from which checkpoint a failed run can continue."""
     found = last_checkpoint(Path(run)) if run is not None else None
     return f"the last good checkpoint is {found}" if found else "no checkpoint was written yet"
 
@@ -147,14 +158,14 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def restore_renamed(model: PreTrainedModel, checkpoint: Path) -> None:
-    """Load the parameters that a checkpoint holds under other names than the model's.
+    """Load the parameters that a checkpoint holds under other names than the model has.
 
     `save_pretrained` writes some architectures with the names of their first release (VideoMAE's query.bias is q_bias),
-    and the Trainer reads a checkpoint's file by the names that the model has now: without this, a resumed run would
-    silently start these parameters anew.
+    but the Trainer reads a checkpoint by the present names of the model. Without this, a resumed run would silently
+    start these parameters from scratch.
 
     Raises:
-        InputError: If a parameter is not there under any name.
+        InputError: If the checkpoint lacks a parameter under any name.
     """
     index = checkpoint / SAFE_WEIGHTS_INDEX_NAME
     files = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {SAFE_WEIGHTS_NAME}
@@ -171,7 +182,7 @@ def restore_renamed(model: PreTrainedModel, checkpoint: Path) -> None:
     kind: Any = type(model)
     loaded, report = kind.from_pretrained(checkpoint, config=model.config, output_loading_info=True)
     if lost := sorted(absent & report["missing_keys"]):
-        raise InputError(f"the checkpoint {checkpoint} lacks {lost[0]}; go on from another one")
+        raise InputError(f"the checkpoint {checkpoint} lacks {lost[0]}; continue from another one")
     renamed = loaded.state_dict()
     with torch.no_grad():
         for name in absent:
@@ -179,7 +190,7 @@ def restore_renamed(model: PreTrainedModel, checkpoint: Path) -> None:
 
 
 def read_policy(checkpoint: Path) -> dict[str, Tensor]:
-    """Return what the policy had learned at a checkpoint; nothing where it learns nothing.
+    """Return what the policy had learned at a checkpoint; nothing if it is one that does not learn.
 
     Raises:
         InputError: If the file is damaged.
@@ -188,4 +199,4 @@ def read_policy(checkpoint: Path) -> dict[str, Tensor]:
     try:
         return load_file(path) if path.exists() else {}
     except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}); go on from another checkpoint") from error
+        raise InputError(f"{path} is damaged ({error}); continue from another checkpoint") from error

@@ -1,4 +1,4 @@
-"""How a run masks: what the trainer is handed, so that it knows neither modality nor policy."""
+"""How a run masks: what the trainer is given, so that it need not know modalities or policies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ Batch = Mapping[str, Any]
 
 
 class _Adapter(Protocol):
-    """What a trainer needs of a modality: `text.adapter.TextAdapter` and `video.adapter.VideoAdapter` are such."""
+    """What a trainer needs of a modality; `text.adapter.TextAdapter` and `video.adapter.VideoAdapter` have it."""
 
     @property
     def positions(self) -> str:
-        """What its positions are called, in the plural."""
+        """The name of its positions in the plural, such as tokens."""
         ...
 
     def pad(self, rows: Sequence[Any], /) -> dict[str, Any]:
@@ -27,7 +27,7 @@ class _Adapter(Protocol):
         ...
 
     def units(self, batch: Batch, step: int, ratio: float = 1.0, /) -> Units:
-        """Cut a batch into units, at an optimiser step that masks a share of the positions."""
+        """Divide a batch into units, at an optimiser step that will mask the share `ratio` of its positions."""
         ...
 
     def corrupt(self, batch: Batch, units: Units, masked: UnitMask, step: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class _Adapter(Protocol):
         ...
 
     def predicted(self, inputs: Batch, /) -> PositionMask:
-        """Return which positions `losses` has a loss for, of what `corrupt` returned: all that are masked, or some."""
+        """Return for which positions `losses` returns a loss: all masked ones, or some of them."""
         ...
 
     def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
@@ -48,12 +48,12 @@ class Masking:
     """How a run masks.
 
     Attributes:
-        adapter: The modality.
-        masker: Masks of training.
-        evaluation: Masks of evaluation: one fixed draw, the same for every policy that is compared.
-        domain: Tells which units are the domain's own; evaluation reports their loss separately.
+        adapter: What makes batches, units and losses of the modality.
+        masker: Draws the masks of training.
+        evaluation: Draws the masks of evaluation: always the same, for every policy that is compared.
+        domain: Tells which units belong to the domain; evaluation reports their loss separately.
         layer_decay: Factor of the learning rate from each layer to the one below it; 1 trains all layers alike.
-        evaluation_adapter: Cuts what is evaluated into units, the same for every policy that is compared; None is
+        evaluation_adapter: Divides held-out rows into units, alike for every policy that is compared; None stands for
             `adapter`.
     """
 
@@ -66,11 +66,11 @@ class Masking:
 
 
 def by_unit(losses: Tensor, units: Units, predicted: PositionMask) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of each unit, zero where nothing of it is predicted, and its predicted positions, (B, U).
+    """Return the mean loss of each unit and the number of its predicted positions, both (B, U); 0 where there are none.
 
     Args:
         losses: Loss of each predicted position, row by row.
-        units: The batch's units.
+        units: Units of the batch.
         predicted: Which positions are predicted, bool (B, L).
     """
     rows, columns = predicted.nonzero(as_tuple=True)

@@ -1,8 +1,6 @@
-"""What was masked since the last log line, summed on the device without waiting for it.
+"""Figures about masks: what was masked since the last log line, and the sums of an evaluation.
 
-What an evaluation takes of each row: its loss, and on how many positions, of all words and of the domain's.
-
-Which units are the domain's own, so that their loss and their share of the masks can be told apart.
+Both tell apart the units that belong to the domain, by their types (`DomainTypes`) or their scores (`HighScores`).
 """
 
 import time
@@ -14,15 +12,14 @@ from torch import Tensor
 from diffmask.core.masker import entropy
 from diffmask.core.types import UnitMask, Weights
 from diffmask.core.units import Units
-from diffmask.train.masking import Batch, Masking, by_unit
 
 
 class Meter:
-    """Running sums over the batches between two log lines.
+    """Running sums over the batches between two log lines, kept on the device so that no step waits for them.
 
     Args:
-        domain: Tells which units are the domain's own, or None where that is not known.
-        positions: What positions are called: tokens, patches.
+        domain: Tells which units belong to the domain, or None if that is not known.
+        positions: Name of the positions: tokens, patches.
     """
 
     def __init__(self, domain: Callable[[Units], UnitMask] | None, positions: str = "tokens"):
@@ -32,14 +29,14 @@ class Meter:
     def _restart(self) -> None:
         self._sums: Tensor | None = None
         self._strength = 0.0
-        self._began: float | None = None  # set by the first batch, so that evaluation in between does not count
+        self._began: float | None = None  # set by the next batch, so that an evaluation before it does not count
 
     def is_domain(self, units: Units) -> UnitMask:
-        """Return which units are the domain's own."""
+        """Return which units belong to the domain."""
         return torch.zeros_like(units.eligible) if self._domain is None else self._domain(units)
 
     def add(self, units: Units, masked: UnitMask, weights: Weights, strength: float) -> None:
-        """Take in one batch."""
+        """Add one batch."""
         self._began = self._began or time.perf_counter()
         smallest = units.smallest
         taken = smallest.lengths * units.to_smallest(masked)
@@ -57,9 +54,11 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Return the figures for the log, and start again.
 
-        mask_ratio: share of eligible positions that were masked. domain_share: share of masked positions in words of
-        the domain. entropy: of the weights, 1 = uniform. strength: of the last step. tokens_per_second (or patches):
-        eligible positions of this rank over wall time.
+        * mask_ratio: share of the eligible positions that were masked
+        * domain_share: share of the masked positions that belong to the domain
+        * entropy: mean entropy of the weights, 1 = uniform
+        * strength: strength at the last step
+        * tokens_per_second, or patches_per_second: eligible positions of this rank, over wall time
         """
         if self._sums is None or self._began is None:
             return {}
@@ -76,32 +75,19 @@ class Meter:
         return figures
 
 
-def row_sums(masking: Masking, model: torch.nn.Module, batch: Batch, is_domain: Callable[[Units], UnitMask]) -> Tensor:
-    """Return loss and number of predicted positions per row, of all units and of the domain's, float64 (B, 4)."""
-    adapter = masking.evaluation_adapter or masking.adapter
-    units = adapter.units(batch, 0)
-    masked = masking.evaluation(units, 0, 1)
-    inputs = adapter.corrupt(batch, units, masked, 0)
-    units = units.smallest
-    losses, counts = by_unit(adapter.losses(model, inputs), units, adapter.predicted(inputs))
-    columns = [losses.double() * counts, counts.double()]
-    domain = is_domain(units)
-    return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
-
-
 class DomainTypes:
-    """Units of some types of the type table.
+    """Tells the units of the domain by their types.
 
     Args:
-        types: Which types, bool (V,).
+        types: Which types belong to the domain, bool (V,).
     """
 
     def __init__(self, types: Tensor):
-        # the last place stands for types that are not in the table (row -1)
+        # a unit whose type is unknown has row -1, which reads this last place
         self._types = torch.cat([types, torch.zeros(1, dtype=torch.bool)])
 
     def __call__(self, units: Units) -> UnitMask:
-        """Return which units are of these types."""
+        """Return which units belong to the domain."""
         if units.types is None:
             return torch.zeros_like(units.eligible)
         self._types = self._types.to(units.types.device)
@@ -109,18 +95,18 @@ class DomainTypes:
 
 
 class HighScores:
-    """Units that score high.
+    """Tells the units of the domain by their scores.
 
     Args:
-        name: Feature of the units.
-        threshold: What they score at least.
+        name: Name of the feature that holds the scores.
+        threshold: Lowest score of a unit of the domain.
     """
 
     def __init__(self, name: str, threshold: float):
         self._name, self._threshold = name, threshold
 
     def __call__(self, units: Units) -> UnitMask:
-        """Return which units score at least the threshold; none where there is no such feature."""
+        """Return which units belong to the domain; none if the units lack the feature."""
         if self._name not in units.features:
             return torch.zeros_like(units.eligible)
         return (units.features[self._name] >= self._threshold) & units.eligible

@@ -1,4 +1,4 @@
-"""What else is learned in the same steps: rows of its own and a loss of its own, in one gradient."""
+"""A second objective that is learned in the same steps as the masked one, from rows of its own, in one gradient."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,20 +11,20 @@ from torch import Tensor
 from diffmask.core.noise import ORDER, keys, row_uniforms
 
 BESIDE = "beside"
-"""Where a masked batch carries the rows that are learned with it."""
+"""Key under which a masked batch carries the rows of the second objective."""
 
 
 class Objective(Protocol):
-    """What a run learns beside what is masked; `diffmask.text.model.end_task.EndTask` is one.
+    """What a run learns in addition to masked prediction; `diffmask.text.model.end_task.EndTask` is one.
 
     Its parameters are part of the model that is trained, so that they are moved, saved, resumed and distributed with
     it.
 
     Attributes:
-        rows: What is trained on.
-        held_out: What is measured on; may be empty.
-        batch_size: Rows that go with each micro-batch of a rank.
-        weight: Of its loss.
+        rows: Rows to train on.
+        held_out: Rows to evaluate on; may be empty.
+        batch_size: Number of rows that join each micro-batch of a rank.
+        weight: Factor of its loss in the sum of the two.
     """
 
     rows: Sequence[Any]
@@ -37,21 +37,21 @@ class Objective(Protocol):
         ...
 
     def outcome(self, batch: dict[str, Tensor], /, *, training: bool) -> Tensor:
-        """Return the loss of each row and whether it was right, float (N, 2)."""
+        """Return the loss of each row, and 1 where the prediction is right or 0, float (N, 2)."""
         ...
 
 
 class Beside:
-    """The part of a trainer that learns another objective in the same steps; without one it does nothing.
+    """The part of a trainer that learns a second objective in the same steps; without one it does nothing.
 
-    A step takes the next rows of an endless order, a new permutation for each pass, that is a function of the seed;
-    how a step is divided into micro-batches and over ranks does not matter, nor does where a run was resumed. Their
-    loss is the mean over all of the step's rows, on all ranks.
+    A step takes the next rows of an endless order, a new permutation for each pass, which is a function of the seed
+    alone: it does not depend on how a step is divided into micro-batches and over ranks, or on where a run was resumed.
+    The loss is the mean over all of the step's rows, on all ranks.
 
     Args:
-        objective: What is learned, or None.
-        accelerator: The trainer's.
-        seed: Of the order of rows.
+        objective: The second objective, or None.
+        accelerator: The accelerator of the trainer.
+        seed: Seed of the order of rows.
     """
 
     def __init__(self, objective: Objective | None, accelerator: Accelerator, seed: int):
@@ -60,12 +60,12 @@ class Beside:
         self._restart()
 
     def _restart(self) -> None:
-        # losses and right answers of rows, and their number; the loss of what is masked
+        # sums over rows of the loss and of right answers, the number of rows, the sum of the masked loss
         self._sums = torch.zeros(4, dtype=torch.float64)
         self._num_steps = 0
 
     def join(self, batches: Sequence[dict[str, Any]], step: int, accumulation: int) -> None:
-        """Give each micro-batch of a step the rows that are learned with it."""
+        """Add to each micro-batch of a step the rows of the second objective."""
         objective, ranks = self._objective, self._accelerator.num_processes
         if objective is None:
             return
@@ -82,16 +82,16 @@ class Beside:
         epoch, place = divmod(position, num_rows)
         if epoch not in self._orders:
             noise = row_uniforms(keys(self._seed, epoch, torch.arange(num_rows), stream=ORDER))
-            # a step may reach over the end of a pass, on several ranks in any order
+            # a step may reach beyond the end of a pass, so the order of the pass before is kept too
             self._orders = {each: order for each, order in self._orders.items() if each >= epoch - 1}
             self._orders[epoch] = noise.argsort(stable=True).tolist()
         return self._orders[epoch][place]
 
     @contextmanager
     def within(self, model: torch.nn.Module, beside: dict[str, Any] | None) -> Iterator[list[Tensor]]:
-        """Learn a micro-batch's rows inside the next forward pass of the model, and hand on their outcome.
+        """Compute the outcome of a micro-batch's rows within the model's next forward pass; yield the list it goes to.
 
-        Inside, because DistributedDataParallel looks for the parameters that a step uses in what its forward returns.
+        It must be within, since DistributedDataParallel finds the parameters that a step uses by what forward returns.
         """
         outcomes: list[Tensor] = []
         if self._objective is None or beside is None:
@@ -112,7 +112,7 @@ class Beside:
             handle.remove()
 
     def add(self, loss: Tensor, outcomes: Sequence[Tensor], beside: dict[str, Any] | None) -> Tensor:
-        """Return a micro-batch's loss with that of the rows beside it."""
+        """Return a micro-batch's masked loss plus the weighted loss of its other rows."""
         if self._objective is None or beside is None:
             return loss
         (outcome,) = outcomes
@@ -135,7 +135,7 @@ class Beside:
         return figures
 
     def evaluate(self, prefix: str) -> dict[str, float]:
-        """Return mean loss and accuracy on the rows that are held out, if there are any."""
+        """Return mean loss and accuracy on the held-out rows, if there are any."""
         objective, this = self._objective, self._accelerator
         if objective is None or not objective.held_out:
             return {}

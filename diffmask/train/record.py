@@ -1,6 +1,6 @@
-"""What a run took and what it ran on, in run.json: each start of it, the first and every resumption, is a session.
+"""How a model was made: run.json, with the time and the machine of each session of a run, and the model card.
 
-The model card: how a model was made, written beside its weights.
+A session is one start of a run, the first one or a resumption.
 """
 
 import json
@@ -18,7 +18,6 @@ import yaml
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-import diffmask
 from diffmask.core.machine import code_version, describe_hardware
 from diffmask.files.folders import write_text
 from diffmask.version import __version__
@@ -33,14 +32,14 @@ def write_card(
     inputs: Mapping[str, Any],
     metrics: Mapping[str, float],
 ) -> None:
-    """Write a README.md that records settings, inputs with their hashes, versions and the last evaluation.
+    """Write a model card: the settings, the inputs with their hashes, versions, and the last evaluation.
 
     Args:
-        path: Where to write.
-        front: The card's front matter, but for the library's name.
-        config: The run's settings.
-        inputs: The files that were read, with hashes, and what is known of the anchors.
-        metrics: The last evaluation.
+        path: File to write, README.md beside the weights.
+        front: Front matter of the card, except for the name of the library.
+        config: Settings of the run.
+        inputs: Files that were read, with their hashes, and what is known about the anchors.
+        metrics: Figures of the last evaluation.
     """
     sections = [
         f"---\n{yaml.safe_dump({'library_name': 'transformers', **front}, sort_keys=False)}---",
@@ -59,7 +58,7 @@ def write_card(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a run depends on."""
+    """Return the versions of Python, diffmask and the packages on which results depend."""
     own = {"diffmask": __version__, "python": platform.python_version()}
     return own | {name: version(name) for name in PACKAGES}
 
@@ -81,10 +80,10 @@ FORMAT = 1
 
 
 class RunRecord(TrainerCallback):
-    """Write the record at the start, with every log line and at the end, so that a killed run has one too.
+    """Write the record at the start, with every log line and at the end, so that even a killed run has one.
 
     Args:
-        path: Where to write; the sessions of an earlier record there are kept.
+        path: File to write; the sessions of an earlier record are kept.
     """
 
     def __init__(self, path: Path):
@@ -107,7 +106,7 @@ class RunRecord(TrainerCallback):
             "device": str(args.device),
             "hardware": describe_hardware(),
             "versions": versions(),
-            "commit": code_version(Path(diffmask.__file__).parents[1]),
+            "commit": code_version(Path(__file__).parents[2]),
         }
         self._record = {
             "format": FORMAT,
@@ -120,14 +119,14 @@ class RunRecord(TrainerCallback):
         self._write(state)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Bring the session up to date; an evaluation without training is none."""
+        """Update the session; an evaluation without training has none."""
         if self._record:
             self._write(state)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """End the session; Ctrl-C ends one too."""
+        """End the session, also after Ctrl-C."""
         self._record["sessions"][-1]["ended"] = True
         if args.device.type == "cuda":
             self._record["sessions"][-1]["gpu_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
@@ -142,11 +141,11 @@ class RunRecord(TrainerCallback):
 
 
 def _num_rows(loader: DataLoader | None) -> int | None:
-    """Return the rows of a data set; None for a stream, or where there is none."""
+    """Return the number of rows of a data set; None if it is a stream, or there is none."""
     return len(loader.dataset) if loader is not None and isinstance(loader.dataset, Sized) else None
 
 
 def _describe(loader: DataLoader | None) -> str | None:
-    """Return what is known of the corpus that the rows were made of."""
+    """Return the description of the corpus from which the rows were made, if there is one."""
     rows = None if loader is None else loader.dataset
     return rows.info.description or None if isinstance(rows, datasets.Dataset) else None

@@ -1,6 +1,6 @@
 """The Hugging Face Trainer with masks drawn on the device, in the training process, at the step they are for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,57 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_utils import EvalLoopOutput
 
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
 from diffmask.files.folders import writing
 from diffmask.train.buckets import BucketSampler, RowOrder
-from diffmask.train.callbacks import EpochOrder, Feedback
 from diffmask.train.folder import POLICY_FILE, read_policy, restore_renamed, tell_last
 from diffmask.train.masking import Batch, Masking, by_unit
-from diffmask.train.meter import Meter, row_sums
+from diffmask.train.meter import Meter
 from diffmask.train.objective import BESIDE, Beside, Objective
 from diffmask.train.optimizer import parameter_groups
+
+
+class _EpochOrder(TrainerCallback):
+    """Tell the sampler the epoch before its rows are read; on several ranks a resumed Trainer does not."""
+
+    def __init__(self, sampler: BucketSampler):
+        self._sampler = sampler
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Set the epoch."""
+        self._sampler.set_epoch(int(state.epoch or 0))
+
+
+class _Feedback(TrainerCallback):
+    """Make the policy learn from a step of all ranks, before the next masks are drawn or a checkpoint is written."""
+
+    def __init__(self, policy: Policy, total: Callable[[Tensor], Tensor]):
+        self._policy, self._total = policy, total
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Make the policy learn."""
+        self._policy.learn(self._total)
 
 
 class MaskedTrainer(Trainer):
     """Continue the pretraining of a model, with the masks of a masker.
 
-    Everything else is the Trainer that people know: mixed precision, accumulation, checkpoints, torchrun, loggers. The
-    loss is the sum over all masked positions of an optimiser step, on all ranks, over their number; so one batch of
-    eight rows, two of four and two ranks of four give the same gradient.
+    Everything else is Hugging Face's Trainer: mixed precision, accumulation, checkpoints, torchrun, loggers. The loss
+    is the mean over all predicted positions of an optimiser step, on all ranks, so one batch of eight rows, two batches
+    of four, and two ranks with four rows each give the same gradient.
 
     Args:
         model: A pretrained model with the head that is trained.
@@ -38,9 +68,9 @@ class MaskedTrainer(Trainer):
         masking: How to mask.
         train_dataset: Rows for `masking.adapter`: a data set of Hugging Face or torch, or a list.
         eval_dataset: Rows for evaluation, or None.
-        order: The order of the training rows; None is the Trainer's own.
-        callbacks: As for the Trainer.
-        objective: What else is learned in the same steps; its loss is added.
+        order: Order of the training rows; None is the Trainer's own.
+        callbacks: Callbacks, as for the Trainer.
+        objective: A second objective that is learned in the same steps; its loss is added.
     """
 
     def __init__(
@@ -64,14 +94,14 @@ class MaskedTrainer(Trainer):
         self.meter = Meter(masking.domain, masking.adapter.positions)
         seed = args.seed if args.data_seed is None else args.data_seed
         self._sampler = None if order is None else self._bucket_sampler(args, order, seed)
-        epochs = [EpochOrder(self._sampler)] if self._sampler is not None else []
+        epochs = [_EpochOrder(self._sampler)] if self._sampler is not None else []
         super().__init__(
             model=model,
             args=args,
             data_collator=masking.adapter.pad,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            callbacks=[Feedback(masking.masker.policy, self._total), *epochs, *callbacks],
+            callbacks=[_Feedback(masking.masker.policy, self._total), *epochs, *callbacks],
         )
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
@@ -86,7 +116,7 @@ class MaskedTrainer(Trainer):
         return self._sampler if self._sampler is not None else super()._get_train_sampler(train_dataset)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Create the optimizer with a learning rate per layer where `layer_decay` asks for it."""
+        """Create the optimizer, with a learning rate for each layer if `layer_decay` is below 1."""
         if self.masking.layer_decay == 1.0 or self.optimizer is not None:
             return super().create_optimizer(model)
         trained = self._model() if model is None else model
@@ -101,9 +131,9 @@ class MaskedTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor | int | None]:
-        """Collect the batches of one optimiser step, mask them at that step, and count what is masked on all ranks.
+        """Collect the batches of one optimiser step, mask them, and count the predicted positions on all ranks.
 
-        The Trainer calls this before `on_step_begin`, so `state.global_step` here is the step that the masks are for.
+        The Trainer calls this before `on_step_begin`, so `state.global_step` is the step for which masks are drawn.
         """
         if self.state.global_step >= self.state.max_steps:
             return [], None  # resumed from the checkpoint of the last step: nothing is left to do
@@ -143,7 +173,7 @@ class MaskedTrainer(Trainer):
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Run one micro-batch; stop, before the weights are touched, where the loss is not a number."""
+        """Run one micro-batch; stop before the weights change if the loss is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
@@ -155,7 +185,7 @@ class MaskedTrainer(Trainer):
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
-        # with fp16 the scaler meets infinite gradients as a matter of course, and skips the step
+        # with fp16, infinite gradients are normal: the scaler skips such steps
         if norm is not None and self.accelerator.scaler is None and not torch.isfinite(torch.as_tensor(norm)):
             raise InputError(
                 f"the gradient's norm is {float(norm)} at step {self.state.global_step}; "
@@ -169,20 +199,20 @@ class MaskedTrainer(Trainer):
             super()._save_checkpoint(model, trial)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Save with them what the policy has learned, before the file that marks a checkpoint as whole."""
+        """Also save what the policy has learned, before the file that marks a checkpoint as complete."""
         super()._save_optimizer_and_scheduler(output_dir)
         learned = self.masking.masker.policy.state_dict()
         if learned and self.is_world_process_zero():
             save_file(learned, Path(output_dir) / POLICY_FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """Load the weights, also those that are saved under other names."""
+        """Load the weights, including those that are saved under other names."""
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if isinstance(self.model, PreTrainedModel):
             restore_renamed(self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Load with them what the policy had learned; this is called on every rank and under DeepSpeed too."""
+        """Also load what the policy had learned; the Trainer calls this on every rank, and with DeepSpeed too."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self.masking.masker.policy.load_state_dict(read_policy(Path(checkpoint)))
@@ -194,9 +224,9 @@ class MaskedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Return the part of the step's mean loss that this micro-batch contributes.
+        """Return this micro-batch's part of the step's mean loss.
 
-        DistributedDataParallel averages gradients over ranks, hence the factor.
+        It is multiplied by the number of ranks, since DistributedDataParallel averages gradients over them.
         """
         assert not return_outputs, "masks are drawn in get_batch_samples and evaluation_loop; there are no outputs"
         units, _ = inputs.pop("units"), inputs.pop("num_predicted")
@@ -219,7 +249,7 @@ class MaskedTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Return the mean loss per masked position, on all words and on the domain's, under the evaluation's masks."""
+        """Return the mean loss per predicted position, of all units and of the domain's, under fixed masks."""
         model = self._model()
         was_training = model.training
         model.eval()
@@ -227,7 +257,7 @@ class MaskedTrainer(Trainer):
         num_rows = 0
         for batch in dataloader:
             with self.compute_loss_context_manager():
-                sums = row_sums(self.masking, model, self._on_device(batch), self.meter.is_domain)
+                sums = self._row_sums(model, self._on_device(batch))
             rows = self.accelerator.gather_for_metrics(sums)
             assert isinstance(rows, Tensor)
             totals += rows.sum(0)
@@ -242,8 +272,22 @@ class MaskedTrainer(Trainer):
         metrics |= self._beside.evaluate(metric_key_prefix)
         return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=num_rows)
 
+    def _row_sums(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Return the sum of losses and the number of predicted positions of each row, float64 (B, 4).
+
+        The first two columns are of all units, the last two of those that belong to the domain.
+        """
+        adapter = self.masking.evaluation_adapter or self.masking.adapter
+        units = adapter.units(batch, 0)
+        inputs = adapter.corrupt(batch, units, self.masking.evaluation(units, 0, 1), 0)
+        units = units.smallest
+        losses, counts = by_unit(adapter.losses(model, inputs), units, adapter.predicted(inputs))
+        columns = [losses.double() * counts, counts.double()]
+        domain = self.meter.is_domain(units)
+        return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with what was masked since the last time and what the policy has learned."""
+        """Log, adding what was masked since the last time, and what the policy has learned."""
         if "loss" in logs:
             logs.update(self.meter.read() | self.masking.masker.policy.report() | self._beside.report())
         super().log(logs, start_time)

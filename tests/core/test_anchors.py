@@ -40,9 +40,9 @@ def test_an_edit_of_what_is_not_there_is_refused():
 
 
 def test_an_anchor_that_comes_twice_is_refused():
-    with pytest.raises(InputError, match="^the edited anchors: 'a' comes twice; remove one$"):
+    with pytest.raises(InputError, match="^the edited anchors: 'a' occurs twice; remove one$"):
         edit_anchors(["a", "b"], add=["a"])
-    with pytest.raises(InputError, match="^the edited anchors: 'b' comes twice; remove one$"):
+    with pytest.raises(InputError, match="^the edited anchors: 'b' occurs twice; remove one$"):
         edit_anchors(["a", "b"], replace={"a": "b"})
     with pytest.raises(InputError, match="^my.csv: there is no anchor; give at least one word$"):
         check_anchors([], "my.csv")

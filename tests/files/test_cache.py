@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -22,6 +23,10 @@ def fill(write):
     for start in range(0, 6000, 1000):
         write(pyarrow.RecordBatch.from_pydict({"x": list(range(start, start + 1000))}, schema=SCHEMA))
     return {"rows": 6000}
+
+
+def draft_of(process):
+    return f".numbers.arrow.{platform.node()}-{process}.partial"
 
 
 def names(folder):
@@ -74,7 +79,7 @@ def test_runs_at_the_same_time_share_the_work(tmp_path):
         thread.start()
     assert began.wait(10)
     time.sleep(0.1)
-    assert names(tmp_path) == [f".numbers.{os.getpid()}.partial", "numbers.lock"]
+    assert names(tmp_path) == [draft_of(os.getpid()), "numbers.lock"]
     may_end.set()
     for thread in threads:
         thread.join()
@@ -100,7 +105,7 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_rows_and_the_next_one_tid
     assert run.stdout.readline() == "writing\n"
     run.send_signal(signal.SIGKILL)
     run.communicate()
-    assert names(tmp_path) == [f".numbers.{run.pid}.partial", "numbers.lock"]
+    assert names(tmp_path) == [draft_of(run.pid), "numbers.lock"]
     rows, _ = load_or_make(tmp_path, "numbers", SCHEMA, fill)
     assert len(rows) == 6000
     assert names(tmp_path) == ["numbers.arrow", "numbers.json", "numbers.lock"]
@@ -115,8 +120,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(error.value) == (
-        f"the disk is full (File too large) while writing to the cache folder {tmp_path}; "
-        "free space or name another folder"
+        f"{tmp_path}/numbers.arrow could not be written (File too large); make room on the disk, then give the same "
+        "command again or name another cache folder"
     )
     assert names(tmp_path) == ["numbers.lock"]
 
@@ -128,7 +133,9 @@ def test_the_last_bytes_may_be_those_that_do_not_fit(tmp_path):
     for missing in (1, 8, 9, 500):
         resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes - missing, hard))
         try:
-            with pytest.raises(InputError, match=r"the disk is full .* free space or name another folder"):
+            with pytest.raises(
+                InputError, match=r"could not be written \(File too large\); make room .* another cache"
+            ):
                 load_or_make(tmp_path, "other", SCHEMA, fill)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

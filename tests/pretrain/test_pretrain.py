@@ -342,7 +342,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(world, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.MaskedTrainer, "save_model", fills)
     config = config_for(world, tmp_path / "run")
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(InputError, match=r"could not be written \(No space left on device\); make room .* --resume"):
         pretrain(config, progress=False)
     monkeypatch.undo()
     outcome = pretrain(config, resume=True, progress=False)
@@ -428,7 +428,7 @@ def test_a_disk_that_fills_up_for_real_is_one_sentence(world, tmp_path):
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "could not be written" in done.stderr.strip().splitlines()[-1]
-    assert "go on with --resume" in done.stderr.strip().splitlines()[-1]
+    assert "continue with --resume" in done.stderr.strip().splitlines()[-1]
 
 
 def test_overrides_may_stand_behind_options(world, tmp_path, capsys):

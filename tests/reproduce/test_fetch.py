@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from diffmask.reproduce import fetch
-from diffmask.reproduce import fetch as check_data
 from diffmask.reproduce.fetch import COMMIT, DATA_SETS, SPLITS, DataSet, SourceFile
 
 REPO = Path(__file__).resolve().parents[2]
@@ -48,8 +47,7 @@ def small_sets():
 @pytest.fixture(autouse=True)
 def sets(monkeypatch, tmp_path):
     found = small_sets()
-    for module in (fetch, check_data):
-        monkeypatch.setattr(module, "DATA_SETS", found)
+    monkeypatch.setattr(fetch, "DATA_SETS", found)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIFFMASK_DATA", raising=False)
     return found
@@ -161,7 +159,7 @@ def test_a_download_goes_on_where_it_stopped(name, knows_ranges, server, tmp_pat
         assert fetch.main([name, "--download", "--url", server.url]) == 2
         said = capsys.readouterr().err
         assert f"cannot fetch {server.url}{broken} (" in said
-        assert "start this again to go on where it stopped" in said
+        assert "give the same command again to continue where it stopped" in said
         assert not (tmp_path / "data" / name).exists()
     assert fetch.main([name, "--download", "--url", server.url]) == 0
     assert_prepared(tmp_path / "data" / name)
@@ -173,7 +171,7 @@ def test_a_download_goes_on_where_it_stopped(name, knows_ranges, server, tmp_pat
 def test_a_file_that_is_not_there_is_said_in_one_sentence(server, capsys):
     del server.contents["dev"]
     assert fetch.main(["hashed", "--download", "--url", server.url]) == 2
-    assert "dev.txt (HTTP Error 404: Not Found); start this again" in capsys.readouterr().err
+    assert "dev.txt (HTTP Error 404: Not Found); give the same command again" in capsys.readouterr().err
 
 
 def test_a_server_that_is_not_there_is_said_in_one_sentence(capsys):
@@ -188,7 +186,7 @@ def test_a_wrong_download_is_refused_and_not_kept(server, tmp_path, capsys):
     server.contents["train"], server.contents["dev"] = CONTENTS["train"], lines("dev", 20, copied=2)
     assert fetch.main(["counted", "--download", "--url", server.url]) == 2
     assert (
-        "these are not the files of counted: 2 dev texts that stand in train too, and not 3; get them again"
+        "these are not the files of counted: 2 dev texts that also occur in train, and not 3; get them again"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "data" / "hashed").exists()
@@ -207,7 +205,7 @@ def wrong(split, content):
         ("hashed", wrong("test", CONTENTS["test"] + b"\n"), "test.txt is not the published file: its sha256 is "),
         ("hashed", wrong("dev", b""), "(0 of 1,316 bytes); nothing was written"),
         ("counted", wrong("test", lines("test", 31, copied=5)), "31 test texts, and not 30; get them again"),
-        ("counted", wrong("test", lines("test", 30)), "0 test texts that stand in train too, and not 5"),
+        ("counted", wrong("test", lines("test", 30)), "0 test texts that also occur in train, and not 5"),
         ("counted", wrong("dev", CONTENTS["dev"].replace(b'"a"', b'"c"')), "3 labels, and not 2"),
         (
             "counted",
@@ -240,7 +238,7 @@ def test_a_folder_that_may_not_be_written_is_said_in_one_sentence(tmp_path, caps
         raise PermissionError(13, "Permission denied", "data/.x")
 
     put(tmp_path / "have")
-    monkeypatch.setattr(fetch.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(fetch, "draft", refuse)
     assert fetch.main(["hashed", "--from", "have"]) == 2
     assert "data/.x may not be read or written by this user; change its owner, or give" in capsys.readouterr().err
 
@@ -266,8 +264,7 @@ def test_what_is_known_of_each_data_set_is_whole(name):
 @pytest.mark.skipif(not DATA.exists(), reason="needs the data for measuring")
 @pytest.mark.parametrize("name", ["chemprot", "sciie"])
 def test_the_real_files_are_the_published_ones(name, tmp_path, monkeypatch):
-    for module in (fetch, check_data):
-        monkeypatch.setattr(module, "DATA_SETS", DATA_SETS)
+    monkeypatch.setattr(fetch, "DATA_SETS", DATA_SETS)
     assert fetch.main([name, "--from", str(DATA)]) == 0
     rows = (tmp_path / "data" / name / "test.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
     assert len(rows) == DATA_SETS[name].files["test"].num_rows

@@ -13,7 +13,7 @@ from diffmask.config.experiment import arms_of, read_experiment, tasks_of
 from diffmask.core.errors import InputError
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.run import find_experiment, shipped
-from diffmask.reproduce.runner import begin_job, check_jobs
+from diffmask.reproduce.runner import Runner
 
 EXPERIMENT = {
     "name": "tiny",
@@ -71,7 +71,7 @@ def test_jobs_come_after_what_they_need_and_each_once(tmp_path, data):
 def test_arms_of_a_seed_differ_in_masking_alone(tmp_path, data):
     jobs = {job.name: job for job in jobs_of(tmp_path, data)}
     for job in jobs.values():
-        begin_job(job, tmp_path / "out")
+        job.begin(tmp_path / "out")
 
     def config(arm, seed) -> PretrainConfig:
         return read_config(jobs[f"proteins/pretrain/{arm}/seed-{seed}"].file[0])
@@ -88,23 +88,27 @@ def test_arms_of_a_seed_differ_in_masking_alone(tmp_path, data):
     assert other.model != first.model and config("start", 0).training.steps == 0
 
 
+def check(jobs, folder):
+    Runner(jobs, folder, 1, lambda job, what: None).check()
+
+
 def pretend(jobs, folder):
     for job in jobs:
-        begin_job(job, folder)
+        job.begin(folder)
         job.done.mkdir(parents=True)
 
 
 def test_more_seeds_may_be_added_and_nothing_changed_that_is_done(tmp_path, data):
     pretend(jobs_of(tmp_path, data), tmp_path / "out")
-    check_jobs(jobs_of(tmp_path, data, ["seeds=3"]), tmp_path / "out")
+    check(jobs_of(tmp_path, data, ["seeds=3"]), tmp_path / "out")
     with pytest.raises(InputError, match=r"proteins/pretrain/start/seed-0 in .* was made with other settings"):
-        check_jobs(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
+        check(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
 
 
 def test_a_job_that_is_not_done_may_be_mended(tmp_path, data):
     for job in jobs_of(tmp_path, data):
-        begin_job(job, tmp_path / "out")
-    check_jobs(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
+        job.begin(tmp_path / "out")
+    check(jobs_of(tmp_path, data, ["pretrain.training.batch_size=4"]), tmp_path / "out")
 
 
 def test_the_head_is_trained_as_the_arms_mask(tmp_path, data):
@@ -181,7 +185,7 @@ def test_the_issue_s_arms_are_shipped():
         ({"arms": {"random": 5}}, "`arms.random` is 5; it must be a group of settings"),
         ({"tasks": {"proteins": None}}, "`tasks.proteins` is empty; it must be a group of settings"),
         ({"pretrain": {"training": 5}}, "`pretrain.training` is 5; it must be a group of settings"),
-        ({"pretrain": {"training": {"steps": -5}}}, "and steps at least 0"),
+        ({"pretrain": {"training": {"steps": -5}}}, "training.steps=-5 must be at least 0"),
         ({"arms": {"random": {"masking": {"policy": "diference"}}}}, "unknown policy 'diference'; choose from:"),
         ({"arms": {"random": {"anchors": {"num_anchors": -3}}}}, "num_anchors=-3 is below 1"),
         ({"tasks": {"proteins": {"files": [""], "text": ["proteins"]}}}, "the data set '' is not in"),

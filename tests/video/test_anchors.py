@@ -167,7 +167,7 @@ def test_a_row_that_comes_twice_is_refused(found, tmp_path):
     table = tmp_path / "out" / "anchors.csv"
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines, lines[1]]))
-    assert "comes twice; remove one" in refusal(load_visual_anchors, tmp_path / "out")
+    assert "occurs twice; remove one" in refusal(load_visual_anchors, tmp_path / "out")
 
 
 def test_folders_that_are_refused(found, tmp_path):
@@ -242,7 +242,7 @@ def test_anchors_of_an_exemplar_find_what_it_shows(groups, tmp_path):
         ({"num_anchors": 0}, "num_anchors=0 is below 1"),
         ({"num_words": 1, "num_anchors": 1}, "num_words=1 leaves nothing to compare"),
         ({"size": 8}, "size=8 is smaller than a patch"),
-        ({"reference": (), "texts": ["a face", "a face"]}, "'a face' comes twice"),
+        ({"reference": (), "texts": ["a face", "a face"]}, "'a face' occurs twice"),
     ],
 )
 def test_settings_that_are_refused(settings, change, message):

@@ -126,7 +126,7 @@ def test_the_background_moves():
     ("changes", "message"),
     [
         ({"num_test": -1}, "num_test=-1 is no number of clips; give 0 or more"),
-        ({"folder": "full"}, "full exists; give the name of a folder that is not there yet"),
+        ({"folder": "full"}, r"full holds other files \(mine\); choose another name for the clips"),
         ({"folder": "full/a/b"}, "folder .*full/a does not exist; create it first"),
     ],
 )

@@ -1,11 +1,7 @@
-"""Pictures of clips: frames side by side, rows below each other, as PNG, as a GIF that loops, or inside a page.
-
-Scores and masks laid over the frames of a clip: pixels in, pixels out.
-"""
+"""Pictures of clips: scores and masks laid over frames, frames side by side, as PNG, as a looping GIF, or in a page."""
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from diffmask.files.folders import draft
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -89,14 +87,9 @@ def to_pixels(patches: Tensor, frames: Tensor) -> Tensor:
     return patches.repeat_interleave(times, 0).repeat_interleave(down, 2).repeat_interleave(across, 3)
 
 
-def spread(values: Tensor) -> tuple[float, float]:
-    """Return the ends of a colour scale: the least and the greatest value."""
-    return float(values.min()), float(values.max())
-
-
 GAP = 2
 """Pixels between frames."""
-QUALITY = 82
+_QUALITY = 82
 """Of JPEG."""
 _INK, _SOFT, _PAPER, _BACK = (31, 27, 23), (107, 98, 90), (255, 255, 255), (184, 179, 174)
 _LABEL_WIDTH, _TITLE_HEIGHT, _BAR = 176, 24, 3
@@ -246,12 +239,14 @@ def number(value: float) -> str:
 
 def write_png(picture: "Image", path: Path) -> None:
     """Write a picture exactly, under its name only once it is whole."""
-    _write_whole(path, _bytes(picture, "PNG", optimize=True))
+    with draft(path) as new:
+        new.write_bytes(_bytes(picture, "PNG", optimize=True))
 
 
 def write_gif(pictures: Sequence["Image"], path: Path, *, per_second: float = 5.0) -> None:
     """Write pictures as one that moves and begins again; see `gif_bytes`."""
-    _write_whole(path, gif_bytes(pictures, per_second=per_second))
+    with draft(path) as new:
+        new.write_bytes(gif_bytes(pictures, per_second=per_second))
 
 
 def gif_bytes(pictures: Sequence["Image"], *, per_second: float = 5.0) -> bytes:
@@ -295,15 +290,6 @@ def _marked(picture: "Image", share: float) -> "Image":
     return marked
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def data_uri(picture: "Image", *, exact: bool = False) -> str:
     """Return a picture as an address that holds it, as JPEG or PNG: whichever is smaller.
 
@@ -313,7 +299,7 @@ def data_uri(picture: "Image", *, exact: bool = False) -> str:
     """
     made = {"png": _bytes(picture, "PNG", optimize=True)}
     if not exact:
-        made["jpeg"] = _bytes(picture, "JPEG", quality=QUALITY, optimize=True, subsampling=0)
+        made["jpeg"] = _bytes(picture, "JPEG", quality=_QUALITY, optimize=True, subsampling=0)
     kind = min(made, key=lambda each: len(made[each]))
     return f"data:image/{kind};base64,{base64.b64encode(made[kind]).decode()}"
 

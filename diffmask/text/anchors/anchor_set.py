@@ -6,8 +6,6 @@ The folder has a list to read and edit by hand, tables for machines, and a recor
 import csv
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +18,7 @@ from diffmask.core.anchors import check_anchors
 from diffmask.core.difference import reference_frequencies
 from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
-from diffmask.files import folders
-from diffmask.files.folders import replace_folder
+from diffmask.files.folders import check_folder, draft
 from diffmask.text.anchors.vocabulary import common_types
 from diffmask.text.corpus.words import split_words
 
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _ANCHORS, _TYPES, _EMBEDDINGS, _RECORD = "anchors.csv", "types.parquet", "anchors.safetensors", "anchors.json"
-_NAMES = (_ANCHORS, _TYPES, _EMBEDDINGS, _RECORD)
+NAMES = (_ANCHORS, _TYPES, _EMBEDDINGS, _RECORD)
 _COLUMNS = ("anchor", "tf_icf", "domain_count", "domain_frequency", "reference_frequency")
 
 
@@ -89,7 +86,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
     make = "make it with: diffmask anchors DATA --model MODEL -o FOLDER"
     if not folder.is_dir():
         raise InputError(f"folder {folder} does not exist; {make}")
-    missing = [name for name in _NAMES if not (folder / name).is_file()]
+    missing = [name for name in NAMES if not (folder / name).is_file()]
     if missing:
         raise InputError(f"folder {folder} has no {missing[0]}, so it is not one of anchors; {make}")
     try:
@@ -102,11 +99,6 @@ def _read_record(folder: Path) -> dict[str, Any]:
             f"diffmask anchors DATA --model MODEL --anchors {folder / _ANCHORS} -o {folder} --overwrite"
         )
     return record
-
-
-def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if anchors may be written there; see `folders.check_folder`."""
-    return folders.check_folder(folder, "anchors", _NAMES, overwrite=overwrite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,21 +185,16 @@ class AnchorSet:
         from pyarrow import parquet
         from safetensors.torch import save
 
-        folder = check_folder(folder, overwrite=overwrite)
-        draft = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.partial")
-        shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
-        draft.mkdir()
-        try:
-            _write_anchors(draft / _ANCHORS, self.rows())
+        folder = check_folder(folder, "anchors", NAMES, overwrite=overwrite)
+        with draft(folder) as new:
+            new.mkdir()
+            _write_anchors(new / _ANCHORS, self.rows())
             columns = {"count": self.counts, "tf_icf": self.tf_icf, "score": self.scores}
             arrays = {name: column.numpy() for name, column in columns.items()}
-            parquet.write_table(pyarrow.table({"type": self.types, **arrays}), draft / _TYPES)
-            (draft / _EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
+            parquet.write_table(pyarrow.table({"type": self.types, **arrays}), new / _TYPES)
+            (new / _EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
             record = json.dumps(self.metadata | {"anchors": self.anchors}, indent=2, ensure_ascii=False)
-            (draft / _RECORD).write_text(record + "\n", encoding="utf-8")
-            replace_folder(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            (new / _RECORD).write_text(record + "\n", encoding="utf-8")
 
 
 def load_anchors(folder: str | Path) -> AnchorSet:

@@ -18,7 +18,8 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.core.types import Embeddings
-from diffmask.text.corpus.documents import Sources, list_files, read_blocks
+from diffmask.files.records import read_blocks
+from diffmask.text.corpus.documents import Sources, list_files
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.segment.pad import Pad
 from diffmask.text.segment.segmenter import pad_id

@@ -21,8 +21,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block, shown
-from diffmask.files.lines import decode_lines
-from diffmask.files.streams import ByteStream, read_head
+from diffmask.files.streams import ByteStream
 from diffmask.text.annotate.span_file import CLASSES
 from diffmask.text.corpus.reference import Reference, read_reference
 from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
@@ -230,11 +229,11 @@ def read_lines(path: Path, what: str) -> tuple[list[str], str]:
     if not path.is_file():
         raise InputError(f"the {what} {path} does not exist; check the path")
     with ByteStream(path) as stream:
-        parts = [read_head(stream)]
+        parts = [stream.head()]
         while chunk := stream.read(1 << 20):
             parts.append(chunk)
     data = b"".join(parts).removeprefix(b"\xef\xbb\xbf")
-    lines = [line.removesuffix("\r") for line in decode_lines(Block(str(path), 1, 1.0, data, 0))]
+    lines = [line.removesuffix("\r") for line in Block(str(path), 1, 1.0, data, 0).lines()]
     return lines, hashlib.sha256(data).hexdigest()
 
 

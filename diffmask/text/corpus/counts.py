@@ -7,7 +7,6 @@ Blocks of a corpus are counted one by one, here or in other processes, and their
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
-from diffmask.files.lines import parse_block
+from diffmask.files.folders import draft
 from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus.documents import (
     Sources,
@@ -68,12 +67,8 @@ class Counts:
             "num_words": self.num_words,
             "sources": self.sources,
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with draft(path) as new:
+            parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), new)
 
     @classmethod
     def load(cls, path: str | Path) -> "Counts":
@@ -178,5 +173,5 @@ def _count_all(blocks: Iterable[Block], counts: Counter[str], num_processes: int
 
 
 def _count_block(block: Block, counts: Counter[str] | None = None) -> tuple[int, Counter[str]]:
-    texts = [text.text for text in parse_block(block)]
+    texts = [text.text for text in block.texts()]
     return len(texts), count_words(texts, counts)

@@ -15,23 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import BLOCK_BYTES, Block
-from diffmask.files.lines import parse_block, read_json, read_plain
-from diffmask.files.records import is_dataset, read_csv, read_dataset, read_parquet
+from diffmask.files.blocks import Block
+from diffmask.files.records import READERS, is_dataset, read_blocks
 from diffmask.files.streams import COMPRESSIONS, split_suffix
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-_READERS = {
-    ".txt": read_plain,
-    ".jsonl": read_json,
-    ".json": read_json,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-}
-_FORMATS = f"{', '.join(_READERS)}, each also with {' or '.join(COMPRESSIONS)}"
+_FORMATS = f"{', '.join(READERS)}, each also with {' or '.join(COMPRESSIONS)}"
 _HASH_BYTES = 1 << 20
 
 Sources = str | Path | Sequence[str | Path]
@@ -91,16 +82,10 @@ def _documents(files: list[Path], column: str | None) -> Iterator[Document]:
     for index, path in enumerate(files):
         num_texts = 0
         for block in read_blocks(path, column):
-            for number, text in parse_block(block):
+            for number, text in block.texts():
                 yield Document(text, block.path, number, index)
                 num_texts += 1
         refuse_empty({str(path): num_texts})
-
-
-def read_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read one file of `list_files` in blocks of about `block_bytes`, for `lines.parse_block`."""
-    reader = read_dataset if path.is_dir() else _READERS[split_suffix(path)[0]]
-    return reader(path, column, block_bytes)
 
 
 def read_all_blocks(files: Sequence[Path], column: str | None, block_bytes: int, bar: "tqdm") -> Iterator[Block]:
@@ -203,7 +188,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _is_known(path: Path) -> bool:
-    return path.is_dir() or split_suffix(path)[0] in _READERS
+    return path.is_dir() or split_suffix(path)[0] in READERS
 
 
 def _hash(path: Path) -> tuple[str, int]:

@@ -24,7 +24,7 @@ import numpy as np
 from diffmask.config.limits import Between, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
-from diffmask.files.lines import parse_block
+from diffmask.files.folders import draft
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
 from diffmask.text.corpus.counts import check_output
@@ -167,7 +167,7 @@ def _add_up(part: int, *, folder: str, max_n: int, min_count: int) -> tuple["pya
 
 
 def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:
-    texts = [text.text for text in parse_block(block)]
+    texts = [text.text for text in block.texts()]
     return count_texts(texts, max_n), len(texts)
 
 
@@ -194,13 +194,11 @@ def _open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable
     schema = pyarrow.schema(
         [("ngram", pyarrow.string()), ("count", pyarrow.int64())], metadata={_METADATA_KEY: json.dumps(record)}
     )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
-            yield lambda table: writer.write_table(table.replace_schema_metadata(schema.metadata))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        draft(path) as new,
+        parquet.ParquetWriter(new, schema, compression="zstd", use_dictionary=False) as writer,
+    ):
+        yield lambda table: writer.write_table(table.replace_schema_metadata(schema.metadata))
 
 
 def _read_record(path: Path, max_n: int) -> dict[str, Any]:

@@ -11,8 +11,6 @@ A vocabulary is kept in a folder: a table to read and edit by hand, and a record
 
 import csv
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -24,8 +22,7 @@ import numpy as np
 
 from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
-from diffmask.files import folders
-from diffmask.files.folders import replace_folder
+from diffmask.files.folders import draft
 from diffmask.text.corpus.words import split_words
 from diffmask.text.ngrams.counts import NGramCounts, num_words
 from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie
@@ -46,7 +43,7 @@ not have 800,000. A bound on PMI scales by itself: with 2.0, 24 to 43 % of the w
 to 9 million words (`docs/pmi.md`)."""
 _RANKINGS = ("pmi", "weighted")
 """Eq. 3; and the authors' later measure, with p(w1 ... wn)^2 for p(w1 ... wn), by which their lists are made."""
-TABLE, _RECORD = "ngrams.csv", "pmi.json"
+FILES = TABLE, _RECORD = "ngrams.csv", "pmi.json"
 _COLUMNS = ("ngram", "n", "count", "pmi")
 _MAKE = "make one with: diffmask pmi DATA -o FOLDER"
 
@@ -172,25 +169,16 @@ def _likeliest_cut(trie: NGramTrie, numbers: np.ndarray, best: list[np.ndarray])
 
 
 def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, Any]) -> None:
-    """Write a folder that `check_folder` allowed, all at once; an older one goes away."""
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        draft.mkdir()
-        with (draft / TABLE).open("w", encoding="utf-8", newline="") as file:
+    """Write a folder that `check_folder` allowed; it replaces an older one."""
+    with draft(folder) as new:
+        new.mkdir()
+        with (new / TABLE).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(_COLUMNS)
             for ngram, n, count, pmi in zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True):
                 writer.writerow([ngram, n, count, f"{pmi:.4f}"])
         text = json.dumps(dict(record), indent=2, ensure_ascii=False)
-        (draft / _RECORD).write_text(text + "\n", encoding="utf-8")
-        replace_folder(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if a vocabulary may be written there; see `folders.check_folder`."""
-    return folders.check_folder(folder, "n-grams", (TABLE, _RECORD), overwrite=overwrite)
+        (new / _RECORD).write_text(text + "\n", encoding="utf-8")
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:

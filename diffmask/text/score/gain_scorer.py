@@ -6,7 +6,6 @@ made and how well it does.
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTr
 
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
-from diffmask.files.folders import check_folder, replace_folder
+from diffmask.files.folders import check_folder, draft
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.score.position_scores import MEAN, PositionScorer, check_vocabulary, hash_model
 
@@ -88,12 +87,8 @@ def save_scorer(
     folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, record: Mapping[str, Any]
 ) -> None:
     """Write a scorer's folder; it appears when it is complete, and replaces one that was there."""
-    draft = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.partial")
-    try:
-        model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
+    with draft(folder) as new:
+        model.save_pretrained(new)
+        tokenizer.save_pretrained(new)
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        (draft / _RECORD).write_text(text, encoding="utf-8")
-        replace_folder(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        (new / _RECORD).write_text(text, encoding="utf-8")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffmask.files.blocks import Block
-from diffmask.files.lines import parse_block
 from diffmask.text.segment.segmenter import Segmenter, Segments
 
 if TYPE_CHECKING:
@@ -284,7 +283,7 @@ def _batches(block: Block) -> Iterator[tuple[list[int], list[str]]]:
     numbers: list[int] = []
     texts: list[str] = []
     num_chars = 0
-    for number, text in parse_block(block):
+    for number, text in block.texts():
         numbers.append(number)
         texts.append(text)
         num_chars += len(text)

@@ -21,12 +21,12 @@ from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.cache import Record, Write, load_or_make
 from diffmask.files.parallel import map_ordered
+from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import (
     Sources,
     hash_sources,
     list_files,
     read_all_blocks,
-    read_blocks,
     refuse_empty,
 )
 from diffmask.text.segment.rows import Annotator, Report, RowMaker

@@ -6,8 +6,6 @@ The files of a folder of visual anchors: a table to read and edit, tensors, a pi
 import csv
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,8 +19,7 @@ from diffmask.core.anchors import check_anchors
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import ANCHOR_SHARE, contrast, likeness
 from diffmask.core.types import Scores, TypeScores
-from diffmask.files import folders
-from diffmask.files.folders import replace_folder
+from diffmask.files.folders import check_folder, draft
 from diffmask.files.records import read_records
 from diffmask.video.score.embedders import PatchEmbedder, build_embedder
 
@@ -44,7 +41,7 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
         known: The anchors that were made.
 
     Raises:
-        InputError: If it is no table of anchors, none is left, one comes twice, or one was never made.
+        InputError: If it is no table of anchors, none is left, one occurs twice, or one was never made.
     """
     kept = []
     for number, row in read_records(path):
@@ -108,11 +105,6 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"a file of {folder} is damaged ({reason}); make the anchors again") from error
-
-
-def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the folder if anchors may be written there; see `folders.check_folder`."""
-    return folders.check_folder(folder, "anchors", NAMES, overwrite=overwrite)
 
 
 WORD, TEXT, EXEMPLAR = "word", "text", "exemplar"
@@ -247,20 +239,15 @@ class VisualAnchors:
         """
         from safetensors.torch import save
 
-        folder = check_folder(folder, overwrite=overwrite)
-        draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-        shutil.rmtree(draft, ignore_errors=True)  # of a process of the same number that was killed
-        draft.mkdir()
-        try:
-            _write_table(draft / ANCHORS, self.rows)
+        folder = check_folder(folder, "anchors", NAMES, overwrite=overwrite)
+        with draft(folder) as new:
+            new.mkdir()
+            _write_table(new / ANCHORS, self.rows)
             tensors = {name: values.contiguous() for name, values in self.tensors().items()}
-            (draft / TENSORS).write_bytes(save(tensors))
+            (new / TENSORS).write_bytes(save(tensors))
             record = {"modality": MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
-            _write_record(draft / RECORD, record)
-            sheet.save(draft / SHEET)
-            replace_folder(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            _write_record(new / RECORD, record)
+            sheet.save(new / SHEET)
 
 
 @dataclass(frozen=True, eq=False)

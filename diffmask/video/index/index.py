@@ -21,6 +21,7 @@ from pathlib import Path
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import shown
+from diffmask.files.folders import draft
 from diffmask.video.clip.clip import NOT_THERE, TOO_SLOW, Clip
 from diffmask.video.clip.find import Sources, list_videos
 from diffmask.video.clip.join_tables import Joined, join
@@ -109,12 +110,8 @@ def write_index(path: str | Path, clips: Iterable[Clip]) -> None:
     path = Path(path)
     rows = [clip.to_row() for clip in sorted(clips, key=lambda clip: clip.path)]
     table = pyarrow.Table.from_pylist(rows, schema=_schema())
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps({"format": _FORMAT})}), draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft(path) as new:
+        parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps({"format": _FORMAT})}), new)
 
 
 def read_index(path: str | Path) -> list[Clip]:

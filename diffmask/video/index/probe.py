@@ -20,7 +20,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
 
-import diffmask
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip
 
@@ -122,7 +121,7 @@ class _Prober:
         return Clip(path, "crashed", f"the process that probed it was killed ({name}), perhaps for want of memory")
 
     def _start(self) -> None:
-        package = str(Path(diffmask.__file__).parents[1])
+        package = str(Path(__file__).parents[3])
         found = os.environ.get("PYTHONPATH")
         settings = {"PYTHONPATH": os.pathsep.join([package, found] if found else [package])}
         self._process = subprocess.Popen(

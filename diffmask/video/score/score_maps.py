@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import draft
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import Reader, open_reader
 from diffmask.video.read.sampling import Crop, crop_map
@@ -153,14 +154,9 @@ def _write(path: Path, scores: _ScoreMap) -> None:
 
     tensors = {"values": scores.values.contiguous(), "times": scores.times.contiguous()}
     content = save(tensors, {"crc32": str(_checksum(scores))})
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError as error:
-        raise InputError(f"the score map {path} could not be written ({error.strerror}); make room there") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    # the folder may hold the maps of a hundred thousand clips: it is not listed for each of them
+    with draft(path, tidy=False) as new:
+        new.write_bytes(content)
 
 
 def _is_whole(path: Path) -> bool:

@@ -11,8 +11,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import domain_scores
-from diffmask.text.anchors import anchor_set as anchor_files
-from diffmask.text.anchors.anchor_set import check_folder, load_anchors, read_anchors
+from diffmask.files.folders import check_folder
+from diffmask.text.anchors.anchor_set import NAMES, load_anchors, read_anchors
 from diffmask.text.anchors.encoder import load_encoder
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.words import split_words
@@ -97,7 +97,7 @@ def test_a_folder_is_written_and_read_again(found, tmp_path):
 def test_the_same_work_writes_the_same_bytes(settings, found, tmp_path):
     found.save(tmp_path / "a")
     build_anchors(settings, "diffmask anchors ...").save(tmp_path / "b")
-    for name in anchor_files._NAMES:
+    for name in NAMES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
@@ -182,7 +182,7 @@ def test_files_of_anchors(tmp_path, name, text, anchors):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"kinase\nKinase\n", "{}: 'kinase' comes twice; remove one"),
+        ("a.txt", b"kinase\nKinase\n", "{}: 'kinase' occurs twice; remove one"),
         ("a.txt", b"", "{}: there is no anchor; give at least one word"),
         ("a.txt", b"kinase\n--\n", "{} has no word in line 2 ('--'); write an anchor there or drop the line"),
         ("a.csv", b"anchor,n\n,3\n", "{} has no word in line 2 (''); write an anchor there or drop the line"),
@@ -227,30 +227,33 @@ def test_a_damaged_record_is_refused(found, tmp_path):
 
 
 def test_outputs_that_may_not_be_written_are_refused(found, tmp_path):
+    def check(folder, overwrite=False):
+        return check_folder(folder, "anchors", NAMES, overwrite=overwrite)
+
     found.save(tmp_path / "out")
     remedy = "choose another name or allow to overwrite it (--overwrite)"
-    assert refusal(check_folder, tmp_path / "out") == f"folder {tmp_path}/out exists; {remedy}"
+    assert refusal(check, tmp_path / "out") == f"folder {tmp_path}/out exists; {remedy}"
     expected = f"folder {tmp_path}/a does not exist; create it first"
-    assert refusal(check_folder, tmp_path / "a" / "b") == expected
+    assert refusal(check, tmp_path / "a" / "b") == expected
     (tmp_path / "file").write_text("")
     expected = f"{tmp_path}/file is a file; choose another name for the folder of the anchors"
-    assert refusal(check_folder, tmp_path / "file") == expected
+    assert refusal(check, tmp_path / "file") == expected
     (tmp_path / "out" / "thesis.tex").write_text("")
     expected = f"folder {tmp_path}/out holds other files (thesis.tex); choose another name for the anchors"
-    assert refusal(check_folder, tmp_path / "out", overwrite=True) == expected
+    assert refusal(check, tmp_path / "out", overwrite=True) == expected
 
 
 def test_a_failed_write_keeps_what_was_there(found, tmp_path, monkeypatch):
     found.save(tmp_path / "out")
-    before = {name: (tmp_path / "out" / name).read_bytes() for name in anchor_files._NAMES}
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in NAMES}
 
     def full(*_, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match="could not be written .No space left"):
         found.save(tmp_path / "out", overwrite=True)
-    assert {name: (tmp_path / "out" / name).read_bytes() for name in anchor_files._NAMES} == before
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in NAMES} == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -8,9 +8,9 @@ from support.encoders import save_encoder, write_corpus
 from support.tiny import MODELS
 from transformers import AutoModel, AutoTokenizer
 
+from diffmask.files.records import read_blocks
 from diffmask.text.anchors import encoder as contexts
 from diffmask.text.anchors.encoder import load_encoder
-from diffmask.text.corpus.documents import read_blocks
 
 SENTENCES = [
     "The kinase binds the protein.",

@@ -15,8 +15,8 @@ from pyarrow import parquet
 
 from diffmask.core.errors import InputError
 from diffmask.files import blocks
-from diffmask.files.lines import parse_block
-from diffmask.text.corpus.documents import describe_sources, hash_sources, list_files, read_blocks, read_documents
+from diffmask.files.records import read_blocks
+from diffmask.text.corpus.documents import describe_sources, hash_sources, list_files, read_documents
 
 SLOW = pytest.mark.slow
 TEXTS = ["Kinases bind ATP.", "Größe, naïve; “quotes”", "细胞生物学", "a\u2028b \x0b c", "tab\tand, comma"]
@@ -93,9 +93,9 @@ def test_the_size_of_blocks_changes_nothing(tmp_path, suffix, block_bytes, monke
     monkeypatch.setattr("diffmask.files.streams._HEAD_BYTES", 5)
     path = tmp_path / f"a{suffix}"
     WRITERS[suffix](path, TEXTS * 5)
-    whole = [text for block in read_blocks(path) for text in parse_block(block)]
+    whole = [text for block in read_blocks(path) for text in block.texts()]
     parts = list(read_blocks(path, None, block_bytes))
-    assert [text for block in parts for text in parse_block(block)] == whole
+    assert [text for block in parts for text in block.texts()] == whole
     assert [text.text for text in whole] == TEXTS * 5
     assert [block.progress for block in parts] == sorted(block.progress for block in parts)
     assert parts[-1].progress == 1.0

@@ -16,15 +16,16 @@ import pytest
 from support.families import FAMILIES, tokenizer_of
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import check_folder
 from diffmask.text.corpus.words import char_classes
 from diffmask.text.ngrams.annotator import NGramLookup, _without_overlaps, ngram_annotator
 from diffmask.text.ngrams.counts import NGramCounts, NGramSettings, count_ngrams
 from diffmask.text.ngrams.ngrams import JoinedWords
 from diffmask.text.ngrams.vocabulary import (
+    FILES,
     SHARES,
     VocabularySettings,
     _measure,
-    check_folder,
     choose_ngrams,
     describe,
     read_vocabulary,
@@ -234,16 +235,19 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, folder):
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path, folder):
-    assert check_folder(folder, overwrite=True) == folder
+    def check(path, overwrite=False):
+        return check_folder(path, "n-grams", FILES, overwrite=overwrite)
+
+    assert check(folder, overwrite=True) == folder
     exists = f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)"
-    assert refusal(check_folder, folder) == exists
+    assert refusal(check, folder) == exists
     (folder / "thesis.txt").write_text("precious")
     expected = f"folder {folder} holds other files (thesis.txt); choose another name for the n-grams"
-    assert refusal(check_folder, folder, overwrite=True) == expected
+    assert refusal(check, folder, overwrite=True) == expected
     expected = f"{folder}/thesis.txt is a file; choose another name for the folder of the n-grams"
-    assert refusal(check_folder, folder / "thesis.txt") == expected
+    assert refusal(check, folder / "thesis.txt") == expected
     expected = f"folder {tmp_path}/no does not exist; create it first"
-    assert refusal(check_folder, tmp_path / "no" / "pmi") == expected
+    assert refusal(check, tmp_path / "no" / "pmi") == expected
 
 
 def slow_noise(text, place):

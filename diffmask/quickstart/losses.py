@@ -9,6 +9,7 @@ from markupsafe import escape
 from rich.table import Table
 from rich.text import Text
 
+from diffmask.assemble.modality import Words
 from diffmask.report.html.charts import chart_of_runs
 from diffmask.report.html.page import paragraph, section, table
 from diffmask.train.log import Log, has_values
@@ -17,7 +18,7 @@ BEFORE = "not continued"
 _ALL, _DOMAIN = "eval_loss", "eval_loss_domain"
 
 
-class Result(NamedTuple):
+class HeldOutLoss(NamedTuple):
     """A model's loss per masked position of what is held out."""
 
     name: str
@@ -25,7 +26,7 @@ class Result(NamedTuple):
     loss_domain: float
 
 
-def read_results(logs: Mapping[str, Log]) -> list[Result]:
+def read_losses(logs: Mapping[str, Log]) -> list[HeldOutLoss]:
     """Return the losses before the first step, which all runs share, and after the last step of each run.
 
     Args:
@@ -36,28 +37,28 @@ def read_results(logs: Mapping[str, Log]) -> list[Result]:
     assert first["step"] == 0, "a run that is compared must evaluate before its first step"
     last = {name: entries[-1] for name, entries in evaluations.items()}
     # without a masked position of the domain there is no loss
-    return [Result(name, entry[_ALL], entry.get(_DOMAIN, nan)) for name, entry in {BEFORE: first, **last}.items()]
+    return [HeldOutLoss(name, entry[_ALL], entry.get(_DOMAIN, nan)) for name, entry in {BEFORE: first, **last}.items()]
 
 
-def mean_results(seeds: Sequence[Sequence[Result]]) -> list[Result]:
+def mean_of_seeds(seeds: Sequence[Sequence[HeldOutLoss]]) -> list[HeldOutLoss]:
     """Return the means of several seeds' results of the same runs."""
     return [
-        Result(same[0].name, fmean(each.loss for each in same), fmean(each.loss_domain for each in same))
+        HeldOutLoss(same[0].name, fmean(each.loss for each in same), fmean(each.loss_domain for each in same))
         for same in zip(*seeds, strict=True)
     ]
 
 
-def result_table(results: Sequence[Result], units: str = "words") -> Table:
+def loss_table(results: Sequence[HeldOutLoss], words: Words) -> Table:
     """Return the losses for the terminal, with what changed from the first row."""
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for place, name in enumerate(_columns(units)):
+    for place, name in enumerate(_columns(words)):
         shown.add_column(name, justify="right" if place else "left")
     for name, *cells in _cells(results):
         shown.add_row(Text(name), *(f"{loss} {change:>8}" for loss, change in cells))
     return shown
 
 
-def result_section(results: Sequence[Result], *notes: str, units: str = "words") -> str:
+def loss_section(results: Sequence[HeldOutLoss], *notes: str, words: Words) -> str:
     """Return the losses for a page; notes say what they show and what they do not."""
     rows = (
         f'<tr><th scope="row">{escape(name)}</th>'
@@ -65,19 +66,18 @@ def result_section(results: Sequence[Result], *notes: str, units: str = "words")
         + "</tr>"
         for name, *cells in _cells(results)
     )
-    title = "Held-out text" if units == "words" else "Held-out clips"
-    return section(title, table(_columns(units), rows), *(paragraph(note) for note in notes))
+    return section(f"Held-out {words.samples}", table(_columns(words), rows), *(paragraph(note) for note in notes))
 
 
-def _columns(units: str) -> tuple[str, str, str]:
-    return "held-out loss", f"all {units}", f"domain {units}"
+def _columns(words: Words) -> tuple[str, str, str]:
+    return "held-out loss", f"all {words.wholes}", f"domain {words.wholes}"
 
 
-def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
+def curve_section(logs: Mapping[str, Log], words: Words) -> str:
     """Return the curves of several runs."""
     figures = {
-        _ALL: f"held-out loss, all {units}",
-        _DOMAIN: f"held-out loss, domain {units}",
+        _ALL: f"held-out loss, all {words.wholes}",
+        _DOMAIN: f"held-out loss, domain {words.wholes}",
         "loss": "training loss, each on its own masks",
     }
     drawn = "".join(
@@ -87,13 +87,13 @@ def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
     )
     lead = (
         "The held-out losses are measured on the same random masks for every run, so they can be compared. The "
-        f"training losses cannot: each is measured on the {units} that its own policy hides, and some are harder to "
-        "guess."
+        f"training losses cannot: each is measured on the {words.wholes} that its own policy hides, and some are "
+        "harder to guess."
     )
     return section("Curves", paragraph(lead), f'<div class="card grid">{drawn}</div>')
 
 
-def _cells(results: Sequence[Result]) -> Iterator[list]:
+def _cells(results: Sequence[HeldOutLoss]) -> Iterator[list]:
     """Yield the name of each row, then for each column the loss and how it differs from the first row's, as text."""
     first = results[0]
     for result in results:

@@ -1,8 +1,8 @@
 """Fine-tuning as anyone would write it with Hugging Face alone, to hold `diffmask evaluate` against.
 
-    python -m diffmask.bench.plain_finetune MODEL TASK --seeds 3 --epochs 3 --learning-rate 2e-4 --batch-size 32
+    python tools/plain_finetune.py MODEL TASK --seeds 3 --epochs 3 --learning-rate 2e-4 --batch-size 32
 
-TASK holds train.jsonl, dev.jsonl and test.jsonl of {"text", "label"}. It imports nothing of diffmask.
+TASK is a folder with train.jsonl, dev.jsonl and test.jsonl of {"text", "label"}. Nothing of diffmask is imported.
 """
 
 import argparse

@@ -1,0 +1,109 @@
+import errno
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+from safetensors import SafetensorError
+
+from diffmask.core.errors import InputError
+from diffmask.files.folders import draft, write_text, writing
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def make(path, kind, content="new"):
+    if kind == "folder":
+        path.mkdir()
+        path = path / "content.txt"
+    path.write_text(content)
+
+
+def read(path):
+    return (path / "content.txt" if path.is_dir() else path).read_text()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_it_gets_its_name_once_it_is_whole(tmp_path, kind, replaced):
+    path = tmp_path / "out"
+    if replaced:
+        make(path, kind, "old")
+    with draft(path) as new:
+        make(new, kind)
+        assert new.parent == tmp_path and new != path
+        assert path.exists() == replaced
+    assert read(path) == "new"
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_one_that_fails_goes_away_and_what_was_there_stays(tmp_path, kind, error):
+    path = tmp_path / "out"
+    make(path, kind, "old")
+    with pytest.raises(type(error)), draft(path) as new:
+        make(new, kind)
+        raise error
+    assert read(path) == "old"
+    assert names(tmp_path) == ["out"]
+
+
+def test_where_nothing_is_written_nothing_is_renamed(tmp_path):
+    write_text(tmp_path / "out", "old")
+    with draft(tmp_path / "out"):
+        pass
+    assert read(tmp_path / "out") == "old"
+
+
+def test_a_relative_path_means_the_folder_it_was_given_in(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with draft("out") as new:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        new.write_text("new")
+    assert read(tmp_path / "out") == "new"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_drafts_of_killed_processes_of_this_machine_are_removed(tmp_path, kind):
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    here = platform.node()
+    kept = [
+        f".out.elsewhere-{done.pid}.partial",  # of another machine
+        f".out.{here}-{os.getppid()}.partial",  # of a process that is alive
+        f".other.{here}-{done.pid}.partial",  # of another name
+    ]
+    for name in (f".out.{here}-{done.pid}.partial", *kept):
+        make(tmp_path / name, kind)
+    with draft(tmp_path / "out") as new:
+        make(new, kind)
+    assert names(tmp_path) == sorted([*kept, "out"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("No space left on device"),
+        RuntimeError("PytorchStreamWriter failed writing file: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_one_sentence(tmp_path, error):
+    with pytest.raises(InputError) as caught, draft(tmp_path / "out", "start it again") as new:
+        new.write_text("half")
+        raise error
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{tmp_path}/out could not be written (")
+    assert sentence.endswith("No space left on device); make room on the disk, then start it again")
+    assert not names(tmp_path)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), RuntimeError("shapes differ")])
+def test_another_error_is_not_called_a_full_disk(tmp_path, error):
+    with pytest.raises(type(error), match=str(error.args[-1])), writing(tmp_path / "out"):
+        raise error
