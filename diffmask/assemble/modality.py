@@ -6,10 +6,10 @@ it a line in `MODALITIES`.
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_type_hints
 
 from diffmask.config.limits import check_limits, choose
 from diffmask.config.read import from_mapping, overridden, read_mapping
@@ -64,13 +64,39 @@ class Modality(ABC):
         name: As `modality` in a config.
         config: Class of the settings of a run; it has the groups `data`, `masking`, `head` and `training`.
         words: What things are called.
+        data: What files of it hold, for messages: texts, clips.
+        options: By command, the options that no other modality has.
         model_types: The `model_type` of each model of transformers that is of this modality and of no other.
     """
 
     name: ClassVar[str]
     config: ClassVar[type]
     words: ClassVar[Words]
+    data: ClassVar[str]
+    options: ClassVar[Mapping[str, tuple[str, ...]]]
     model_types: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def holds(self, sources: Sequence[str], expected: Callable[[], str | None]) -> bool:
+        """Tell whether files, folders or globs are of this modality.
+
+        Args:
+            sources: What the user named.
+            expected: Asked where they may be of several: the name of the modality that options are for, or None.
+        """
+
+    def anchors(self) -> Any:
+        """Return what finds the anchors of a domain, an `AnchorFinder`.
+
+        Raises:
+            InputError: If there is none for this modality.
+        """
+        raise InputError(f"there is no way yet to find anchors in {self.data}; choose a policy that needs none")
+
+    @property
+    @abstractmethod
+    def evaluation(self) -> Any:
+        """How its models are evaluated, an `evaluate.modality.ModalityMethods`."""
 
     @property
     @abstractmethod
@@ -114,6 +140,38 @@ class Modality(ABC):
     def plain(self, data: Sequence[str], model: str) -> Any:
         """Return settings of a run, all of them defaults but the data and the model."""
         return self.config(model=model, output="", data=get_type_hints(self.config)["data"](tuple(data)))
+
+
+class AnchorFinder(Protocol):
+    """What `diffmask anchors` asks of a modality; options are those of the command that the user gave, by name.
+
+    Attributes:
+        names: Files of a folder of anchors.
+        fixed: Options that have no effect where the anchors are given.
+    """
+
+    names: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Refuse, before the work, options that cannot be used."""
+        ...
+
+    def find(self, given: Mapping[str, Any], command: str) -> Any:
+        """Return the anchors; the command is recorded with them."""
+        ...
+
+    def save(self, found: Any, folder: str, *, overwrite: bool) -> None:
+        """Write them."""
+        ...
+
+    def summary(self, found: Any) -> list[str]:
+        """Return lines that say what was found."""
+        ...
+
+    def next_steps(self, given: Mapping[str, Any], folder: str) -> list[str]:
+        """Return lines that say what to type next."""
+        ...
 
 
 MODALITIES: dict[str, Modality | str] = {

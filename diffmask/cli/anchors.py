@@ -4,7 +4,7 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 DESCRIPTION = """\
@@ -45,11 +45,6 @@ examples:
   diffmask anchors clips.parquet --reference other-clips/ -o anchors/
   diffmask anchors clips/ --text "a face" --text "hands" --embedder clip:ViT-B-16:weights.safetensors -o anchors/
   diffmask anchors clips/ --exemplar face.png:40,30,120,130 -o anchors/"""
-
-TEXT_ONLY = ("min_count", "preset", "reduce", "context_words", "column", "num_processes")
-VIDEO_ONLY = ("text", "exemplar", "num_words", "layer", "size", "num_frames")
-VIDEO_MAKING = ("reference", "embedder", "text", "exemplar", "num_words", "layer", "size")
-_NUM_SHOWN = 12
 
 
 def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
@@ -105,116 +100,34 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> None:
     """Find, score, write, and print what was found and what to do next."""
-    from diffmask.core.errors import InputError
-    from diffmask.video.clip.find import are_clips, refuse_nothing
-
-    # a model to continue is of texts, whatever else a folder holds
-    clips = args.model is None and are_clips(args.data, lambda: _expects_clips(args))
-    if not clips and (args.model is None or given(args, VIDEO_ONLY)):
-        refuse_nothing(args.data)
-    idle = without_effect(args, clips=clips)
-    if idle is not None:
-        raise InputError(idle)
-    if clips:
-        from diffmask.cli.anchors_video import run_video
-
-        run_video(args)
-    else:
-        _run_text(args)
-
-
-def _expects_clips(args: argparse.Namespace) -> bool | None:
-    """Return which kind of data the options are for; None where they do not say."""
-    from diffmask.cli.expected import expects_clips
-
-    if bool(given(args, TEXT_ONLY)) != bool(given(args, VIDEO_ONLY)):
-        return bool(given(args, VIDEO_ONLY))
-    return expects_clips(args)
-
-
-def _run_text(args: argparse.Namespace) -> None:
+    from diffmask.cli.data import modality_of_data
     from diffmask.core.errors import InputError
     from diffmask.files.folders import check_folder
-    from diffmask.text.anchors.anchor_set import NAMES
-    from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
-    if args.model is None:
-        raise InputError("--model is missing; give the model that is continued: a folder, a hub name, or minilm")
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    modality = modality_of_data(args, "anchors", decides=True)
+    finder = modality.anchors()
+    idle = _without_effect(given, finder.fixed)
+    if idle is not None:
+        raise InputError(idle)
+    finder.check(given)
     # before the work, not after it
-    check_folder(args.output, "anchors", NAMES, overwrite=args.overwrite)
-    names = ("num_anchors", "min_count", "context_words", "preset", "num_processes")
-    settings = AnchorSettings(
-        data=args.data,
-        model=args.model,
-        reference=args.reference or ["wordfreq:en"],
-        embedder=args.embedder,
-        reduce=args.reduce,
-        anchors=args.anchors,
-        column=args.column,
-        device=args.device,
-        **given(args, names),
-    )
+    check_folder(args.output, "anchors", finder.names, overwrite=args.overwrite)
     start = time.perf_counter()
-    found = build_anchors(settings, "diffmask " + shlex.join(sys.argv[1:]))
-    found.save(args.output, overwrite=args.overwrite)
-    print(summary(found))
+    found = finder.find(given, "diffmask " + shlex.join(sys.argv[1:]))
+    finder.save(found, args.output, overwrite=args.overwrite)
+    print("\n".join(finder.summary(found)))
     print(f"wrote {args.output} in {time.perf_counter() - start:.1f} s\n")
-    print(next_steps(args))
+    print("next:")
+    for step in finder.next_steps(given, shlex.quote(args.output.rstrip("/"))):
+        print(f"  {step}")
 
 
-def given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    """Return the options that the user gave."""
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
-def without_effect(args: argparse.Namespace, *, clips: bool) -> str | None:
-    """Return the sentence for a setting that would do nothing."""
-    what, other = ("clips", TEXT_ONLY) if clips else ("texts", VIDEO_ONLY)
-    foreign = next(iter(given(args, other)), None)
-    if foreign is not None:
-        kind = "video" if foreign in VIDEO_ONLY else "text"
-        return f"--{foreign.replace('_', '-')} is an option for {kind}, but {args.data[0]} holds {what}; leave it out"
-    fixed = ("num_anchors", "min_count", *(VIDEO_MAKING if clips else ()))
-    for name, value in given(args, fixed if args.anchors is not None else ()).items():
-        shown = shlex.join(map(str, value)) if isinstance(value, list) else value
-        option = f"--{name.replace('_', '-')} {shown}"
-        return f"{option} has no effect with --anchors {args.anchors}, which is taken as it is; leave one out"
-    if args.preset == "published" and args.context_words is not None:
-        option = f"--context-words {args.context_words}"
-        return f"{option} has no effect with --preset published, which reads words on their own; leave one out"
+def _without_effect(given: Mapping[str, Any], fixed: Sequence[str]) -> str | None:
+    """Return the sentence for a setting that would do nothing, because anchors are taken as they are."""
+    for name in fixed if "anchors" in given else ():
+        if name in given:
+            shown = shlex.join(map(str, given[name])) if isinstance(given[name], list) else given[name]
+            option = f"--{name.replace('_', '-')} {shown}"
+            return f"{option} has no effect with --anchors {given['anchors']}, which is taken as it is; leave one out"
     return None
-
-
-def summary(found) -> str:
-    """Return the anchors as a table, and the words with the highest and lowest scores."""
-    record = found.metadata
-    totals = f"{record['num_documents']:,} documents, {record['num_words']:,} words, {len(found.types):,} types"
-    width = max(12, *(len(anchor) for anchor in found.anchors))
-    lines = [
-        f"{totals}; reference {record['reference']['name']}",
-        "",
-        f"{'anchor':{width}}  {'count':>7}  {'per million':>11}  {'in general':>10}  {'times':>8}",
-    ]
-    for anchor, tf_icf, count, domain, reference in found.rows():
-        numbers = f"{1e6 * domain:11,.1f}  {1e6 * reference:10,.1f}  {tf_icf:8,.0f}"
-        lines.append(f"{anchor:{width}}  {count:7,}  {numbers if count else 'not in the data':>33}".rstrip())
-    frequent = [row for row, count in enumerate(found.counts.tolist()) if count >= record["min_count"]]
-    order = sorted(frequent or range(len(found.types)), key=lambda row: -found.scores[row].item())
-    highest = ", ".join(found.types[row] for row in order[:_NUM_SHOWN])
-    lowest = ", ".join(found.types[row] for row in order[::-1][:_NUM_SHOWN])
-    lines += ["", f"masked most: {highest}", f"masked least: {lowest}"]
-    return "\n".join(lines)
-
-
-def next_steps(args: argparse.Namespace) -> str:
-    """Return what to type next."""
-    folder = shlex.quote(args.output.rstrip("/"))
-    return "\n".join(
-        [
-            "next:",
-            f"  edit {folder}/anchors.csv if you know better words, and add to the command:",
-            f"              --anchors {folder}/anchors.csv --overwrite",
-            f"  look:       diffmask preview {shlex.join(args.data)} --anchors {folder}",
-            f"  train:      diffmask pretrain CONFIG model={args.model} masking.anchors={folder}",
-        ]
-    )

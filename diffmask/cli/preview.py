@@ -83,15 +83,17 @@ def run(args: argparse.Namespace) -> None:
     """Draw masks, print them, write the page."""
     from rich.console import Console
 
+    from diffmask.cli.data import modality_of_data
     from diffmask.core.errors import InputError
     from diffmask.report.preview import Asked
 
-    modality = _modality(args)
+    modality = modality_of_data(args, "preview")
     source: type[Source] = modality.source
-    count = getattr(args, source.options[0])
+    option = modality.options["preview"][0]  # how many samples
+    count = getattr(args, option)
     count = source.count if count is None else count
     if count < 1:
-        raise InputError(f"--{source.options[0].replace('_', '-')} {count} is below 1; give at least one")
+        raise InputError(f"--{option.replace('_', '-')} {count} is below 1; give at least one")
     # before the work, not after it
     if args.output is not None:
         source.check_output(args.output, overwrite=args.overwrite)
@@ -118,28 +120,6 @@ def run(args: argparse.Namespace) -> None:
         print(f"wrote {args.output}")
 
 
-def _modality(args: argparse.Namespace) -> "Modality":
-    """Return what the data hold, and refuse options of another modality."""
-    from diffmask.assemble.modality import MODALITIES, modality_named
-    from diffmask.cli.expected import expects_clips
-    from diffmask.core.errors import InputError
-    from diffmask.video.clip.find import are_clips, refuse_nothing
-
-    clips = are_clips(args.data, lambda: expects_clips(args))
-    if not clips:
-        refuse_nothing(args.data)
-    modality = modality_named("video" if clips else "text")
-    for name in MODALITIES:
-        options = modality_named(name).source.options
-        for option in options if name != modality.name else ():
-            if getattr(args, option, None) is not None:
-                raise InputError(
-                    f"--{option.replace('_', '-')} is an option for {name}, but {args.data[0]} holds "
-                    f"{modality.source.holds}; leave it out"
-                )
-    return modality
-
-
 def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, float | None, dict[str, Any]]:
     """Return the run that is shown, how far it is, and what its policy has learned, as far as they are given."""
     from diffmask.assemble.modality import modality_of, read_config
@@ -158,7 +138,7 @@ def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, floa
     if modality_of(config) is not modality:
         raise InputError(
             f"{args.checkpoint or args.config} is of {modality_of(config).name}, but {args.data[0]} holds "
-            f"{modality.source.holds}; {modality.source.remedy}"
+            f"{modality.data}; {modality.source.remedy}"
         )
     given = {
         "anchors": args.anchors,

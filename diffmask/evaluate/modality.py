@@ -47,10 +47,6 @@ class ModalityMethods(ABC):
     """Settings on which the outcome does not depend, so that seeds evaluated with others go together."""
 
     @abstractmethod
-    def takes(self, model_type: str) -> bool:
-        """Tell whether a model of this type, as its config calls it, is of this modality."""
-
-    @abstractmethod
     def read_task(self, settings: EvaluateSettings, *, progress: bool) -> Task:
         """Read the task.
 

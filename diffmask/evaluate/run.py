@@ -9,11 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from diffmask.assemble.modality import modality_of_model
 from diffmask.config.evaluation import EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware, resolve_device
-from diffmask.evaluate.methods.text import TextMethods
-from diffmask.evaluate.methods.video import ClipMethods
 from diffmask.evaluate.modality import ModalityMethods, Predict
 from diffmask.evaluate.seed_file import FORMAT, is_done, remove_others, write_seed_file
 from diffmask.tasks.leakage import find_leakage
@@ -22,8 +21,6 @@ from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import load_config, resolve_model
 from diffmask.version import __version__
 
-_MODALITIES: tuple[ModalityMethods, ...] = (ClipMethods(), TextMethods())
-"""Asked in this order which of them takes a model."""
 _LIBRARIES = ("torch", "transformers", "scikit-learn")
 
 
@@ -106,7 +103,7 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
         raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
     folder = settings.model if run is None else str(run / "model")
     config = load_config(folder)  # a model that is not there is said first
-    methods = methods_for(config.model_type)
+    methods: ModalityMethods = modality_of_model(config.model_type).evaluation
     methods.check(settings, config)
     task = methods.read_task(settings, progress=progress)
     texts = {name: split.joined() for name, split in task.splits.items()}
@@ -117,11 +114,6 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
     leakage = found.to_json() | {"summary": task.summarise(found)}
     return _Prepared(settings, methods, folder, name, task, leakage, found.unseen("test"), output)
-
-
-def methods_for(model_type: str) -> ModalityMethods:
-    """Return the methods for a model, by its type as its config has it."""
-    return next(each for each in _MODALITIES if each.takes(model_type))
 
 
 def _output(run: Path | None, name: str, task: str, method: str) -> Path:

@@ -5,13 +5,13 @@ from math import isnan, nan
 from statistics import fmean
 from typing import NamedTuple
 
-from markupsafe import escape
+from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
 from diffmask.assemble.modality import Words
 from diffmask.report.html.charts import chart_of_runs
-from diffmask.report.html.page import paragraph, section, table
+from diffmask.report.html.page import macros
 from diffmask.train.log import Log, has_values
 
 BEFORE = "not continued"
@@ -58,39 +58,30 @@ def loss_table(results: Sequence[HeldOutLoss], words: Words) -> Table:
     return shown
 
 
-def loss_section(results: Sequence[HeldOutLoss], *notes: str, words: Words) -> str:
+def loss_section(results: Sequence[HeldOutLoss], *notes: str, words: Words) -> Markup:
     """Return the losses for a page; notes say what they show and what they do not."""
-    rows = (
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f'<td class="number">{loss} <small class="soft">{change}</small></td>' for loss, change in cells)
-        + "</tr>"
-        for name, *cells in _cells(results)
-    )
-    return section(f"Held-out {words.samples}", table(_columns(words), rows), *(paragraph(note) for note in notes))
+    title = f"Held-out {words.samples}"
+    rows = [(name, cells) for name, *cells in _cells(results)]
+    return macros("quickstart.html").losses(title, _columns(words), rows, notes)
 
 
 def _columns(words: Words) -> tuple[str, str, str]:
     return "held-out loss", f"all {words.wholes}", f"domain {words.wholes}"
 
 
-def curve_section(logs: Mapping[str, Log], words: Words) -> str:
+def curve_section(logs: Mapping[str, Log], words: Words) -> Markup:
     """Return the curves of several runs."""
     figures = {
         _ALL: f"held-out loss, all {words.wholes}",
         _DOMAIN: f"held-out loss, domain {words.wholes}",
         "loss": "training loss, each on its own masks",
     }
-    drawn = "".join(
+    charts = [
         chart_of_runs(logs, key, title)
         for key, title in figures.items()
         if any(has_values(log, key) for log in logs.values())
-    )
-    lead = (
-        "The held-out losses are measured on the same random masks for every run, so they can be compared. The "
-        f"training losses cannot: each is measured on the {words.wholes} that its own policy hides, and some are "
-        "harder to guess."
-    )
-    return section("Curves", paragraph(lead), f'<div class="card grid">{drawn}</div>')
+    ]
+    return macros("quickstart.html").curves(words, charts)
 
 
 def _cells(results: Sequence[HeldOutLoss]) -> Iterator[list]:

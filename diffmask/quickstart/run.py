@@ -35,7 +35,7 @@ from diffmask.quickstart.losses import (
     read_losses,
 )
 from diffmask.report.comparison import comparison_sections, finding, print_comparison
-from diffmask.report.html.page import code, header, page, paragraph, section, write_page
+from diffmask.report.html.page import macros, page, write_page
 from diffmask.report.preview import Preview
 from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
@@ -312,17 +312,14 @@ def _page(
     said, words = quickstart.sentences(), modality_named(quickstart.modality).words
     ratio = quickstart.config(next(iter(quickstart.policies))).masking.ratio.start
     seeds = ", ".join(str(quickstart.seed + seed) for seed in range(quickstart.seeds))
-    return page(
-        said.title,
-        [
-            header(said.heading, said.lead, [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)]),
-            section(said.question, paragraph(finding(scores)), paragraph(said.task_limit)),
-            *comparison_sections(scores),
-            loss_section(losses, said.loss_limit, words=words),
-            curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
-            masked,
-            section(
-                "Each step by itself", paragraph(said.command_lead), code("\n".join(quickstart.commands().values()))
-            ),
-        ],
+    body = macros("quickstart.html").body(
+        said,
+        [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)],
+        finding(scores),
+        comparison_sections(scores),
+        loss_section(losses, said.loss_limit, words=words),
+        curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
+        masked,
+        list(quickstart.commands().values()),
     )
+    return page(said.title, [body])

@@ -4,6 +4,7 @@ Each figure is drawn once; a file and a page get the same one.
 """
 
 import csv
+import html
 import io
 import json
 import re
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +23,7 @@ from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint,
 from diffmask.files.folders import draft
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed
-from diffmask.report.html.page import escape, header, number_class, page, paragraph, section, table, write_page
+from diffmask.report.html.page import header, macros, page, write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,43 +58,30 @@ def write_comparison(found: Comparison, folder: Path) -> None:
 
 def _page(found: Comparison) -> str:
     head = header(_title(found), finding(found), _facts(found))
-    return page(_title(found), [head, *comparison_sections(found)])
+    return page(_title(found), [head, comparison_sections(found)])
 
 
-def comparison_sections(found: Comparison) -> Sequence[str]:
-    """Return differences, scores and learning curves for a page of whatever kind."""
+def comparison_sections(found: Comparison) -> Markup:
+    """Return differences, scores and learning curves as sections of a page of whatever kind."""
     told = "; ".join(f"{each.name} - {each.other}: {_say(each)}" for each in found.differences)
-    figure = f'<div class="card">{embed(forest_figure(found), "forest", told)}</div>'
-    sections: list[str] = [
-        section("Differences", figure, table(_DIFFERENCE_HEAD, map(_difference_row, found.differences))),
-        section("Scores", _scores(found)),
-    ]
-    if found.curve:
-        points = (f"{each.name} with {100 * each.share:g} %: {100 * each.mean:.2f}" for each in found.curve)
-        drawn = embed(learning_figure(found), "learning", "; ".join(points))
-        sections.append(section("Learning curves", f'<div class="card">{drawn}</div>'))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(found))
-    sections.append(section("What the numbers mean", f'<ul class="plain soft">{notes}</ul>'))
-    return sections
+    differences = [(_difference_cells(each), each.verdict != NOT_SHOWN) for each in found.differences]
+    points = (f"{each.name} with {100 * each.share:g} %: {100 * each.mean:.2f}" for each in found.curve)
+    return macros("comparison.html").sections(
+        embed(forest_figure(found), "forest", told),
+        (_DIFFERENCE_HEAD, differences),
+        _scores(found),
+        embed(learning_figure(found), "learning", "; ".join(points)) if found.curve else "",
+        _notes(found),
+    )
 
 
-def _scores(found: Comparison) -> str:
+def _scores(found: Comparison) -> list[Sequence[str]]:
+    """Return the rows of the scores, with a column for each seed where there are some, but not too many."""
     seeds = list(found.scores[0].scores)
     if not 1 < len(seeds) <= _MOST_SEEDS:
         seeds = []
     head = [*_SCORE_HEAD, *(f"seed {seed}" for seed in seeds)]
-    rows = (_row([*_score_cells(row), *(f"{100 * row.scores[seed]:.2f}" for seed in seeds)]) for row in found.scores)
-    return paragraph("Mean and standard deviation over the seeds, in points.") + table(head, rows)
-
-
-def _difference_row(row: DifferenceOfMeans) -> str:
-    return _row(_difference_cells(row), "soft" if row.verdict == NOT_SHOWN else "best")
-
-
-def _row(cells: Sequence[str], kind: str = "") -> str:
-    # verdicts stand under their head, which is on the right as those of numbers are
-    shown = "".join(f"<td{number_class(True)}>{escape(cell)}</td>" for cell in cells[1:])
-    return f'<tr{f" class={kind!r}" if kind else ""}><th scope="row">{escape(cells[0])}</th>{shown}</tr>'
+    return [head, *([*_score_cells(row), *(_points(row.scores[seed]) for seed in seeds)] for row in found.scores)]
 
 
 def _title(found: Comparison) -> str:
@@ -265,7 +254,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _mark(text: str) -> str:
     """Return text that Markdown takes as it is written."""
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escape(" ".join(text.split())).replace("&#x27;", "'"))
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(text.split())).replace("&#x27;", "'"))
 
 
 def to_csv(found: Comparison) -> str:

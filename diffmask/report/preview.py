@@ -36,7 +36,7 @@ class Preview(Protocol):
         """Share of the samples that is of the domain; None where that is not known."""
         ...
 
-    def sections(self, title: str, notes: Sequence[str] = ()) -> Markup:
+    def sections(self, title: str = "Samples", notes: Sequence[str] = ()) -> Markup:
         """Return it as sections of a page; the one that shows the samples has the title, and the notes."""
         ...
 
@@ -86,17 +86,13 @@ class Source(Protocol):
     """Samples to preview, and how policies look at them: a class for each modality.
 
     Attributes:
-        options: Options of the command that no other modality has; the first is how many samples to show.
         count: How many samples it shows if nothing else is asked for.
-        holds: What its data hold, in words.
         remedy: What to give where its data come with a config of another modality.
         facts: What a preview was made from, by name; None where there is nothing to say.
         notes: What else is to be said, one sentence each.
     """
 
-    options: ClassVar[tuple[str, ...]]
     count: ClassVar[int]
-    holds: ClassVar[str]
     remedy: ClassVar[str]
     facts: dict[str, str | None]
     notes: list[str]

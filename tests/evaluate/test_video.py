@@ -13,6 +13,7 @@ from support.tiny_video import tiny_videomae, tiny_vit_mae
 from support.video_task import as_clip, draw, make_clips, write_task
 from transformers import VideoMAEForVideoClassification
 
+from diffmask.assemble.modality import modality_of_model
 from diffmask.cli import main
 from diffmask.config.evaluation import (
     AttentiveSettings,
@@ -29,9 +30,9 @@ from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.methods.frozen import TEMPERATURE, AttentivePool, AttentiveProber, Neighbours
 from diffmask.evaluate.methods.video import LabelledViews, _empty_tokens, encode_clips
 from diffmask.evaluate.results import read_result, read_results
-from diffmask.evaluate.run import evaluate, methods_for
+from diffmask.evaluate.run import evaluate
 from diffmask.report.html.page import page
-from diffmask.report.run.evaluations_html import evaluation_parts
+from diffmask.report.run.evaluations import evaluation_part
 from diffmask.tasks.task import Split, Task
 from diffmask.tasks.video_task import read_video_task
 from diffmask.train.optimizer import parameter_groups
@@ -97,7 +98,7 @@ def test_results_of_clips_are_compared_as_those_of_texts_are(world, tmp_path):
     found = compare(read_results([tmp_path / "trained", tmp_path / "image"]), CompareSettings(num_draws=1000))
     assert [score.name for score in found.scores] == ["trained", "image"]
     assert found.num_texts == 6 and found.num_seen == 0
-    assert check(page("page", evaluation_parts([read_result(tmp_path / "image")])))
+    assert check(page("page", [evaluation_part([read_result(tmp_path / "image")])]))
 
 
 def test_shares_and_seeds(world, tmp_path):
@@ -310,7 +311,7 @@ def test_settings_that_do_nothing_are_refused(world, tmp_path, method, changes, 
 )
 def test_settings_that_the_method_reads_are_taken(world, tmp_path, method, changes):
     config = SimpleNamespace(model_type="videomae")
-    methods_for("videomae").check(settings_for(world, tmp_path, method, **changes), config)
+    modality_of_model("videomae").evaluation.check(settings_for(world, tmp_path, method, **changes), config)
 
 
 def test_a_clip_that_is_gone_since_it_was_indexed(world, tmp_path):

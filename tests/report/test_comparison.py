@@ -73,7 +73,7 @@ def comparison(**changes):
 
 
 def comparison_page(found):
-    return page("t", comparison_sections(found))
+    return page("t", [comparison_sections(found)])
 
 
 def drawn(differences):

@@ -4,7 +4,7 @@ from support.html_checks import check
 
 from diffmask.report.figures.figures import COLOURS, dress, new_figure
 from diffmask.report.html.charts import embed
-from diffmask.report.html.page import page, section
+from diffmask.report.html.page import macros, page
 
 EVIL = "<script>alert(1)</script>"
 
@@ -32,6 +32,6 @@ def test_the_same_figure_is_the_same_text_and_another_key_has_other_ids():
 def test_a_figure_is_told_and_loads_and_runs_nothing():
     svg = drawn()
     assert "<script" not in svg and "http" not in svg
-    checker = check(page("t", [section("s", svg)]))
+    checker = check(page("t", [macros("parts.html").section("s", svg)]))
     assert dict(checker.attributes)["aria-label"] == f"{EVIL} from 0 to 1"
     assert EVIL in checker.text

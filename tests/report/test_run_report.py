@@ -10,7 +10,7 @@ from support.html_checks import check
 from diffmask.assemble.modality import modality_named
 from diffmask.core.schedule import Constant, Linear
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
-from diffmask.report.html.page import facts, path_text, prose
+from diffmask.report.html.page import macros, path_text, prose
 from diffmask.report.run.data import RunData, Setting
 from diffmask.report.run.masked_text import class_section
 from diffmask.report.run.page import run_page
@@ -201,7 +201,7 @@ def test_a_heat_table_colours_shares():
 def test_paths_may_break_and_backticks_are_code():
     assert path_text("a/<b>") == "a/<wbr>&lt;b&gt;"
     assert prose("`x` & `y") == "<code>x</code> &amp; `y"
-    assert facts([]) == ""
+    assert macros("parts.html").facts([]) == ""
 
 
 @pytest.mark.parametrize("log", [[{"step": 0, "eval_loss": 7.0}], [{"step": 5, "loss": 3.0}]])

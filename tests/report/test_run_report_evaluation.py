@@ -10,7 +10,7 @@ from support.results import LABELS, measured, result, write_results
 from diffmask.core.errors import InputError
 from diffmask.evaluate.results import Spread, read_result
 from diffmask.report.html.page import page
-from diffmask.report.run.evaluations_html import evaluation_parts
+from diffmask.report.run.evaluations import evaluation_part
 
 RIGHT = [8, 6, 7]
 
@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 
 def rendered(*evaluations):
-    return page("page", evaluation_parts(evaluations))
+    return page("page", [evaluation_part(evaluations)])
 
 
 def cells(text, row):

@@ -42,10 +42,6 @@ class TextMethods(ModalityMethods):
     read_by = {"finetune.": FINETUNE, "probe.": PROBE}
     unread = {"video.": ""}
 
-    def takes(self, model_type: str) -> bool:
-        """Take every model."""
-        return True
-
     def check(self, settings: EvaluateSettings, config: Any) -> None:
         """Refuse also texts that are longer than what the model has positions for."""
         super().check(settings, config)

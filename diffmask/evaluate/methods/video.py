@@ -47,10 +47,6 @@ class ClipMethods(ModalityMethods):
     unread = {"finetune.": "video.finetune.", "max_length": ""}
     without_effect = ("video.num_workers", "video.unreadable")
 
-    def takes(self, model_type: str) -> bool:
-        """Take masked autoencoders of clips and of images."""
-        return model_type in ("videomae", "vit_mae")
-
     def check(self, settings: EvaluateSettings, config: Any) -> None:
         """Refuse also a stride where frames are not taken by it."""
         super().check(settings, config)

@@ -29,9 +29,7 @@ _PLAIN = (8, 14, 14, 2, 16)
 class ClipSource:
     """Some clips; see `report.preview.Source`."""
 
-    options: ClassVar[tuple[str, ...]] = ("num_clips",)
     count: ClassVar[int] = 4
-    holds: ClassVar[str] = "clips"
     remedy: ClassVar[str] = "give a config with modality: video"
 
     def __init__(self, asked: Asked):

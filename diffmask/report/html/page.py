@@ -125,38 +125,3 @@ def write_page(text: str, path: Path) -> None:
 def header(title: str, lead: str, made_from: Sequence[tuple[str, str]] = ()) -> Markup:
     """Return the head of a page: its title, one sentence, and what it was made from."""
     return macros("parts.html").header(title, lead, made_from)
-
-
-def section(title: str, *parts: str, anchor: str = "") -> Markup:
-    """Return a section; the parts are HTML that templates made, and `anchor` is what links to it name."""
-    return macros("parts.html").section(title, Markup("".join(parts)), anchor)
-
-
-def folded(title: str, *parts: str) -> Markup:
-    """Return parts that are shown when they are asked for."""
-    return macros("parts.html").folded(title, Markup("".join(parts)))
-
-
-def facts(pairs: Iterable[tuple[str, str]]) -> Markup:
-    """Return names and values below each other."""
-    return macros("parts.html").facts(list(pairs))
-
-
-def paragraph(text: str, kind: str = "soft") -> Markup:
-    """Return a paragraph of text."""
-    return macros("parts.html").paragraph(text, kind)
-
-
-def code(text: str) -> Markup:
-    """Return a block of code."""
-    return macros("parts.html").code(text)
-
-
-def table(head: Sequence[str], rows: Iterable[str], *, num_texts: int = 1) -> Markup:
-    """Return a table in a card that scrolls on its own; rows are HTML, the first columns are text."""
-    return macros("parts.html").table(head, Markup("".join(rows)), num_texts)
-
-
-def number_class(is_number: bool) -> str:
-    """Return the attribute of a cell that holds a number."""
-    return ' class="number"' if is_number else ""

@@ -11,7 +11,7 @@ from diffmask.report.figures.run_logs import SMOOTHED_OVER, smooth
 from diffmask.report.html.charts import Axis, Line, chart
 from diffmask.report.html.page import duration, macros, page
 from diffmask.report.run.data import RunData, Section
-from diffmask.report.run.evaluations_html import evaluation_parts, say
+from diffmask.report.run.evaluations import evaluation_part, say
 from diffmask.train.log import has_values, points
 
 _SHARES = Axis(is_share=True, from_zero=True)
@@ -41,8 +41,7 @@ def run_page(run: RunData) -> str:
     if speed := list(_speed_charts(run)):
         sections.append(Section("speed", "Throughput and optimiser", parts.speed(run.words, speed)))
     if run.evaluations:
-        evaluations = Markup("".join(evaluation_parts(run.evaluations)))
-        sections.append(Section("evaluation", "Evaluation", evaluations))
+        sections.append(Section("evaluation", "Evaluation", evaluation_part(run.evaluations)))
     return page(f"{run.name} - diffmask report", [parts.body(run, _lead(run), list(_tiles(run)), sections)])
 
 

@@ -19,9 +19,7 @@ from diffmask.text.model.load import load_tokenizer
 class TextSource:
     """A sample of a corpus; see `report.preview.Source`."""
 
-    options: ClassVar[tuple[str, ...]] = ("num_sentences", "column")
     count: ClassVar[int] = PreviewSettings.num_sentences
-    holds: ClassVar[str] = "no clips"
     remedy: ClassVar[str] = "give videos, a folder of them, or an index of `diffmask index`"
 
     def __init__(self, asked: Asked):
