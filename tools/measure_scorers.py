@@ -23,8 +23,8 @@ from scipy.stats import rankdata
 
 from diffmask.core.similarity import ANCHOR_SHARE, anchor_similarity, contrast, likeness, standardise
 from diffmask.demo.docstrings import find_package
-from diffmask.text.anchors.encoder import embed_types, load_encoder
-from diffmask.text.anchors.vocabulary import Vocabulary, compare
+from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import count_corpus
 from diffmask.text.corpus.reference import read_reference
 
@@ -123,7 +123,7 @@ def candidates(vocabulary: Vocabulary, corpus: str, model: str) -> Iterator[tupl
     everyone = torch.ones(num_words, dtype=torch.bool)
     for kind, embeddings in (
         ("isolated word", encoder.embed_words(words)),
-        ("in context", embed_types(encoder, corpus, words)),
+        ("in context", encoder.embed_in_context(corpus, words)),
     ):
         every_vote = likeness(embeddings, tf_icf.log(), everyone)
         likely = standardise(likeness(embeddings, tf_icf.log(), voters))
@@ -150,7 +150,7 @@ def measure_domain(source: str, model: str) -> dict[str, tuple[float, float]]:
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "plain.txt"
         corpus.write_text("\n".join(sentences) + "\n", encoding="utf-8")
-        vocabulary = compare(count_corpus(corpus), reference)
+        vocabulary = Vocabulary.compare(count_corpus(corpus), reference)
         found = {}
         for name, scores in candidates(vocabulary, str(corpus), model):
             spread = vocabulary.with_parts(scores).tolist()

@@ -2,31 +2,27 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from diffmask.config.limits import choose
 from diffmask.core.errors import InputError
-from diffmask.text.annotate.salient import RuleSalient, read_gazetteer
+from diffmask.text.annotate.salient import read_gazetteer, salient_rule
 from diffmask.text.annotate.spacy_pipeline import spacy_salient, spacy_tags
-from diffmask.text.annotate.span_file import FORMATS, FileClasses, FileSalient, index_span_file
-from diffmask.text.annotate.word_classes import DELIMITERS, FrequencyClasses, ShapeClasses, read_lexicon, tf_icf_classes
-from diffmask.text.corpus.reference import wordfreq_reference
+from diffmask.text.annotate.span_file import SUFFIXES, read_span_file
+from diffmask.text.annotate.word_classes import (
+    DELIMITERS,
+    frequency_classes,
+    read_lexicon,
+    shape_classes,
+    tf_icf_classes,
+)
 from diffmask.text.segment.rows import Annotator
 
 if TYPE_CHECKING:
     from diffmask.text.anchors.anchor_set import AnchorSet
 
 
-class _NamedAnnotator(Annotator, Protocol):
-    """An annotator whose first column holds rows of names."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of classes, or labels of spans."""
-        ...
-
-
-def class_annotator(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
+def class_annotator(spec: str, anchors: "AnchorSet | None") -> Annotator:
     """Return what gives each unit its class, in the column `classes`.
 
     Args:
@@ -39,7 +35,7 @@ def class_annotator(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     return choose(CLASSES, spec.partition(":")[0], "classes")(spec, anchors)
 
 
-def salient_annotator(spec: str) -> _NamedAnnotator:
+def salient_annotator(spec: str) -> Annotator:
     """Return what finds salient spans, in the columns `salient` (row of the label) and `starts`.
 
     Args:
@@ -51,18 +47,16 @@ def salient_annotator(spec: str) -> _NamedAnnotator:
     return choose(SPANS, spec.partition(":")[0], "spans")(spec)
 
 
-def _frequency(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
-    language = spec.partition(":")[2] or "en"
-    wordfreq_reference(language)  # says which languages there are
-    return FrequencyClasses(language)
+def _frequency(spec: str, anchors: "AnchorSet | None") -> Annotator:
+    return frequency_classes(spec.partition(":")[2] or "en")
 
 
-def _shape(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
+def _shape(spec: str, anchors: "AnchorSet | None") -> Annotator:
     _refuse_argument(spec)
-    return ShapeClasses()
+    return shape_classes()
 
 
-def _tf_icf(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
+def _tf_icf(spec: str, anchors: "AnchorSet | None") -> Annotator:
     _refuse_argument(spec)
     if anchors is None:
         raise InputError(
@@ -72,41 +66,41 @@ def _tf_icf(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
     return tf_icf_classes(anchors)
 
 
-def _class_file(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
+def _class_file(spec: str, anchors: "AnchorSet | None") -> Annotator:
     path = _argument(spec, "a file: words and classes in a .tsv or .csv, or annotated texts in a .jsonl")
     suffix = Path(path).suffix.lower()
     if suffix in DELIMITERS:
         return read_lexicon(path)
-    if suffix not in FORMATS:
+    if suffix not in SUFFIXES:
         raise InputError(
             f"the class file {path} is neither a .tsv or .csv, with a word and its class in each line, nor a .jsonl, "
             "with an annotated text in each; name it for what it is"
         )
-    return FileClasses(index_span_file(path))
+    return read_span_file(path, "classes")
 
 
-def _tags(spec: str, anchors: "AnchorSet | None") -> _NamedAnnotator:
+def _tags(spec: str, anchors: "AnchorSet | None") -> Annotator:
     return spacy_tags(_argument(spec, _PIPELINE))
 
 
-def _rule(spec: str) -> _NamedAnnotator:
+def _rule(spec: str) -> Annotator:
     _refuse_argument(spec)
-    return RuleSalient()
+    return salient_rule()
 
 
-def _entities(spec: str) -> _NamedAnnotator:
+def _entities(spec: str) -> Annotator:
     return spacy_salient(_argument(spec, _PIPELINE))
 
 
-def _gazetteer(spec: str) -> _NamedAnnotator:
+def _gazetteer(spec: str) -> Annotator:
     return read_gazetteer(_argument(spec, "a file with a phrase in each line"))
 
 
-def _span_file(spec: str) -> _NamedAnnotator:
-    return FileSalient(index_span_file(_argument(spec, "a file of annotated texts, a .jsonl")))
+def _span_file(spec: str) -> Annotator:
+    return read_span_file(_argument(spec, "a file of annotated texts, a .jsonl"), "salient")
 
 
-CLASSES: dict[str, Callable[[str, "AnchorSet | None"], _NamedAnnotator]] = {
+CLASSES: dict[str, Callable[[str, "AnchorSet | None"], Annotator]] = {
     "frequency": _frequency,
     "shape": _shape,
     "tf-icf": _tf_icf,
@@ -114,7 +108,7 @@ CLASSES: dict[str, Callable[[str, "AnchorSet | None"], _NamedAnnotator]] = {
     "file": _class_file,
 }
 
-SPANS: dict[str, Callable[[str], _NamedAnnotator]] = {
+SPANS: dict[str, Callable[[str], Annotator]] = {
     "rule": _rule,
     "spacy": _entities,
     "gazetteer": _gazetteer,

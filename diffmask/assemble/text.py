@@ -28,7 +28,7 @@ from diffmask.text.ngrams.annotator import ngram_annotator
 from diffmask.text.score.attention import load_attention
 from diffmask.text.score.gain_scorer import load_gain
 from diffmask.text.score.position_scores import PositionScorer
-from diffmask.text.segment.rows import STARTS, Annotator, Selected
+from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.train.masking import Masking
 from diffmask.train.meter import DomainTypes
 
@@ -210,7 +210,7 @@ class TextMasking(ResolvedMasking):
         if self.units == "salient" or "salient" in self.features:
             columns = {STARTS: self.units == "salient", "salient": "salient" in self.features}
             used = tuple(name for name, is_used in columns.items() if is_used)
-            found.append(Selected(salient_annotator(config.spans or "rule"), used))
+            found.append(salient_annotator(config.spans or "rule").only(used))
         if "classes" in self.features:
             found.append(class_annotator(config.classes or "frequency", anchors))
         return tuple(found)

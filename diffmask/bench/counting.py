@@ -4,8 +4,8 @@
     run_ngrams(["corpus.txt.gz"]) -> the same, with words/s
 
 Each contender runs alone in a fresh process. CountVectorizer is given the texts in memory, as are `count_words` and
-`share_in_ngrams`, which finds the n-grams of texts; `count_corpus` and `count_ngrams` must also read, decompress and
-parse the files.
+`NGramLookup.share_in`, which finds the n-grams of texts; `count_corpus` and `count_ngrams` must also read, decompress
+and parse the files.
 """
 
 import multiprocessing
@@ -26,7 +26,7 @@ WORDS = (
 NGRAMS = (
     "scikit-learn CountVectorizer, ngram_range=(1, 5) (texts in memory)",
     "diffmask count_ngrams (reads the files)",
-    "diffmask share_in_ngrams (finds n-grams in texts)",
+    "diffmask NGramLookup.share_in (finds n-grams in texts)",
 )
 
 
@@ -53,7 +53,7 @@ def _run(names: Sequence[str], unit: str, amount: float, task: tuple[Sources, st
     """Return a row for each contender: speed, ratio to the first one's, seconds, memory used beyond its input.
 
     Seconds are of the processor, since other work on the machine affects them less. `peak_mb` is None if the system
-    does not tell (it is read from /proc), and for `share_in_ngrams`, since finding the n-grams took more before.
+    does not tell (it is read from /proc), and for `NGramLookup.share_in`, since finding the n-grams took more before.
     """
     rows = []
     for name in names:
@@ -87,10 +87,9 @@ def _contender(name: str, paths: Sources, column: str | None) -> Callable[[list[
 
     from diffmask.text.corpus.counts import count_corpus
     from diffmask.text.corpus.words import count_words
-    from diffmask.text.ngrams.annotator import build_lookup, share_in_ngrams
-    from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
-    from diffmask.text.ngrams.ngrams import count_texts
-    from diffmask.text.ngrams.vocabulary import VocabularySettings, choose
+    from diffmask.text.ngrams.annotator import NGramLookup
+    from diffmask.text.ngrams.counts import NGramSettings, count_ngrams, count_texts
+    from diffmask.text.ngrams.vocabulary import VocabularySettings, choose_ngrams
 
     count_words(["warm"])
     count_texts(["warm"])
@@ -106,9 +105,8 @@ def _contender(name: str, paths: Sources, column: str | None) -> Callable[[list[
         return lambda _: count_corpus(paths, column)
     if name == NGRAMS[1]:
         return lambda _: count_ngrams(paths, settings=settings)
-    kept = choose(count_ngrams(paths, settings=settings), VocabularySettings(min_pmi=0.0))
-    lookup = build_lookup(kept["ngram"].to_pylist())
-    return lambda texts: share_in_ngrams(texts, lookup)
+    kept = choose_ngrams(count_ngrams(paths, settings=settings), VocabularySettings(min_pmi=0.0))
+    return NGramLookup.of(kept["ngram"].to_pylist()).share_in
 
 
 def _memory(field: str) -> float | None:

@@ -44,7 +44,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Count, merge, write and print a summary."""
     from diffmask.core.errors import InputError
-    from diffmask.text.corpus.counts import check_output, count_corpus, load_counts, merge_counts
+    from diffmask.text.corpus.counts import Counts, check_output, count_corpus
 
     if not args.data and not args.merge:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --merge")
@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--column {args.column} was given without DATA to read; counts files have no such column")
     # before the work, not after it
     check_output(args.output, overwrite=args.overwrite)
-    parts = [load_counts(path) for path in args.merge]
+    parts = [Counts.load(path) for path in args.merge]
     start = time.perf_counter()
     if args.data:
         parts.append(count_corpus(args.data, args.column, args.num_processes))
     seconds = time.perf_counter() - start
-    counts = merge_counts(parts)
+    counts = Counts.merge(parts)
     counts.save(args.output, overwrite=args.overwrite)
     if args.data:
         megabytes = sum(source["bytes"] for source in parts[-1].sources) / 1e6

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.core.errors import InputError
     from diffmask.files.folders import check_folder
     from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
-    from diffmask.text.ngrams.vocabulary import FILES, VocabularySettings, choose, describe, write_vocabulary
+    from diffmask.text.ngrams.vocabulary import FILES, VocabularySettings, choose_ngrams, describe, write_vocabulary
 
     if not args.data and not args.counts:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --counts")
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
         args.data, args.counts, settings, save_to=args.save_counts, overwrite=args.overwrite, scratch=folder.parent
     )
     seconds = time.perf_counter() - start
-    table = choose(counts, kept)
+    table = choose_ngrams(counts, kept)
     write_vocabulary(folder, table, describe(counts, kept))
     print(f"counted in {seconds:.1f} s: {counts.num_documents:,} documents, {counts.totals[0]:,} words")
     print(_summary(counts, table))
@@ -106,7 +106,7 @@ def _summary(counts, table) -> str:
 def _share_in_ngrams(data: list[str], column: str | None, ngrams: list[str]) -> float:
     """Return the share of words in an n-gram, in a sample from the beginning."""
     from diffmask.text.corpus.documents import read_documents
-    from diffmask.text.ngrams.annotator import build_lookup, share_in_ngrams
+    from diffmask.text.ngrams.annotator import NGramLookup
 
     texts, num_chars = [], 0
     for document in read_documents(data, column):
@@ -114,4 +114,4 @@ def _share_in_ngrams(data: list[str], column: str | None, ngrams: list[str]) -> 
         num_chars += len(document.text)
         if num_chars >= _SAMPLE_CHARS:
             break
-    return share_in_ngrams(texts, build_lookup(ngrams))
+    return NGramLookup.of(ngrams).share_in(texts)

@@ -1,4 +1,4 @@
-"""Scores that were made beforehand: a model's attention, a task's gain, whether a unit is salient."""
+"""Scores that units bring along: a model's attention, a task's gain, whether a unit is salient."""
 
 import torch
 

@@ -12,33 +12,33 @@ from diffmask.core.types import Scores, UnitMask
 from diffmask.core.units import Units
 
 MOMENTUM = 0.999
-"""Of the running loss of a class (Yang et al. 2023)."""
-STEEPNESS = 2.0
-"""Of the weight over the standard deviations that a class lies above the mean (Yang et al. 2023)."""
+"""Momentum of a class's running loss (Yang et al. 2023)."""
+_STEEPNESS = 2.0
+"""How steeply the weight rises with the standard deviations that a class lies above the mean (Yang et al. 2023)."""
 
 
 class LossWeighted(Policy):
     """Multiply the weights of another policy by a weight for each class of units, which follows the loss.
 
     The loss of class k is `L_k <- m L_k + (1 - m) l_k`, where l_k is the mean loss of its masked positions in an
-    optimiser step on all ranks; classes without any keep theirs, and all start at 0. Its weight is
+    optimiser step on all ranks; classes without any keep their loss, and all start at 0. The weight of a class is
     `W_k = sigmoid(2 (L_k - mean L) / std L)`, with the standard deviation of a sample, and 1/2 where that is 0. Units
     without a class weigh 1/2.
 
     The published code goes once through the words in random order and takes each with probability W_k until the budget
-    is full. Here units are drawn in proportion to W_k, which is what such rounds without end come to, and never runs
-    short.
+    is full, which may run short. Here units are drawn in proportion to W_k, which is the limit of such rounds when they
+    are repeated.
 
     In a run of some hundred steps a class that is rarely masked keeps a loss near 0, is taken for easy, and is masked
-    still less. `corrected` divides each loss by `1 - m^n`, n the steps in which the class was seen, as Adam does with
-    its averages (Kingma and Ba 2015), and gives a class that was never seen the mean of the others. It is not
-    published.
+    still less. `corrected` divides each loss by `1 - m^n`, where n is the number of steps in which the class was seen,
+    as Adam does with its averages (Kingma and Ba 2015), and gives a class that was never seen the mean of the others.
+    This is ours, not published.
 
     Scores are logarithms of weights, to be turned back by `softmax_weights` at temperature 1.
 
     Args:
         names: The classes; `units.features["classes"]` holds the row of each unit in them, -1 = none.
-        policy: What the weights multiply, `Uniform` as published.
+        policy: Policy whose weights are multiplied; `Uniform` is what was published.
         weighting: How the scores of that policy become weights.
         momentum: m, in [0, 1).
         corrected: Whether losses are corrected for how often a class was seen.
@@ -64,7 +64,7 @@ class LossWeighted(Policy):
         self._policy, self._weighting, self._momentum, self._corrected = policy, weighting, momentum, corrected
         self._losses = torch.zeros(len(self.names), dtype=torch.float64)
         self._times = torch.zeros(len(self.names), dtype=torch.float64)
-        # sums of losses and of positions per class, in the optimiser step so far; the last column has no class
+        # sums of losses and positions by class in the optimiser step so far; the last column takes units of no class
         self._seen = torch.zeros(2, len(self.names) + 1, dtype=torch.float64)
 
     @property
@@ -85,8 +85,13 @@ class LossWeighted(Policy):
         return self.score_whole(units)
 
     def score_whole(self, units: Units) -> Scores:
-        """Return the same for units that may be made of parts: of the classes' weights the geometric mean counts."""
+        """Return the same for units that may be made of parts, with the geometric mean of the weights of their classes.
+
+        A product of weights is a sum of logarithms, which a mean over the parts keeps comparable between long and short
+        units.
+        """
         classes = self._classes(units.smallest)
+        # a class of -1 reads the table's last entry, the weight of units without a class
         table = torch.cat([self.class_weights(), torch.full((1,), 0.5, dtype=torch.float64, device=classes.device)])
         scores = log_weights(self._policy, self._weighting, units)
         return scores + units.pool(table.log().to(scores.dtype)[classes])
@@ -146,8 +151,9 @@ class LossWeighted(Policy):
 
 def class_weights(losses: Tensor) -> Tensor:
     """Return the weight of each class from its running loss, float64 (K,), in (0, 1)."""
-    spread = losses.std()
-    return torch.sigmoid(STEEPNESS * (losses - losses.mean()) / spread.where(spread > 0, torch.inf))
+    deviation = losses.std()
+    # divided by infinity, equal losses give weights of 1/2
+    return torch.sigmoid(_STEEPNESS * (losses - losses.mean()) / deviation.where(deviation > 0, torch.inf))
 
 
 def _hash(names: Sequence[str]) -> Tensor:

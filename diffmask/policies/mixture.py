@@ -26,8 +26,8 @@ class Mixture(Policy):
 
     Args:
         first: A policy and its weighting.
-        second: Another one.
-        share: Of the second, in (0, 1).
+        second: Another policy and its weighting.
+        share: Share of the draws that follow the second, in (0, 1).
 
     Raises:
         InputError: If the share is outside its range.
@@ -44,7 +44,7 @@ class Mixture(Policy):
         return self.score_whole(units)
 
     def score_whole(self, units: Units) -> Scores:
-        """Return the same for units that may be made of parts: what is mixed are the weights of whole units."""
+        """Return the same for units that may be made of parts: the weights of whole units are mixed."""
         first, second = (
             distribution(weighting(policy.score_whole(units), units.eligible), units.eligible)
             for policy, weighting in self._components
@@ -52,7 +52,7 @@ class Mixture(Policy):
         return torch.lerp(first, second, self._share).log().clamp_min(LEAST_LOG_WEIGHT)
 
     def observe(self, units: Units, masked: UnitMask, loss: Tensor) -> None:
-        """Let both see it."""
+        """Let both observe the losses."""
         for component in self._components:
             component.policy.observe(units, masked, loss)
 

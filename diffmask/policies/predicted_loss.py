@@ -12,25 +12,25 @@ from diffmask.core.types import Scores, UnitMask
 from diffmask.core.units import Units
 
 LEARNING_RATE = 0.01
-WIDTH = 64
+_WIDTH = 64
 SHIFTS = (1, 3, 7, 17, 41, 97, 197, 419, 811)
-"""How far the two units of a compared pair lie apart; nine comparisons of each unit in the place of all."""
+"""How far apart the two units of a compared pair lie: nine comparisons for each unit, because all would be too many."""
 _DECAYS = (0.9, 0.99)
 
 
 class PredictedLoss(Policy):
     """Prefer units whose loss is predicted to be high (after hard patches mining, Wang et al. 2023).
 
-    As there, what is learned is which of two units of a row has the higher loss, since losses fall as training goes on
-    and their order hardly changes: with scores s, the cross entropy of sigmoid(s_i - s_j) with "i lost more than j".
-    Other than there, the scores are those of a small network over each unit's appearance, in the place of a decoder on
-    an averaged copy of the whole model, which would cost a second forward pass; and pairs are sampled.
+    As there, what is learned is which of two units of a row has the higher loss, because losses fall during training
+    while their order hardly changes: with scores s, the loss is the cross entropy of sigmoid(s_i - s_j) with "i lost
+    more than j". Unlike there, the scores come from a small network over each unit's appearance, and not from a decoder
+    on an averaged copy of the whole model, which would cost a second forward pass; and pairs are sampled.
 
     Args:
-        name: Feature of the units that is read, (B, U, D).
+        name: Name of the units' feature that is read, (B, U, D).
         dim: D.
-        learning_rate: Of Adam.
-        seed: Of the network's first weights.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the network's first weights.
     """
 
     def __init__(self, name: str, dim: int, learning_rate: float = LEARNING_RATE, seed: int = 0):
@@ -41,8 +41,8 @@ class PredictedLoss(Policy):
         self._name, self._rate = name, learning_rate
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            last = nn.Linear(WIDTH, 1, bias=False)
-            self._network = nn.Sequential(nn.Linear(dim, WIDTH), nn.GELU(), last)
+            last = nn.Linear(_WIDTH, 1, bias=False)
+            self._network = nn.Sequential(nn.Linear(dim, _WIDTH), nn.GELU(), last)
         nn.init.zeros_(last.weight)  # no preference before anything is learned
         self._moments = torch.zeros(2, self._flat(self._network.parameters()).numel())
         self._num_steps = torch.zeros(())
@@ -50,7 +50,7 @@ class PredictedLoss(Policy):
         self._restart()
 
     def _restart(self) -> None:
-        # of the optimiser step so far: the gradient's sum, the number of pairs, and of those in the right order
+        # in the optimiser step so far: the sum of gradients, the number of pairs, and of pairs in the right order
         self._gradient = torch.zeros_like(self._moments[0])
         self._pairs = torch.zeros(2, dtype=torch.float64, device=self._moments.device)
 
@@ -70,6 +70,7 @@ class PredictedLoss(Policy):
         with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
             scores = self._network(features)[..., 0]
             total, right, count = scores.new_zeros(()), scores.new_zeros(()), scores.new_zeros(())
+            # units are compared with those a few places on, by rolling the whole row: no list of pairs is needed
             for shift in SHIFTS[: max(1, sum(shift < scores.shape[1] for shift in SHIFTS))]:
                 both = masked & masked.roll(shift, 1) & (loss != loss.roll(shift, 1))
                 harder = (loss > loss.roll(shift, 1)).float()

@@ -23,9 +23,8 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import IGNORE_INDEX, Scores, UnitMask
 from diffmask.text.score.position_scores import PositionScorer, pool
-from diffmask.text.segment.pad import Batches, pad_rows
-from diffmask.text.segment.rows import SpecialTokens, special_tokens_of
-from diffmask.text.segment.segmenter import segmenter_for, special_id
+from diffmask.text.segment.pad import PadLabelled, pad_rows
+from diffmask.text.segment.segmenter import SpecialTokens, pad_id, segmenter_for
 
 DELTA = 0.05
 """By how much the confidence may fall short for a word to be important; the authors' scripts say 0.01."""
@@ -63,7 +62,7 @@ class EncodedTexts:
 
     def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
-        special = special_tokens_of(segmenter_for(tokenizer).backend)
+        special = segmenter_for(tokenizer).special_tokens
         rows = []
         for ids, units, length in zip(self.input_ids, self.unit_ids, self.valid.sum(1).tolist(), strict=True):
             unit_ids = [*[-1] * len(special.before), *units[:length].tolist(), *[-1] * len(special.after)]
@@ -91,7 +90,7 @@ def encode_texts(
 ) -> EncodedTexts:
     """Return texts as tokens, of each at most `max_length`, counting the special tokens that a model adds."""
     segmenter = segmenter_for(tokenizer, units)
-    room = max_length - len(special_tokens_of(segmenter.backend))
+    room = max_length - segmenter.special_tokens.num_tokens
     segments = segmenter(list(texts))
     ends = np.cumsum(segments.num_tokens)
     rows = []
@@ -155,8 +154,7 @@ def task_gain(
 
 def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> _Confidence:
     """Return a classifier's confidences as `task_gain` asks for them."""
-    special = special_tokens_of(segmenter_for(tokenizer).backend)
-    pad_id = special_id(tokenizer.pad_token_id) or 0
+    special = segmenter_for(tokenizer).special_tokens
 
     @torch.inference_mode()
     def confidence(input_ids: Tensor, kept: Tensor) -> Tensor:
@@ -165,9 +163,9 @@ def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> _Confidence:
         found = torch.zeros(len(input_ids), model.config.num_labels)
         while len(order):
             # the longest come last, and tell how many fit
-            number = max(1, _BATCH_TOKENS // (int(lengths[order[-1]]) + len(special)))
+            number = max(1, _BATCH_TOKENS // (int(lengths[order[-1]]) + special.num_tokens))
             order, rows = order[:-number], order[-number:]
-            ids, valid = _packed(input_ids[rows], kept[rows], special, pad_id)
+            ids, valid = _packed(input_ids[rows], kept[rows], special, pad_id(tokenizer))
             logits = model(input_ids=ids.to(model.device), attention_mask=valid.long().to(model.device)).logits
             found[rows] = logits.float().softmax(1).cpu()
         return found
@@ -175,16 +173,16 @@ def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> _Confidence:
     return confidence
 
 
-def _packed(input_ids: Tensor, kept: Tensor, special: SpecialTokens, pad_id: int) -> tuple[Tensor, Tensor]:
+def _packed(input_ids: Tensor, kept: Tensor, special: SpecialTokens, fill: int) -> tuple[Tensor, Tensor]:
     """Return the kept tokens without gaps, between special tokens, and which positions are valid."""
     lengths = kept.sum(1)
     width = int(lengths.max())
     order = (~kept).long().argsort(dim=1, stable=True)[:, :width]
     before, after = len(special.before), len(special.after)
-    packed = torch.full((len(kept), before + width + after), pad_id)
+    packed = torch.full((len(kept), before + width + after), fill)
     packed[:, :before] = torch.tensor(special.before, dtype=torch.int64)
     inside = torch.arange(width)[None] < lengths[:, None]
-    packed[:, before : before + width] = torch.where(inside, input_ids.gather(1, order), pad_id)
+    packed[:, before : before + width] = torch.where(inside, input_ids.gather(1, order), fill)
     for place, token in enumerate(special.after):
         packed[torch.arange(len(kept)), before + lengths + place] = token
     return packed, torch.arange(packed.shape[1])[None] < (lengths + before + after)[:, None]
@@ -214,7 +212,7 @@ class Needed:
         scores = torch.zeros(self.important.shape)
         for start in range(0, len(self.rows), _BATCH_SIZE):
             rows = self.rows[start : start + _BATCH_SIZE]
-            batch = Batches(0, of_words=True).inputs(rows)
+            batch = PadLabelled(0, of_words=True).inputs(rows)
             found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
             unit_ids = torch.full(found.shape, -1)
             for target, row in zip(unit_ids, rows, strict=True):

@@ -45,10 +45,9 @@ from diffmask.tasks.task import Task
 from diffmask.text.anchors.anchor_set import hash_tokenizer
 from diffmask.text.corpus.documents import describe_sources
 from diffmask.text.model.load import load_tokenizer, load_weights
-from diffmask.text.score.gain_scorer import GainScorer, check_scorer_folder, save_scorer
+from diffmask.text.score.gain_scorer import check_scorer_folder, gain_scorer, save_scorer
 from diffmask.text.score.position_scores import hash_model
-from diffmask.text.segment.pad import Batches
-from diffmask.text.segment.rows import special_tokens_of
+from diffmask.text.segment.pad import PadLabelled
 from diffmask.text.segment.segmenter import segmenter_for
 from diffmask.version import __version__
 
@@ -145,7 +144,7 @@ def build_scorer(
         class_weights=(1.0, _IMPORTANT_WEIGHT),
         progress=progress,
     )
-    scores = [part.score_units(GainScorer(model, tokenizer, {}, "")) for part in needed]
+    scores = [part.score_units(gain_scorer(model, tokenizer)) for part in needed]
     record = {
         "version": __version__,
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers")},
@@ -250,7 +249,7 @@ def _fine_tune(
 
         # the Trainer's type is that of its own data sets; a list of rows is one to torch
         training: Any = list(rows)
-        batches = Batches(0, of_words=isinstance(rows[0]["labels"], list))
+        batches = PadLabelled(0, of_words=isinstance(rows[0]["labels"], list))
         trainer = Trainer(model, arguments, data_collator=batches, train_dataset=training, compute_loss_func=loss)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
@@ -258,7 +257,7 @@ def _fine_tune(
 
 
 def _check_length(settings: SelectiveSettings, tokenizer: PreTrainedTokenizerBase) -> None:
-    least = len(special_tokens_of(segmenter_for(tokenizer, settings.units).backend)) + 1
+    least = segmenter_for(tokenizer, settings.units).special_tokens.num_tokens + 1
     most = tokenizer.model_max_length
     if not least <= settings.max_length <= most:
         raise InputError(f"max_length={settings.max_length} is outside [{least}, {most}], what this model reads")

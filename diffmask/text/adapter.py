@@ -1,6 +1,6 @@
 """Text as the core sees it: padded rows become units, a mask of units becomes a corrupted batch.
 
-Segment: words grouped into larger units, on the device.
+Words are joined into larger units here, on the device, because random spans are others at each step.
 """
 
 from collections.abc import Mapping
@@ -14,28 +14,31 @@ from diffmask.core.errors import InputError
 from diffmask.core.noise import SEGMENT, keys, uniforms
 from diffmask.core.types import IGNORE_INDEX, PositionMask, UnitMask
 from diffmask.core.units import Units
-from diffmask.text.model.masked_lm import Corruption, corruption_for, masked_losses
+from diffmask.text.model.masked_lm import Corruption, masked_losses
 from diffmask.text.segment.pad import Pad
 from diffmask.text.segment.rows import STARTS
-from diffmask.text.segment.segmenter import special_id
+from diffmask.text.segment.segmenter import pad_id
 
-GEOMETRIC_P, LONGEST_SPAN = 0.2, 10
-"""Of the lengths of random spans, in words (Joshi et al. 2020, SpanBERT): the mean is 3.8."""
+_GEOMETRIC_P, _LONGEST_SPAN = 0.2, 10
+"""Law of the lengths of random spans, in words (Joshi et al. 2020, SpanBERT): the mean is 3.8."""
+_GRANULARITIES = ("word", "token", "span", "group")
 
 
-def grouped(words: Units, starts: UnitMask) -> Units:
-    """Return units that are made of words.
+def join_words(words: Units, starts: UnitMask) -> Units:
+    """Return larger units that are made of words.
 
     Args:
         words: Words, the eligible ones first in each row.
-        starts: Which words open a unit; the others continue the one before. The first of a row opens one in any case.
+        starts: Which words open a unit; the others continue the one before. The first of a row always opens one.
     """
     starts = starts & words.eligible
     starts[:, :1] |= words.eligible[:, :1]
+    # how many units have been opened up to a word is the number of the unit that it is in
     of_word = torch.where(words.eligible, starts.cumsum(1) - 1, -1)
     places = torch.arange(starts.shape[1], device=starts.device)[None]
     assert words.unit_ids is not None
     held = words.unit_ids >= 0
+    # gather takes no -1, so positions of no word read the first one; a batch without words has nothing to read
     of_position = of_word.gather(1, words.unit_ids.clamp_min(0)) if starts.shape[1] else words.unit_ids
     return Units(
         of_position.where(held, -1),
@@ -46,36 +49,30 @@ def grouped(words: Units, starts: UnitMask) -> Units:
     )
 
 
-def random_starts(words: Units, *, seed: int, step: int, ratio: float) -> UnitMask:
+def _random_starts(words: Units, *, seed: int, step: int, ratio: float) -> UnitMask:
     """Cut rows of words into spans of random lengths, anew at each step (Joshi et al. 2020, SpanBERT).
 
     The lengths are geometric with p = 0.2 up to 10, scaled to sum to one. SpanBERT throws spans of such lengths on the
-    text until the budget is full, rejects those that overlap, and cuts the last to what is left; here the whole row is
-    cut, spans are drawn from it like any other unit, and none has more than the ratio's share of the row's words.
-
-    Args:
-        words: Words.
-        seed: Seed of the run.
-        step: Optimiser step.
-        ratio: Share of the row that will be masked.
+    text until the budget is full, rejects those that overlap, and cuts the last to what is left. Here the whole row is
+    cut into spans, which are then drawn like any other unit. None is longer than the ratio's share of the row's words,
+    or it alone would exceed the budget.
     """
     rows, num_words = words.eligible.shape
     span_keys = keys(seed, step, words.sample_ids[:, None], stream=SEGMENT)
     noise = uniforms(span_keys, torch.arange(num_words, device=words.eligible.device)[None])
     budgets = (ratio * words.eligible.sum(1, keepdim=True)).floor().long().clamp_min(1)
+    # a length is drawn for every word, as if each opened a span: more than enough, and no loop over spans
     lengths = torch.minimum(torch.bucketize(noise, _length_bounds(noise)) + 1, budgets)
     places = lengths.cumsum(1) - lengths
+    # spans that begin beyond the row all mark one more column, which is cut off
     starts = torch.zeros(rows, num_words + 1, dtype=torch.bool, device=noise.device)
     return starts.scatter_(1, places.clamp_max(num_words), True)[:, :num_words]
 
 
 def _length_bounds(like: Tensor) -> Tensor:
-    """Return the probability of a length of at most 1, 2, ... LONGEST_SPAN - 1."""
-    shares = (1 - GEOMETRIC_P) ** torch.arange(LONGEST_SPAN, device=like.device, dtype=like.dtype)
+    """Return the probability of a length of at most 1, 2, ... _LONGEST_SPAN - 1."""
+    shares = (1 - _GEOMETRIC_P) ** torch.arange(_LONGEST_SPAN, device=like.device, dtype=like.dtype)
     return (shares.cumsum(0) / shares.sum())[:-1]
-
-
-GRANULARITIES = ("word", "token", "span", "group")
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,11 @@ class TextAdapter:
         granularity: `word` masks whole words; `token` masks tokens one by one, each with the type of its word; `span`
             masks random spans of words; `group` masks the groups of words that the column `starts` opens.
         features: Columns of the batch that policies read, one value a word.
-        seed: Of the random spans.
-        positions: What its positions are called.
+        seed: Seed of the random spans.
+        positions: What positions are called in reports.
+
+    Raises:
+        InputError: If the granularity is unknown.
     """
 
     pad: Pad
@@ -101,15 +101,15 @@ class TextAdapter:
 
     def __post_init__(self):
         """Check the granularity."""
-        if self.granularity not in GRANULARITIES:
-            raise InputError(f"unknown units {self.granularity!r}; choose from: {', '.join(GRANULARITIES)}")
+        if self.granularity not in _GRANULARITIES:
+            raise InputError(f"unknown units {self.granularity!r}; choose from: {', '.join(_GRANULARITIES)}")
 
     def units(self, batch: Mapping[str, Tensor], step: int, ratio: float = 1.0) -> Units:
         """Return the units of a padded batch.
 
         Args:
             batch: As `pad` makes it.
-            step: Optimiser step; random spans are others at each.
+            step: Optimiser step; random spans differ from step to step.
             ratio: Share of the positions that will be masked; no random span has more of its row's words than that.
         """
         ids, types = batch["unit_ids"], batch["types"]
@@ -121,8 +121,8 @@ class TextAdapter:
         if self.granularity == "word":
             return words
         if self.granularity == "span":
-            return grouped(words, random_starts(words, seed=self.seed, step=step, ratio=ratio))
-        return grouped(words, batch[STARTS] == 1)
+            return join_words(words, _random_starts(words, seed=self.seed, step=step, ratio=ratio))
+        return join_words(words, batch[STARTS] == 1)
 
     def corrupt(self, batch: Mapping[str, Tensor], units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
         """Return what a model's forward takes, and its labels."""
@@ -130,7 +130,7 @@ class TextAdapter:
         return {"input_ids": inputs, "attention_mask": batch["attention_mask"], "labels": labels}
 
     def predicted(self, inputs: Mapping[str, Tensor]) -> PositionMask:
-        """Return the masked positions, also those whose token stayed."""
+        """Return the masked positions, those included that kept their token."""
         return inputs["labels"] != IGNORE_INDEX
 
     def losses(self, model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -145,8 +145,8 @@ def _tokens(words: Tensor, types: Tensor, features: Mapping[str, Tensor], sample
     def of_words(values: Tensor) -> Tensor:
         return values.gather(1, words.clamp_min(0)) if values.shape[1] else torch.zeros_like(words, dtype=values.dtype)
 
-    spread = {name: of_words(values) for name, values in features.items()}
-    return Units(None, words >= 0, sample_ids, of_words(types), spread)
+    of_tokens = {name: of_words(values) for name, values in features.items()}
+    return Units(None, words >= 0, sample_ids, of_words(types), of_tokens)
 
 
 def text_adapter(
@@ -168,7 +168,7 @@ def text_adapter(
         random_share: Share that become a random ordinary token.
         features: Columns that policies read.
     """
-    corruption = corruption_for(tokenizer, mask_share=mask_share, random_share=random_share, seed=seed)
+    corruption = Corruption.of(tokenizer, mask_share=mask_share, random_share=random_share, seed=seed)
     columns = (*features, STARTS) if units == "group" else features
-    pad = Pad(special_id(tokenizer.pad_token_id) or 0, features=columns)
+    pad = Pad(pad_id(tokenizer), features=columns)
     return TextAdapter(pad, corruption, units, features, seed)

@@ -8,7 +8,7 @@ import pytest
 from support.commands import Command
 
 from diffmask.cli import count
-from diffmask.text.corpus.counts import count_corpus, load_counts
+from diffmask.text.corpus.counts import Counts, count_corpus
 
 REPO = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ def corpus(tmp_path):
 
 def test_a_corpus_is_counted_and_summed_up(corpus, capsys):
     call(corpus / "a.txt", "-o", corpus / "a.parquet")
-    assert load_counts(corpus / "a.parquet") == count_corpus(corpus / "a.txt")
+    assert Counts.load(corpus / "a.parquet") == count_corpus(corpus / "a.txt")
     timing, *rest = capsys.readouterr().out.splitlines()
     assert timing.startswith("counted 0.0 MB of files in ")
     assert rest == [
@@ -39,11 +39,11 @@ def test_a_corpus_is_counted_and_summed_up(corpus, capsys):
 def test_counts_are_merged_with_and_without_more_data(corpus, capsys):
     call(corpus / "a.txt", "-o", corpus / "a.parquet", "--num-processes", 2)
     call(corpus / "b.jsonl", "--column", "note", "--merge", corpus / "a.parquet", "-o", corpus / "all.parquet")
-    assert load_counts(corpus / "all.parquet").counts["the"] == 4
+    assert Counts.load(corpus / "all.parquet").counts["the"] == 4
     call(corpus / "b.jsonl", "--column", "note", "-o", corpus / "b.parquet")
     capsys.readouterr()
     call("--merge", corpus / "a.parquet", corpus / "b.parquet", "-o", corpus / "merged.parquet")
-    assert load_counts(corpus / "merged.parquet") == load_counts(corpus / "all.parquet")
+    assert Counts.load(corpus / "merged.parquet") == Counts.load(corpus / "all.parquet")
     assert capsys.readouterr().out.splitlines()[0] == "3 documents, 9 words, 6 types"
 
 
@@ -54,10 +54,10 @@ def test_an_output_that_exists_is_refused_before_the_work(corpus):
     assert message == f"{output} exists; choose another name or allow to overwrite it (--overwrite)"
     assert output.read_bytes() == b"precious"
     call(corpus / "a.txt", "-o", output, "--overwrite")
-    assert load_counts(output).num_words == 7
+    assert Counts.load(output).num_words == 7
     # the old counts may be part of the new ones
     call(corpus / "b.jsonl", "--column", "note", "--merge", output, "-o", output, "--overwrite")
-    assert load_counts(output).num_words == 9
+    assert Counts.load(output).num_words == 9
 
 
 def test_what_cannot_be_counted_is_refused(corpus):

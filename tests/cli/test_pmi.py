@@ -79,7 +79,7 @@ def test_what_cannot_be_done_is_refused(corpus):
     assert refusal("-o", output) == expected
     expected = "--column text was given without DATA to read; counts files have no such column"
     assert refusal("--counts", "a.parquet", "--column", "text", "-o", output) == expected
-    expected = "max-n 6 is outside 2 to 5; n-grams have two to 5 words"
+    expected = "max_n=6 is outside [2, 5]; n-grams have two to 5 words"
     assert refusal(corpus / "a.txt", "--max-n", 6, "-o", output) == expected
     few = "no n-gram of two words or more occurs 5000 times in 1,239 words"
     expected = f"{few}; give more text or a lower --min-count"
@@ -93,7 +93,7 @@ def test_from_the_shell_bad_input_is_one_sentence_and_status_2(corpus):
     command = [sys.executable, "-m", "diffmask", "pmi", "a.txt", "-o", "pmi", "--rank-by", "luck"]
     result = subprocess.run(command, cwd=corpus, capture_output=True, text=True, env={"PYTHONPATH": str(REPO)})
     assert result.returncode == 2
-    assert result.stderr == "diffmask: unknown ranking 'luck'; choose from: pmi, weighted\n"
+    assert result.stderr == "diffmask: unknown rank_by 'luck'; choose from: pmi, weighted\n"
     assert result.stdout == ""
 
 

@@ -12,7 +12,6 @@ from support.tiny import save_encoder, tiny_model, tiny_tokenizer
 
 from diffmask.cli import Formatter, selective
 from diffmask.core.errors import InputError
-from diffmask.text.score.gain_scorer import load_gain
 
 QUICK = ["--epochs", "9", "--learning-rate", "1e-2", "--batch-size", "8", "--max-length", "32", "--common-words", "0"]
 
@@ -53,7 +52,7 @@ def test_a_scorer_is_made_and_described(world):
     assert {line.split()[0] for line in lines[head + 1 : head + 3]} == set(TOLD_BY)
     given = f"model={world}/model masking.scorer={world}/out"
     assert lines[-1] == f"  diffmask pretrain configs/selective.yaml {given} data.train=TEXT"
-    record = load_gain(world / "out").record
+    record = json.loads((world / "out" / "scorer.json").read_text())
     assert [Path(file["path"]).name for file in record["data"]] == ["dev.jsonl", "train.jsonl"]
     assert record["settings"]["max_texts"] == 1000
 

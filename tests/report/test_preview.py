@@ -18,8 +18,8 @@ from diffmask.report.text.cut import cut_documents, cut_texts
 from diffmask.report.text.look import DOMAIN, FUNCTION, TRAITS, TextLook, Traits, draw
 from diffmask.report.text.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
 from diffmask.text.adapter import text_adapter
-from diffmask.text.annotate.salient import RuleSalient
-from diffmask.text.annotate.word_classes import ShapeClasses
+from diffmask.text.annotate.salient import salient_rule
+from diffmask.text.annotate.word_classes import shape_classes
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_annotators_read_the_document_that_an_excerpt_stands_in(tokenizer):
     ],
 )
 def test_an_excerpt_need_not_have_the_words_of_its_document(tokenizer, excerpt, document):
-    given = TextLook(Masker(Uniform()), text_adapter(tokenizer, "group", features=("salient",)), (RuleSalient(),))
+    given = TextLook(Masker(Uniform()), text_adapter(tokenizer, "group", features=("salient",)), (salient_rule(),))
     cut = cut_texts([(excerpt, document), ("the rat", "we found the rat")], tokenizer, given, [])
     units = given.adapter.units(cut.batch, 0)
     assert units.eligible[1].sum() == 2
@@ -245,7 +245,7 @@ def test_excerpts_of_every_kind_of_text_are_found_in_their_documents(family):
         "a\u200bb \ufeff end\x1c of qStra\u00dfe. x",
     ]
     tokenizer = tokenizer_of(family)
-    given = TextLook(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (ShapeClasses(),))
+    given = TextLook(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (shape_classes(),))
     for text in texts:
         packed = " ".join(text.split())
         pieces = [packed[start:stop] for start in range(0, len(packed), 3) for stop in (start + 5, start + 12)]

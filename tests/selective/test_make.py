@@ -179,7 +179,8 @@ def test_rows_longer_than_the_scorer_reads_are_refused(world):
     scorer = load_gain(folder / "scorer", device="cpu")
     with pytest.raises(InputError) as caught:
         scorer(torch.full((1, 80), 7), torch.ones(1, 80))
-    assert str(caught.value) == "the scorer reads 64 tokens, but a row has 80; set data.max_length to what it reads"
+    remedy = "set data.max_length to what it reads, or use another scorer"
+    assert str(caught.value) == f"the scorer reads 64 tokens, but a row has 80; {remedy}"
 
 
 def test_a_folder_is_not_overwritten_unasked(world, tmp_path):

@@ -24,7 +24,7 @@ from diffmask.tasks.encode import Row, encode
 from diffmask.tasks.task import Split, Task, read_task
 from diffmask.text.corpus.words import split_words
 from diffmask.text.model.load import load_tokenizer, load_weights
-from diffmask.text.segment.pad import Batches, by_length
+from diffmask.text.segment.pad import PadLabelled
 from diffmask.text.segment.segmenter import pad_id
 
 _AFTER_PAD = (
@@ -102,7 +102,7 @@ class _TextTuner(Tuner):
         super().__init__(folder, task, settings, settings.finetune, output=output, progress=progress)
         of_words = task.kind == TOKENS
         self.architecture = AutoModelForTokenClassification if of_words else AutoModelForSequenceClassification
-        self.tokenizer, self.collate = tokenizer, Batches(pad_id(tokenizer), of_words)
+        self.tokenizer, self.collate = tokenizer, PadLabelled(pad_id(tokenizer), of_words)
         self.fallback = 0
         self._encoded = {name: self.training_rows(task.splits[name], 0) for name in ("dev", "test")}
 
@@ -118,7 +118,7 @@ class _TextTuner(Tuner):
     def rows(self, split: str) -> tuple[list[Row], list[int]]:
         """Return the texts from the shortest to the longest, which saves padding."""
         rows = self._encoded[split]
-        order = by_length(rows)
+        order = _by_length(rows)
         return [rows[place] for place in order], order
 
     def decode(self, logits: Any, rows: Sequence[Row]) -> list[Any]:
@@ -164,7 +164,9 @@ def _text_features(
     """
     device = resolve_device(settings.device)
     model, _ = load_weights(AutoModel, folder, **fast_attention(device, settings.precision))
-    encoder = _Encoder(cast(Any, model).eval().to(device), Batches(pad_id(tokenizer), task.kind == TOKENS), settings)
+    encoder = _Encoder(
+        cast(Any, model).eval().to(device), PadLabelled(pad_id(tokenizer), task.kind == TOKENS), settings
+    )
     rows = {
         name: encode(split, task.kind, len(task.labels), tokenizer, settings.max_length)
         for name, split in task.splits.items()
@@ -174,14 +176,14 @@ def _text_features(
 
 
 class _Encoder:
-    def __init__(self, model: Any, batches: Batches, settings: EvaluateSettings):
+    def __init__(self, model: Any, batches: PadLabelled, settings: EvaluateSettings):
         self.model, self.batches, self.settings = model, batches, settings
 
     @torch.inference_mode()
     def features(self, rows: Sequence[Row], bar: tqdm) -> list[np.ndarray]:
         """Return the features of each row; the model reads them by length."""
         found: list[Any] = [None] * len(rows)
-        order, size = by_length(rows), self.settings.eval_batch_size
+        order, size = _by_length(rows), self.settings.eval_batch_size
         device, kind = self.model.device, PRECISIONS[self.settings.precision]
         for start in range(0, len(order), size):
             places = order[start : start + size]
@@ -200,3 +202,8 @@ def _of_words(row: Row, states: torch.Tensor) -> np.ndarray:
     """Return the states of a row's words (W, D); of words that the model did not read, zeros."""
     places = torch.tensor(row["words"], device=states.device)
     return torch.where(places[:, None] >= 0, states[places.clamp_min(0)], 0.0).cpu().numpy()
+
+
+def _by_length(rows: Sequence[Row]) -> list[int]:
+    """Return the places of the rows from the shortest to the longest, which saves padding."""
+    return sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))

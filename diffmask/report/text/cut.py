@@ -21,7 +21,7 @@ from diffmask.report.text.look import TextLook, Traits
 from diffmask.text.corpus.documents import Document
 from diffmask.text.corpus.words import split_words
 from diffmask.text.score.position_scores import unit_scores
-from diffmask.text.segment.rows import STARTS, special_tokens_of
+from diffmask.text.segment.rows import STARTS
 from diffmask.text.segment.segmenter import Segments, segmenter_for
 from diffmask.text.segment.tokenise import TokeniseSettings, row_maker
 
@@ -68,7 +68,7 @@ def cut_texts(
     surfaces, surface_of = _index(segments.word_surfaces)
     documents = segmenter([document for _, document in excerpts]) if look.annotators else segments
     annotated = _annotate(look, segments, documents)
-    special = special_tokens_of(segmenter.backend)
+    special = segmenter.special_tokens
     rows, spans = [], []
     for number, text in enumerate(texts):
         tokens = np.flatnonzero(segments.token_rows == number)

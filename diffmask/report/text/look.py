@@ -19,7 +19,7 @@ from diffmask.report.preview import hold
 from diffmask.text.adapter import TextAdapter
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.vocabulary import NUM_COMMON, common_types
-from diffmask.text.corpus.reference import wordfreq_reference
+from diffmask.text.corpus.reference import read_reference
 from diffmask.text.score.position_scores import PositionScorer
 from diffmask.text.segment.rows import Annotator
 
@@ -118,7 +118,7 @@ class _InGeneral(dict):
 
     def get(self, word: str, default: float) -> float:
         if word not in self:
-            self[word] = wordfreq_reference("en").frequencies([word]).item()
+            self[word] = read_reference("wordfreq:en").frequency(word)
         return self[word]
 
 

@@ -1,12 +1,12 @@
-"""AnchorSet: the words that make a domain different, and a score for every word type of it.
+"""AnchorSet: the words that make a domain different, a score for every word type of it, and the folder that holds both.
 
-The files of an anchors folder: a list to read and edit by hand, tables for machines, and how they were made.
+The folder has a list to read and edit by hand, tables for machines, and a record of how they were made.
 """
 
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +25,15 @@ from diffmask.text.corpus.words import split_words
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ANCHORS, TYPES, EMBEDDINGS, RECORD = "anchors.csv", "types.parquet", "anchors.safetensors", "anchors.json"
-NAMES = (ANCHORS, TYPES, EMBEDDINGS, RECORD)
-COLUMNS = ("anchor", "tf_icf", "domain_count", "domain_frequency", "reference_frequency")
+_ANCHORS, _TYPES, _EMBEDDINGS, _RECORD = "anchors.csv", "types.parquet", "anchors.safetensors", "anchors.json"
+NAMES = (_ANCHORS, _TYPES, _EMBEDDINGS, _RECORD)
+_COLUMNS = ("anchor", "tf_icf", "domain_count", "domain_frequency", "reference_frequency")
 
 
 def read_anchors(path: str | Path) -> list[str]:
     """Return the anchors of a file that people wrote or edited, in lower case.
 
-    A table (.csv, or a first line that has the column `anchor`) is read by that column; anything else is a list with
+    Of a table (.csv, or a first line that names the column `anchor`) that column is read; anything else is a list with
     one anchor a line. An anchor may be several words, and need not occur in the data.
 
     Raises:
@@ -42,7 +42,7 @@ def read_anchors(path: str | Path) -> list[str]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist; give a file with one anchor a line, or an edited {ANCHORS}")
+        raise InputError(f"{path} does not exist; give a file with one anchor a line, or an edited {_ANCHORS}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -69,17 +69,12 @@ def _rows(lines: Sequence[str]) -> list[tuple[int, list[str]]]:
 
 
 def _write_anchors(path: Path, rows: Sequence[tuple[str, float, int, float, float]]) -> None:
-    """Write the table that people read and edit; `COLUMNS` names the values of a row."""
+    """Write the table that people read and edit; `_COLUMNS` names the values of a row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(_COLUMNS)
         for anchor, tf_icf, count, domain, reference in rows:
             writer.writerow([anchor, f"{tf_icf:.6g}", count, f"{domain:.6g}", f"{reference:.6g}"])
-
-
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write how the anchors were made."""
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -95,20 +90,15 @@ def _read_record(folder: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"folder {folder} has no {missing[0]}, so it is not one of anchors; {make}")
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{folder / RECORD} is damaged ({error}); make the anchors again") from error
-    if read_anchors(folder / ANCHORS) != record["anchors"]:
+        raise InputError(f"{folder / _RECORD} is damaged ({error}); make the anchors again") from error
+    if read_anchors(folder / _ANCHORS) != record["anchors"]:
         raise InputError(
-            f"{folder / ANCHORS} was edited, but the scores are still those of the anchors before; score again with: "
-            f"diffmask anchors DATA --model MODEL --anchors {folder / ANCHORS} -o {folder} --overwrite"
+            f"{folder / _ANCHORS} was edited, but the scores are still those of the anchors before; score again with: "
+            f"diffmask anchors DATA --model MODEL --anchors {folder / _ANCHORS} -o {folder} --overwrite"
         )
     return record
-
-
-def hash_file(path: str | Path) -> str:
-    """Return the sha256 of a small file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +112,8 @@ class AnchorSet:
         counts: Occurrences of each type, int64 (V,).
         tf_icf: How many times its general frequency each type has in the domain, float64 (V,).
         scores: Score of each type, float32 (V,); higher = masked more often.
-        embeddings: Of the anchors, float32 (A, D).
-        metadata: How they were made: inputs with hashes, models, settings, versions.
+        embeddings: Embeddings of the anchors, float32 (A, D).
+        metadata: How the anchors were made: inputs with hashes, models, settings, versions.
     """
 
     anchors: list[str]
@@ -148,16 +138,16 @@ class AnchorSet:
         return self.scores[common_types(self.types, self.reference_frequencies())].median().item()
 
     def check_model(self, name: str, tokenizer: "PreTrainedTokenizerBase") -> None:
-        """Refuse to be used with a model that the anchors were not made for.
+        """Refuse a model that the anchors were not made for.
 
         Args:
             name: What the user called the model.
             tokenizer: Its tokenizer.
 
         Raises:
-            InputError: If tokenizer or architecture are others.
+            InputError: If its tokenizer or its architecture differs.
         """
-        from diffmask.text.anchors.encoder import describe_architecture
+        from diffmask.text.model.load import describe_architecture
 
         made = self.metadata["model"]
         given = {"tokenizer": hash_tokenizer(tokenizer), "architecture": describe_architecture(name)}
@@ -169,7 +159,10 @@ class AnchorSet:
             )
 
     def rows(self) -> list[tuple[str, float, int, float, float]]:
-        """Return the anchors with the values of `COLUMNS`; zero for one that the data does not hold."""
+        """Return a row for each anchor: anchor, TF-ICF, count, and its shares of the domain and of the reference.
+
+        All are zero for an anchor that does not occur in the data.
+        """
         row_of = {word: row for row, word in enumerate(self.types)}
         domain, reference = self.domain_frequencies(), self.reference_frequencies()
         rows = []
@@ -195,12 +188,13 @@ class AnchorSet:
         folder = check_folder(folder, "anchors", NAMES, overwrite=overwrite)
         with draft(folder) as new:
             new.mkdir()
-            _write_anchors(new / ANCHORS, self.rows())
+            _write_anchors(new / _ANCHORS, self.rows())
             columns = {"count": self.counts, "tf_icf": self.tf_icf, "score": self.scores}
             arrays = {name: column.numpy() for name, column in columns.items()}
-            parquet.write_table(pyarrow.table({"type": self.types, **arrays}), new / TYPES)
-            (new / EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
-            write_record(new / RECORD, self.metadata | {"anchors": self.anchors})
+            parquet.write_table(pyarrow.table({"type": self.types, **arrays}), new / _TYPES)
+            (new / _EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
+            record = json.dumps(self.metadata | {"anchors": self.anchors}, indent=2, ensure_ascii=False)
+            (new / _RECORD).write_text(record + "\n", encoding="utf-8")
 
 
 def load_anchors(folder: str | Path) -> AnchorSet:
@@ -217,8 +211,8 @@ def load_anchors(folder: str | Path) -> AnchorSet:
     folder = Path(folder)
     record = _read_record(folder)
     try:
-        table = parquet.read_table(folder / TYPES)
-        embeddings = load_file(folder / EMBEDDINGS)["anchors"]
+        table = parquet.read_table(folder / _TYPES)
+        embeddings = load_file(folder / _EMBEDDINGS)["anchors"]
     except (pyarrow.ArrowInvalid, SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"a file of {folder} is damaged ({reason}); make the anchors again") from error
@@ -235,7 +229,7 @@ def load_anchors(folder: str | Path) -> AnchorSet:
 
 
 def hash_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """Return a sha256 of what a tokenizer does to a text; padding and truncation are settings of a call."""
+    """Return a sha256 of what a tokenizer does to a text; padding and truncation, settings of a call, are left out."""
     from tokenizers import Tokenizer
 
     backend = tokenizer.backend_tokenizer

@@ -1,31 +1,36 @@
 """Anchors of a corpus: count, compare with the reference, choose, embed, score every type.
 
-anchors = build_anchors(AnchorSettings(data=["papers/"], model="minilm"))
-anchors.save("anchors/")
+    anchors = build_anchors(AnchorSettings(data=["papers/"], model="minilm"))
+    anchors.save("anchors/")
+
+`load_anchors` reads the folder.
 """
 
+import hashlib
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
-from diffmask.core.errors import InputError
+from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
 from diffmask.core.types import TypeScores
-from diffmask.text.anchors.anchor_set import AnchorSet, hash_file, hash_tokenizer, read_anchors
-from diffmask.text.anchors.encoder import Encoder, describe_architecture, embed_types, load_encoder
-from diffmask.text.anchors.vocabulary import Vocabulary, compare, least_count
+from diffmask.text.anchors.anchor_set import AnchorSet, hash_tokenizer, read_anchors
+from diffmask.text.anchors.encoder import Encoder, load_encoder
+from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.corpus.documents import Sources
 from diffmask.text.corpus.reference import Reference, read_reference
-from diffmask.text.model.load import load_tokenizer
+from diffmask.text.model.load import describe_architecture, load_tokenizer
 from diffmask.version import __version__
 
-PRESETS = {"default": "mean", "published": "max"}
-"""How types are scored, each with its usual reduction over the anchors."""
+_REDUCTION_OF = {"default": "mean", "published": "max"}
+"""Presets, the ways to score types, each with its usual reduction over the anchors."""
+_MIN_ANCHOR_COUNT = 10
+_WORDS_PER_ANCHOR = 5_000
 _PACKAGES = ("torch", "transformers", "tokenizers")
 
 
@@ -34,52 +39,53 @@ class AnchorSettings:
     """How the anchors of a domain are found.
 
     Attributes:
-        data: Files, folders, globs, datasets on disk: see `corpus.list_files`.
+        data: Files, folders, globs, datasets on disk: see `list_files`.
         model: The model that is continued: a folder, a hub name or `minilm`.
         reference: `wordfreq:LANGUAGE`, corpora or counts files.
-        embedder: Another encoder in the place of the model.
+        embedder: Encoder that embeds the words; None is the model itself.
         num_anchors: How many to choose (Wilf et al. 2023: 20).
-        min_count: A rarer word is no anchor; None is `vocabulary.least_count`.
+        min_count: A rarer word is no anchor; None is `least_count`.
         preset: `default`, or `published` for the scorer of the paper.
         reduce: max, mean, min or nearest; None is the preset's own.
-        anchors: File of anchors that people chose or edited, in the place of choosing.
+        anchors: File of anchors that people chose or edited; None chooses them.
         column: Name of the text column; None finds it.
         device: auto, cpu, cuda, ...
         num_processes: How many processes count.
-        context_words: So many words of the data are read in context; of longer data every n-th block is.
+        context_words: Number of words of the data to read in context; of longer data every n-th block is read.
+
+    Raises:
+        InputError: If a value is not allowed.
     """
 
     data: Sources
     model: str
     reference: str | Sequence[str] = "wordfreq:en"
     embedder: str | None = None
-    num_anchors: int = 20
-    min_count: int | None = None
-    preset: str = "default"
-    reduce: str | None = None
+    num_anchors: Annotated[int, at_least(1, "the published method takes 20")] = 20
+    min_count: Annotated[int | None, at_least(1, "1 lets every word be an anchor")] = None
+    preset: Annotated[str, OneOf(tuple(_REDUCTION_OF))] = "default"
+    reduce: Annotated[str | None, OneOf(tuple(REDUCTIONS))] = None
     anchors: str | Path | None = None
     column: str | None = None
     device: str = "auto"
     num_processes: int = 1
-    context_words: int = 250_000
+    context_words: Annotated[int, at_least(1, "give some thousands at least")] = 250_000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check what needs no file."""
-        if self.preset not in PRESETS:
-            raise InputError(f"unknown preset {self.preset!r}; choose from: {', '.join(PRESETS)}")
-        if self.reduce is not None and self.reduce not in REDUCTIONS:
-            raise InputError(f"unknown reduction {self.reduce!r}; choose from: {', '.join(REDUCTIONS)}")
-        if self.num_anchors < 1:
-            raise InputError(f"num_anchors={self.num_anchors} is below 1; the published method takes 20")
-        if self.min_count is not None and self.min_count < 1:
-            raise InputError(f"min_count={self.min_count} is below 1; 1 lets every word be an anchor")
-        if self.context_words < 1:
-            raise InputError(f"context_words={self.context_words} is below 1; give some thousands at least")
+        check_limits(self)
 
     @property
     def reduction(self) -> str:
         """The reduction over the anchors."""
-        return self.reduce or PRESETS[self.preset]
+        return self.reduce or _REDUCTION_OF[self.preset]
+
+    def least_count(self, num_words: int) -> int:
+        """Return how often a word has to occur to be an anchor: by default ten times, and once in 5,000 words.
+
+        The frequency of a rare word is chance, and a word that the domain hardly uses does not stand for it.
+        """
+        return self.min_count or max(_MIN_ANCHOR_COUNT, -(-num_words // _WORDS_PER_ANCHOR))
 
 
 def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
@@ -92,15 +98,15 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
     Raises:
         InputError: If the corpus, the reference, the model, the file of anchors or a setting cannot be used.
     """
-    # what can be wrong comes before what takes long
+    # what may be refused comes before what takes long
     anchors = None if settings.anchors is None else read_anchors(settings.anchors)
     model_tokenizer = load_tokenizer(settings.model)
     encoder = load_encoder(settings.embedder or settings.model, settings.device, pooler=settings.preset == "published")
     reference = read_reference(settings.reference)
     counted = count_corpus(settings.data, settings.column, settings.num_processes)
-    vocabulary = compare(counted, reference)
+    vocabulary = Vocabulary.compare(counted, reference)
     words = vocabulary.words
-    min_count = settings.min_count or least_count(counted.num_words)
+    min_count = settings.least_count(counted.num_words)
     if anchors is None:
         anchors = vocabulary.choose(settings.num_anchors, min_count)
 
@@ -125,7 +131,7 @@ def _embed(encoder: Encoder, settings: AnchorSettings, words: Sequence[str], num
     if settings.preset == "published":
         return encoder.pool_words(words)
     stride = -(-num_words // settings.context_words)
-    return embed_types(encoder, settings.data, words, stride, settings.column)
+    return encoder.embed_in_context(settings.data, words, stride, settings.column)
 
 
 def _score(settings: AnchorSettings, vocabulary: Vocabulary, embeddings: Tensor, anchors: Tensor) -> TypeScores:
@@ -145,7 +151,10 @@ def _record(
     settings: AnchorSettings, encoder: Encoder, model_tokenizer: str, counted: Counts, reference: Reference
 ) -> dict[str, Any]:
     """Return how the anchors were made; the same work has the same record, so there is no date in it."""
-    given = None if settings.anchors is None else {"path": str(settings.anchors), "sha256": hash_file(settings.anchors)}
+    given = None
+    if settings.anchors is not None:
+        content = Path(settings.anchors).read_bytes()
+        given = {"path": str(settings.anchors), "sha256": hashlib.sha256(content).hexdigest()}
     return {
         "version": __version__,
         "preset": settings.preset,

@@ -1,5 +1,6 @@
 """Vocabulary: the word types of a domain beside a reference, and which of them may stand for the domain."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,17 +11,63 @@ from diffmask.core.anchors import choose_anchors
 from diffmask.core.difference import tf_icf
 from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
-from diffmask.text.anchors.encoder import LetterParts, letter_parts
 from diffmask.text.corpus.counts import Counts
 from diffmask.text.corpus.reference import Reference
 from diffmask.text.corpus.words import LETTER, char_classes
 
 NUM_COMMON = 300
-"""So many of the most frequent words of the reference stand for words that are common everywhere."""
-MIN_ANCHOR_COUNT = 10
-WORDS_PER_ANCHOR = 5_000
-MIN_VOTER_COUNT = 5
+"""How many of the reference's most frequent words stand for words that are common everywhere."""
+_MIN_VOTER_COUNT = 5
 """In large corpora most types occur once, and are slips of the pen: see `docs/scorers.md`."""
+_DIGITS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, eq=False)
+class _LetterParts:
+    """What is between the digits of words ("cyp" and "b" of "cyp2b6") and is no word of the domain itself.
+
+    Our words hold digits, and so does a unit that is masked. A table of scores is also read by those who cut words at
+    digits, a tokenizer or another tool: there such a part has the mean score of the words that it stands in.
+
+    Attributes:
+        names: The parts, in order of the alphabet.
+        parts: Row in `names` of each occurrence in a word, int64 (N,).
+        words: Row of that word, int64 (N,).
+    """
+
+    names: list[str]
+    parts: Tensor
+    words: Tensor
+
+    def count(self, counts: Tensor) -> Tensor:
+        """Return how often each part occurs, int64, from the counts of the words."""
+        return counts.new_zeros(len(self.names)).index_add_(0, self.parts, counts[self.words])
+
+    def mean(self, scores: TypeScores, counts: Tensor) -> TypeScores:
+        """Return the mean score of the words that each part occurs in."""
+        sums = torch.zeros(len(self.names), dtype=torch.float64)
+        sums.index_add_(0, self.parts, scores[self.words].double() * counts[self.words])
+        return (sums / self.count(counts)).to(scores.dtype)
+
+
+def _letter_parts(words: Sequence[str]) -> _LetterParts:
+    """Return the letter parts of words with digits.
+
+    >>> _letter_parts(["cyp2b6", "b", "p53", "12"]).names
+    ['cyp', 'p']
+    """
+    known = set(words)
+    pairs = [
+        (part, row)
+        for row, word in enumerate(words)
+        if not word.isalpha()
+        for part in _DIGITS.split(word)
+        if part and part not in known
+    ]
+    names = sorted({part for part, _ in pairs})
+    row_of = {name: row for row, name in enumerate(names)}
+    rows = torch.tensor([(row_of[part], row) for part, row in pairs], dtype=torch.int64).reshape(-1, 2)
+    return _LetterParts(names, rows[:, 0], rows[:, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +83,26 @@ class Vocabulary:
     """
 
     words: list[str]
-    parts: LetterParts
+    parts: _LetterParts
     counts: Tensor
     frequencies: Tensor
     tf_icf: TypeScores
+
+    @classmethod
+    def compare(cls, counted: Counts, reference: Reference) -> "Vocabulary":
+        """Return the types of a domain beside a reference.
+
+        Raises:
+            InputError: If no word was counted.
+        """
+        if not counted.num_words:
+            raise InputError("the data has no word in it, only punctuation; give data with text")
+        words = sorted(counted.counts, key=lambda word: (-counted.counts[word], word))
+        parts = _letter_parts(words)
+        counts = torch.tensor([counted.counts[word] for word in words])
+        counts = torch.cat([counts, parts.count(counts)])
+        frequencies = torch.from_numpy(reference.frequencies(words + parts.names))
+        return cls(words, parts, counts, frequencies, tf_icf(counts.double() / counted.num_words, frequencies))
 
     @property
     def types(self) -> list[str]:
@@ -49,11 +112,11 @@ class Vocabulary:
     def voters(self) -> Tensor:
         """Return which words say by their TF-ICF what the domain looks like, bool (W,).
 
-        Not numbers, which the reference knows only together, and not what occurs less than five times; in a text too
-        small for that, all words.
+        Numbers do not, because the reference knows only the frequency of all of them together, and neither do words
+        that occur less than five times; in a text too small for that, all words do.
         """
         words = torch.tensor([any(map(str.isalpha, word)) for word in self.words])
-        frequent = words & (self.counts[: len(self.words)] >= MIN_VOTER_COUNT)
+        frequent = words & (self.counts[: len(self.words)] >= _MIN_VOTER_COUNT)
         return frequent if frequent.sum() > 1 else words
 
     def common(self) -> Tensor:
@@ -81,30 +144,6 @@ class Vocabulary:
     def with_parts(self, scores: TypeScores) -> TypeScores:
         """Return the scores of all types from those of the words; a letter part has the mean of its words."""
         return torch.cat([scores, self.parts.mean(scores, self.counts[: len(self.words)])])
-
-
-def compare(counted: Counts, reference: Reference) -> Vocabulary:
-    """Return the types of a domain beside a reference.
-
-    Raises:
-        InputError: If no word was counted.
-    """
-    if not counted.num_words:
-        raise InputError("the data has no word in it, only punctuation; give data with text")
-    words = sorted(counted.counts, key=lambda word: (-counted.counts[word], word))
-    parts = letter_parts(words)
-    counts = torch.tensor([counted.counts[word] for word in words])
-    counts = torch.cat([counts, parts.count(counts)])
-    frequencies = reference.frequencies(words + parts.names)
-    return Vocabulary(words, parts, counts, frequencies, tf_icf(counts.double() / counted.num_words, frequencies))
-
-
-def least_count(num_words: int) -> int:
-    """Return how often a word has to occur to be an anchor: ten times, and once in 5,000 words.
-
-    The frequency of a rare word is chance, and a word that the domain hardly uses does not stand for it.
-    """
-    return max(MIN_ANCHOR_COUNT, -(-num_words // WORDS_PER_ANCHOR))
 
 
 def common_types(types: Sequence[str], frequencies: Tensor) -> Tensor:

@@ -1,35 +1,33 @@
-"""Salient spans by rule: names, acronyms, dates and numbers, found without any other package or file.
+"""Salient spans that need no model: by a rule, and by a gazetteer.
 
-Patterns of the built-in rule for salient spans: what names, acronyms, dates and numbers look like in English text.
+The rule finds names, acronyms, dates and numbers of English text with regular expressions, none of which reaches over a
+line's end. `docs/salient.md` shows what it finds.
 
-Regular expressions over the text as it stands. None reaches over a line's end. `docs/salient.md` shows what they find.
-
-A gazetteer: phrases that are salient wherever they stand, such as the names of a domain's substances.
-
-A phrase is found by its words, whatever their case. Between two words stands what stands there in the phrase, but one
-or more spaces, a line's end and a hyphen are the same: "acetyl CoA" is found in "Acetyl-CoA", not in "acetyl, CoA".
+A gazetteer lists phrases that are salient wherever they stand, such as the names of a domain's substances. A phrase is
+found by its words, whatever their case. What stands between two words must be what stands there in the phrase, except
+that spaces, a line's end and a hyphen are the same: "acetyl CoA" is found in "Acetyl-CoA", not in "acetyl, CoA".
 """
 
 import functools
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.text.annotate.span_file import SALIENT, longest_first, salient_units
-from diffmask.text.annotate.word_classes import decoded_lines, read_text_file
-from diffmask.text.corpus.words import LETTER, UNSPACED, char_classes, split_words, unit_starts
-from diffmask.text.segment.rows import STARTS
-from diffmask.text.segment.segmenter import Segments, at_or_after
+from diffmask.text.annotate.span_file import SALIENT, LabelledSpans
+from diffmask.text.annotate.word_classes import read_lines
+from diffmask.text.corpus.words import char_classes, split_words, word_spans
+from diffmask.text.segment.rows import STARTS, Annotator
+from diffmask.text.segment.segmenter import Segments
 
 LABELS = ("date", "year", "percentage", "amount", "quantity", "number", "name", "acronym")
-"""Where two fit the same stretch of text, the first has it."""
-OPENERS = frozenset(
+"""Where two labels fit the same stretch of text, the first is given."""
+_OPENERS = frozenset(
     """a about according accordingly after again all also although among an and another any are as at based because
     before besides both briefly but by can clearly compared consequently considering consistent conversely could
     currently despite did do does due during each either even every few finally first for from further furthermore
@@ -42,11 +40,11 @@ OPENERS = frozenset(
     eq eqs fig figs figure figures ref refs section table tables""".split()
 )
 """Words that no name begins with, whatever their case."""
-ABBREVIATIONS = frozenset(
+_ABBREVIATIONS = frozenset(
     """al approx ca cf ch dept dr e.g ed eds eq eqs etc ex fig figs gen gov hon i.e inc jr lt ltd mr mrs ms mt no nos
     prof ref refs rep rev sen sgt sp spp sr st tab vol vols vs""".split()
 )
-"""Their full stop does not end a sentence."""
+"""Abbreviations whose full stop does not end a sentence."""
 
 _MONTHS = "January February March April May June July August September October November December".split()
 _MONTH = rf"(?:{'|'.join(_MONTHS)}|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.?)"
@@ -122,7 +120,7 @@ def _name_patterns() -> _NamePatterns:
     tail = rf"(?:-(?:{plain}|[{upper}\d\u03b1-\u03c9]+))*"
     word = rf"(?:[{upper}]['\u2019])?(?:{plain}|{other}){tail}(?!\w)"
     title = r"(?:(?:Dr|Mr|Mrs|Ms|Prof|Sen|Rep|Gov|Gen|Rev|Capt|Sgt|Lt|St|Mt)\.[ ])?"
-    opener = "|".join(word.capitalize() for word in OPENERS)
+    opener = "|".join(word.capitalize() for word in _OPENERS)
     element = rf"{title}(?:(?:[{upper}]\.[ ]?)+(?!(?:{opener})\b))?{word}"
     sequence = rf"""(?<![\w\u00b0])(?:
           (?P<heading>[{upper}]{{2,}}+(?:[ &]++(?:[AI][ ])?[{upper}]{{2,}}+){{3,}}(?!\w)
@@ -146,33 +144,29 @@ def _letters(is_case: Callable[[str], bool]) -> str:
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
 
 
-RULES = 1
-"""Version of the rules, to be raised when they find something else."""
+_RULES = 1
+"""Version of the rule, to be raised when it finds something else."""
 _ROW = {label: row for row, label in enumerate(LABELS)}
 _OPENS_SENTENCE = re.compile("(?:^|[\n.!?:\u2026][\"'\u201d\u2019)\\]]*)[ \t]*[\"'\u201c\u2018(\\[\u2022*-]*[ \t]*$")
 _ABBREVIATION = re.compile(r"([^\W_](?:[\w.]*\w)?)\.[ ]?$")
 _LOOK_BACK = 16
 
 
-@dataclass(frozen=True)
-class RuleSalient:
-    """Names, acronyms, dates and numbers are masked as wholes."""
-
-    columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
-    names: tuple[str, ...] = field(default=LABELS, init=False)
-    key: str = field(default=f"rule {RULES} {LABELS}", init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the label of each unit's span, and where spans begin."""
-        found = [(start, stop, _ROW[label]) for start, stop, label in find_salient(segments.text)]
-        return salient_units(segments, longest_first(found))
+def salient_rule() -> Annotator:
+    """Return what finds names, acronyms, dates and numbers, to be masked as wholes."""
+    return Annotator((SALIENT, STARTS), LABELS, f"rule {_RULES} {LABELS}", _by_rule)
 
 
-def find_salient(text: str) -> list[tuple[int, int, str]]:
-    """Return start, end and label of what the rule finds; where two overlap, the longer one is meant.
+def _by_rule(segments: Segments) -> dict[str, np.ndarray]:
+    spans = ((start, stop, _ROW[label]) for start, stop, label in _find_salient(segments.text))
+    return LabelledSpans.longest(spans).salient_units(segments)
+
+
+def _find_salient(text: str) -> list[tuple[int, int, str]]:
+    """Return start, end and label of what the rule finds; two may overlap, and then the longer one is meant.
 
     >>> text = "The Bank of England paid $3 million in May 1998."
-    >>> [(text[start:stop], label) for start, stop, label in find_salient(text)]
+    >>> [(text[start:stop], label) for start, stop, label in _find_salient(text)]
     [('$3 million', 'amount'), ('May 1998', 'date'), ('Bank of England', 'name'), ('May', 'name')]
     """
     dates_and_numbers = ((match.start(), match.end(), match.lastgroup) for match in _numeric().finditer(text))
@@ -191,12 +185,12 @@ def _names(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _name_start(text: str, start: int, stop: int) -> int:
-    """Return where a name begins in a sequence of capitalised words; `stop` if it only opens a sentence."""
+    """Return where a name begins in a sequence of capitalised words; `stop` if the word only opens a sentence."""
     patterns = _name_patterns()
     first = patterns.first.match(text, start, stop)
     if first is None:
         return start
-    if first.group().lower() in OPENERS:
+    if first.group().lower() in _OPENERS:
         following = patterns.sequence.search(text, first.end(), stop)
         return following.start() if following else stop
     return stop if first.end() == stop and _opens_sentence(text, start) else start
@@ -207,81 +201,64 @@ def _opens_sentence(text: str, start: int) -> bool:
     if not _OPENS_SENTENCE.search(before):
         return False
     word = _ABBREVIATION.search(before)
-    return not (word and (word[1].lower() in ABBREVIATIONS or (len(word[1]) == 1 and word[1].isupper())))
+    return not (word and (word[1].lower() in _ABBREVIATIONS or (len(word[1]) == 1 and word[1].isupper())))
 
 
-DEFAULT_LABEL = "phrase"
-"""Of phrases without a tab and a label."""
+_DEFAULT_LABEL = "phrase"
+"""Label of phrases that are given none."""
 _HYPHENS = "-\u00ad\u2010\u2011\u2012\u2013\u2212"
 
 
 @dataclass(slots=True)
 class _Node:
-    """Where phrases that begin alike part: the next words, each behind what stands before it."""
+    """A node of the tree of phrases: the words that may follow, each behind what stands before it, and a label."""
 
     children: dict[str, "_Node"] = field(default_factory=dict)
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class _GazetteerSalient:
-    """Phrases of a file are salient.
-
-    Attributes:
-        path: The file.
-        key: Hash of its content.
-        names: Its labels, sorted.
-    """
-
-    path: str
-    key: str
-    names: tuple[str, ...]
-    columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the label of each unit's phrase, and where phrases begin."""
-        root = _phrases(self.path, self.key)
-        row_of = {name: row for row, name in enumerate(self.names)}
-        text = segments.text
-        words = split_words(text)
-        starts, stops = _word_spans(segments.classes)
-        rows = np.searchsorted(segments.text_starts, starts, side="right").tolist()
-        starts, stops = starts.tolist(), stops.tolist()
-        assert len(words) == len(starts)
-        found = []
-        for first in [place for place, word in enumerate(words) if word in root.children]:
-            node, last = root.children[words[first]], first
-            while node is not None:
-                if node.label is not None:
-                    found.append((starts[first], stops[last], row_of[node.label]))
-                last += 1
-                if not node.children or last == len(words) or rows[last] != rows[first]:
-                    break
-                node = node.children.get(_plain_gap(text[stops[last - 1] : starts[last]]) + words[last])
-        return salient_units(segments, longest_first(found))
-
-
-def read_gazetteer(path: str | Path) -> _GazetteerSalient:
-    """Read a gazetteer and check every line of it: a phrase, or a phrase, a tab and its label.
+def read_gazetteer(path: str | Path) -> Annotator:
+    """Read a gazetteer, and check every line of it: a phrase, or a phrase, a tab and its label.
 
     Raises:
         InputError: If it is not such a file, a line holds no word, or a phrase has two labels.
     """
     path = Path(path).absolute()
-    data = read_text_file(path, "gazetteer")
-    labels = _parse(path, data)
+    lines, digest = read_lines(path, "gazetteer")
+    labels = _parse(path, lines)
     if not labels:
         raise InputError(f"the gazetteer {path} has no phrase in it; write one in each line")
-    return _GazetteerSalient(
-        str(path), f"gazetteer {hashlib.sha256(data).hexdigest()}", tuple(sorted(set(labels.values())))
-    )
+    key, names = f"gazetteer {digest}", tuple(sorted(set(labels.values())))
+    return Annotator((SALIENT, STARTS), names, key, partial(_by_phrases, str(path), key, names))
 
 
-def _parse(path: Path, data: bytes) -> dict[tuple[str, ...], str]:
-    """Return the label of each phrase: of its words, each behind what stands before it."""
+def _by_phrases(path: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
+    root = _phrases(path, key)
+    row_of = {name: row for row, name in enumerate(names)}
+    text = segments.text
+    words = split_words(text)
+    starts, stops = word_spans(segments.classes)
+    rows = np.searchsorted(segments.text_starts, starts, side="right").tolist()
+    starts, stops = starts.tolist(), stops.tolist()
+    assert len(words) == len(starts)
+    spans = []
+    for first in [place for place, word in enumerate(words) if word in root.children]:
+        node, last = root.children[words[first]], first
+        while node is not None:
+            if node.label is not None:
+                spans.append((starts[first], stops[last], row_of[node.label]))
+            last += 1
+            if not node.children or last == len(words) or rows[last] != rows[first]:
+                break
+            node = node.children.get(_plain_gap(text[stops[last - 1] : starts[last]]) + words[last])
+    return LabelledSpans.longest(spans).salient_units(segments)
+
+
+def _parse(path: Path, lines: list[str]) -> dict[tuple[str, ...], str]:
+    """Return the label of each phrase; its words are the key, each behind what stands before it."""
     labels: dict[tuple[str, ...], str] = {}
     first_lines: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(decoded_lines(path, data), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         phrase, *rest = [cell.strip() for cell in line.strip().split("\t")]
@@ -289,8 +266,8 @@ def _parse(path: Path, data: bytes) -> dict[tuple[str, ...], str]:
         if not words or len(rest) > 1:
             reason = "more than one tab" if rest else "no word"
             raise InputError(f"{path}: line {number} has {reason}; write a phrase, or a phrase, a tab and its label")
-        label = rest[0] if rest else DEFAULT_LABEL
-        starts, stops = (ends.tolist() for ends in _word_spans(char_classes(phrase)))
+        label = rest[0] if rest else _DEFAULT_LABEL
+        starts, stops = (ends.tolist() for ends in word_spans(char_classes(phrase)))
         gaps = ["", *(_plain_gap(phrase[stop:start]) for stop, start in zip(stops, starts[1:], strict=False))]
         steps = tuple(gap + word for gap, word in zip(gaps, words, strict=True))
         if labels.setdefault(steps, label) != label:
@@ -304,9 +281,10 @@ def _parse(path: Path, data: bytes) -> dict[tuple[str, ...], str]:
 
 @functools.lru_cache(maxsize=4)
 def _phrases(path: str, key: str) -> _Node:
-    """Return the phrases of a file as a tree; read once in each process."""
+    """Return the phrases of a file as a tree; read once in each process, as long as the key is the same."""
     root = _Node()
-    for steps, label in _parse(Path(path), read_text_file(Path(path), "gazetteer")).items():
+    lines, _ = read_lines(Path(path), "gazetteer")
+    for steps, label in _parse(Path(path), lines).items():
         node = root
         for step in steps:
             node = node.children.setdefault(step, _Node())
@@ -316,11 +294,5 @@ def _phrases(path: str, key: str) -> _Node:
 
 @functools.lru_cache(maxsize=1 << 12)
 def _plain_gap(gap: str) -> str:
+    """Return what stands between two words with all spaces and hyphens made one."""
     return "".join(char for char in gap if not char.isspace() and char not in _HYPHENS) or (" " if gap else "")
-
-
-def _word_spans(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return first and last character (exclusive) of each word of `split_words`."""
-    opens = unit_starts(classes)
-    starts = np.flatnonzero(opens & ((classes == LETTER) | (classes == UNSPACED)))
-    return starts, at_or_after(opens | (classes < UNSPACED), starts + 1)

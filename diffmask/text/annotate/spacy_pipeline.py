@@ -1,9 +1,8 @@
-"""spaCy pipelines that the user has installed: which of their components are needed, and which texts they are given.
+"""What a spaCy pipeline says about words: their part of speech as a class, and the entities that are salient.
 
-spaCy is optional, and is imported when a pipeline is asked for. Loading a package runs its code, as importing it does;
-loading a folder runs none.
-
-What a spaCy pipeline says about words: their part of speech as a class, and the entities that are salient.
+Pipelines are those that the user has installed; of their components only the needed ones are run. spaCy is optional,
+and is imported when a pipeline is asked for. Loading a package runs its code, as importing it does; loading a folder
+runs none.
 """
 
 import functools
@@ -11,24 +10,16 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.text.annotate.span_file import (
-    CLASSES,
-    SALIENT,
-    LabelledSpans,
-    longest_first,
-    salient_units,
-    span_classes,
-    texts_of,
-)
-from diffmask.text.segment.rows import STARTS
+from diffmask.text.annotate.span_file import CLASSES, SALIENT, LabelledSpans
+from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
 if TYPE_CHECKING:
@@ -36,15 +27,15 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 TAGS, ENTITIES = "parts of speech", "entities"
-"""What is wanted of a pipeline."""
-MAX_CHARS = 100_000
+"""What a pipeline may be wanted for."""
+_MAX_CHARS = 100_000
 """Longer texts are given to a pipeline in pieces: its memory grows with the text, and it refuses above a million."""
-INSTEAD = {
+_INSTEAD = {
     TAGS: "use classes=frequency, shape, tf-icf or file:PATH, which need no pipeline",
     ENTITIES: "use spans=rule, gazetteer:PATH or file:PATH, which need no pipeline",
 }
 
-OTHER = "other"
+_OTHER = "other"
 """Label of entities that a component of the user's own finds."""
 
 _TAGGERS = ("tagger", "morphologizer", "attribute_ruler")
@@ -54,14 +45,6 @@ _EMBEDDERS = ("tok2vec", "transformer", "curated_transformer")
 _NEVER_NEEDED = ("parser", "beam_parser", "senter", "sentencizer", "lemmatizer", "trainable_lemmatizer", "textcat")
 _NEVER_NEEDED += ("textcat_multilabel", "entity_linker", "spancat", "spancat_singlelabel", "span_finder")
 _KNOWN = {*_TAGGERS, *_FINDERS, *_EMBEDDERS, *_NEVER_NEEDED}
-
-
-class _Pipeline(NamedTuple):
-    """A pipeline that is loaded, with the components that are not needed switched off."""
-
-    nlp: "Language"
-    labels: tuple[str, ...]
-    """Of its entities, sorted."""
 
 
 def _pipeline_key(name: str, wanted: str) -> str:
@@ -77,7 +60,7 @@ def _pipeline_key(name: str, wanted: str) -> str:
     if importlib.util.find_spec("spacy") is None:
         raise InputError(
             f"spacy:{name} needs spaCy, which is not installed; install it: pip install 'diffmask[spacy]', or "
-            f"{INSTEAD[wanted]}"
+            f"{_INSTEAD[wanted]}"
         )
     digest = hashlib.sha256()
     folder = _folder(name, wanted)
@@ -89,10 +72,10 @@ def _pipeline_key(name: str, wanted: str) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def load_pipeline(name: str, wanted: str, key: str) -> _Pipeline:
-    """Load a pipeline for `TAGS` or `ENTITIES`; once in each process, as long as its key is the same.
+def _load_pipeline(name: str, wanted: str, key: str) -> "Language":
+    """Load a pipeline, the components that are not needed switched off; once in each process for the same key.
 
-    The parser is among what is never needed: spaCy's English tags are a little better with it, at half the speed.
+    The parser counts as never needed: spaCy's English tags are a little better with it, at half the speed.
 
     Raises:
         InputError: If it cannot be loaded, or does not find what is wanted.
@@ -103,24 +86,23 @@ def load_pipeline(name: str, wanted: str, key: str) -> _Pipeline:
         nlp = spacy.load(name if spacy.util.is_package(name) else Path(name))
     except (ValueError, ImportError, OSError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
-        remedy = f"install it again, or {INSTEAD[wanted]}"
+        remedy = f"install it again, or {_INSTEAD[wanted]}"
         raise InputError(f"the spaCy pipeline {name!r} cannot be loaded ({reason}); {remedy}") from error
-    labels = _entity_labels(nlp)
-    if not (labels if wanted == ENTITIES else _gives_tags(nlp)):
+    if not (_entity_labels(nlp) if wanted == ENTITIES else _gives_tags(nlp)):
         kind = "ner or an entity_ruler" if wanted == ENTITIES else "a morphologizer or an attribute_ruler"
         raise InputError(
             f"the spaCy pipeline {name!r} finds no {wanted} (its components: {', '.join(nlp.pipe_names) or 'none'}); "
-            f"use one with {kind}, such as en_core_web_sm, or {INSTEAD[wanted]}"
+            f"use one with {kind}, such as en_core_web_sm, or {_INSTEAD[wanted]}"
         )
-    nlp.select_pipes(disable=needless_components(nlp, wanted))
-    return _Pipeline(nlp, labels)
+    nlp.select_pipes(disable=_needless_components(nlp, wanted))
+    return nlp
 
 
-def needless_components(nlp: "Language", wanted: str) -> list[str]:
+def _needless_components(nlp: "Language", wanted: str) -> list[str]:
     """Return the components that cannot change what is wanted.
 
-    Where a component is not one of spaCy's own, all are run: it may need any of them. Rules for entities may ask for
-    parts of speech or lemmas, so with such all are run, too.
+    A component that is not one of spaCy's own may need any other, so all are run beside it. Rules for entities may ask
+    for parts of speech or lemmas, so all are run beside them, too.
     """
     from spacy.pipeline import Tok2Vec
 
@@ -139,27 +121,21 @@ def needless_components(nlp: "Language", wanted: str) -> list[str]:
 
 
 def _entity_labels(nlp: "Language") -> tuple[str, ...]:
-    """Return the labels of the entities that a pipeline can find; `OTHER` stands for those of unknown components."""
+    """Return the labels of the entities that a pipeline can find; `_OTHER` stands for those of unknown components."""
     labels: set[str] = set()
     is_open = False
     for name, factory in _factories(nlp).items():
         if factory in _FINDERS or "doc.ents" in nlp.get_pipe_meta(name).assigns:
             labels.update(nlp.pipe_labels.get(name, []))
         is_open |= factory not in _KNOWN
-    return (*sorted(labels - {OTHER}), *([OTHER] if is_open or OTHER in labels else []))
+    return (*sorted(labels - {_OTHER}), *([_OTHER] if is_open or _OTHER in labels else []))
 
 
-def _pipe_texts(nlp: "Language", texts: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, "Doc"]]:
-    """Run texts through a pipeline in batches; return the first character of each document, and the document.
-
-    Args:
-        nlp: The pipeline.
-        texts: Texts of any length; longer ones become several documents.
-        starts: First character of each text.
-    """
+def _pipe_texts(nlp: "Language", segments: Segments) -> Iterator[tuple[int, "Doc"]]:
+    """Run texts through a pipeline in batches; yield the first character of each document, and the document."""
     pieces = [
         (text[begin:end], start + begin)
-        for text, start in zip(texts, starts, strict=True)
+        for text, start in zip(segments.texts, segments.text_starts.tolist(), strict=False)
         for begin, end in _pieces(text)
     ]
     for doc, start in nlp.pipe(pieces, as_tuples=True):
@@ -167,13 +143,13 @@ def _pipe_texts(nlp: "Language", texts: Sequence[str], starts: Sequence[int]) ->
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
-    """Cut a long text at the last line's end, sentence's end or space before `MAX_CHARS`."""
+    """Cut a long text at the last line's end, sentence's end or space before `_MAX_CHARS`."""
     begin = 0
-    while len(text) - begin > MAX_CHARS:
-        window = text[begin : begin + MAX_CHARS]
+    while len(text) - begin > _MAX_CHARS:
+        window = text[begin : begin + _MAX_CHARS]
         cut = max(window.rfind("\n"), window.rfind(". ")) + 1
-        cut = cut if cut > MAX_CHARS // 2 else window.rfind(" ") + 1
-        end = begin + (cut or MAX_CHARS)
+        cut = cut if cut > _MAX_CHARS // 2 else window.rfind(" ") + 1
+        end = begin + (cut or _MAX_CHARS)
         yield begin, end
         begin = end
     if begin < len(text):
@@ -191,10 +167,10 @@ def _folder(name: str, wanted: str) -> Path:
     if path.exists():
         raise InputError(
             f"{name} is not a spaCy pipeline, it has no config.cfg; give the folder that nlp.to_disk wrote, the name "
-            f"of an installed pipeline, or {INSTEAD[wanted]}"
+            f"of an installed pipeline, or {_INSTEAD[wanted]}"
         )
     remedy = f"install it: python -m spacy download {name}" if re.fullmatch(r"\w+", name) else "check the path"
-    raise InputError(f"the spaCy pipeline {name!r} is not installed; {remedy}, or {INSTEAD[wanted]}")
+    raise InputError(f"the spaCy pipeline {name!r} is not installed; {remedy}, or {_INSTEAD[wanted]}")
 
 
 def _factories(nlp: "Language") -> dict[str, str]:
@@ -215,83 +191,57 @@ UPOS += ("SYM", "VERB", "X")
 _OLD_NAMES = {"CONJ": "CCONJ"}
 
 
-@dataclass(frozen=True)
-class _SpacyTags:
-    """The universal part of speech of each word.
+def spacy_tags(pipeline: str) -> Annotator:
+    """Return the universal part of speech of each word as its class.
 
-    A word has the tag of the spaCy token in which its first character lies, as a word has that of its first piece in
-    the paper's code.
+    A word has the tag of the spaCy token in which its first character lies, as in the paper's code a word has the tag
+    of its first piece. The pipeline is loaded to see that it gives tags.
 
-    Attributes:
+    Args:
         pipeline: Name of an installed pipeline, or its folder.
-        key: See `spacy_pipeline.pipeline_key`.
-    """
-
-    pipeline: str
-    key: str
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=UPOS, init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the tag of each unit; -1 where the pipeline gave none."""
-        from spacy.parts_of_speech import IDS
-
-        nlp = load_pipeline(self.pipeline, TAGS, self.key).nlp
-        rows = np.full(max(IDS.values()) + 1, -1, dtype=np.int32)
-        for name, number in IDS.items():
-            name = _OLD_NAMES.get(name, name)
-            rows[number] = UPOS.index(name) if name in UPOS else -1
-        tokens = [np.zeros((0, 3), dtype=np.int64)]
-        for start, doc in _pipe_texts(nlp, texts_of(segments), segments.text_starts[:-1].tolist()):
-            tokens.append(doc.to_array(["IDX", "LENGTH", "POS"]).astype(np.int64).reshape(-1, 3))
-            tokens[-1][:, 0] += start
-        starts, lengths, tags = np.concatenate(tokens).T
-        return span_classes(segments, LabelledSpans(starts, starts + lengths, rows[tags]))
-
-
-@dataclass(frozen=True)
-class _SpacySalient:
-    """The entities that a pipeline finds are masked as wholes.
-
-    Attributes:
-        pipeline: Name of an installed pipeline, or its folder.
-        key: See `spacy_pipeline.pipeline_key`.
-        names: Labels of the entities.
-    """
-
-    pipeline: str
-    key: str
-    names: tuple[str, ...]
-    columns: tuple[str, ...] = field(default=(SALIENT, STARTS), init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the label of each unit's entity, and where entities begin."""
-        row_of = {name: row for row, name in enumerate(self.names)}
-        found = []
-        nlp = load_pipeline(self.pipeline, ENTITIES, self.key).nlp
-        for start, doc in _pipe_texts(nlp, texts_of(segments), segments.text_starts[:-1].tolist()):
-            for entity in doc.ents:
-                label = entity.label_ if entity.label_ in row_of else OTHER
-                found.append((start + entity.start_char, start + entity.end_char, row_of[label]))
-        return salient_units(segments, longest_first(found))
-
-
-def spacy_tags(pipeline: str) -> _SpacyTags:
-    """Return the tags of a pipeline, which is loaded to see that it has some.
 
     Raises:
-        InputError: See `spacy_pipeline.pipeline_key` and `load_pipeline`.
+        InputError: If spaCy or the pipeline is not installed, or the pipeline gives no tags.
     """
     key = _pipeline_key(pipeline, TAGS)
-    load_pipeline(pipeline, TAGS, key)
-    return _SpacyTags(pipeline, key)
+    _load_pipeline(pipeline, TAGS, key)
+    return Annotator((CLASSES,), UPOS, key, partial(_tags, pipeline, key))
 
 
-def spacy_salient(pipeline: str) -> _SpacySalient:
-    """Return the entities of a pipeline, which is loaded to see that it finds some.
+def _tags(pipeline: str, key: str, segments: Segments) -> dict[str, np.ndarray]:
+    from spacy.parts_of_speech import IDS
+
+    rows = np.full(max(IDS.values()) + 1, -1, dtype=np.int32)
+    for name, number in IDS.items():
+        name = _OLD_NAMES.get(name, name)
+        rows[number] = UPOS.index(name) if name in UPOS else -1
+    tokens = [np.zeros((0, 3), dtype=np.int64)]
+    for start, doc in _pipe_texts(_load_pipeline(pipeline, TAGS, key), segments):
+        tokens.append(doc.to_array(["IDX", "LENGTH", "POS"]).astype(np.int64).reshape(-1, 3))
+        tokens[-1][:, 0] += start
+    starts, lengths, tags = np.concatenate(tokens).T
+    return LabelledSpans(starts, starts + lengths, rows[tags]).classes(segments)
+
+
+def spacy_salient(pipeline: str) -> Annotator:
+    """Return the entities that a pipeline finds, to be masked as wholes; it is loaded to see that it finds some.
+
+    Args:
+        pipeline: Name of an installed pipeline, or its folder.
 
     Raises:
-        InputError: See `spacy_pipeline.pipeline_key` and `load_pipeline`.
+        InputError: If spaCy or the pipeline is not installed, or the pipeline finds no entities.
     """
     key = _pipeline_key(pipeline, ENTITIES)
-    return _SpacySalient(pipeline, key, load_pipeline(pipeline, ENTITIES, key).labels)
+    names = _entity_labels(_load_pipeline(pipeline, ENTITIES, key))
+    return Annotator((SALIENT, STARTS), names, key, partial(_entities, pipeline, key, names))
+
+
+def _entities(pipeline: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
+    row_of = {name: row for row, name in enumerate(names)}
+    spans = []
+    for start, doc in _pipe_texts(_load_pipeline(pipeline, ENTITIES, key), segments):
+        for entity in doc.ents:
+            label = entity.label_ if entity.label_ in row_of else _OTHER
+            spans.append((start + entity.start_char, start + entity.end_char, row_of[label]))
+    return LabelledSpans.longest(spans).salient_units(segments)

@@ -1,8 +1,8 @@
-"""Classes of words by their type: how frequent it is in general, or how much more frequent in the domain.
+"""Classes of words that need no model: by frequency, by TF-ICF, by shape, and by a lexicon.
 
-Classes of words by their shape: their letters' case, digits, script. The text itself says it; nothing is needed.
-
-A lexicon: a table of words and their classes, as tab-separated or comma-separated values.
+Frequency and TF-ICF are cut into bands: how frequent a word is in general, and how much more frequent in the domain.
+The shape of a word, its case, digits and script, is read off the text. A lexicon is a table of words and their classes,
+as tab-separated or comma-separated values.
 """
 
 import csv
@@ -12,7 +12,7 @@ import math
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,18 +23,19 @@ from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block, shown
 from diffmask.files.streams import ByteStream
 from diffmask.text.annotate.span_file import CLASSES
-from diffmask.text.corpus.reference import Reference, wordfreq_reference
+from diffmask.text.corpus.reference import Reference, read_reference
 from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
+from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import Segments
 
 if TYPE_CHECKING:
     from diffmask.text.anchors.anchor_set import AnchorSet
 
-ZIPF_BOUNDS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+_ZIPF_BOUNDS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 """Bounds of the bands of general frequency, in Zipf: log10 of the occurrences in a billion words (van Heuven et al.
 2014, SUBTLEX-UK), where rare words are below 3 and common ones above 4."""
-TF_ICF_BOUNDS = (1.0, 3.0, 10.0, 30.0, 100.0)
-"""Bounds of the bands of TF-ICF: so many times its general frequency has a word in the domain."""
+_TF_ICF_BOUNDS = (1.0, 3.0, 10.0, 30.0, 100.0)
+"""Bounds of the bands of TF-ICF: how many times its general frequency a word has in the domain."""
 _REST = ("unknown", "number", "punctuation")
 _CACHED_WORDS = 1 << 17
 
@@ -42,77 +43,63 @@ _CACHED_WORDS = 1 << 17
 def _band_names(what: str, bounds: Sequence[float]) -> tuple[str, ...]:
     """Return the names of the bands between bounds.
 
-    >>> band_names("zipf", (2.0, 3.0))
+    >>> _band_names("zipf", (2.0, 3.0))
     ('zipf < 2', 'zipf 2-3', 'zipf >= 3')
     """
     inner = [f"{what} {low:g}-{high:g}" for low, high in zip(bounds, bounds[1:], strict=False)]
     return (f"{what} < {bounds[0]:g}", *inner, f"{what} >= {bounds[-1]:g}")
 
 
-_FREQUENCY_NAMES = (*_band_names("zipf", ZIPF_BOUNDS), *_REST)
-_TF_ICF_NAMES = (*_band_names("tf-icf", TF_ICF_BOUNDS), *_REST)
+_FREQUENCY_NAMES = (*_band_names("zipf", _ZIPF_BOUNDS), *_REST)
+TF_ICF_NAMES = (*_band_names("tf-icf", _TF_ICF_BOUNDS), *_REST)
 
 
-@dataclass(frozen=True)
-class FrequencyClasses:
-    """Bands of the general frequency of words, by the package wordfreq.
+def frequency_classes(language: str = "en") -> Annotator:
+    """Return bands of the general frequency of words, by the package wordfreq, as classes.
 
     Numbers, punctuation, and words that wordfreq does not know are classes of their own.
+
+    Args:
+        language: Language of the word list.
+
+    Raises:
+        InputError: If wordfreq is not installed, or has no such language.
     """
-
-    language: str = "en"
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=_FREQUENCY_NAMES, init=False)
-
-    @property
-    def key(self) -> str:
-        """Language, version of wordfreq, bands."""
-        return f"frequency {self.language} {_reference(self.language).record['version']} {self.names}"
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        surfaces = segments.word_surfaces
-        classes = map(_frequency_class, repeat(self.language), surfaces)
-        return {CLASSES: np.fromiter(classes, np.int32, len(surfaces))[segments.words]}
+    version = _reference(language).record["version"]
+    key = f"frequency {language} {version} {_FREQUENCY_NAMES}"
+    return Annotator((CLASSES,), _FREQUENCY_NAMES, key, partial(_frequencies, language))
 
 
-@dataclass(frozen=True, eq=False)
-class TfIcfClasses:
-    """Bands of the TF-ICF of words, from the table of types that `diffmask anchors` makes.
+def _frequencies(language: str, segments: Segments) -> dict[str, np.ndarray]:
+    surfaces = segments.word_surfaces
+    classes = map(_frequency_class, repeat(language), surfaces)
+    return {CLASSES: np.fromiter(classes, np.int32, len(surfaces))[segments.words]}
+
+
+def tf_icf_classes(anchors: "AnchorSet") -> Annotator:
+    """Return bands of the TF-ICF of words, from the table of types that `diffmask anchors` makes, as classes.
 
     Numbers, punctuation, and words that are not in the table are classes of their own.
-
-    Attributes:
-        class_of: Class of each type.
-        key: Hash of the table.
     """
-
-    class_of: dict[str, int]
-    key: str
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=_TF_ICF_NAMES, init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        classes = segments.types(self.class_of)
-        unknown = np.flatnonzero(classes < 0)
-        surfaces = segments.word_surfaces
-        words = segments.words[unknown].tolist()
-        classes[unknown] = [_rest_class(surfaces[word]) + len(TF_ICF_BOUNDS) + 1 for word in words]
-        return {CLASSES: classes}
-
-
-def tf_icf_classes(anchors: "AnchorSet") -> TfIcfClasses:
-    """Return the classes of the words of a domain."""
-    bands = np.searchsorted(TF_ICF_BOUNDS, anchors.tf_icf.numpy(), side="right").tolist()
+    bands = np.searchsorted(_TF_ICF_BOUNDS, anchors.tf_icf.numpy(), side="right").tolist()
     class_of = {word: band for word, band in zip(anchors.types, bands, strict=True) if not _is_number(word)}
     table = "\n".join(f"{word} {band}" for word, band in class_of.items())
-    return TfIcfClasses(class_of, f"tf-icf {hashlib.sha256(table.encode()).hexdigest()} {_TF_ICF_NAMES}")
+    key = f"tf-icf {hashlib.sha256(table.encode()).hexdigest()} {TF_ICF_NAMES}"
+    return Annotator((CLASSES,), TF_ICF_NAMES, key, partial(_bands, class_of))
+
+
+def _bands(class_of: dict[str, int], segments: Segments) -> dict[str, np.ndarray]:
+    classes = segments.types(class_of)
+    unknown = np.flatnonzero(classes < 0)
+    surfaces = segments.word_surfaces
+    words = segments.words[unknown].tolist()
+    classes[unknown] = [_rest_class(surfaces[word]) + len(_TF_ICF_BOUNDS) + 1 for word in words]
+    return {CLASSES: classes}
 
 
 @functools.cache
 def _reference(language: str) -> Reference:
-    return wordfreq_reference(language)
+    return read_reference(f"wordfreq:{language}")
 
 
 @functools.lru_cache(maxsize=_CACHED_WORDS)
@@ -121,15 +108,15 @@ def _frequency_class(language: str, word: str) -> int:
     frequency = 0.0
     if rest == 0:
         frequency_of = _reference(language).frequency
-        # a token of several Chinese characters is one unit, of several words
+        # a token of several Chinese characters is one unit and several words: the first known one counts
         frequency = frequency_of(word) or next(filter(None, map(frequency_of, split_words(word))), 0.0)
     if frequency:
-        return bisect_right(ZIPF_BOUNDS, math.log10(frequency) + 9.0)
-    return rest + len(ZIPF_BOUNDS) + 1
+        return bisect_right(_ZIPF_BOUNDS, math.log10(frequency) + 9.0)
+    return rest + len(_ZIPF_BOUNDS) + 1
 
 
 def _rest_class(word: str) -> int:
-    """Return the row in `_REST`; 0 for a word."""
+    """Return the row of a word's class in `_REST`; 0, "unknown", for one with letters."""
     if not any(map(str.isalnum, word)) and not split_words(word):
         return 2
     return 1 if _is_number(word) else 0
@@ -160,26 +147,22 @@ _ROW = {name: row for row, name in enumerate(SHAPES)}
 _CACHED_SHAPES = 1 << 17
 
 
-@dataclass(frozen=True)
-class ShapeClasses:
-    """The shape of each word, as it stands in the text."""
-
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-    names: tuple[str, ...] = field(default=SHAPES, init=False)
-    key: str = field(default=f"shape 1 {SHAPES}", init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        text = segments.text
-        starts, stops = segments.surface_spans.T.tolist()
-        shapes = map(_shape_row, [text[start:stop] for start, stop in zip(starts, stops, strict=True)])
-        return {CLASSES: np.fromiter(shapes, np.int32, len(starts))[segments.words]}
+def shape_classes() -> Annotator:
+    """Return the shape of each word, as it stands in the text, as its class."""
+    return Annotator((CLASSES,), SHAPES, f"shape 1 {SHAPES}", _shapes)
 
 
-def shape_of(word: str) -> str:
+def _shapes(segments: Segments) -> dict[str, np.ndarray]:
+    text = segments.text
+    starts, stops = segments.surface_spans.T.tolist()
+    shapes = map(_shape_row, [text[start:stop] for start, stop in zip(starts, stops, strict=True)])
+    return {CLASSES: np.fromiter(shapes, np.int32, len(starts))[segments.words]}
+
+
+def _shape_of(word: str) -> str:
     """Return the shape of a word; a single capital is Capitalised.
 
-    >>> [shape_of(word) for word in ("kinase", "Smith", "DNA", "mRNA", "p53", "37", ";", "%", "胞")]
+    >>> [_shape_of(word) for word in ("kinase", "Smith", "DNA", "mRNA", "p53", "37", ";", "%", "胞")]
     ... # doctest: +NORMALIZE_WHITESPACE
     ['lower case', 'Capitalised', 'UPPER CASE', 'mIxed case', 'with digits', 'number', 'punctuation', 'punctuation',
      'without spaces']
@@ -206,7 +189,7 @@ def _case_of(letters: str) -> str:
 
 @functools.lru_cache(maxsize=_CACHED_SHAPES)
 def _shape_row(word: str) -> int:
-    return _ROW[shape_of(word)]
+    return _ROW[_shape_of(word)]
 
 
 _LONGEST_LINE = 1_000
@@ -214,50 +197,34 @@ DELIMITERS = {".tsv": "\t", ".csv": ","}
 _HEADERS = ({"word", "class"}, {"type", "class"}, {"word", "label"}, {"word", "tag"}, {"word", "pos"})
 
 
-@dataclass(frozen=True)
-class _LexiconClasses:
-    """The class of a word is that of its type in a file; words that are not in it have none.
-
-    Attributes:
-        path: The file.
-        key: Hash of its content.
-        names: Its classes, sorted.
-    """
-
-    path: str
-    key: str
-    names: tuple[str, ...]
-    columns: tuple[str, ...] = field(default=(CLASSES,), init=False)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the class of each unit."""
-        return {CLASSES: segments.types(_rows(self.path, self.key, self.names))}
-
-
-def read_lexicon(path: str | Path) -> _LexiconClasses:
-    """Read a lexicon and check every line of it.
+def read_lexicon(path: str | Path) -> Annotator:
+    """Read a lexicon and check every line of it; a word's class is that of its type, and words not in it have none.
 
     Raises:
         InputError: If it is not such a file, an entry is no single word, or a word has two classes.
     """
     path = Path(path).absolute()
-    data = read_text_file(path, "class file")
-    classes = _parse(path, data)
+    lines, digest = read_lines(path, "class file")
+    classes = _parse(path, lines)
     if not classes:
         raise InputError(f"{path} has no word in it; write a word and its class in each line")
-    key = f"lexicon {hashlib.sha256(data).hexdigest()}"
-    return _LexiconClasses(str(path), key, tuple(sorted(set(classes.values()))))
+    key, names = f"lexicon {digest}", tuple(sorted(set(classes.values())))
+    return Annotator((CLASSES,), names, key, partial(_listed, str(path), key, names))
 
 
-def read_text_file(path: Path, what: str) -> bytes:
-    """Return the content of a small text file, without a byte order mark.
+def _listed(path: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
+    return {CLASSES: segments.types(_rows(path, key, names))}
+
+
+def read_lines(path: Path, what: str) -> tuple[list[str], str]:
+    """Return the lines of a small text file, and the sha256 of its content without a byte order mark.
 
     Args:
         path: The file.
         what: What it is, for messages.
 
     Raises:
-        InputError: If it does not exist, is empty, or not text.
+        InputError: If it does not exist, is empty, or is not UTF-8.
     """
     if not path.is_file():
         raise InputError(f"the {what} {path} does not exist; check the path")
@@ -265,22 +232,15 @@ def read_text_file(path: Path, what: str) -> bytes:
         parts = [stream.head()]
         while chunk := stream.read(1 << 20):
             parts.append(chunk)
-    return b"".join(parts).removeprefix(b"\xef\xbb\xbf")
+    data = b"".join(parts).removeprefix(b"\xef\xbb\xbf")
+    lines = [line.removesuffix("\r") for line in Block(str(path), 1, 1.0, data, 0).lines()]
+    return lines, hashlib.sha256(data).hexdigest()
 
 
-def decoded_lines(path: Path, data: bytes) -> list[str]:
-    """Return the lines of a text file; the first is line 1.
-
-    Raises:
-        InputError: If it is not UTF-8.
-    """
-    return [line.removesuffix("\r") for line in Block(str(path), 1, 1.0, data, 0).lines()]
-
-
-def _parse(path: Path, data: bytes) -> dict[str, str]:
+def _parse(path: Path, lines: list[str]) -> dict[str, str]:
     classes: dict[str, str] = {}
     first_lines: dict[str, int] = {}
-    for number, line in enumerate(decoded_lines(path, data), 1):
+    for number, line in enumerate(lines, 1):
         cells = _cells(line, DELIMITERS[path.suffix.lower()])
         if not any(cells) or (number == 1 and {cell.lower() for cell in cells} in _HEADERS):
             continue
@@ -303,6 +263,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _checked_word(where: str, entry: str) -> str:
+    """Return the type that an entry stands for, which must be one word or one punctuation character."""
     words = split_words(entry)
     if not words and len(entry) == 1 and char_classes(entry)[0] == PUNCT:
         return entry
@@ -317,6 +278,7 @@ def _checked_word(where: str, entry: str) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _rows(path: str, key: str, names: tuple[str, ...]) -> dict[str, int]:
-    """Return the row of each word's class; read once in each process."""
+    """Return the row of each word's class; read once in each process, as long as the key is the same."""
     row_of = {name: row for row, name in enumerate(names)}
-    return {word: row_of[name] for word, name in _parse(Path(path), read_text_file(Path(path), "class file")).items()}
+    lines, _ = read_lines(Path(path), "class file")
+    return {word: row_of[name] for word, name in _parse(Path(path), lines).items()}

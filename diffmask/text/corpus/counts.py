@@ -1,14 +1,14 @@
 """Counts of word types: made by map-reduce over a corpus, merged by addition, kept in a Parquet file.
 
     counts = count_corpus(["papers/"], num_processes=4)
-    merge_counts([counts, load_counts("older.parquet")]).save("counts.parquet")
+    Counts.merge([counts, Counts.load("older.parquet")]).save("counts.parquet")
 
-Blocks of a corpus are counted one by one, here or in other processes, and their counts are added.
+Blocks of a corpus are counted one by one, here or in other processes, and their counts are added up.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,22 @@ from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
 from diffmask.files.parallel import map_ordered
-from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import (
     Sources,
-    check_column,
     describe_sources,
+    join_sources,
     list_files,
-    refuse_without_text,
+    read_all_blocks,
+    refuse_empty,
 )
 from diffmask.text.corpus.words import count_words
 from diffmask.version import __version__
 
-SUFFIX = ".parquet"
+_SUFFIX = ".parquet"
 _METADATA_KEY = b"diffmask.counts"
 _BLOCK_BYTES = 1 << 20
-_SENT_BLOCK_BYTES = 1 << 22  # to other processes: larger, so that fewer counts come back
+_SENT_BLOCK_BYTES = 1 << 22
+"""Size of the blocks that other processes count: larger, so that fewer counts have to be sent back."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,38 @@ class Counts:
         with draft(path) as new:
             parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), new)
 
+    @classmethod
+    def load(cls, path: str | Path) -> "Counts":
+        """Read a counts file.
+
+        Raises:
+            InputError: The file does not exist or is not a counts file.
+        """
+        from pyarrow import parquet
+
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; make a counts file with: diffmask count DATA -o {path}")
+        record = _read_record(path)
+        if record is None:
+            raise InputError(f"{path} is not a counts file; make one with: diffmask count DATA -o COUNTS{_SUFFIX}")
+        table = parquet.read_table(path)
+        pairs = zip(table["type"].to_pylist(), table["count"].to_pylist(), strict=True)
+        return cls(Counter(dict(pairs)), record["num_documents"], record["sources"])
+
+    @classmethod
+    def merge(cls, parts: Sequence["Counts"]) -> "Counts":
+        """Return the sum of counts.
+
+        Raises:
+            InputError: The same file was counted in two of them.
+        """
+        counts: Counter[str] = Counter()
+        for part in parts:
+            counts.update(part.counts)
+        sources = join_sources([part.sources for part in parts])
+        return cls(counts, sum(part.num_documents for part in parts), sources)
+
 
 def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     """Return the path of a counts file that may be written.
@@ -77,8 +110,8 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
         InputError: The name does not end with .parquet, the folder is missing, or the file exists.
     """
     path = Path(path)
-    if path.suffix != SUFFIX:
-        raise InputError(f"counts are kept in a Parquet file; give {path} a name that ends with {SUFFIX}")
+    if path.suffix != _SUFFIX:
+        raise InputError(f"counts are kept in a Parquet file; give {path} a name that ends with {_SUFFIX}")
     if not path.parent.is_dir():
         raise InputError(f"folder {path.parent} does not exist; create it first")
     if path.exists() and not overwrite:
@@ -88,26 +121,7 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
 
 def is_counts_file(path: str | Path) -> bool:
     """Tell whether a file was written by `Counts.save`."""
-    return Path(path).suffix == SUFFIX and Path(path).is_file() and _read_record(Path(path)) is not None
-
-
-def load_counts(path: str | Path) -> Counts:
-    """Read a counts file.
-
-    Raises:
-        InputError: The file does not exist or is not a counts file.
-    """
-    from pyarrow import parquet
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; make a counts file with: diffmask count DATA -o {path}")
-    record = _read_record(path)
-    if record is None:
-        raise InputError(f"{path} is not a counts file; make one with: diffmask count DATA -o COUNTS{SUFFIX}")
-    table = parquet.read_table(path)
-    pairs = zip(table["type"].to_pylist(), table["count"].to_pylist(), strict=True)
-    return Counts(Counter(dict(pairs)), record["num_documents"], record["sources"])
+    return Path(path).suffix == _SUFFIX and Path(path).is_file() and _read_record(Path(path)) is not None
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
@@ -121,30 +135,11 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     return json.loads(metadata[_METADATA_KEY]) if _METADATA_KEY in metadata else None
 
 
-def merge_counts(parts: Sequence[Counts]) -> Counts:
-    """Return the sum of counts.
-
-    Raises:
-        InputError: The same file was counted in two of them.
-    """
-    merged = Counts(Counter(), 0)
-    for part in parts:
-        known = {source["sha256"]: source["path"] for source in merged.sources}
-        twice = next((source for source in part.sources if source["sha256"] in known), None)
-        if twice is not None:
-            same = f"{known[twice['sha256']]} and {twice['path']} have the same content"
-            raise InputError(f"the counts to merge overlap: {same}; count each file once")
-        counts = merged.counts
-        counts.update(part.counts)
-        merged = Counts(counts, merged.num_documents + part.num_documents, merged.sources + part.sources)
-    return merged
-
-
 def count_corpus(sources: Sources, column: str | None = None, num_processes: int = 1) -> Counts:
     """Count the words of a corpus; memory holds the vocabulary and a few blocks, however long the corpus is.
 
     Args:
-        sources: Files, folders, globs, datasets on disk: see `corpus.list_files`.
+        sources: Files, folders, globs, datasets on disk: see `list_files`.
         column: Name of the text column; None finds it.
         num_processes: 1 counts in this process. More are started afresh (spawned), so a script that asks for them keeps
             its work under `if __name__ == "__main__":`.
@@ -154,36 +149,17 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
     """
     if num_processes < 1:
         raise InputError(f"num_processes={num_processes} is below 1; 1 counts without other processes")
-    files = list_files(sources)
-    check_column(files, column)
-    described = describe_sources(files)
-    counts: Counter[str] = Counter()
-    num_documents = dict.fromkeys(map(str, files), 0)
-    with _progress_bar(sum(source["bytes"] for source in described)) as bar:
-        sizes = {source["path"]: source["bytes"] for source in described}
-        blocks = read_all_blocks(sizes, column, _BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar.update)
-        for path, num_texts in _count_all(blocks, counts, num_processes):
-            num_documents[path] += num_texts
-    for path, num_texts in num_documents.items():
-        if num_texts == 0:
-            refuse_without_text(path)
-    return Counts(counts, sum(num_documents.values()), described)
-
-
-def _progress_bar(num_bytes: int):
     from tqdm import tqdm
 
-    return tqdm(total=num_bytes, desc="counting", unit="B", unit_scale=True, disable=None, leave=False)
-
-
-def read_all_blocks(sizes: dict[str, int], column: str | None, block_bytes: int, advance: Callable) -> Iterator[Block]:
-    """Read the blocks of files of given sizes one after the other; `advance` is told the bytes read since."""
-    for path, size in sizes.items():
-        progress = 0.0
-        for block in read_blocks(Path(path), column, block_bytes):
-            yield block
-            advance((block.progress - progress) * size)
-            progress = block.progress
+    files = list_files(sources, column)
+    counts: Counter[str] = Counter()
+    num_documents = dict.fromkeys(map(str, files), 0)
+    with tqdm(desc="counting", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        blocks = read_all_blocks(files, column, _BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar)
+        for path, num_texts in _count_all(blocks, counts, num_processes):
+            num_documents[path] += num_texts
+    refuse_empty(num_documents)
+    return Counts(counts, sum(num_documents.values()), describe_sources(files))
 
 
 def _count_all(blocks: Iterable[Block], counts: Counter[str], num_processes: int) -> Iterator[tuple[str, int]]:

@@ -1,23 +1,28 @@
-"""A corpus: files, folders, globs and datasets on disk, read as one stream of documents.
+"""A corpus: files, folders, globs and datasets on disk, read as one stream of documents or block by block.
 
     for document in read_documents(["papers/", "notes.jsonl.gz"]):
         print(document.source, document.number, document.text)
 
-A line of a `.txt` is a document, and so is a row of the other formats; blank ones are skipped.
+A line of a `.txt` is a document, and so is a row of the other formats; blank ones are skipped. Blocks are what is sent
+to other processes: they are parsed there.
 """
 
 import glob
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffmask.core.errors import InputError
+from diffmask.files.blocks import Block
 from diffmask.files.records import READERS, is_dataset, read_blocks
 from diffmask.files.streams import COMPRESSIONS, split_suffix
 
-FORMATS = f"{', '.join(READERS)}, each also with {' or '.join(COMPRESSIONS)}"
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+_FORMATS = f"{', '.join(READERS)}, each also with {' or '.join(COMPRESSIONS)}"
 _HASH_BYTES = 1 << 20
 
 Sources = str | Path | Sequence[str | Path]
@@ -35,11 +40,16 @@ class Document(NamedTuple):
     """Place of the source in `list_files`."""
 
 
-def list_files(sources: Sources) -> list[Path]:
+def list_files(sources: Sources, column: str | None = None) -> list[Path]:
     """Return the files (and dataset folders) that sources name, in a fixed order, each once.
 
-    A source is a file, a folder (read with its subfolders, in order of names; hidden files and unknown formats are
-    left out), a glob, or a folder made by `save_to_disk` of Hugging Face datasets.
+    Args:
+        sources: Files, folders (read with their subfolders, in order of names; hidden files and unknown formats are
+            left out), globs, or folders made by `save_to_disk` of Hugging Face datasets.
+        column: Name of the text column that will be read; None finds it.
+
+    Raises:
+        InputError: A source does not exist or has no text file in it, or all are plain text, which has no columns.
     """
     sources = [sources] if isinstance(sources, str | Path) else list(sources)
     if not sources:
@@ -48,7 +58,10 @@ def list_files(sources: Sources) -> list[Path]:
     for source in sources:
         for path in _expand(source):
             once.setdefault(os.path.realpath(path), path)
-    return list(once.values())
+    files = list(once.values())
+    if column is not None and all(split_suffix(path)[0] == ".txt" for path in files):
+        raise InputError(f"column {column!r} was given, but plain text has no columns ({files[0]}); leave it out")
+    return files
 
 
 def read_documents(sources: Sources, column: str | None = None) -> Iterator[Document]:
@@ -62,9 +75,7 @@ def read_documents(sources: Sources, column: str | None = None) -> Iterator[Docu
     Raises:
         InputError: A source cannot be read; the message says which, where and what to do.
     """
-    files = list_files(sources)
-    check_column(files, column)
-    return _documents(files, column)
+    return _documents(list_files(sources, column), column)
 
 
 def _documents(files: list[Path], column: str | None) -> Iterator[Document]:
@@ -74,19 +85,35 @@ def _documents(files: list[Path], column: str | None) -> Iterator[Document]:
             for number, text in block.texts():
                 yield Document(text, block.path, number, index)
                 num_texts += 1
-        if num_texts == 0:
-            refuse_without_text(path)
+        refuse_empty({str(path): num_texts})
 
 
-def check_column(files: Sequence[Path], column: str | None) -> None:
-    """Refuse a column that no file could have."""
-    if column is not None and all(split_suffix(path)[0] == ".txt" for path in files):
-        raise InputError(f"column {column!r} was given, but plain text has no columns ({files[0]}); leave it out")
+def read_all_blocks(files: Sequence[Path], column: str | None, block_bytes: int, bar: "tqdm") -> Iterator[Block]:
+    """Read the blocks of files one after the other, and move a progress bar by the bytes that were read."""
+    sizes = [sum(file.stat().st_size for file in _content(path)) for path in files]
+    bar.total = (bar.total or 0) + sum(sizes)
+    for path, size in zip(files, sizes, strict=True):
+        progress = 0.0
+        for block in read_blocks(path, column, block_bytes):
+            yield block
+            # only now is the block done with: a generator goes on when the next one is asked for
+            bar.update((block.progress - progress) * size)
+            progress = block.progress
 
 
-def refuse_without_text(path: Path | str) -> None:
-    """Raise the error for a source in which no document was found."""
-    raise InputError(f"{path} has no text in it, only blank lines or rows; remove it from the corpus or fill it")
+def refuse_empty(num_documents: Mapping[str, int]) -> None:
+    """Refuse a source in which no document was found.
+
+    Args:
+        num_documents: Number of documents found in each source.
+
+    Raises:
+        InputError: For the first source with none.
+    """
+    for path, number in num_documents.items():
+        if number == 0:
+            remedy = "remove it from the corpus or fill it"
+            raise InputError(f"{path} has no text in it, only blank lines or rows; {remedy}")
 
 
 def describe_sources(sources: Sources) -> list[dict[str, Any]]:
@@ -96,6 +123,23 @@ def describe_sources(sources: Sources) -> list[dict[str, Any]]:
         sha256, num_bytes = _hash(path)
         described.append({"path": str(path), "bytes": num_bytes, "sha256": sha256})
     return described
+
+
+def join_sources(parts: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return what `describe_sources` said of several corpora whose counts are added up, as one list.
+
+    Raises:
+        InputError: If a file with the same content is in two of them: it would be counted twice.
+    """
+    joined: list[dict[str, Any]] = []
+    for part in parts:
+        known = {source["sha256"]: source["path"] for source in joined}
+        twice = next((source for source in part if source["sha256"] in known), None)
+        if twice is not None:
+            same = f"{known[twice['sha256']]} and {twice['path']} have the same content"
+            raise InputError(f"the counts to add up overlap: {same}; count each file once")
+        joined += part
+    return joined
 
 
 def hash_sources(sources: Sources) -> str:
@@ -111,11 +155,11 @@ def _expand(source: str | Path) -> list[Path]:
     if path.is_dir():
         found = _walk(path)
         if not found:
-            raise InputError(f"folder {path} has no corpus file; looked for {FORMATS}")
+            raise InputError(f"folder {path} has no corpus file; looked for {_FORMATS}")
         return found
     if path.is_file():
         if not _is_known(path):
-            raise InputError(f"{path} has an unknown format; allowed: {FORMATS}; rename or convert it")
+            raise InputError(f"{path} has an unknown format; allowed: {_FORMATS}; rename or convert it")
         return [path]
     if path.exists():
         raise InputError(f"{path} is not a file or folder; write its content to a file first")
@@ -124,7 +168,7 @@ def _expand(source: str | Path) -> list[Path]:
     matches = sorted(Path(match) for match in glob.glob(str(source), recursive=True))
     found = [file for match in matches for file in (_walk(match) if match.is_dir() else [match]) if _is_known(file)]
     if not found:
-        raise InputError(f"no corpus file matches {source}; allowed: {FORMATS}")
+        raise InputError(f"no corpus file matches {source}; allowed: {_FORMATS}")
     return found
 
 
@@ -136,7 +180,7 @@ def _walk(folder: Path) -> list[Path]:
         if child.name.startswith((".", "_")):
             continue
         if child.is_dir():
-            # a link to a folder above would never end
+            # a link to a folder above would send us round in circles
             found += [] if folder.resolve().is_relative_to(child.resolve()) else _walk(child)
         elif child.is_file() and _is_known(child):
             found.append(child)
@@ -150,9 +194,14 @@ def _is_known(path: Path) -> bool:
 def _hash(path: Path) -> tuple[str, int]:
     """Return sha256 and size of a file, or of the tables of a dataset folder."""
     digest, num_bytes = hashlib.sha256(), 0
-    for file in sorted(path.rglob("*.arrow")) if path.is_dir() else [path]:
+    for file in _content(path):
         with file.open("rb") as content:
             while chunk := content.read(_HASH_BYTES):
                 digest.update(chunk)
                 num_bytes += len(chunk)
     return digest.hexdigest(), num_bytes
+
+
+def _content(path: Path) -> list[Path]:
+    """Return the files that hold a source's rows: itself, or the tables of a dataset folder."""
+    return sorted(path.rglob("*.arrow")) if path.is_dir() else [path]

@@ -14,27 +14,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from diffmask.core.errors import InputError
-from diffmask.text.corpus.counts import Counts, count_corpus, is_counts_file, load_counts, merge_counts
+from diffmask.text.corpus.counts import Counts, count_corpus, is_counts_file
 from diffmask.text.corpus.documents import Sources
-from diffmask.text.corpus.words import LETTER, UNSPACED, char_classes, split_words, unit_starts
+from diffmask.text.corpus.words import char_classes, split_words, word_spans
 
-WORDFREQ = "wordfreq:"
+_WORDFREQ = "wordfreq:"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Relative frequencies of types, and a record of where they are from."""
+    """Relative frequencies of types.
+
+    Attributes:
+        name: What the user called it.
+        frequency: Returns the share of a type in all words.
+        record: Where the frequencies are from: versions, hashes.
+    """
 
     name: str
     frequency: Callable[[str], float]
     record: dict[str, Any]
 
-    def frequencies(self, types: Sequence[str]) -> torch.Tensor:
+    @classmethod
+    def of_counts(cls, counts: Counts, name: str) -> "Reference":
+        """Return counts as a reference.
+
+        >>> from collections import Counter
+        >>> Reference.of_counts(Counts(Counter(a=3, b=1), 1), "small").frequencies(["a", "c"]).tolist()
+        [0.75, 0.0]
+        """
+        num_words = counts.num_words
+        if num_words == 0:
+            raise InputError(f"the reference {name} has no word in it; give one with text")
+        record = {"num_words": num_words, "num_documents": counts.num_documents, "sources": counts.sources}
+        return cls(name, lambda word: counts.counts[word] / num_words, record)
+
+    def frequencies(self, types: Sequence[str]) -> np.ndarray:
         """Return the relative frequency of each type: float64 (V,)."""
-        return torch.tensor([self.frequency(word) for word in types], dtype=torch.float64)
+        return np.array([self.frequency(word) for word in types], dtype=np.float64)
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the reference, for JSON: versions and hashes."""
@@ -53,57 +72,44 @@ def read_reference(spec: Sources, column: str | None = None, num_processes: int 
         InputError: The language is not known, or a file cannot be read.
     """
     specs = [str(spec)] if isinstance(spec, str | Path) else [str(part) for part in spec]
-    if any(part.startswith(WORDFREQ) for part in specs):
+    if any(part.startswith(_WORDFREQ) for part in specs):
         if len(specs) > 1:
-            raise InputError(f"{', '.join(specs)} cannot be added up; give {WORDFREQ}LANGUAGE alone, or only files")
+            raise InputError(f"{', '.join(specs)} cannot be added up; give {_WORDFREQ}LANGUAGE alone, or only files")
         if column is not None:
             raise InputError(f"column {column!r} was given, but {specs[0]} has no columns; leave it out")
-        return wordfreq_reference(specs[0].removeprefix(WORDFREQ))
+        return _wordfreq_reference(specs[0].removeprefix(_WORDFREQ))
     unknown = next((part for part in specs if not Path(part).exists() and (":" in part or part == "wordfreq")), None)
     if unknown is not None:
-        allowed = f"{WORDFREQ}LANGUAGE (such as {WORDFREQ}en), a corpus or a counts file"
+        allowed = f"{_WORDFREQ}LANGUAGE (such as {_WORDFREQ}en), a corpus or a counts file"
         raise InputError(f"unknown reference {unknown!r}; give {allowed}")
     counted = [part for part in specs if is_counts_file(part)]
     corpora = [part for part in specs if part not in counted]
     if column is not None and not corpora:
         raise InputError(f"column {column!r} was given, but {', '.join(counted)} holds counts already; leave it out")
-    parts = [load_counts(part) for part in counted]
+    parts = [Counts.load(part) for part in counted]
     if corpora or not parts:
         parts.append(count_corpus(corpora, column, num_processes))
-    return counts_reference(merge_counts(parts), ", ".join(specs))
+    return Reference.of_counts(Counts.merge(parts), ", ".join(specs))
 
 
-def counts_reference(counts: Counts, name: str) -> Reference:
-    """Return counts as a reference.
-
-    >>> from collections import Counter
-    >>> counts_reference(Counts(Counter(a=3, b=1), 1), "small").frequencies(["a", "c"]).tolist()
-    [0.75, 0.0]
-    """
-    num_words = counts.num_words
-    if num_words == 0:
-        raise InputError(f"the reference {name} has no word in it; give one with text")
-    record = {"num_words": num_words, "num_documents": counts.num_documents, "sources": counts.sources}
-    return Reference(name, lambda word: counts.counts[word] / num_words, record)
-
-
-def wordfreq_reference(language: str) -> Reference:
+def _wordfreq_reference(language: str) -> Reference:
     """Return the frequencies of the package wordfreq for a language, under our definition of a word.
 
-    A word of ours is a part of theirs ("don't", "3.14", a Chinese word), so their frequencies are added up over our
-    words; where a word of theirs is one of ours the two agree. A number is no word of a domain: each has the frequency
-    of all numbers together. Other types with several digits ("p53") have wordfreq's estimate.
+    One of their words may be several of ours ("don't", "3.14", a Chinese word), so each of ours has the sum of their
+    frequencies over all in which it occurs; where the two definitions agree, so do the frequencies. Every number has
+    the frequency of all numbers together, because none is a word of a domain. Other types with several digits ("p53")
+    have wordfreq's estimate.
     """
     try:
         import wordfreq
     except ImportError as error:
-        needed = f"the reference {WORDFREQ}{language} needs the package wordfreq"
+        needed = f"the reference {_WORDFREQ}{language} needs the package wordfreq"
         raise InputError(f"{needed}; install it: pip install wordfreq") from error
     languages = sorted(wordfreq.available_languages())
     if language not in languages:
         raise InputError(f"wordfreq has no language {language!r}; choose from: {', '.join(languages)}")
     record = {"package": "wordfreq", "version": importlib.metadata.version("wordfreq"), "language": language}
-    return Reference(WORDFREQ + language, functools.partial(_wordfreq_frequency, language), record)
+    return Reference(_WORDFREQ + language, functools.partial(_wordfreq_frequency, language), record)
 
 
 def _wordfreq_frequency(language: str, word: str) -> float:
@@ -124,17 +130,17 @@ def _wordfreq_table(language: str) -> tuple[dict[str, float], float]:
     import wordfreq
 
     entries = wordfreq.get_frequency_dict(language)
-    # all entries at once, one a line: their words in order, and the line of each word
+    # a list has some hundred thousand entries, too many to split one by one: they are split together, one a line, and
+    # the line in which a word begins says whose frequency it gets
     text = "\n".join(entries)
-    classes = char_classes(text)
-    begins = unit_starts(classes) & ((classes == LETTER) | (classes == UNSPACED))
+    starts, _ = word_spans(char_classes(text))
     line_ends = np.cumsum([len(entry) + 1 for entry in entries])
-    lines = np.searchsorted(line_ends, np.flatnonzero(begins), side="right")
+    lines = np.searchsorted(line_ends, starts, side="right")
     frequencies = np.fromiter(entries.values(), dtype=np.float64)[lines].tolist()
     table: dict[str, float] = {}
     for word, frequency in zip(split_words(text), frequencies, strict=True):
         table[word] = table.get(word, 0.0) + frequency
-    # theirs are shares of their words, ours of our words, of which there are more
+    # their frequencies are shares of their words; there are more of ours in the same text
     words_per_entry = sum(table.values()) / sum(entries.values())
     table = {word: frequency / words_per_entry for word, frequency in table.items()}
     return table, sum(frequency for word, frequency in table.items() if word.isdecimal())
@@ -150,7 +156,7 @@ def _normaliser(language: str) -> Callable[[str], str]:
     simplified = _simplified_chinese() if language == "zh" else {}
 
     def normalise(word: str) -> str:
-        # Python's lower case of a dotted capital I keeps the dot apart
+        # Python's lower case of a dotted capital I keeps the dot as a mark of its own
         return preprocess_text(word.replace("i\u0307", "i"), tag).translate(simplified)
 
     return normalise

@@ -4,7 +4,8 @@ A word is a maximal run of letters (L, M and N of Unicode). In scripts that are 
 Thai, ...) each character is a word. Punctuation and symbols are never part of a word. A combining mark, or a joiner
 inside a word, belongs to the character before it. A *type* is a word in lower case (`str.lower`).
 
-Characters as people see them: code points that belong to the symbol before them (emoji, marks on punctuation).
+All of this works on arrays of code points: a table gives the class of each, and shifted comparisons give the places
+where words begin. A loop over characters would take longer than tokenising.
 """
 
 import functools
@@ -42,6 +43,7 @@ _ZERO_WIDTH_SPACE = 0x200B
 _LAST_ASSIGNED = 0x40000  # above: tags, variation selectors and private use, no letters
 _VARIATION_SELECTORS = (0xE0100, 0xE01EF)
 _BATCH_CHARS = 1 << 16
+"""Short texts are split together, in batches of this many characters: a call of numpy costs as much as a sentence."""
 
 
 @functools.cache
@@ -71,18 +73,19 @@ def _ascii_types() -> str:
     return "".join(chr(code).lower() if classes[code] == LETTER else " " for code in range(128))
 
 
-def _code_points(text: str) -> np.ndarray:
+def code_points(text: str) -> np.ndarray:
+    """Return the code point of each character; uint8 where a text is ASCII, which most are, else uint32."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-def _classes(code_points: np.ndarray) -> np.ndarray:
-    classes = _table()[code_points]
+def _classes(points: np.ndarray) -> np.ndarray:
+    classes = _table()[points]
     marks = classes == MARK
     if marks.any():
         places = np.where(marks, -1, np.arange(len(classes)))
-        before = np.maximum.accumulate(places)  # the character that a mark belongs to
+        before = np.maximum.accumulate(places)  # the last character that is no mark: a mark belongs to it
         owner = np.where(before < 0, SPACE, classes[before])[marks]
         inherited = np.array([PUNCT, PUNCT, MARK, LETTER], dtype=np.uint8)  # a mark on nothing is punctuation
         classes[marks] = inherited[owner]
@@ -98,7 +101,7 @@ def char_classes(text: str) -> np.ndarray:
     >>> char_classes("p53, don't").tolist() == [LETTER] * 3 + [PUNCT, SPACE] + [LETTER] * 3 + [PUNCT, LETTER]
     True
     """
-    return _classes(_code_points(text))
+    return _classes(code_points(text))
 
 
 def unit_starts(classes: np.ndarray) -> np.ndarray:
@@ -113,6 +116,19 @@ def unit_starts(classes: np.ndarray) -> np.ndarray:
     return starts
 
 
+def word_spans(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first and last character (exclusive) of each word of `split_words`, int64 (W,) each.
+
+    >>> [ends.tolist() for ends in word_spans(char_classes("ab, c"))]
+    [[0, 4], [2, 5]]
+    """
+    opens = unit_starts(classes)
+    starts = np.flatnonzero(opens & ((classes == LETTER) | (classes == UNSPACED)))
+    # a word ends where something else opens or stands, or at the end of the text
+    ends = np.flatnonzero(np.append(opens | (classes < UNSPACED), True))
+    return starts, ends[ends.searchsorted(starts + 1)]
+
+
 def split_words(text: str) -> list[str]:
     """Return the types of a text in order: its words in lower case.
 
@@ -121,10 +137,10 @@ def split_words(text: str) -> list[str]:
     """
     if text.isascii():
         return text.translate(_ascii_types()).split()
-    code_points = _code_points(text)
-    classes = _classes(code_points)
+    points = code_points(text)
+    classes = _classes(points)
     in_word = classes >= UNSPACED
-    spaced = np.where(in_word, code_points, ord(" "))
+    spaced = np.where(in_word, points, ord(" "))
     unspaced = (classes == UNSPACED) | (classes == MARK)
     if unspaced.any():
         # a word that touches the one before it gets a space in front
@@ -152,43 +168,3 @@ def count_words(texts: Iterable[str], counts: Counter[str] | None = None) -> Cou
             batch, num_chars = [], 0
     counts.update(split_words("\n".join(batch)))
     return counts
-
-
-_JOINER = 0x200D
-_FIRST_MARK = 0x300  # below: no mark, no emoji
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
-_TAGS = range(0xE0020, 0xE0080)  # they spell the flag of a region
-_FLAG_LETTERS = (0x1F1E6, 0x1F1FF)  # two of them are a flag
-
-
-def continuations(text: str, classes: np.ndarray) -> np.ndarray:
-    """Return which characters belong to the punctuation or symbol before them, bool, one per code point.
-
-    What belongs to a letter is in `classes` already; this is for the rest: a variation selector on a heart, a skin
-    tone, a family held together by joiners, the two letters of a flag.
-    """
-    continues = np.zeros(len(classes), dtype=bool)
-    if text.isascii():
-        return continues
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    symbols = np.flatnonzero((classes == PUNCT) & (points >= _FIRST_MARK))
-    symbols = symbols[symbols > 0]
-    symbols = symbols[classes[symbols - 1] != SPACE]
-    known, inverse = np.unique(points[symbols], return_inverse=True)
-    extends = np.array([_extends(point) for point in known.tolist()], dtype=bool)
-    continues[symbols] = extends[inverse] | (points[symbols - 1] == _JOINER)
-    continues |= _second_letters(points)
-    return continues
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def _extends(point: int) -> bool:
-    return point == _JOINER or point in _SKIN_TONES or point in _TAGS or unicodedata.category(chr(point))[0] == "M"
-
-
-def _second_letters(points: np.ndarray) -> np.ndarray:
-    """Return every second letter of each run of flag letters."""
-    letters = (points >= _FLAG_LETTERS[0]) & (points <= _FLAG_LETTERS[1])
-    places = np.arange(len(points))
-    run_starts = np.maximum.accumulate(np.where(letters, -1, places)) + 1
-    return letters & ((places - run_starts) % 2 == 1)

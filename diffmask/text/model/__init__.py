@@ -1,1 +1,6 @@
-"""text/model."""
+"""Models of transformers: loaded, shown masked text, asked for what was masked (the verb: corrupt).
+
+load.py        models and tokenizers by name, or one sentence that says what is wrong
+masked_lm.py   what the model sees at masked positions, and the loss there
+end_task.py    a classifier that is trained in the same steps
+"""

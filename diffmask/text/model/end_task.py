@@ -3,7 +3,7 @@
 End-task-aware training (Dery et al. 2022) in its plain form: the losses are added with a fixed weight.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from diffmask.core.errors import InputError
 from diffmask.text.model.load import LoadedModel, load_weights
-from diffmask.text.segment.pad import Batches
+from diffmask.text.segment.pad import PadLabelled, Row
 
 HEAD = "task_head"
 """Name under which the classifier's own parameters are a part of the masked language model while it is trained."""
-DROPOUTS = ("classifier_dropout", "seq_classif_dropout", "cls_dropout")
+_DROPOUTS = ("classifier_dropout", "seq_classif_dropout", "cls_dropout")
 """What architectures call the dropout before their classifier."""
-Row = Mapping[str, Any]
 
 
 class EndTask:
@@ -29,11 +28,11 @@ class EndTask:
     Args:
         classifier: From `shared_classifier`.
         pad_id: Token that fills short rows.
-        rows: What is trained on: input_ids, token_type_ids where the model has them, and labels, which are the row of a
+        rows: Training rows: input_ids, token_type_ids where the model has them, and labels, which are the number of a
             label, or a float for each label where a text may have several.
-        held_out: What is measured on.
-        batch_size: Rows that go with each micro-batch.
-        weight: Of the task's loss.
+        held_out: Rows that the task is measured on.
+        batch_size: Number of rows that go with each micro-batch.
+        weight: Factor of the task's loss.
     """
 
     def __init__(
@@ -46,18 +45,14 @@ class EndTask:
         batch_size: int,
         weight: float = 1.0,
     ):
-        self.classifier, self._batches = classifier, Batches(pad_id, of_words=False)
+        self.classifier, self.pad = classifier, PadLabelled(pad_id, of_words=False)
         self.rows, self.held_out = rows, held_out
         self.batch_size, self.weight = batch_size, weight
-
-    def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """Return rows as a batch."""
-        return self._batches(rows)
 
     def outcome(self, batch: dict[str, Tensor], *, training: bool) -> Tensor:
         """Return the loss of each row and whether all of its labels were right, float32 (N, 2)."""
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        # the weights are where the masked language model's are; buffers such as position ids are the classifier's own
+        # the shared weights are on the device already; buffers, such as position ids, are the classifier's own
         classifier: Any = self.classifier
         logits = classifier.to(batch["labels"].device).train(training)(**inputs).logits.float()
         labels = batch["labels"]
@@ -75,14 +70,14 @@ def shared_classifier(
 ) -> PreTrainedModel:
     """Return a classifier whose encoder's weights are those of a masked language model.
 
-    What it has of its own, the pooler and the head, becomes a part of that model, so that both are trained, saved and
-    resumed together, until `detach`.
+    The classifier's own parameters, the pooler and the head, become a part of that model, so that all are trained,
+    saved and resumed together, until `detach`.
 
     Args:
         loaded: The masked language model.
-        names: Of the labels.
+        names: Names of the labels.
         several: Whether a text may have several labels.
-        dropout: Before the classifier.
+        dropout: Dropout before the classifier.
 
     Raises:
         InputError: If transformers has no classifier of this architecture.
@@ -91,7 +86,7 @@ def shared_classifier(
         kind = loaded.model.config.model_type
         raise InputError(f"{loaded.name!r} is a {kind} model, for which transformers has no classifier; leave task out")
     named = dict(enumerate(names))
-    settings = {key: dropout for key in DROPOUTS if hasattr(loaded.model.config, key)}
+    settings = {key: dropout for key in _DROPOUTS if hasattr(loaded.model.config, key)}
     classifier, _ = load_weights(
         AutoModelForSequenceClassification,
         loaded.name,
@@ -105,7 +100,8 @@ def shared_classifier(
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
     if loaded.model.config.model_type in ("deberta", "deberta-v2"):
-        classifier.config.cls_dropout = dropout  # which these models read, and their configs do not declare
+        # these models read it, and their configs do not declare it
+        classifier.config.cls_dropout = dropout
     _share(classifier, loaded.model)
     return classifier
 
@@ -122,7 +118,7 @@ def _outside(classifier: PreTrainedModel) -> list[torch.nn.Module]:
 
 
 def _share(classifier: PreTrainedModel, model: PreTrainedModel) -> None:
-    """Let a classifier use a masked language model's encoder, and keep what is left of its own in that model."""
+    """Let a classifier use a masked language model's encoder, and keep its own other parameters in that model."""
     encoder = dict(model.base_model.named_parameters(prefix=classifier.base_model_prefix))
     own = torch.nn.Module()
     for name, parameter in list(classifier.named_parameters()):
@@ -134,7 +130,7 @@ def _share(classifier: PreTrainedModel, model: PreTrainedModel) -> None:
 
 
 def _place(root: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> None:
-    """Make a parameter that of a name, in modules that are made where there are none."""
+    """Register a parameter under a dotted name, making the modules on the way that do not exist yet."""
     *path, last = name.split(".")
     for part in path:
         if not hasattr(root, part):

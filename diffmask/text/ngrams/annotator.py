@@ -6,8 +6,10 @@ text and of the place in it, so a text is always cut in the same way, in whateve
 """
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from zlib import crc32
@@ -15,52 +17,48 @@ from zlib import crc32
 import numpy as np
 
 from diffmask.text.corpus.words import PUNCT, char_classes
-from diffmask.text.ngrams.ngrams import NGramTrie, WordRun, build_trie, find_words
-from diffmask.text.ngrams.vocabulary import read_vocabulary, vocabulary_key
-from diffmask.text.segment.rows import STARTS
+from diffmask.text.ngrams.ngrams import JoinedWords, NGramTrie
+from diffmask.text.ngrams.vocabulary import TABLE, read_vocabulary
+from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
-
-@dataclass(frozen=True)
-class _NGramAnnotator:
-    """Say where the n-grams of a vocabulary begin; what is between the words of one belongs to it.
-
-    Where the units are tokens, all tokens of an n-gram are one group, and the others stay units of their own.
-    """
-
-    folder: str
-    key: str
-    columns: tuple[str, ...] = (STARTS,)
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the column `starts`."""
-        run = find_words(segments.text, segments.classes, segments.text_starts)
-        lookup = _load(self.folder, self.key)
-        firsts, lasts = choose_ngrams(run, *lookup.find(run), segments.text, segments.text_starts)
-        starts = segments.spans[:, 0]
-        word = np.searchsorted(run.starts, starts, side="right") - 1
-        # punctuation stands after its word
-        after = segments.classes[starts] == PUNCT
-        ngram = np.searchsorted(firsts, word, side="right") - 1
-        inside = ngram >= 0
-        inside[inside] = (word + after)[inside] <= lasts[ngram[inside]]
-        of_unit = np.where(inside, ngram, -1)[segments.words]
-        continues = np.append(-1, of_unit)[:-1] == of_unit
-        return {STARTS: np.where(continues & (of_unit >= 0), 0, 1).astype(np.int32)}
+_FORMAT = "ngrams 1"
+"""Part of the cache's key, to be changed when the same table makes other units."""
 
 
-def ngram_annotator(folder: str | Path) -> _NGramAnnotator:
-    """Return the annotator for a folder made by `diffmask pmi`.
+def ngram_annotator(folder: str | Path) -> Annotator:
+    """Return what says where the n-grams of a folder made by `diffmask pmi` begin.
+
+    What stands between the words of an n-gram belongs to it. Where units are tokens, all tokens of an n-gram are one
+    larger unit, and the others stay units of their own.
 
     Raises:
         InputError: The folder is none, or a line of its table is broken.
     """
-    read_vocabulary(folder)  # refused here, not in a worker
-    return _NGramAnnotator(str(folder), vocabulary_key(folder))
+    read_vocabulary(folder)  # to refuse it here, not in a worker
+    key = f"{_FORMAT} {hashlib.sha256((Path(folder) / TABLE).read_bytes()).hexdigest()}"
+    return Annotator((STARTS,), (), key, partial(_starts, str(folder), key))
+
+
+def _starts(folder: str, key: str, segments: Segments) -> dict[str, np.ndarray]:
+    words = JoinedWords.find(segments.text, segments.classes, segments.text_starts)
+    lookup = _load(folder, key)
+    firsts, lasts = _without_overlaps(words, *lookup.find(words), segments.text, segments.text_starts)
+    # units are looked up among words by their first character, because a unit need not be a word of an n-gram: it may
+    # be punctuation, which is in an n-gram only if the word after it is
+    starts = segments.spans[:, 0]
+    word = np.searchsorted(words.starts, starts, side="right") - 1
+    after = segments.classes[starts] == PUNCT
+    ngram = np.searchsorted(firsts, word, side="right") - 1
+    inside = ngram >= 0
+    inside[inside] = (word + after)[inside] <= lasts[ngram[inside]]
+    of_unit = np.where(inside, ngram, -1)[segments.words]
+    continues = np.append(-1, of_unit)[:-1] == of_unit
+    return {STARTS: np.where(continues & (of_unit >= 0), 0, 1).astype(np.int32)}
 
 
 @dataclass(frozen=True, eq=False)
-class _NGramLookup:
+class NGramLookup:
     """A vocabulary of n-grams, to be found in texts.
 
     Attributes:
@@ -71,53 +69,63 @@ class _NGramLookup:
     trie: NGramTrie
     complete: tuple[np.ndarray, ...]
 
-    def find(self, run: WordRun) -> tuple[np.ndarray, np.ndarray]:
+    @classmethod
+    def of(cls, ngrams: Sequence[str]) -> "NGramLookup":
+        """Return the lookup of n-grams of two and more words each, written with one space between words."""
+        split = [ngram.split(" ") for ngram in ngrams]
+        words = sorted({word for parts in split for word in parts})
+        numbers = {word: number for number, word in enumerate(words)}
+        levels = []
+        for n in range(2, max(map(len, split)) + 1):
+            rows = [[numbers[word] for word in parts] for parts in split if len(parts) == n]
+            levels.append(np.array(rows, dtype=np.int64).reshape(-1, n))
+        trie = NGramTrie.of(words, levels)
+        complete = tuple(np.zeros(len(keys), dtype=bool) for keys in trie.keys)
+        for level, is_complete in zip(levels, complete, strict=True):
+            is_complete[trie.rows(level)] = True
+        return cls(trie, complete)
+
+    def share_in(self, texts: Sequence[str]) -> float:
+        """Return the share of the words of texts that are in an n-gram."""
+        text = "\n".join(texts)
+        text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
+        words = JoinedWords.find(text, char_classes(text), text_starts)
+        firsts, lasts = _without_overlaps(words, *self.find(words), text, text_starts)
+        return float((lasts - firsts + 1).sum()) / max(len(words.types), 1)
+
+    def find(self, joined: JoinedWords) -> tuple[np.ndarray, np.ndarray]:
         """Return the first and the last word of all occurrences that are in no larger one, rising; int64."""
-        num_words = len(run.types)
-        words = np.fromiter(map(self.trie.numbers.get, run.types, repeat(-1)), np.int64, num_words)
+        num_words = len(joined.types)
+        words = np.fromiter(map(self.trie.numbers.get, joined.types, repeat(-1)), np.int64, num_words)
         lasts = np.full(num_words, -1)
+        # all places of the text walk the trie together, a word at a time; those where it ends drop out
         places = np.flatnonzero(words >= 0)
         rows = words[places]
         for n in range(2, self.trie.max_n + 1):
             ends = places + n - 1
-            goes_on = np.append(run.joined, False)[np.minimum(ends, num_words)]
-            places, rows, ends = places[goes_on], rows[goes_on], ends[goes_on]
+            continues = np.append(joined.joined, False)[np.minimum(ends, num_words)]
+            places, rows, ends = places[continues], rows[continues], ends[continues]
             rows = self.trie.extend(n, rows, words[ends])
             known = rows >= 0
             places, rows, ends = places[known], rows[known], ends[known]
-            found = self.complete[n - 2][rows]
-            lasts[places[found]] = ends[found]
+            complete = self.complete[n - 2][rows]
+            lasts[places[complete]] = ends[complete]  # of n-grams with the same first word the longest stays
         firsts = np.flatnonzero(lasts >= 0)
         lasts = lasts[firsts]
+        # an n-gram is inside another if one that begins before it ends no earlier
         held = lasts <= np.append(-1, np.maximum.accumulate(lasts))[:-1]
         return firsts[~held], lasts[~held]
 
 
-def build_lookup(ngrams: list[str]) -> _NGramLookup:
-    """Return the lookup of n-grams of two and more words each, written with one space between words."""
-    split = [ngram.split(" ") for ngram in ngrams]
-    words = sorted({word for parts in split for word in parts})
-    numbers = {word: number for number, word in enumerate(words)}
-    levels = []
-    for n in range(2, max(map(len, split)) + 1):
-        rows = [[numbers[word] for word in parts] for parts in split if len(parts) == n]
-        levels.append(np.array(rows, dtype=np.int64).reshape(-1, n))
-    trie = build_trie(words, levels)
-    complete = tuple(np.zeros(len(keys), dtype=bool) for keys in trie.keys)
-    for level, flags in zip(levels, complete, strict=True):
-        flags[trie.rows(level)] = True
-    return _NGramLookup(trie, complete)
-
-
-def choose_ngrams(
-    run: WordRun, firsts: np.ndarray, lasts: np.ndarray, text: str, text_starts: np.ndarray
+def _without_overlaps(
+    words: JoinedWords, firsts: np.ndarray, lasts: np.ndarray, text: str, text_starts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the n-grams that remain when of those that overlap one at random is taken.
+    """Return the n-grams that remain when one of those that overlap is taken at random.
 
     The n-grams, none of which holds another, come in a random order, and each is taken if it overlaps none before it.
 
     Args:
-        run: The words of the texts.
+        words: The words of the texts.
         firsts: First word of each n-gram, rising.
         lasts: Last word of each n-gram, rising.
         text: The texts, one a line.
@@ -127,8 +135,9 @@ def choose_ngrams(
     touches = firsts[1:] <= lasts[:-1]
     overlaps[1:] |= touches
     overlaps[:-1] |= touches
+    # few n-grams overlap, so the loop over them is short
     doubtful = np.flatnonzero(overlaps)
-    ranks = _noise(run, firsts[doubtful], text, text_starts)
+    ranks = _noise(words, firsts[doubtful], text, text_starts)
     taken = ~overlaps
     first, last, count = firsts.tolist(), lasts.tolist(), len(firsts)
     blocked = bytearray(count)
@@ -147,23 +156,15 @@ def choose_ngrams(
     return firsts[taken], lasts[taken]
 
 
-def share_in_ngrams(texts: Sequence[str], lookup: _NGramLookup) -> float:
-    """Return the share of the words of texts that are in an n-gram."""
-    text = "\n".join(texts)
-    text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    run = find_words(text, char_classes(text), text_starts)
-    firsts, lasts = choose_ngrams(run, *lookup.find(run), text, text_starts)
-    return float((lasts - firsts + 1).sum()) / max(len(run.types), 1)
-
-
-def _noise(run: WordRun, words: np.ndarray, text: str, text_starts: np.ndarray) -> np.ndarray:
-    """Return a random number for each word, which depends on its text and on its place there; uint64."""
-    rows = np.searchsorted(text_starts, run.starts[words], side="right") - 1
+def _noise(words: JoinedWords, chosen: np.ndarray, text: str, text_starts: np.ndarray) -> np.ndarray:
+    """Return a random number for each chosen word, which depends on its text and on its place there; uint64."""
+    rows = np.searchsorted(text_starts, words.starts[chosen], side="right") - 1
     ends = np.append(text_starts[1:], len(text) + 1)  # one past the end of the line
     texts, of_word = np.unique(rows, return_inverse=True)
     hashes = [crc32(text[text_starts[row] : ends[row] - 1].encode("utf-8", "surrogatepass")) for row in texts.tolist()]
-    before = np.searchsorted(run.starts, text_starts[texts])
-    places = (words - before[of_word]).astype(np.uint64)
+    before = np.searchsorted(words.starts, text_starts[texts])
+    places = (chosen - before[of_word]).astype(np.uint64)
+    # hashes of neighbouring places differ in a few bits only, so they are mixed
     mixed = np.array(hashes, dtype=np.uint64)[of_word] * np.uint64(0x9E3779B97F4A7C15) + places
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # the finaliser of splitmix64
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -171,6 +172,6 @@ def _noise(run: WordRun, words: np.ndarray, text: str, text_starts: np.ndarray) 
 
 
 @functools.lru_cache(maxsize=4)
-def _load(folder: str, key: str) -> _NGramLookup:
-    """Return the lookup of a folder, once in each process; the key is of its content."""
-    return build_lookup(read_vocabulary(folder))
+def _load(folder: str, key: str) -> NGramLookup:
+    """Return the lookup of a folder, made once in each process; the key stands for the folder's content."""
+    return NGramLookup.of(read_vocabulary(folder))

@@ -1,14 +1,11 @@
 """Counts of n-grams: a map-reduce on disk, so that memory does not grow with the corpus; mergeable, kept in Parquet.
 
-count_ngrams(["papers/"], settings=NGramSettings(num_processes=2), save_to="papers.parquet")
-count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
+    count_ngrams(["papers/"], settings=NGramSettings(num_processes=2), save_to="papers.parquet")
+    count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
 
-Counting n-grams on disk: each piece of a corpus becomes a file of parts, and then each part is added up.
-
-An n-gram is always in the same part, whatever piece it is from, so a part can be added up alone: what is in memory at a
-time is one piece, or one part.
-
-A file of counts of n-grams: Parquet, columns ngram and count, with how they were counted in its metadata.
+Each piece of a corpus (a block, or a row group of counts made before) is counted and written to a file that is divided
+into parts; then each part is added up over all files. An n-gram is always in the same part, whatever piece it is from,
+so a part can be added up alone: what is in memory at a time is one piece, or one part.
 """
 
 import json
@@ -17,24 +14,45 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 
+from diffmask.config.limits import Between, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
-from diffmask.text.corpus.counts import check_output, read_all_blocks
-from diffmask.text.corpus.documents import Sources, check_column, describe_sources, list_files, refuse_without_text
-from diffmask.text.ngrams.ngrams import MAX_N, check_max_n, count_texts, num_words
+from diffmask.text.corpus.counts import check_output
+from diffmask.text.corpus.documents import (
+    Sources,
+    describe_sources,
+    join_sources,
+    list_files,
+    read_all_blocks,
+    refuse_empty,
+)
+from diffmask.text.corpus.words import char_classes
+from diffmask.text.ngrams.ngrams import MAX_N, JoinedWords
 from diffmask.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow
+    from tqdm import tqdm
+
+_METADATA_KEY = b"diffmask.ngrams"
+_BLOCK_BYTES = 1 << 20
+_PART_BYTES = 1 << 24
+"""Bytes of n-grams that a part should hold."""
+_MAX_PARTS = 1 << 12
+_GROWTH = 15
+"""How many times as long as a text its n-grams of 1 to 5 words are."""
+_COMPRESSION = 4
+"""How many times as long as a compressed file its content is taken to be."""
 
 
 class _CountedPiece(NamedTuple):
@@ -44,77 +62,108 @@ class _CountedPiece(NamedTuple):
     row_group: int
 
 
-@dataclass(frozen=True)
-class _Spill:
+_Piece = Block | _CountedPiece
+
+
+def count_texts(texts: Sequence[str], max_n: int = MAX_N) -> "pyarrow.Table":
+    """Return how often each n-gram of 1 to `max_n` words occurs: columns ngram and count, in no order.
+
+    >>> count_texts(["in vitro, in vitro"], 2).sort_by("ngram").to_pydict()
+    {'ngram': ['in', 'in vitro', 'vitro'], 'count': [2, 2, 2]}
+    """
+    import pyarrow
+    from pyarrow import compute
+
+    text = "\n".join(texts)
+    text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
+    types, _, joined = JoinedWords.find(text, char_classes(text), text_starts)
+    words = pyarrow.array(types, pyarrow.string())
+    # n-grams of n + 1 words are those of n words whose last word is followed by one that continues them
+    ngrams, lasts = words, np.arange(len(types))
+    chunks = [words]
+    for _ in range(1, max_n):
+        lasts += 1
+        continues = np.append(joined, False)[lasts]
+        ngrams, lasts = ngrams.filter(pyarrow.array(continues)), lasts[continues]
+        ngrams = compute.call_function(
+            "binary_join_element_wise", [ngrams, words.take(pyarrow.array(lasts)), " "], compute.JoinOptions()
+        )
+        chunks.append(ngrams)
+    counted = pyarrow.chunked_array(chunks, pyarrow.string()).value_counts()
+    return pyarrow.table({"ngram": counted.field("values"), "count": counted.field("counts")})
+
+
+def num_words(ngrams: "pyarrow.Array | pyarrow.ChunkedArray") -> np.ndarray:
+    """Return the length of each n-gram in words."""
+    from pyarrow import compute
+
+    spaces = compute.call_function("count_substring", [ngrams], compute.MatchSubstringOptions(" "))
+    return spaces.to_numpy(zero_copy_only=False) + 1
+
+
+def _spill(item: tuple[int, _Piece], *, folder: str, max_n: int, num_parts: int) -> tuple[int, np.ndarray]:
     """Count one piece and write it to a file of its own, with one record batch for each part.
 
-    Attributes:
-        folder: Where the files are.
+    Args:
+        item: Number of the piece, and the piece.
+        folder: Where the files are written.
         max_n: Words of the longest n-gram.
-        num_parts: Parts that the n-grams are divided into, by a hash.
+        num_parts: Number of parts that the n-grams are divided into, by a hash.
+
+    Returns:
+        The number of texts, and of occurrences of n-grams of 1, 2, ... words.
     """
+    import pyarrow
 
-    folder: str
-    max_n: int
-    num_parts: int
-
-    def __call__(self, item: tuple[int, Block | _CountedPiece]) -> tuple[int, np.ndarray]:
-        """Return the number of texts, and of occurrences of n-grams of 1, 2, ... words."""
-        import pyarrow
-
-        index, piece = item
-        table, num_texts = _count_block(piece, self.max_n) if isinstance(piece, Block) else _read_piece(piece)
-        lengths = num_words(table["ngram"])
-        if isinstance(piece, _CountedPiece):
-            short = lengths <= self.max_n
-            table, lengths = table.filter(pyarrow.array(short)), lengths[short]
-        totals = np.bincount(lengths, table["count"].to_numpy(), self.max_n + 1)[1:].astype(np.int64)
-        self._write(index, table)
-        return num_texts, totals
-
-    def _write(self, index: int, table: "pyarrow.Table") -> None:
-        import pyarrow
-
-        ngrams = table["ngram"].cast(pyarrow.binary()).to_pylist()
-        # not Python's hash, which differs between processes
-        parts = np.fromiter(map(crc32, ngrams), np.uint32, len(ngrams)) % self.num_parts
-        columns = [column.combine_chunks() for column in table.take(pyarrow.array(np.argsort(parts))).columns]
-        ends = np.cumsum(np.bincount(parts, minlength=self.num_parts)).tolist()
-        path = os.path.join(self.folder, f"{index:09d}.arrow")
-        options = pyarrow.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-        with pyarrow.ipc.new_file(path, table.schema, options=options) as writer:
-            for start, end in zip([0, *ends[:-1]], ends, strict=True):
-                pieces = [column.slice(start, end - start) for column in columns]
-                writer.write_batch(pyarrow.RecordBatch.from_arrays(pieces, schema=table.schema))
+    index, piece = item
+    table, num_texts = _count_block(piece, max_n) if isinstance(piece, Block) else _read_piece(piece)
+    lengths = num_words(table["ngram"])
+    if isinstance(piece, _CountedPiece):
+        short = lengths <= max_n
+        table, lengths = table.filter(pyarrow.array(short)), lengths[short]
+    totals = np.bincount(lengths, table["count"].to_numpy(), max_n + 1)[1:].astype(np.int64)
+    _write_parts(table, os.path.join(folder, f"{index:09d}.arrow"), num_parts)
+    return num_texts, totals
 
 
-@dataclass(frozen=True)
-class AddUp:
+def _write_parts(table: "pyarrow.Table", path: str, num_parts: int) -> None:
+    import pyarrow
+
+    ngrams = table["ngram"].cast(pyarrow.binary()).to_pylist()
+    # Python's own hash differs from process to process, and would send the same n-gram to two parts
+    parts = np.fromiter(map(crc32, ngrams), np.uint32, len(ngrams)) % num_parts
+    columns = [column.combine_chunks() for column in table.take(pyarrow.array(np.argsort(parts))).columns]
+    ends = np.cumsum(np.bincount(parts, minlength=num_parts)).tolist()
+    options = pyarrow.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with pyarrow.ipc.new_file(path, table.schema, options=options) as writer:
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            pieces = [column.slice(start, end - start) for column in columns]
+            writer.write_batch(pyarrow.RecordBatch.from_arrays(pieces, schema=table.schema))
+
+
+def _add_up(part: int, *, folder: str, max_n: int, min_count: int) -> tuple["pyarrow.Table", np.ndarray]:
     """Add up one part over all files of a folder.
 
-    Attributes:
-        folder: Where `_Spill` wrote.
+    Args:
+        part: Number of the part.
+        folder: Where `_spill` wrote.
         max_n: Words of the longest n-gram.
         min_count: Rarer n-grams are left out of the table.
+
+    Returns:
+        Columns ngram and count, and the number of different n-grams of 1, 2, ... words, rare ones included.
     """
+    import pyarrow
 
-    folder: str
-    max_n: int
-    min_count: int
-
-    def __call__(self, part: int) -> tuple["pyarrow.Table", np.ndarray]:
-        """Return columns ngram and count, and the number of different n-grams of 1, 2, ... words, the rare ones too."""
-        import pyarrow
-
-        batches = []
-        for name in sorted(os.listdir(self.folder)):
-            with pyarrow.OSFile(os.path.join(self.folder, name)) as file:
-                batches.append(pyarrow.ipc.open_file(file).get_batch(part))
-        table = pyarrow.Table.from_batches(batches)
-        table = table.group_by("ngram", use_threads=False).aggregate([("count", "sum")])
-        table = table.rename_columns(["ngram", "count"])
-        num_types = np.bincount(num_words(table["ngram"]), minlength=self.max_n + 1)[1:]
-        return table.filter(pyarrow.array(table["count"].to_numpy() >= self.min_count)), num_types
+    batches = []
+    for name in sorted(os.listdir(folder)):
+        with pyarrow.OSFile(os.path.join(folder, name)) as file:
+            batches.append(pyarrow.ipc.open_file(file).get_batch(part))
+    table = pyarrow.Table.from_batches(batches)
+    table = table.group_by("ngram", use_threads=False).aggregate([("count", "sum")])
+    table = table.rename_columns(["ngram", "count"])
+    num_types = np.bincount(num_words(table["ngram"]), minlength=max_n + 1)[1:]
+    return table.filter(pyarrow.array(table["count"].to_numpy() >= min_count)), num_types
 
 
 def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:
@@ -128,12 +177,14 @@ def _read_piece(piece: _CountedPiece) -> tuple["pyarrow.Table", int]:
     return parquet.ParquetFile(piece.path).read_row_group(piece.row_group, use_threads=False), 0
 
 
-_METADATA_KEY = b"diffmask.ngrams"
-
-
 @contextmanager
 def _open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable[["pyarrow.Table"], None]]:
-    """Give a function that writes a table to a counts file, which is there when all is written; no path, no file."""
+    """Yield a function that writes a table to a counts file; the file appears when all is written.
+
+    Args:
+        path: The file; None writes none.
+        record: How the n-grams were counted, for the file's metadata.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -175,17 +226,6 @@ def _read_record(path: Path, max_n: int) -> dict[str, Any]:
     return record
 
 
-_BLOCK_BYTES = 1 << 20
-_PART_BYTES = 1 << 24
-"""Bytes of n-grams that a part should hold."""
-_MAX_PARTS = 1 << 12
-_GROWTH = 15
-"""The n-grams of 1 to 5 words of a text are so many times as long as the text."""
-_COMPRESSION = 4
-"""Compressed files are taken for so many times as long."""
-_Pieces = Iterator[tuple[int, Block | _CountedPiece]]
-
-
 @dataclass(frozen=True)
 class NGramSettings:
     """How n-grams are counted.
@@ -202,18 +242,14 @@ class NGramSettings:
         InputError: A number is out of range.
     """
 
-    max_n: int = MAX_N
-    min_count: int = 11
+    max_n: Annotated[int, Between(2, MAX_N, f"n-grams have two to {MAX_N} words")] = MAX_N
+    min_count: Annotated[int, at_least(1, "1 keeps every n-gram, 11 is the paper's")] = 11
     column: str | None = None
-    num_processes: int = 1
+    num_processes: Annotated[int, at_least(1, "1 counts without other processes")] = 1
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_max_n(self.max_n)
-        if self.min_count < 1:
-            raise InputError(f"min-count {self.min_count} is below 1; 1 keeps every n-gram, 11 is the paper's")
-        if self.num_processes < 1:
-            raise InputError(f"num-processes {self.num_processes} is below 1; 1 counts without other processes")
+        check_limits(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,9 +258,9 @@ class NGramCounts:
 
     Attributes:
         table: Columns ngram and count, of those with the minimum count, single words among them; in no order.
-        totals: Occurrences of all n-grams of 1, 2, ... words, the rare ones too.
-        num_types: Different n-grams of 1, 2, ... words, the rare ones too.
-        num_documents: Texts that were counted.
+        totals: Number of occurrences of n-grams of 1, 2, ... words, rare ones included.
+        num_types: Number of different n-grams of 1, 2, ... words, rare ones included.
+        num_documents: Number of texts that were counted.
         min_count: Least count in the table.
         sources: Path, bytes and sha256 of every file that was counted.
     """
@@ -249,9 +285,10 @@ def count_ngrams(
     """Count the n-grams of a corpus, add counts made before, and return those that occur often enough.
 
     Args:
-        sources: Files, folders, globs, datasets on disk: see `corpus.list_files`.
+        sources: Files, folders, globs, datasets on disk: see `list_files`.
         counts_files: Files that were written with `save_to`.
-        save_to: Parquet file for the counts of all n-grams.
+        settings: How n-grams are counted; None takes the paper's.
+        save_to: Parquet file for the counts of all n-grams, columns ngram and count; None keeps none.
         overwrite: Whether that file may exist.
         scratch: Folder for temporary files, which need about seven times the room of the text; None takes the folder of
             `save_to`, or the system's.
@@ -260,80 +297,86 @@ def count_ngrams(
         InputError: A source cannot be read or is counted twice, or a file of counts is none or has shorter n-grams.
     """
     settings = settings or NGramSettings()
-    files = list_files(sources) if sources or not counts_files else []
-    check_column(files, settings.column)
+    files = list_files(sources, settings.column) if sources or not counts_files else []
     if save_to is not None:
         save_to = check_output(save_to, overwrite=overwrite)
         scratch = scratch or save_to.parent
     records = [_read_record(Path(path), settings.max_n) for path in counts_files]
     described = describe_sources(files) if files else []
-    sizes = {source["path"]: source["bytes"] for source in described}
-    described = _join([*(record["sources"] for record in records), described])
+    num_parts = _num_parts(described, counts_files)
+    described = join_sources([*(record["sources"] for record in records), described])
     with tempfile.TemporaryDirectory(prefix=".diffmask-ngrams-", dir=scratch) as folder:
-        spill = _Spill(folder, settings.max_n, _num_parts(sizes, counts_files))
-        totals, num_documents = _spill_all(spill, sizes, counts_files, settings)
+        spill = partial(_spill, folder=folder, max_n=settings.max_n, num_parts=num_parts)
+        totals, num_documents = _spill_all(spill, files, counts_files, settings)
         num_documents += sum(record["num_documents"] for record in records)
         about = {"version": __version__, "max_n": settings.max_n, "num_documents": num_documents}
-        add_up = AddUp(folder, settings.max_n, settings.min_count if save_to is None else 1)
+        # rare n-grams are needed only for the file
+        least = settings.min_count if save_to is None else 1
+        add_up = partial(_add_up, folder=folder, max_n=settings.max_n, min_count=least)
         with _open_counts(save_to, about | {"totals": totals, "sources": described}) as write:
-            table, num_types = _add_up_all(add_up, spill.num_parts, settings, write)
+            table, num_types = _add_up_all(add_up, num_parts, settings, write)
     return NGramCounts(table, tuple(totals), tuple(num_types), num_documents, settings.min_count, described)
 
 
-def _num_parts(sizes: dict[str, int], counts_files: Sequence[str | Path]) -> int:
-    lengths = [size * (_COMPRESSION if split_suffix(Path(path))[1] else 1) * _GROWTH for path, size in sizes.items()]
+def _num_parts(described: list[dict[str, Any]], counts_files: Sequence[str | Path]) -> int:
+    sizes = [(Path(source["path"]), source["bytes"]) for source in described]
+    lengths = [size * (_COMPRESSION if split_suffix(path)[1] else 1) * _GROWTH for path, size in sizes]
     lengths += [Path(path).stat().st_size * _COMPRESSION for path in counts_files]
     return min(1 + sum(lengths) // _PART_BYTES, _MAX_PARTS)
 
 
 def _spill_all(
-    spill: _Spill, sizes: dict[str, int], counts_files: Sequence[str | Path], settings: NGramSettings
+    spill: Callable[[tuple[int, _Piece]], tuple[int, np.ndarray]],
+    files: Sequence[Path],
+    counts_files: Sequence[str | Path],
+    settings: NGramSettings,
 ) -> tuple[list[int], int]:
     """Write all pieces; return the occurrences of n-grams of 1, 2, ... words and the number of documents."""
     from tqdm import tqdm
 
-    totals = np.zeros(spill.max_n, dtype=np.int64)
-    num_documents = dict.fromkeys(sizes, 0)
-    num_bytes = sum(sizes.values()) + sum(Path(path).stat().st_size for path in counts_files)
+    totals = np.zeros(settings.max_n, dtype=np.int64)
+    num_documents = dict.fromkeys(map(str, files), 0)
+    num_bytes = sum(Path(path).stat().st_size for path in counts_files)
     with tqdm(total=num_bytes, desc="counting", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        pieces = _pieces(sizes, counts_files, settings.column, bar.update)
-        # closed before the folder goes away: the processes write to it
+        pieces = _pieces(files, counts_files, settings.column, bar)
+        # the processes write to the folder, so they must have ended before it goes away
         with closing(map_ordered(spill, pieces, settings.num_processes)) as results:
             for (_, piece), (num_texts, part_totals) in results:
                 totals += part_totals
                 if isinstance(piece, Block):
                     num_documents[piece.path] += num_texts
-    for path, num_texts in num_documents.items():
-        if num_texts == 0:
-            refuse_without_text(path)
+    refuse_empty(num_documents)
     return totals.tolist(), sum(num_documents.values())
 
 
 def _pieces(
-    sizes: dict[str, int], counts_files: Sequence[str | Path], column: str | None, advance: Callable
-) -> _Pieces:
+    files: Sequence[Path], counts_files: Sequence[str | Path], column: str | None, bar: "tqdm"
+) -> Iterator[tuple[int, _Piece]]:
     from pyarrow import parquet
 
     index = 0
-    for index, block in enumerate(read_all_blocks(sizes, column, _BLOCK_BYTES, advance), 1):
+    for index, block in enumerate(read_all_blocks(files, column, _BLOCK_BYTES, bar), 1):
         yield index, block
     for path in map(Path, counts_files):
         num_groups = parquet.ParquetFile(path).num_row_groups
-        for group in range(num_groups):
+        for row_group in range(num_groups):
             index += 1
-            yield index, _CountedPiece(str(path), group)
-            advance(path.stat().st_size / num_groups)
+            yield index, _CountedPiece(str(path), row_group)
+            bar.update(path.stat().st_size / num_groups)
 
 
 def _add_up_all(
-    add_up: AddUp, num_parts: int, settings: NGramSettings, write: Callable[["pyarrow.Table"], None]
+    add_up: Callable[[int], tuple["pyarrow.Table", np.ndarray]],
+    num_parts: int,
+    settings: NGramSettings,
+    write: Callable[["pyarrow.Table"], None],
 ) -> tuple["pyarrow.Table", list[int]]:
-    """Return the n-grams with the minimum count, and the number of different n-grams; all n-grams are written."""
+    """Write all n-grams; return those with the minimum count, and the number of different n-grams of each length."""
     import pyarrow
     from tqdm import tqdm
 
     kept: list[pyarrow.Table] = []
-    num_types = np.zeros(add_up.max_n, dtype=np.int64)
+    num_types = np.zeros(settings.max_n, dtype=np.int64)
     with (
         tqdm(total=num_parts, desc="adding up", unit="part", disable=None, leave=False) as bar,
         closing(map_ordered(add_up, range(num_parts), min(settings.num_processes, num_parts))) as results,
@@ -344,16 +387,3 @@ def _add_up_all(
             num_types += part_types
             bar.update()
     return pyarrow.concat_tables(kept).combine_chunks(), num_types.tolist()
-
-
-def _join(parts: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the sources of all parts, none of which may be in two."""
-    joined: list[dict[str, Any]] = []
-    for part in parts:
-        known = {source["sha256"]: source["path"] for source in joined}
-        twice = next((source for source in part if source["sha256"] in known), None)
-        if twice is not None:
-            same = f"{known[twice['sha256']]} and {twice['path']} have the same content"
-            raise InputError(f"the counts to add up overlap: {same}; count each file once")
-        joined += part
-    return joined

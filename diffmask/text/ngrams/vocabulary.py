@@ -1,4 +1,4 @@
-"""PMI of n-grams, and the vocabulary of the n-grams that belong together (Levine et al. 2021, arXiv 2010.01825).
+"""The vocabulary of the n-grams that belong together, by their PMI (Levine et al. 2021, arXiv 2010.01825).
 
     PMI(w1 ... wn) = min over segmentations s of  log p(w1 ... wn) / (p(s1) p(s2) ...)        (their Eq. 3)
 
@@ -6,26 +6,26 @@ over all ways to cut the n-gram into two or more shorter ones, with p(x) = occur
 of its length (section 3.2). The minimum is the weakest link: what a strong pair inside the n-gram adds does not count.
 PMI of different lengths cannot be compared, so each length has its ranking and its share of the vocabulary (3.3).
 
-The folder of a vocabulary of n-grams: a table to read and edit by hand, and how it was made.
+A vocabulary is kept in a folder: a table to read and edit by hand, and a record of how it was made.
 """
 
 import csv
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.text.corpus.words import split_words
-from diffmask.text.ngrams.counts import NGramCounts
-from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie, build_trie, num_words
+from diffmask.text.ngrams.counts import NGramCounts, num_words
+from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie
 from diffmask.version import __version__
 
 if TYPE_CHECKING:
@@ -35,14 +35,17 @@ if TYPE_CHECKING:
 
 SHARES = (0.5, 0.25, 0.125, 0.125)
 """Share of n-grams of 2, 3, 4 and 5 words in the vocabulary (the authors' repository, AI21Labs/pmi-masking)."""
-SIZE = 800_000
+_SIZE = 800_000
 """Size of the paper's vocabulary, for Wikipedia and BookCorpus (section 3.3)."""
-MIN_PMI = 2.0
+_MIN_PMI = 2.0
 """Ours. The paper chose its size so that about half of the words are in an n-gram (section 3.3); a smaller corpus does
-not have 800,000. A bound on PMI scales by itself: from 2.0 on, 24 to 43 % of the words are, in corpora of 0.2 to 9
-million words (`docs/pmi.md`)."""
-RANKINGS = ("pmi", "weighted")
-"""Eq. 3; and the authors' later one, p(w1 ... wn)^2 in the place of p(w1 ... wn), which their lists are made with."""
+not have 800,000. A bound on PMI scales by itself: with 2.0, 24 to 43 % of the words are in an n-gram, in corpora of 0.2
+to 9 million words (`docs/pmi.md`)."""
+_RANKINGS = ("pmi", "weighted")
+"""Eq. 3; and the authors' later measure, with p(w1 ... wn)^2 for p(w1 ... wn), by which their lists are made."""
+FILES = TABLE, _RECORD = "ngrams.csv", "pmi.json"
+_COLUMNS = ("ngram", "n", "count", "pmi")
+_MAKE = "make one with: diffmask pmi DATA -o FOLDER"
 
 
 @dataclass(frozen=True)
@@ -50,38 +53,35 @@ class VocabularySettings:
     """Which n-grams are kept.
 
     Attributes:
-        size: At most so many, of all lengths together; the share of each is rounded up.
+        size: Most n-grams, all lengths together; the share of each length is rounded up.
         min_pmi: Least PMI, in nats: 2.0 is 7.4 times as often as chance.
-        rank_by: One of `RANKINGS`.
+        rank_by: Which are kept if there are more: `pmi`, or `weighted`, which favours frequent ones.
 
     Raises:
         InputError: A value is out of range.
     """
 
-    size: int = SIZE
-    min_pmi: float = MIN_PMI
-    rank_by: str = "pmi"
+    size: Annotated[int, at_least(1, f"the paper keeps {_SIZE:,} n-grams")] = _SIZE
+    min_pmi: Annotated[float, at_least(0, "above 0 an n-gram is more frequent than chance")] = _MIN_PMI
+    rank_by: Annotated[str, OneOf(_RANKINGS)] = "pmi"
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.size < 1:
-            raise InputError(f"size {self.size} is below 1; the paper keeps {SIZE:,} n-grams")
-        if not self.min_pmi >= 0:
-            raise InputError(f"min-pmi {self.min_pmi} is below 0; from 0 on an n-gram is more frequent than chance")
-        if self.rank_by not in RANKINGS:
-            raise InputError(f"unknown ranking {self.rank_by!r}; choose from: {', '.join(RANKINGS)}")
+        check_limits(self)
 
 
-def measure(counts: NGramCounts) -> "pyarrow.Table":
+def _measure(counts: NGramCounts) -> "pyarrow.Table":
     """Return PMI of the n-grams of two words and more: columns ngram, n, count, pmi and log_p."""
     import pyarrow
 
     levels = _levels(counts)
     words = levels[0][0].to_pylist()
     numbers = [_numbers(ngrams, n, levels[0][0]) for n, (ngrams, _) in enumerate(levels, 1)]
-    trie = build_trie(words, numbers[1:])
+    trie = NGramTrie.of(words, numbers[1:])
     log_p = [np.log(count / max(total, 1)) for (_, count), total in zip(levels, counts.totals, strict=True)]
-    best = log_p[:1]  # log-probability of an n-gram, or of its likeliest segmentation if that is larger; by row
+    # of each n-gram by its row: its own log-probability, or that of its likeliest segmentation if that is larger. So a
+    # segmentation into many pieces is found by one cut, each side being the best that shorter n-grams came to.
+    best = log_p[:1]
     tables = []
     for n, (ngrams, count) in enumerate(levels[1:], 2):
         own, cut = log_p[n - 1], _likeliest_cut(trie, numbers[n - 1], best)
@@ -92,7 +92,7 @@ def measure(counts: NGramCounts) -> "pyarrow.Table":
     return pyarrow.concat_tables(tables)
 
 
-def choose(counts: NGramCounts, settings: VocabularySettings | None = None) -> "pyarrow.Table":
+def choose_ngrams(counts: NGramCounts, settings: VocabularySettings | None = None) -> "pyarrow.Table":
     """Return the n-grams that belong together, by length and best first: columns ngram, n, count, pmi.
 
     Raises:
@@ -101,7 +101,7 @@ def choose(counts: NGramCounts, settings: VocabularySettings | None = None) -> "
     import pyarrow
 
     settings = settings or VocabularySettings()
-    measured = measure(counts)
+    measured = _measure(counts)
     if not len(measured):
         few = f"no n-gram of two words or more occurs {counts.min_count} times in {sum(counts.totals[:1]):,} words"
         raise InputError(f"{few}; give more text or a lower --min-count")
@@ -123,7 +123,7 @@ def choose(counts: NGramCounts, settings: VocabularySettings | None = None) -> "
 
 
 def describe(counts: NGramCounts, settings: VocabularySettings) -> dict[str, Any]:
-    """Return how a vocabulary was made, for JSON."""
+    """Return how a vocabulary was made, for its record."""
     return {
         "version": __version__,
         "max_n": len(counts.totals),
@@ -143,8 +143,8 @@ def _levels(counts: NGramCounts) -> list[tuple["pyarrow.Array", np.ndarray]]:
     ngrams = counts.table["ngram"].combine_chunks()
     count = counts.table["count"].to_numpy()
     lengths = num_words(ngrams)
-    every = [lengths == n for n in range(1, len(counts.totals) + 1)]
-    return [(ngrams.filter(pyarrow.array(chosen)), count[chosen]) for chosen in every]
+    of_length = [lengths == n for n in range(1, len(counts.totals) + 1)]
+    return [(ngrams.filter(pyarrow.array(chosen)), count[chosen]) for chosen in of_length]
 
 
 def _numbers(ngrams: "pyarrow.Array", n: int, words: "pyarrow.Array") -> np.ndarray:
@@ -159,7 +159,7 @@ def _numbers(ngrams: "pyarrow.Array", n: int, words: "pyarrow.Array") -> np.ndar
 def _likeliest_cut(trie: NGramTrie, numbers: np.ndarray, best: list[np.ndarray]) -> np.ndarray:
     """Return the log-probability of the likeliest segmentation of each n-gram into two or more pieces.
 
-    Its first cut leaves two sides, and each side is one piece or the best segmentation of itself.
+    Every cut leaves two sides, and each side is one piece or the best segmentation of itself.
     """
     cuts = []
     for k in range(1, numbers.shape[1]):
@@ -168,28 +168,21 @@ def _likeliest_cut(trie: NGramTrie, numbers: np.ndarray, best: list[np.ndarray])
     return np.max(cuts, axis=0)
 
 
-FILES = TABLE, RECORD = "ngrams.csv", "pmi.json"
-COLUMNS = ("ngram", "n", "count", "pmi")
-_FORMAT = "ngrams 1"
-"""Changes when the same table means other units."""
-_MAKE = "make one with: diffmask pmi DATA -o FOLDER"
-
-
 def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, Any]) -> None:
     """Write a folder that `check_folder` allowed; it replaces an older one."""
     with draft(folder) as new:
         new.mkdir()
         with (new / TABLE).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for ngram, n, count, pmi in zip(*(table[name].to_pylist() for name in COLUMNS), strict=True):
+            writer.writerow(_COLUMNS)
+            for ngram, n, count, pmi in zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True):
                 writer.writerow([ngram, n, count, f"{pmi:.4f}"])
         text = json.dumps(dict(record), indent=2, ensure_ascii=False)
-        (new / RECORD).write_text(text + "\n", encoding="utf-8")
+        (new / _RECORD).write_text(text + "\n", encoding="utf-8")
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:
-    """Return the n-grams of a folder, whose table may have been edited: only the column `ngram` must be there.
+    """Return the n-grams of a folder, whose table may have been edited: only its column `ngram` is needed.
 
     Raises:
         InputError: The folder is none made by `diffmask pmi`, or a line of the table is broken.
@@ -197,7 +190,7 @@ def read_vocabulary(folder: str | Path) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"folder {folder} does not exist; {_MAKE}")
-    missing = next((name for name in (TABLE, RECORD) if not (folder / name).is_file()), None)
+    missing = next((name for name in (TABLE, _RECORD) if not (folder / name).is_file()), None)
     if missing is not None:
         raise InputError(f"folder {folder} has no {missing}, so it is not a vocabulary of n-grams; {_MAKE}")
     path = folder / TABLE
@@ -216,7 +209,7 @@ def read_vocabulary(folder: str | Path) -> list[str]:
 
 
 def _read_rows(path: Path, reader: "_csv.Reader") -> dict[str, int]:
-    """Return the n-grams and their lines."""
+    """Return the n-grams, each with the line that it stands in."""
     header = [name.strip() for name in next(reader, [])]
     if "ngram" not in header:
         raise InputError(f"{path} has no column `ngram` in its first line; name the column of the n-grams so")
@@ -239,8 +232,3 @@ def _read_ngram(row: dict[str, str], where: str) -> str:
     if n and n != str(len(words)):
         raise InputError(f"{where} says n = {n}, but {row['ngram']!r} has {len(words)} words; correct or drop the line")
     return " ".join(words)
-
-
-def vocabulary_key(folder: str | Path) -> str:
-    """Return what identifies the n-grams of a folder."""
-    return f"{_FORMAT} {hashlib.sha256((Path(folder) / TABLE).read_bytes()).hexdigest()}"

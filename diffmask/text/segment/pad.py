@@ -1,7 +1,4 @@
-"""From rows of a tokenised data set to a padded batch of tensors.
-
-Rows of token ids as batches of tensors.
-"""
+"""Rows of token ids become a padded batch of tensors: rows that are masked, and rows that have labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ class Pad:
 
     Attributes:
         pad_id: Token that fills short rows.
-        multiple: Round the length of a batch up to a multiple of this (8 suits tensor cores).
+        multiple: The length of a batch is rounded up to a multiple of this (8 suits tensor cores).
         features: Columns with one number for each unit, which become tensors (B, U): int64 filled up with -1, or
             float32 filled up with 0. Rows that are only evaluated need not have them.
     """
@@ -43,7 +40,11 @@ class Pad:
         }
 
 
+Row = Mapping[str, Any]
+
+
 def _feature(rows: Sequence[Sequence[float]]) -> Tensor:
+    # the rows say whether a feature is a number of something or a score; empty ones say nothing
     kind = np.result_type(*(np.asarray(row).dtype for row in rows if len(row)), np.int8)
     return pad_rows(rows, 0, 1, np.float32) if np.issubdtype(kind, np.floating) else pad_rows(rows, -1)
 
@@ -62,16 +63,13 @@ def _attended(lengths: Sequence[int], width: int) -> Tensor:
     return (torch.arange(width)[None] < torch.tensor(lengths)[:, None]).long()
 
 
-Row = Mapping[str, Any]
-
-
 @dataclass(frozen=True)
-class Batches:
-    """Pads rows into a batch, with their labels.
+class PadLabelled:
+    """Pad rows and their labels into a batch.
 
     Attributes:
         pad_id: Token that fills short rows.
-        of_words: Whether labels are those of tokens.
+        of_words: Whether a row has a label for each token; else one for the text, or one float for each of several.
     """
 
     pad_id: int
@@ -84,13 +82,8 @@ class Batches:
         return batch | {"labels": pad_rows(labels, IGNORE_INDEX) if self.of_words else torch.tensor(labels)}
 
     def inputs(self, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """Return what a model reads of the rows."""
+        """Return the same without labels."""
         fills = {"input_ids": self.pad_id, "token_type_ids": 0}
         batch = {name: pad_rows([row[name] for row in rows], fill) for name, fill in fills.items() if name in rows[0]}
         lengths = [len(row["input_ids"]) for row in rows]
         return batch | {"attention_mask": _attended(lengths, batch["input_ids"].shape[1])}
-
-
-def by_length(rows: Sequence[Row]) -> list[int]:
-    """Return the places of the rows from the shortest to the longest, which saves padding."""
-    return sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))

@@ -1,13 +1,13 @@
-"""Rows: blocks of a corpus become rows of token ids, units and types, in whichever process.
+"""Rows: a block of a corpus becomes rows of token ids, units, types and annotations, in whichever process.
 
-Annotate: values of the units of a text that its tokens do not show, made while a corpus is tokenised.
-
-Windows: long documents cut into rows that a model can read, between words; nothing of a text is left out.
+Long documents are cut into windows that a model can read, between words where possible; nothing of a text is left out.
+An annotator adds to each unit values that its tokens do not show. All arrays hold the documents of a batch one after
+the other, so that numpy works on thousands of documents at a time; offsets say where each begins.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,77 +16,39 @@ from diffmask.text.segment.segmenter import Segmenter, Segments
 
 if TYPE_CHECKING:
     import pyarrow
-    from tokenizers import Tokenizer
 
 STARTS = "starts"
-"""Column that cuts words into larger units: 1 opens a unit, 0 continues the one before."""
-
-
-@runtime_checkable
-class Annotator(Protocol):
-    """What gives each unit of segmented texts its values; it runs in worker processes, so it pickles.
-
-    Attributes:
-        columns: Names of the values, which become columns beside the tokens.
-        key: What the values depend on (names, versions, hashes of files): part of the cache's key.
-    """
-
-    @property
-    def columns(self) -> tuple[str, ...]: ...  # noqa: D102 (said above)
-
-    @property
-    def key(self) -> str: ...  # noqa: D102
-
-    def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return one int32 array (U,) for each column.
-
-        -1 stands for none. In the column `starts`, 1 opens a group of units that are masked
-        together and 0 continues it; a group never crosses a text.
-        """
-        ...
+"""Column that joins words into larger units: 1 opens a unit, 0 continues the one before."""
+_BATCH_CHARS = 1 << 18
+"""Texts are segmented in batches of this many characters, whose arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
-class Selected:
-    """Some columns of an annotator.
+class Annotator:
+    """What gives each unit of segmented texts further values; it is sent to worker processes, so it must pickle.
 
     Attributes:
-        annotator: Makes them.
-        columns: Names of those that are kept.
+        columns: Names of the values, which become columns beside the tokens. In the column `starts`, 1 opens a larger
+            unit, which is masked whole, and 0 continues it; none crosses the end of a text.
+        names: Classes or labels, if the first column holds the rows of such; else empty.
+        key: What the values depend on (names, versions, hashes of files): part of the cache's key.
+        annotate: Function of a module, or a `partial` of one, that returns an int32 array (U,) for each column, with -1
+            for units that have no value. Annotators are equal if they have the same key, whatever object this is.
     """
 
-    annotator: Annotator
     columns: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """That of the annotator; the columns are part of the schema."""
-        return f"{self.annotator.key} {','.join(self.columns)}"
+    names: tuple[str, ...]
+    key: str
+    annotate: Callable[[Segments], dict[str, np.ndarray]] = field(compare=False)
 
     def __call__(self, segments: Segments) -> dict[str, np.ndarray]:
-        """Return the columns that are kept."""
-        values = self.annotator(segments)
+        """Return the columns for the units of some texts."""
+        values = self.annotate(segments)
         return {name: values[name] for name in self.columns}
 
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """What a model family puts around every row: [CLS] ... [SEP], <s> ... </s>, or nothing."""
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-
-    def __len__(self) -> int:
-        """Return how many there are in a row."""
-        return len(self.before) + len(self.after)
-
-
-def special_tokens_of(backend: "Tokenizer") -> SpecialTokens:
-    """Return the special tokens that a tokenizer's own post-processor puts around one text."""
-    encoding = backend.encode("a", add_special_tokens=True)
-    text = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
-    first, last = (text[0], text[-1] + 1) if len(text) else (len(encoding), len(encoding))
-    return SpecialTokens(tuple(encoding.ids[:first]), tuple(encoding.ids[last:]))
+    def only(self, columns: tuple[str, ...]) -> "Annotator":
+        """Return the same annotator with some of its columns."""
+        return replace(self, columns=columns, key=f"{self.key} {','.join(columns)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +60,7 @@ class _Windows:
         stops: One after the last token.
         documents: Document of each window.
         numbers: Place among the windows of its document, from 0.
-        num_cut_units: Units that are longer than a window, and so were cut.
+        num_cut_units: Units that were cut because they are longer than a window.
     """
 
     starts: np.ndarray
@@ -108,21 +70,23 @@ class _Windows:
     num_cut_units: int
 
 
-def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: int = 0) -> _Windows:
+def _cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: int = 0) -> _Windows:
     """Cut documents into windows of at most `size` tokens, which begin and end between units where possible.
 
     Args:
         units: Unit of each token of all documents, rising; -1 = none.
         num_tokens: Tokens of each document, int64 (N,).
         size: Most tokens in a window.
-        overlap: A window repeats up to so many of the last tokens of the one before, as whole units; below `size`.
+        overlap: Most tokens that a window repeats of the end of the one before, as whole units; below `size`.
     """
     assert 0 <= overlap < size
     stops = np.cumsum(num_tokens)
     starts = stops - num_tokens
-    cuts = np.ones(len(units) + 1, dtype=bool)  # may a window begin here?
+    # a window may begin where a unit does, and between tokens that are in no unit
+    cuts = np.ones(len(units) + 1, dtype=bool)
     cuts[1:-1] = (units[1:] != units[:-1]) | (units[1:] < 0)
     num_cut_units = 0
+    # most documents are short and become one window each, all at once; only long ones are gone through
     long = num_tokens > size
     short = np.flatnonzero(~long)
     pieces = [(starts[short], stops[short], short, np.zeros(len(short), dtype=np.int64))]
@@ -137,7 +101,14 @@ def cut_windows(units: np.ndarray, num_tokens: np.ndarray, size: int, overlap: i
 
 
 def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) -> tuple[np.ndarray, int]:
-    """Return first and last token (exclusive) of each window, and how many units had to be cut."""
+    """Return first and last token (exclusive) of each window, and how many units had to be cut.
+
+    Args:
+        places: Tokens of the document before which a window may begin, rising; the end is one of them.
+        num_tokens: Length of the document.
+        size: Most tokens in a window.
+        overlap: Most tokens that a window repeats.
+    """
     spans: list[tuple[int, int]] = []
     start, done, num_cut, inside = 0, 0, 0, False
     while done < num_tokens:
@@ -145,8 +116,10 @@ def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) 
         if stop < num_tokens:
             between = int(places[places.searchsorted(stop, side="right") - 1])
             if between <= done and start < done:
-                start = done  # the next unit fits only without the repeated ones
+                # the next unit is so long that it fits only if nothing is repeated before it
+                start = done
                 continue
+            # a unit longer than a window is cut, and counted once, however many windows it takes
             num_cut += between <= done and not inside
             inside = between <= done
             stop = stop if inside else between
@@ -156,18 +129,14 @@ def _cut_document(places: np.ndarray, num_tokens: int, size: int, overlap: int) 
     return np.array(spans, dtype=np.int64), num_cut
 
 
-BATCH_CHARS = 1 << 18
-"""Texts are segmented so many characters at a time: what is worked on stays in the cache."""
-
-
 @dataclass(frozen=True)
 class Report:
-    """What became of a corpus. Reports of two parts add up."""
+    """What became of a corpus when it was tokenised. Reports of two parts add up."""
 
     num_documents: int = 0
     num_rows: int = 0
     num_tokens: int = 0
-    """Of the text; special tokens and repeated ones are not counted."""
+    """Tokens of the text; special tokens, and what windows repeat, are not counted."""
     num_units: int = 0
     num_unknown_tokens: int = 0
     """Tokens of the text that are never masked: unknown and special ones."""
@@ -182,7 +151,7 @@ class Report:
 
     def __add__(self, other: "Report") -> "Report":
         """Return the report of both parts."""
-        return Report(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        return Report(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def __str__(self) -> str:
         """Return the report in one line."""
@@ -223,7 +192,6 @@ class RowMaker:
 
     Attributes:
         segmenter: Cuts texts into tokens and units.
-        special_tokens: What stands around every row.
         max_length: Most tokens of a row, special tokens included.
         overlap: Tokens that a window repeats of the one before.
         type_rows: Row of each type in the table of types.
@@ -231,7 +199,6 @@ class RowMaker:
     """
 
     segmenter: Segmenter
-    special_tokens: SpecialTokens
     max_length: int
     overlap: int
     type_rows: dict[str, int]
@@ -242,19 +209,29 @@ class RowMaker:
         import pyarrow
 
         parts = [self._rows(numbers, texts) for numbers, texts in _batches(block)]
-        schema = row_schema(self.annotators)
-        batch = pyarrow.Table.from_batches([part.batch for part in parts], schema=schema).combine_chunks()
+        batch = pyarrow.Table.from_batches([part.batch for part in parts], schema=self.schema).combine_chunks()
         return _Rows(
-            batch.to_batches()[0] if len(batch) else pyarrow.RecordBatch.from_pylist([], schema),
+            batch.to_batches()[0] if len(batch) else pyarrow.RecordBatch.from_pylist([], self.schema),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.documents for part in parts)]),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.windows for part in parts)]),
             sum((part.report for part in parts), Report()),
         )
 
+    @property
+    def schema(self) -> "pyarrow.Schema":
+        """The columns of `_Rows.batch`."""
+        import pyarrow
+
+        numbers = pyarrow.list_(pyarrow.int32())
+        columns = [("input_ids", numbers), ("unit_ids", numbers), ("types", numbers), ("num_units", pyarrow.int32())]
+        columns += [(name, numbers) for annotator in self.annotators for name in annotator.columns]
+        return pyarrow.schema(columns)
+
     def _rows(self, numbers: Sequence[int], texts: Sequence[str]) -> _Rows:
         segments = self.segmenter(texts)
         num_tokens = segments.num_tokens
-        windows = cut_windows(segments.units, num_tokens, self.max_length - len(self.special_tokens), self.overlap)
+        size = self.max_length - self.segmenter.special_tokens.num_tokens
+        windows = _cut_windows(segments.units, num_tokens, size, self.overlap)
         first_units, num_units = _unit_ranges(segments.units, windows)
         kept = num_units > 0
         report = Report(
@@ -276,8 +253,9 @@ class RowMaker:
     ) -> "pyarrow.RecordBatch":
         import pyarrow
 
-        before, after = self.special_tokens.before, self.special_tokens.after
-        lengths = stops - starts + len(self.special_tokens)
+        before, after = self.segmenter.special_tokens
+        lengths = stops - starts + len(before) + len(after)
+        # all rows are written into one array: where each token of the text goes, and the special tokens around it
         row_stops = np.cumsum(lengths)
         tokens = _ranges(starts, stops)
         places = _ranges(row_stops - lengths + len(before), row_stops - len(after))
@@ -290,6 +268,7 @@ class RowMaker:
         input_ids[places] = segments.input_ids[tokens]
         units = segments.units[tokens]
         unit_ids[places] = np.where(units < 0, -1, units - np.repeat(first_units, stops - starts))
+        # a row has its own units, also those that it shares with the row before; they are counted from 0
         types = segments.types(self.type_rows) if self.type_rows else np.full(len(segments.words), -1, dtype=np.int32)
         held = _ranges(first_units, first_units + num_units)
         columns = [lists_of(input_ids, lengths), lists_of(unit_ids, lengths), lists_of(types[held], num_units)]
@@ -297,17 +276,7 @@ class RowMaker:
         for annotator in self.annotators:
             values = annotator(segments)
             columns += [lists_of(values[name].astype(np.int32)[held], num_units) for name in annotator.columns]
-        return pyarrow.RecordBatch.from_arrays(columns, schema=row_schema(self.annotators))
-
-
-def row_schema(annotators: Sequence[Annotator] = ()) -> "pyarrow.Schema":
-    """Return the columns of `Rows.batch`."""
-    import pyarrow
-
-    numbers = pyarrow.list_(pyarrow.int32())
-    columns = [("input_ids", numbers), ("unit_ids", numbers), ("types", numbers), ("num_units", pyarrow.int32())]
-    columns += [(name, numbers) for annotator in annotators for name in annotator.columns]
-    return pyarrow.schema(columns)
+        return pyarrow.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
 def _batches(block: Block) -> Iterator[tuple[list[int], list[str]]]:
@@ -318,7 +287,7 @@ def _batches(block: Block) -> Iterator[tuple[list[int], list[str]]]:
         numbers.append(number)
         texts.append(text)
         num_chars += len(text)
-        if num_chars >= BATCH_CHARS:
+        if num_chars >= _BATCH_CHARS:
             yield numbers, texts
             numbers, texts, num_chars = [], [], 0
     if texts:
@@ -331,13 +300,14 @@ def _unit_ranges(units: np.ndarray, windows: _Windows) -> tuple[np.ndarray, np.n
     first = members.searchsorted(windows.starts)
     last = members.searchsorted(windows.stops) - 1
     some = first <= last
+    # the 0 at the end is what windows without a unit read
     first_units = np.append(units[members], 0)[np.where(some, first, -1)]
     last_units = np.append(units[members], 0)[np.where(some, last, -1)]
     return first_units, np.where(some, last_units - first_units + 1, 0)
 
 
 def _ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Return the numbers of all ranges, one after the other.
+    """Return the numbers of all ranges, one after the other: a loop of `arange` without the loop.
 
     >>> _ranges(np.array([3, 9]), np.array([5, 12])).tolist()
     [3, 4, 9, 10, 11]

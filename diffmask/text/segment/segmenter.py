@@ -1,4 +1,4 @@
-"""Segment: the tokens of texts grouped into words, for any fast tokenizer.
+"""Segment: the tokens of texts, and the words that they make, for any fast tokenizer.
 
 Where a word begins is read off the text (`corpus.words`), through the character offsets of the tokens: a token
 opens a unit if a word, a character of a script without spaces, or a punctuation character begins where it begins. A
@@ -10,30 +10,43 @@ the same types that are counted. `docs/words.md` shows them.
 A boundary never falls inside a character: tokens that share one (bytes of an emoji, pieces of a ligature) belong
 together. A token of white space alone ("▁") belongs to the word that follows it.
 
-Group: which tokens make a word, from where they stand in the text; arrays in, arrays out.
-
-The ids of special tokens; needs neither torch nor transformers.
+Worker processes import this file, so it needs neither torch nor transformers.
 """
 
 import copy
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.text.corpus.words import PUNCT, SPACE, char_classes, continuations, split_words, unit_starts
+from diffmask.text.corpus.words import PUNCT, SPACE, char_classes, code_points, split_words, unit_starts
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
     from transformers import PreTrainedTokenizerBase
 
+UNITS = ("word", "token")
+_PIECE_CHARS = 1 << 12
+"""Longer texts reach the tokenizer in pieces, cut before spaces: its time and memory grow faster than the text."""
+_UNBROKEN_CHARS = 1 << 16
+"""Where there is no space for so long, as in a genome, a piece is cut anywhere."""
+_LONG_UNIT = 32
+"""No word of a language has more tokens."""
+_BETWEEN_WORDS = re.compile(r"(?<=\S) (?=\S)")
+_JOINER = 0x200D
+_FIRST_MARK = 0x300  # below: no mark, no emoji
+_SKIN_TONES = range(0x1F3FB, 0x1F400)
+_TAGS = range(0xE0020, 0xE0080)  # they spell the flag of a region
+_FLAG_LETTERS = (0x1F1E6, 0x1F1FF)  # two of them are a flag
 
-def _group(
+
+def _words_of_tokens(
     text: str,
     classes: np.ndarray,
     spans: np.ndarray,
@@ -42,7 +55,7 @@ def _group(
     ordinary: np.ndarray,
     blank: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Group tokens into words, in time linear in tokens and characters.
+    """Find the word of each token, in time linear in tokens and characters.
 
     Args:
         text: The texts, one a line.
@@ -56,11 +69,13 @@ def _group(
         Word of each token, -1 = none; and first and last character (exclusive) of each word, int64 (W, 2).
     """
     num_tokens = len(spans)
+    # tokenizers differ in whether a token's span holds the space before it
     starts, stops = _strip(spans, classes != SPACE)
     solid = (starts < stops) & ~blank
-    # white space alone: it stands where the next solid token of its text does
+    # a token of white space alone goes with the word after it, so it is moved to where the next solid token stands;
+    # one at the end of a text has no such word
     blanks = np.flatnonzero(~solid)
-    following = at_or_after(solid, blanks)
+    following = _at_or_after(solid, blanks)
     attached = following < num_tokens
     attached[attached] = token_rows[following[attached]] == token_rows[blanks[attached]]
     starts[blanks[attached]] = starts[following[attached]]
@@ -68,8 +83,9 @@ def _group(
     placed = solid.copy()
     placed[blanks] = attached
 
-    # a token opens a unit if nothing of the word that it begins in was covered before
-    opens = np.append(unit_starts(classes) & ~continuations(text, classes), False)
+    # a token opens a unit if no token before it covers a part of the word that it begins in. A token that begins
+    # inside a word (a piece of it, a byte of a character) is referred to where that word opens.
+    opens = np.append(unit_starts(classes) & ~_continuations(text, classes), False)
     openings = starts.copy()
     inside = np.flatnonzero(~opens[starts])
     openings[inside] = _end_before(opens, starts[inside]) - 1
@@ -85,7 +101,7 @@ def _strip(spans: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarr
     starts, stops = spans[:, 0].copy(), spans[:, 1].copy()
     visible = np.append(visible, False)
     leading = np.flatnonzero(~visible[starts])
-    starts[leading] = np.minimum(at_or_after(visible, starts[leading]), stops[leading])
+    starts[leading] = np.minimum(_at_or_after(visible, starts[leading]), stops[leading])
     trailing = np.flatnonzero(~visible[stops - 1] & (starts < stops))
     stops[trailing] = _end_before(visible, stops[trailing])
     return starts, stops
@@ -94,71 +110,92 @@ def _strip(spans: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _number(
     begins: np.ndarray, counted: np.ndarray, ordinary: np.ndarray, starts: np.ndarray, stops: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Number the groups that hold something to predict; return them by token, and their spans."""
+    """Number the words that hold something to predict; return the number of each token, and the words' spans."""
     firsts = np.flatnonzero(begins)
     if not len(firsts):
         return np.full(0, -1), np.zeros((0, 2), dtype=np.int64)
-    groups = np.cumsum(begins) - 1
+    words = np.cumsum(begins) - 1
+    # reduceat works on the tokens from each first to the next; tokens that do not count must not widen a span
     present = np.logical_or.reduceat(counted, firsts)
     numbers = np.where(present, np.cumsum(present) - 1, -1)
     starts = np.minimum.reduceat(np.where(counted, starts, np.iinfo(np.int64).max), firsts)
     stops = np.maximum.reduceat(np.where(counted, stops, -1), firsts)
-    return np.where(ordinary, numbers[groups], -1), np.stack((starts, stops), axis=1)[present]
+    return np.where(ordinary, numbers[words], -1), np.stack((starts, stops), axis=1)[present]
 
 
-def at_or_after(flags: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the first true place at or after each place; the length where there is none."""
-    true = np.flatnonzero(flags) if len(places) else places
-    return np.append(true, len(flags))[true.searchsorted(places)]
+def _at_or_after(wanted: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the first wanted place at or after each place; the length where there is none."""
+    known = np.flatnonzero(wanted) if len(places) else places
+    return np.append(known, len(wanted))[known.searchsorted(places)]
 
 
-def _end_before(flags: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return one more than the last true place before each place; 0 where there is none."""
-    true = np.flatnonzero(flags) if len(places) else places
-    return np.append(true, -1)[true.searchsorted(places) - 1] + 1
+def _end_before(wanted: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return one more than the last wanted place before each place; 0 where there is none."""
+    known = np.flatnonzero(wanted) if len(places) else places
+    return np.append(known, -1)[known.searchsorted(places) - 1] + 1
 
 
-def mask_token(tokenizer: "PreTrainedTokenizerBase") -> int:
+def _continuations(text: str, classes: np.ndarray) -> np.ndarray:
+    """Return which characters belong to the punctuation or symbol before them, bool, one per code point.
+
+    People see one emoji where there are several code points: a variation selector on a heart, a skin tone, a family
+    held together by joiners, the two letters of a flag. Marks on letters have the class of their letter already.
+    """
+    continues = np.zeros(len(classes), dtype=bool)
+    if text.isascii():
+        return continues
+    points = code_points(text)
+    symbols = np.flatnonzero((classes == PUNCT) & (points >= _FIRST_MARK))
+    symbols = symbols[symbols > 0]
+    symbols = symbols[classes[symbols - 1] != SPACE]
+    # few code points are looked up, however often they occur
+    known, inverse = np.unique(points[symbols], return_inverse=True)
+    extends = np.array([_extends(point) for point in known.tolist()], dtype=bool)
+    continues[symbols] = extends[inverse] | (points[symbols - 1] == _JOINER)
+    continues |= _second_letters(points)
+    return continues
+
+
+@lru_cache(maxsize=1 << 14)
+def _extends(point: int) -> bool:
+    return point == _JOINER or point in _SKIN_TONES or point in _TAGS or unicodedata.category(chr(point))[0] == "M"
+
+
+def _second_letters(points: np.ndarray) -> np.ndarray:
+    """Return every second flag letter of those that follow one another: it ends the flag that the one before begins."""
+    letters = (points >= _FLAG_LETTERS[0]) & (points <= _FLAG_LETTERS[1])
+    places = np.arange(len(points))
+    first_letters = np.maximum.accumulate(np.where(letters, -1, places)) + 1
+    return letters & ((places - first_letters) % 2 == 1)
+
+
+def mask_id(tokenizer: "PreTrainedTokenizerBase") -> int:
     """Return the id of the mask token.
 
     Raises:
         InputError: If there is none.
     """
-    mask_id = special_id(tokenizer.mask_token_id)
-    if mask_id is None:
+    found = tokenizer.mask_token_id
+    if found is None:
         raise InputError(
             f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no mask token; "
             "use the tokenizer of a masked language model (BERT, RoBERTa, DeBERTa, ModernBERT, ...)"
         )
-    return mask_id
-
-
-def special_id(value: object) -> int | None:
-    """Return the id of a special token as transformers gives it, or None; its declared type says much more."""
-    assert value is None or isinstance(value, int)
-    return value
+    assert isinstance(found, int)  # what transformers declares is much wider
+    return found
 
 
 def pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Return the id of the token that fills short rows: 0 without one, which the attention mask leaves out anyway."""
-    return special_id(tokenizer.pad_token_id) or 0
+    """Return the id of the token that fills short rows: 0 without one, which the attention mask hides anyway."""
+    found = tokenizer.pad_token_id or 0
+    assert isinstance(found, int)
+    return found
 
 
 def special_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """Return the ids of all special tokens, in order: the named ones, and those that were added as special."""
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     return sorted(added | set(tokenizer.all_special_ids))
-
-
-UNITS = ("word", "token")
-PIECE_CHARS = 1 << 12
-"""Longer texts reach the tokenizer in pieces, cut before spaces: its time and memory grow faster than the text."""
-UNBROKEN_CHARS = 1 << 16
-"""Where there is no space for so long, as in a genome, a piece is cut anywhere."""
-LONG_UNIT = 32
-"""No word of a language has more tokens."""
-
-_BETWEEN_WORDS = re.compile(r"(?<=\S) (?=\S)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +230,12 @@ class Segments:
         """Tokens of each text, int64 (N,)."""
         return np.bincount(self.token_rows, minlength=len(self.text_starts) - 1)
 
+    @property
+    def texts(self) -> list[str]:
+        """The texts that were segmented."""
+        bounds = self.text_starts.tolist()
+        return [self.text[start : stop - 1] for start, stop in zip(bounds, bounds[1:], strict=False)]
+
     @cached_property
     def word_surfaces(self) -> list[str]:
         """Type of each word: its text in lower case, without punctuation at its edges unless it is all it has."""
@@ -209,7 +252,7 @@ class Segments:
         starts, stops = self.spans[:, 0].copy(), self.spans[:, 1].copy()
         spoken = self.classes > PUNCT
         edges = np.flatnonzero(~(spoken[starts] & spoken[stops - 1]))
-        first, last = at_or_after(spoken, starts[edges]), _end_before(spoken, stops[edges])
+        first, last = _at_or_after(spoken, starts[edges]), _end_before(spoken, stops[edges])
         spoken_edges = first < last
         starts[edges], stops[edges] = np.where(spoken_edges, (first, last), (starts[edges], stops[edges]))
         # a normalizer may have dropped the word's last mark, and a piece of it may be unknown
@@ -218,7 +261,7 @@ class Segments:
         starts[inside] = _end_before(opens, starts[inside]) - 1
         goes_on = np.append(spoken & ~opens, False)
         short = np.flatnonzero(goes_on[stops] & spoken[stops - 1])
-        stops[short] = at_or_after(~goes_on, stops[short])
+        stops[short] = _at_or_after(~goes_on, stops[short])
         return np.stack((starts, stops), axis=1)
 
     @property
@@ -239,13 +282,17 @@ class Segments:
         return found[self.words]
 
     def collapsed(self) -> np.ndarray:
-        """Return for which texts the words failed, bool (N,): most tokens are in endless ones, or most are missing."""
+        """Return for which texts the words failed, bool (N,).
+
+        Either more than half of the tokens are in words that no language has, or there are less than half as many words
+        as the text has pieces between spaces and punctuation, unknown tokens left out.
+        """
         num_texts = len(self.text_starts) - 1
         inside = self.units >= 0
         word_of = self.words[self.units[inside]]
         lengths = np.bincount(word_of, minlength=len(self.spans))
         rows = np.searchsorted(self.text_starts, self.spans[:, 0], side="right") - 1
-        num_long = np.bincount(rows, lengths * (lengths > LONG_UNIT), num_texts)
+        num_long = np.bincount(rows, lengths * (lengths > _LONG_UNIT), num_texts)
         spoken = self.classes > PUNCT
         spoken[1:] &= ~spoken[:-1]
         num_before = np.append(0, np.cumsum(spoken))[np.minimum(self.text_starts, len(spoken))]
@@ -255,6 +302,18 @@ class Segments:
         )
 
 
+class SpecialTokens(NamedTuple):
+    """What a model family puts around every row: [CLS] ... [SEP], <s> ... </s>, or nothing."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """How many there are in a row."""
+        return len(self.before) + len(self.after)
+
+
 @dataclass(frozen=True, eq=False)
 class Segmenter:
     """Cut texts into tokens and units; needs no transformers, so that a worker starts quickly.
@@ -262,7 +321,7 @@ class Segmenter:
     Attributes:
         backend: The tokenizer, without truncation and padding.
         special_ids: Tokens that are never part of a unit, the unknown token among them; int64.
-        blank_ids: Tokens that only stand for a space ("▁"), wherever the tokenizer says that they stand; int64.
+        blank_ids: Tokens that stand for spaces only ("▁"), even if the tokenizer places them on letters; int64.
         units: `word`, or `token` for units of one token each, with the type of their word.
     """
 
@@ -270,6 +329,14 @@ class Segmenter:
     special_ids: np.ndarray
     blank_ids: np.ndarray
     units: str = "word"
+
+    @cached_property
+    def special_tokens(self) -> SpecialTokens:
+        """What the tokenizer's own post-processor puts around one text."""
+        encoding = self.backend.encode("a", add_special_tokens=True)
+        text = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
+        first, last = (text[0], text[-1] + 1) if len(text) else (len(encoding), len(encoding))
+        return SpecialTokens(tuple(encoding.ids[:first]), tuple(encoding.ids[last:]))
 
     def __call__(self, texts: Sequence[str]) -> Segments:
         """Return the tokens of the texts and their units."""
@@ -284,7 +351,7 @@ class Segmenter:
         text = "\n".join(texts)
         classes = char_classes(text)
         ordinary, blank = ~np.isin(ids, self.special_ids), np.isin(ids, self.blank_ids)
-        word_of, word_spans = _group(text, classes, spans, token_rows, ordinary=ordinary, blank=blank)
+        word_of, word_spans = _words_of_tokens(text, classes, spans, token_rows, ordinary=ordinary, blank=blank)
         if self.units == "word":
             words = np.arange(len(word_spans))
             return Segments(ids, word_of, token_rows, spans, words, word_spans, text, classes, text_starts)
@@ -325,13 +392,13 @@ def _token_arrays(encodings: "Sequence[Encoding]", num_tokens: int) -> tuple[np.
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
     """Cut a long text before spaces."""
     start = 0
-    while len(text) - start > PIECE_CHARS:
-        near = start + PIECE_CHARS
+    while len(text) - start > _PIECE_CHARS:
+        near = start + _PIECE_CHARS
         stop = text.rfind(" ", start + 1, near)
         if stop < 0 or text[stop - 1].isspace() or text[stop + 1].isspace():
-            # not in white space, which some tokenizers read as one
-            match = _BETWEEN_WORDS.search(text, near, start + UNBROKEN_CHARS)
-            stop = match.start() if match else min(start + UNBROKEN_CHARS, len(text))
+            # a cut inside white space would change tokens: some tokenizers read several spaces as one
+            match = _BETWEEN_WORDS.search(text, near, start + _UNBROKEN_CHARS)
+            stop = match.start() if match else min(start + _UNBROKEN_CHARS, len(text))
         yield start, stop
         start = stop
     yield start, len(text)

@@ -1,8 +1,9 @@
-"""A corpus, tokenised once: rows of token ids, units and types, kept in Arrow files and read from the disk.
+"""A corpus as rows of token ids, units and types: `tokenise` keeps them on the disk, `stream` makes them while reading.
 
-dataset = tokenise(["papers/"], tokenizer, TokeniseSettings(max_length=128), types, "cache/")
+    dataset = tokenise(["papers/"], tokenizer, TokeniseSettings(max_length=128), types, "cache/")
 
-A corpus tokenised while it is read: for one that is too large to keep, or that is still being written.
+Tokenised once, the rows are Arrow files that are found again. A stream is for a corpus that is too large to keep, or
+that is still being written.
 """
 
 import hashlib
@@ -10,38 +11,44 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
+from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import Block
 from diffmask.files.cache import Record, Write, load_or_make
 from diffmask.files.parallel import map_ordered
 from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import (
     Sources,
-    check_column,
     hash_sources,
     list_files,
-    refuse_without_text,
+    read_all_blocks,
+    refuse_empty,
 )
-from diffmask.text.segment.rows import Annotator, Report, RowMaker, row_schema, special_tokens_of
-from diffmask.text.segment.segmenter import mask_token, segmenter_for
+from diffmask.text.segment.rows import Annotator, Report, RowMaker
+from diffmask.text.segment.segmenter import UNITS, mask_id, segmenter_for
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow
     from transformers import PreTrainedTokenizerBase
 
-FORMAT = 1
-"""Part of the key of the cache; to be raised when the rows of the same text change."""
-
-BLOCK_BYTES = 1 << 20
+_FORMAT = 1
+"""Part of the key of the cache, to be raised when the same text gives other rows."""
+_BLOCK_BYTES = 1 << 20
 """Text that one process is given at a time."""
+_STREAM_BLOCK_BYTES = 1 << 16
+"""Shards of a file take turns at blocks of this size."""
+_MIN_EVIDENCE = 100
+"""Documents of a stream after which their share without words says something about the corpus."""
+_MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of the splitmix64 generator (S. Vigna, 2015)
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,19 +57,26 @@ class TokeniseSettings:
 
     Attributes:
         max_length: Most tokens of a row, special tokens included; 128 as in nine tenths of BERT's pretraining.
-        overlap: Long documents become windows; each repeats up to so many tokens of the one before, as whole units.
+        overlap: Most tokens that a window of a long document repeats of the window before, as whole units.
         units: `word` or `token`.
         column: Name of the text column; None finds it.
-        num_processes: Changes the time it takes, not the result.
+        num_processes: How many processes tokenise; the result is the same.
         annotators: What gives units further values, kept as columns beside the tokens.
+
+    Raises:
+        InputError: If a value is not allowed whatever the tokenizer.
     """
 
     max_length: int = 128
     overlap: int = 0
-    units: str = "word"
+    units: Annotated[str, OneOf(UNITS)] = "word"
     column: str | None = None
-    num_processes: int = 1
+    num_processes: Annotated[int, at_least(1, "1 works without other processes")] = 1
     annotators: tuple[Annotator, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what is known without a tokenizer."""
+        check_limits(self)
 
 
 def tokenise(
@@ -72,10 +86,10 @@ def tokenise(
     types: Sequence[str] | None,
     cache_folder: str | Path,
 ) -> "datasets.Dataset":
-    """Return the rows of a corpus; they are made once and found again when content and settings are the same.
+    """Return the rows of a corpus; they are made once, and found again as long as content and settings are the same.
 
     Args:
-        sources: Files, folders, globs, datasets on disk: see `corpus.list_files`.
+        sources: Files, folders, globs, datasets on disk: see `list_files`.
         tokenizer: Any fast tokenizer with a mask token.
         settings: How the corpus becomes rows.
         types: Table of types; None leaves the types of all units unknown.
@@ -89,8 +103,7 @@ def tokenise(
         InputError: The corpus, the tokenizer or a setting cannot be used; the message says why and what to do.
     """
     make_rows = row_maker(tokenizer, settings, types)
-    files = list_files(sources)
-    check_column(files, settings.column)
+    files = list_files(sources, settings.column)
     key = _key(make_rows, hash_sources(files), settings, types)
 
     def fill(write: Write) -> Record:
@@ -98,24 +111,23 @@ def tokenise(
         _check_report(report, settings.units)
         return asdict(report)
 
-    dataset, record = load_or_make(Path(cache_folder), f"tokens-{key}", _dataset_schema(settings), fill)
+    dataset, record = load_or_make(Path(cache_folder), f"tokens-{key}", _dataset_schema(make_rows), fill)
     dataset.info.description = str(Report(**record))
-    logger.info("tokenised: %s", dataset.info.description)
+    _logger.info("tokenised: %s", dataset.info.description)
     return dataset
 
 
 def row_maker(
     tokenizer: "PreTrainedTokenizerBase", settings: TokeniseSettings, types: Sequence[str] | None
 ) -> RowMaker:
-    """Return what turns blocks of a corpus into rows.
+    """Return what turns blocks of a corpus into rows: `tokenise` and `stream` are two ways to use it.
 
     Raises:
         InputError: The tokenizer or a setting cannot be used.
     """
     segmenter = segmenter_for(tokenizer, settings.units)
-    mask_token(tokenizer)  # is there, or refused
-    special_tokens = special_tokens_of(segmenter.backend)
-    most, least = tokenizer.model_max_length, len(special_tokens) + 1
+    mask_id(tokenizer)  # refuses a tokenizer without one
+    most, least = tokenizer.model_max_length, segmenter.special_tokens.num_tokens + 1
     if settings.max_length > most:
         raise InputError(
             f"max_length={settings.max_length} is more than the {most} tokens that this tokenizer's model reads; "
@@ -131,19 +143,14 @@ def row_maker(
             f"overlap={settings.overlap} is outside [0, {settings.max_length - least}], what max_length="
             f"{settings.max_length} and {least - 1} special tokens allow; give a smaller overlap"
         )
-    if settings.num_processes < 1:
-        raise InputError(f"num_processes={settings.num_processes} is below 1; 1 works without other processes")
     type_rows = {surface: row for row, surface in enumerate(types or ())}
-    return RowMaker(segmenter, special_tokens, settings.max_length, settings.overlap, type_rows, settings.annotators)
+    return RowMaker(segmenter, settings.max_length, settings.overlap, type_rows, settings.annotators)
 
 
 def _check_report(report: Report, units: str) -> None:
-    """Refuse a corpus in which nothing can be masked, or which did not fall into words.
+    """Refuse a corpus in which nothing can be masked, or most documents of which did not fall into words.
 
-    Documents are compared, not tokens: one genome or one long address in a corpus is no reason to stop.
-
-    Raises:
-        InputError: See above.
+    Documents are counted, not tokens: one genome or one long address in a corpus is no reason to stop.
     """
     if units == "word" and 2 * report.num_collapsed_documents > report.num_documents:
         raise InputError(
@@ -158,50 +165,29 @@ def _check_report(report: Report, units: str) -> None:
         )
 
 
-def _dataset_schema(settings: TokeniseSettings) -> "pyarrow.Schema":
+def _dataset_schema(make_rows: RowMaker) -> "pyarrow.Schema":
     """Return the columns of the dataset."""
     import pyarrow
 
-    return row_schema(settings.annotators).append(pyarrow.field("sample_id", pyarrow.int64()))
+    return make_rows.schema.append(pyarrow.field("sample_id", pyarrow.int64()))
 
 
 def _write_rows(files: list[Path], make_rows: RowMaker, settings: TokeniseSettings, write: Write) -> Report:
     import pyarrow
+    from tqdm import tqdm
 
     report = Report()
     num_documents = dict.fromkeys(map(str, files), 0)
-    with _progress_bar(files) as bar:
-        blocks = _read_all(files, settings.column, bar)
+    with tqdm(desc="tokenise", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        blocks = read_all_blocks(files, settings.column, _BLOCK_BYTES, bar)
         for block, rows in map_ordered(make_rows, blocks, settings.num_processes):
             ids = np.arange(report.num_rows, report.num_rows + rows.report.num_rows)
             write(rows.batch.append_column("sample_id", pyarrow.array(ids, pyarrow.int64())))
             report += rows.report
             num_documents[block.path] += rows.report.num_documents
             bar.set_postfix(documents=report.num_documents, rows=report.num_rows, refresh=False)
-    for path, number in num_documents.items():
-        if number == 0:
-            refuse_without_text(path)
+    refuse_empty(num_documents)
     return report
-
-
-def _progress_bar(files: list[Path]):
-    from tqdm import tqdm
-
-    total = sum(_num_bytes(path) for path in files)
-    return tqdm(total=total, desc="tokenise", unit="B", unit_scale=True, disable=None, leave=False)
-
-
-def _read_all(files: list[Path], column: str | None, bar) -> Iterator[Block]:
-    for path in files:
-        progress, num_bytes = 0.0, _num_bytes(path)
-        for block in read_blocks(path, column, BLOCK_BYTES):
-            yield block
-            bar.update((block.progress - progress) * num_bytes)
-            progress = block.progress
-
-
-def _num_bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path.rglob("*.arrow") if path.is_dir() else [path]))
 
 
 def _key(make_rows: RowMaker, sources_hash: str, settings: TokeniseSettings, types: Sequence[str] | None) -> str:
@@ -211,7 +197,7 @@ def _key(make_rows: RowMaker, sources_hash: str, settings: TokeniseSettings, typ
     parts = asdict(replace(settings, annotators=())) | {
         "annotators": [annotator.key for annotator in settings.annotators],
         "num_processes": None,  # changes nothing in the rows
-        "format": FORMAT,
+        "format": _FORMAT,
         "tokenizers": tokenizers.__version__,
         "sources": sources_hash,
         "special_ids": make_rows.segmenter.special_ids.tolist(),
@@ -223,16 +209,8 @@ def _key(make_rows: RowMaker, sources_hash: str, settings: TokeniseSettings, typ
     return digest.hexdigest()[:32]
 
 
-STREAM_BLOCK_BYTES = 1 << 16
-"""Shards of a file take turns at blocks of this size."""
-MIN_EVIDENCE = 100
-"""Documents after which a share of them says something about the corpus."""
-_MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of the splitmix64 generator (S. Vigna, 2015)
-_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio
-
-
 class _Shard(NamedTuple):
-    """Every so-manieth block of a file."""
+    """Every `num_pieces`-th block of a file, from block `piece` on."""
 
     path: str
     source_index: int
@@ -247,17 +225,17 @@ def stream(
     types: Sequence[str] | None,
     num_shards: int = 16,
 ) -> "datasets.IterableDataset":
-    """Return the rows of a corpus as they are read; the columns are those of `dataset.tokenise`.
+    """Return the rows of a corpus as they are read; the columns are those of `tokenise`.
 
-    Shards are dealt out to the ranks and to the workers of a DataLoader, so that each row is made once, wherever. They
-    are files, or, where there are fewer files than shards, every so-manieth block of a file.
+    Shards are dealt out to the ranks and to the workers of a DataLoader, so that each row is made exactly once.
+    A shard is a file; where there are fewer files than shards, the blocks of a file are dealt out in turn.
 
     Args:
-        sources: Files, folders, globs, datasets on disk: see `corpus.list_files`.
+        sources: Files, folders, globs, datasets on disk: see `list_files`.
         tokenizer: Any fast tokenizer with a mask token.
         settings: How the corpus becomes rows; workers of the DataLoader take the place of `num_processes`.
         types: Table of types; None leaves the types of all units unknown.
-        num_shards: At least so many shards: a multiple of ranks times workers divides the work evenly.
+        num_shards: Least number of shards: a multiple of ranks times workers divides the work evenly.
 
     Returns:
         Rows whose sample_id is a hash of source, document and window, the same in every run and on every rank.
@@ -270,51 +248,35 @@ def stream(
     if num_shards < 1:
         raise InputError(f"num_shards={num_shards} is below 1; give at least one per rank and worker")
     make_rows = row_maker(tokenizer, settings, types)
-    files = list_files(sources)
-    check_column(files, settings.column)
+    files = list_files(sources, settings.column)
     num_pieces = -(-num_shards // len(files))
     shards = [_Shard(str(path), i, piece, num_pieces) for piece in range(num_pieces) for i, path in enumerate(files)]
     return datasets.IterableDataset.from_generator(
-        _RowStream(make_rows, settings.column),
-        features=datasets.Features.from_arrow_schema(_dataset_schema(settings)),
+        partial(_stream_rows, make_rows=make_rows, column=settings.column),
+        features=datasets.Features.from_arrow_schema(_dataset_schema(make_rows)),
         gen_kwargs={"shards": shards},
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _RowStream:
-    """Read shards of a corpus and yield their rows.
-
-    Attributes:
-        make_rows: Makes the rows of a block.
-        column: Name of the text column; None finds it.
-    """
-
-    make_rows: RowMaker
-    column: str | None
-
-    def __call__(self, shards: Sequence[_Shard]) -> Iterator[dict[str, Any]]:
-        """Yield rows shard by shard."""
-        for shard in shards:
-            yield from self._rows(shard)
-
-    def _rows(self, shard: _Shard) -> Iterator[dict[str, Any]]:
+def _stream_rows(shards: Sequence[_Shard], make_rows: RowMaker, column: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of shards, one shard after the other."""
+    for shard in shards:
         report, is_checked = Report(), False
-        for index, block in enumerate(read_blocks(Path(shard.path), self.column, STREAM_BLOCK_BYTES)):
+        for index, block in enumerate(read_blocks(Path(shard.path), column, _STREAM_BLOCK_BYTES)):
             if index % shard.num_pieces != shard.piece:
                 continue
-            rows = self.make_rows(block)
+            rows = make_rows(block)
             report += rows.report
-            if not is_checked and report.num_documents >= MIN_EVIDENCE:
-                _check_report(report, self.make_rows.segmenter.units)
+            if not is_checked and report.num_documents >= _MIN_EVIDENCE:
+                _check_report(report, make_rows.segmenter.units)
                 is_checked = True
-            sample_ids = sample_ids_of(shard.source_index, rows.documents, rows.windows)
-            columns = [column.to_pylist() for column in rows.batch.columns]
+            sample_ids = _sample_ids(shard.source_index, rows.documents, rows.windows)
+            columns = [values.to_pylist() for values in rows.batch.columns]
             for values in zip(*columns, sample_ids.tolist(), strict=True):
                 yield dict(zip((*rows.batch.schema.names, "sample_id"), values, strict=True))
 
 
-def sample_ids_of(source_index: int, documents: np.ndarray, windows: np.ndarray) -> np.ndarray:
+def _sample_ids(source_index: int, documents: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Return the identity of each row: 63 hashed bits of where it stands in the corpus, int64 (R,)."""
     hashed = np.full(len(documents), source_index, dtype=np.uint64)
     for part in (documents, windows):

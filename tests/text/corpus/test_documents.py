@@ -410,7 +410,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, suffix):
     if suffix.endswith(".gz"):
         small, large = compress(small, ".gz"), compress(large, ".gz")
     command = [sys.executable, "-c", MEMORY_PROBE, str(small), str(large)]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     num_chars, megabytes = map(float, re.split(r"\s", subprocess.check_output(command, text=True, cwd=root).strip()))
     assert num_chars > 50e6
     assert megabytes < 30

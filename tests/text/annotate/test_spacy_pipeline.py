@@ -15,8 +15,8 @@ from diffmask.text.annotate.spacy_pipeline import (
     ENTITIES,
     TAGS,
     UPOS,
-    load_pipeline,
-    needless_components,
+    _load_pipeline,
+    _needless_components,
     spacy_salient,
     spacy_tags,
 )
@@ -112,7 +112,7 @@ def test_long_texts_reach_the_pipeline_in_pieces(pipeline, monkeypatch):
     segments = segmenter_for(tokenizer_of("ModernBERT"))([text, "the rats"])
     tags, entities = spacy_tags(pipeline), spacy_salient(pipeline)
     whole = tags(segments)["classes"].tolist(), entities(segments)["salient"].tolist()
-    monkeypatch.setattr(spacy_pipeline, "MAX_CHARS", 90)
+    monkeypatch.setattr(spacy_pipeline, "_MAX_CHARS", 90)
     pieces = list(spacy_pipeline._pieces(text))
     assert len(pieces) > 10
     assert "".join(text[begin:end] for begin, end in pieces) == text
@@ -142,9 +142,9 @@ def test_only_components_that_are_needed_are_run(tmp_path):
     from support.pipelines import save_pipeline
 
     folder = save_pipeline(tmp_path / "both", sents="sentencizer")
-    assert load_pipeline(folder, TAGS, "").nlp.pipe_names == ["attribute_ruler"]
+    assert _load_pipeline(folder, TAGS, "").pipe_names == ["attribute_ruler"]
     # rules for entities may read tags
-    assert load_pipeline(folder, ENTITIES, "").nlp.pipe_names == ["sents", "attribute_ruler", "entity_ruler"]
+    assert _load_pipeline(folder, ENTITIES, "").pipe_names == ["sents", "attribute_ruler", "entity_ruler"]
 
 
 def test_a_shared_embedding_is_run_for_those_that_read_it():
@@ -158,8 +158,8 @@ def test_a_shared_embedding_is_run_for_those_that_read_it():
     for name in ("parser", "attribute_ruler", "lemmatizer", "ner"):
         nlp.add_pipe(name)
     nlp = spacy.util.load_model_from_config(nlp.config)
-    assert needless_components(nlp, TAGS) == ["parser", "lemmatizer", "ner"]
-    assert needless_components(nlp, ENTITIES) == ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"]
+    assert _needless_components(nlp, TAGS) == ["parser", "lemmatizer", "ner"]
+    assert _needless_components(nlp, ENTITIES) == ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"]
 
 
 def test_all_is_run_where_a_component_is_the_users_own(tmp_path):
@@ -176,7 +176,7 @@ def test_all_is_run_where_a_component_is_the_users_own(tmp_path):
     nlp.add_pipe("sentencizer")
     nlp.add_pipe("finds_rats")
     nlp.to_disk(tmp_path / "own")
-    assert needless_components(nlp, ENTITIES) == []
+    assert _needless_components(nlp, ENTITIES) == []
     annotator = spacy_salient(str(tmp_path / "own"))
     assert annotator.names == ("other",)
     segments = segmenter_for(tokenizer_of("BERT"))(["the rats slept"])
@@ -245,7 +245,7 @@ def test_a_pipeline_that_cannot_be_loaded(tmp_path):
         InputError, match=r"cannot be loaded \(\[E002\] Can't find factory for 'no_such_factory'"
     ) as error:
         spacy_tags(folder)
-    assert str(error.value).endswith("install it again, or " + spacy_pipeline.INSTEAD[TAGS])
+    assert str(error.value).endswith("install it again, or " + spacy_pipeline._INSTEAD[TAGS])
 
 
 def test_spacy_is_imported_only_when_asked_for():

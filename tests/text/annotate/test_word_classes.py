@@ -8,10 +8,10 @@ import torch
 import wordfreq
 from support.families import FAMILIES, tokenizer_of
 
-from diffmask.text.anchors.vocabulary import compare
-from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, ShapeClasses, shape_of, tf_icf_classes
+from diffmask.text.anchors.vocabulary import Vocabulary
+from diffmask.text.annotate.word_classes import SHAPES, _shape_of, frequency_classes, shape_classes, tf_icf_classes
 from diffmask.text.corpus.counts import Counts
-from diffmask.text.corpus.reference import counts_reference
+from diffmask.text.corpus.reference import Reference
 from diffmask.text.segment.segmenter import segmenter_for
 
 TEXT = "The kinase, 3.5 inhibits gefitinib Xqzvkj 😀 细胞"
@@ -27,7 +27,7 @@ def named(annotator, text, family="ModernBERT", units="word"):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_frequency_bands_are_those_of_wordfreq(family):
-    found = dict(named(FrequencyClasses(), "the cell kinase phosphorylation gefitinib, 37", family))
+    found = dict(named(frequency_classes(), "the cell kinase phosphorylation gefitinib, 37", family))
     for word in ("the", "cell", "kinase", "phosphorylation"):
         zipf = wordfreq.zipf_frequency(word, "en")
         low, high = ("-inf", "2") if zipf < 2 else ("7", "inf") if zipf >= 7 else (int(zipf), int(zipf) + 1)
@@ -38,17 +38,17 @@ def test_frequency_bands_are_those_of_wordfreq(family):
 
 
 def test_what_is_no_known_word_has_a_class_of_its_own():
-    found = named(FrequencyClasses(), TEXT)
+    found = named(frequency_classes(), TEXT)
     assert dict(found)["xqzvkj"] == "unknown"
     assert [word for word, name in found if name == "number"] == ["3", "5"]
     assert [word for word, name in found if name == "punctuation"] == [",", ".", "😀"]
 
 
 def test_frequency_knows_other_languages_and_its_key_tells_them_apart():
-    assert dict(named(FrequencyClasses("is"), "og"))["og"] == "zipf >= 7"
-    assert dict(named(FrequencyClasses("en"), "og"))["og"] != "zipf >= 7"
-    assert dict(named(FrequencyClasses("zh"), "的"))["的"].startswith("zipf")
-    assert FrequencyClasses("is").key != FrequencyClasses("en").key
+    assert dict(named(frequency_classes("is"), "og"))["og"] == "zipf >= 7"
+    assert dict(named(frequency_classes("en"), "og"))["og"] != "zipf >= 7"
+    assert dict(named(frequency_classes("zh"), "的"))["的"].startswith("zipf")
+    assert frequency_classes("is").key != frequency_classes("en").key
 
 
 def test_a_token_of_several_chinese_words_has_the_class_of_the_first():
@@ -59,7 +59,7 @@ def test_a_token_of_several_chinese_words_has_the_class_of_the_first():
 
 def vocabulary(counts):
     counted = Counts(Counter(counts), 1)
-    return compare(counted, counts_reference(Counts(Counter(the=500, cell=10, dog=490), 1), "small"))
+    return Vocabulary.compare(counted, Reference.of_counts(Counts(Counter(the=500, cell=10, dog=490), 1), "small"))
 
 
 def test_tf_icf_bands_are_those_of_the_anchors():
@@ -105,7 +105,7 @@ WORDS = {
 
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in WORDS.items() for word in words.split()])
 def test_shapes(name, word):
-    assert shape_of(word) == name
+    assert _shape_of(word) == name
 
 
 def test_shapes_are_all_tested():
@@ -114,7 +114,7 @@ def test_shapes_are_all_tested():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_shape_is_read_from_the_text_even_where_the_tokenizer_lowers_it(family):
-    found = dict(named(ShapeClasses(), "The mRNA of DNA, kinase 37", family))
+    found = dict(named(shape_classes(), "The mRNA of DNA, kinase 37", family))
     expected = {"the": "Capitalised", "mrna": "mIxed case", "dna": "UPPER CASE", "kinase": "lower case", "37": "number"}
     assert expected.items() <= found.items()
     assert found[","] == "punctuation"

@@ -1,10 +1,10 @@
-"""docs/words.md says what the tests hold. `PYTHONPATH=.:tests python tests/text/test_word_table.py` writes it."""
+"""docs/words.md says what tests hold. `PYTHONPATH=.:tests python tests/text/segment/test_word_table.py` writes it."""
 
 from pathlib import Path
 
 from support.families import FAMILIES, SAMPLES, tokenizer_of, units_of
 
-DOCS = Path(__file__).parents[2] / "docs" / "words.md"
+DOCS = Path(__file__).parents[3] / "docs" / "words.md"
 SHOWN = "The BRCA1-mutated cells don't grow (in vitro): 细胞 👍🏽"
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,8 @@ from transformers import AutoModel, AutoTokenizer
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import domain_scores
 from diffmask.files.folders import check_folder
-from diffmask.text.anchors import anchor_set as anchor_files
 from diffmask.text.anchors.anchor_set import NAMES, load_anchors, read_anchors
-from diffmask.text.anchors.encoder import embed_types, load_encoder
+from diffmask.text.anchors.encoder import load_encoder
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.words import split_words
 from diffmask.text.model.load import load_tokenizer
@@ -53,7 +53,7 @@ def test_the_anchors_are_the_words_with_the_highest_tf_icf(found):
 def test_every_word_has_a_finite_score_and_what_the_core_makes_of_it(found, settings):
     assert sorted(found.types) == sorted(set(split_words(CORPUS)))
     encoder = load_encoder(settings.model, "cpu")
-    embeddings = embed_types(encoder, settings.data, found.types)
+    embeddings = encoder.embed_in_context(settings.data, found.types)
     anchors = torch.stack([embeddings[found.types.index(anchor)] for anchor in found.anchors])
     frequencies = found.reference_frequencies()
     common = embeddings[frequencies > 0]
@@ -97,7 +97,7 @@ def test_a_folder_is_written_and_read_again(found, tmp_path):
 def test_the_same_work_writes_the_same_bytes(settings, found, tmp_path):
     found.save(tmp_path / "a")
     build_anchors(settings, "diffmask anchors ...").save(tmp_path / "b")
-    for name in anchor_files.NAMES:
+    for name in NAMES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
@@ -155,10 +155,10 @@ def test_another_tokenizer_or_model_is_refused(settings, found, tmp_path):
     ("change", "message"),
     [
         ({"preset": "publised"}, "unknown preset 'publised'; choose from: default, published"),
-        ({"reduce": "median"}, "unknown reduction 'median'; choose from: max, mean, min, nearest"),
-        ({"num_anchors": 0}, "num_anchors=0 is below 1; the published method takes 20"),
-        ({"min_count": 0}, "min_count=0 is below 1; 1 lets every word be an anchor"),
-        ({"context_words": 0}, "context_words=0 is below 1; give some thousands at least"),
+        ({"reduce": "median"}, "unknown reduce 'median'; choose from: max, mean, min, nearest"),
+        ({"num_anchors": 0}, "num_anchors=0 must be at least 1; the published method takes 20"),
+        ({"min_count": 0}, "min_count=0 must be at least 1; 1 lets every word be an anchor"),
+        ({"context_words": 0}, "context_words=0 must be at least 1; give some thousands at least"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(settings, change, message):
@@ -245,15 +245,15 @@ def test_outputs_that_may_not_be_written_are_refused(found, tmp_path):
 
 def test_a_failed_write_keeps_what_was_there(found, tmp_path, monkeypatch):
     found.save(tmp_path / "out")
-    before = {name: (tmp_path / "out" / name).read_bytes() for name in anchor_files.NAMES}
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in NAMES}
 
-    def full(*_):
+    def full(*_, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(anchor_files, "write_record", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(InputError, match="could not be written .No space left"):
         found.save(tmp_path / "out", overwrite=True)
-    assert {name: (tmp_path / "out" / name).read_bytes() for name in anchor_files.NAMES} == before
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in NAMES} == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

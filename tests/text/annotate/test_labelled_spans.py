@@ -5,7 +5,7 @@ import random
 import pytest
 from support.families import FAMILIES, tokenizer_of
 
-from diffmask.text.annotate.span_file import LabelledSpans, longest_first, salient_units, span_classes, texts_of
+from diffmask.text.annotate.span_file import LabelledSpans
 from diffmask.text.segment.segmenter import segmenter_for
 
 TEXTS = [
@@ -40,7 +40,7 @@ def random_spans(generator, num_chars, count):
 def test_the_longest_of_overlapping_spans_is_kept(seed):
     generator = random.Random(seed)
     spans = random_spans(generator, 60, generator.randrange(25))
-    assert rows(longest_first(spans)) == slow_longest_first(spans)
+    assert rows(LabelledSpans.longest(spans)) == slow_longest_first(spans)
 
 
 def slow_values(segments, spans):
@@ -65,10 +65,10 @@ def test_units_have_the_span_of_the_first_character_of_their_word(family, units)
     segments = segmenter_for(tokenizer_of(family), units)(TEXTS)
     generator = random.Random(0)
     for _ in range(8):
-        spans = longest_first(random_spans(generator, len(segments.text), 12))
+        spans = LabelledSpans.longest(random_spans(generator, len(segments.text), 12))
         classes, opens = slow_values(segments, rows(spans))
-        found = salient_units(segments, spans)
-        assert found["salient"].tolist() == span_classes(segments, spans)["classes"].tolist() == classes
+        found = spans.salient_units(segments)
+        assert found["salient"].tolist() == spans.classes(segments)["classes"].tolist() == classes
         assert found["starts"].tolist() == opens
         assert {column.dtype.name for column in found.values()} == {"int32"}
 
@@ -76,23 +76,23 @@ def test_units_have_the_span_of_the_first_character_of_their_word(family, units)
 def test_punctuation_belongs_to_a_span_and_a_span_never_crosses_texts():
     segments = segmenter_for(tokenizer_of("BERT"))(["a beta-cell dies", "cell"])
     assert segments.surfaces == ["a", "beta", "-", "cell", "dies", "cell"]
-    found = salient_units(segments, longest_first([(2, 11, 7), (12, 21, 8)]))
+    found = LabelledSpans.longest([(2, 11, 7), (12, 21, 8)]).salient_units(segments)
     assert found["salient"].tolist() == [-1, 7, 7, 7, 8, 8]
     assert found["starts"].tolist() == [1, 1, 0, 0, 1, 1]
 
 
 def test_no_spans_and_no_texts():
     segmenter = segmenter_for(tokenizer_of("BERT"))
-    nothing = longest_first([])
+    nothing = LabelledSpans.longest([])
     assert isinstance(nothing, LabelledSpans)
-    found = salient_units(segmenter(["cells grow"]), nothing)
+    found = nothing.salient_units(segmenter(["cells grow"]))
     assert found["salient"].tolist() == [-1, -1]
     assert found["starts"].tolist() == [1, 1]
-    empty = salient_units(segmenter([]), nothing)
+    empty = nothing.salient_units(segmenter([]))
     assert {name: len(column) for name, column in empty.items()} == {"salient": 0, "starts": 0}
 
 
 def test_texts_are_given_back():
     segmenter = segmenter_for(tokenizer_of("BERT"))
     for texts in (TEXTS, [], ["a\nb", "", ""], [""]):
-        assert texts_of(segmenter(texts)) == texts
+        assert segmenter(texts).texts == texts

@@ -60,7 +60,7 @@ def test_padding_and_batches_change_nothing(teacher, kind, monkeypatch):
     rows = tiny_rows(9)
     together = unit_scores(scorer, Pad(0, multiple=32)(rows))
     alone = [unit_scores(scorer, Pad(0, multiple=1)([row]))[0] for row in rows]
-    monkeypatch.setattr(attention, "BATCH_ATTENTIONS", 4000)
+    monkeypatch.setattr(attention, "_BATCH_ATTENTIONS", 4000)
     in_parts = unit_scores(scorer, Pad(0)(rows))
     assert torch.allclose(together, in_parts, atol=1e-5)
     for scores, own in zip(together, alone, strict=True):

@@ -12,7 +12,8 @@ from transformers import AutoModel, AutoTokenizer
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.text.anchors import encoder as encoder_module
-from diffmask.text.anchors.encoder import describe_architecture, load_encoder
+from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.model.load import describe_architecture
 
 WHERE = "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
 WORDS = ["kinase", "kinases", "phosphorylation", "a", "the", "zzz", "rat", "kinase protein"]
@@ -43,7 +44,7 @@ def slow_normed(folder, word):
 
 
 def test_a_word_is_the_mean_of_its_pieces_at_the_middle_layer(folder, monkeypatch):
-    monkeypatch.setattr(encoder_module, "BATCH_TOKENS", 48)  # three words at a time
+    monkeypatch.setattr(encoder_module, "_BATCH_TOKENS", 48)  # three words at a time
     encoder = load_encoder(folder, "cpu")
     assert encoder.layer == 2
     slow = torch.stack([slow_word(folder, word, 2) for word in WORDS])
@@ -106,7 +107,7 @@ def test_a_folder_without_weights_is_refused(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").unlink()
     message = refusal(str(tmp_path / "m"))
-    assert message.startswith(f"no encoder in '{tmp_path}/m' (")
+    assert message.startswith(f"no model in '{tmp_path}/m' (")
     assert message.endswith(WHERE)
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.text.anchors.encoder import letter_parts
-from diffmask.text.anchors.vocabulary import common_types, compare, least_count
+from diffmask.text.anchors.find import AnchorSettings
+from diffmask.text.anchors.vocabulary import Vocabulary, _letter_parts, common_types
 from diffmask.text.corpus.counts import Counts
-from diffmask.text.corpus.reference import counts_reference
+from diffmask.text.corpus.reference import Reference
 
 DOMAIN = Counter({"the": 50, "kinase": 12, "cyp2b6": 4, "cyp3a4": 6, "b": 11, "12": 20, "rat": 9, "细": 10, "p53": 12})
 GENERAL = Counter({"the": 500, "rat": 3, "b": 7, "12": 90, "kinase": 1, "of": 399})
@@ -17,7 +17,7 @@ GENERAL = Counter({"the": 500, "rat": 3, "b": 7, "12": 90, "kinase": 1, "of": 39
 
 @pytest.fixture
 def vocabulary():
-    return compare(Counts(DOMAIN, 1), counts_reference(Counts(GENERAL, 1), "general"))
+    return Vocabulary.compare(Counts(DOMAIN, 1), Reference.of_counts(Counts(GENERAL, 1), "general"))
 
 
 def test_words_come_most_frequent_first_and_parts_after_them(vocabulary):
@@ -42,7 +42,7 @@ def test_a_letter_part_has_the_mean_score_of_its_words(vocabulary):
 
 
 def test_a_domain_without_digits_has_no_parts():
-    parts = letter_parts(["kinase", "rat"])
+    parts = _letter_parts(["kinase", "rat"])
     assert parts.names == []
     assert parts.count(torch.tensor([3, 4])).tolist() == []
     assert parts.mean(torch.tensor([1.0, 2.0]), torch.tensor([3, 4])).tolist() == []
@@ -56,7 +56,12 @@ def test_anchors_are_frequent_words_of_letters(vocabulary):
 
 
 def test_an_anchor_occurs_ten_times_and_once_in_five_thousand_words():
-    assert [least_count(num) for num in (7, 50_000, 50_001, 1_000_000)] == [10, 10, 11, 200]
+    assert [AnchorSettings("data", "minilm").least_count(num) for num in (7, 50_000, 50_001, 1_000_000)] == [
+        10,
+        10,
+        11,
+        200,
+    ]
 
 
 def test_too_high_a_count_is_refused(vocabulary):
@@ -74,7 +79,9 @@ def test_numbers_and_rare_words_have_no_vote(vocabulary):
 
 
 def test_in_a_small_text_all_words_vote():
-    small = compare(Counts(Counter({"a": 2, "b": 1, "7": 3}), 1), counts_reference(Counts(GENERAL, 1), "general"))
+    small = Vocabulary.compare(
+        Counts(Counter({"a": 2, "b": 1, "7": 3}), 1), Reference.of_counts(Counts(GENERAL, 1), "general")
+    )
     assert dict(zip(small.words, small.voters().tolist(), strict=True)) == {"a": True, "b": True, "7": False}
 
 
@@ -94,4 +101,4 @@ def test_a_reference_of_another_language_is_refused():
 
 def test_data_without_words_is_refused():
     with pytest.raises(InputError, match="^the data has no word in it, only punctuation; give data with text$"):
-        compare(Counts(Counter(), 3), counts_reference(Counts(GENERAL, 1), "general"))
+        Vocabulary.compare(Counts(Counter(), 3), Reference.of_counts(Counts(GENERAL, 1), "general"))

@@ -7,7 +7,7 @@ import pytest
 from support.families import tokenizer_of
 
 from diffmask.core.errors import InputError
-from diffmask.text.annotate.span_file import FileClasses, FileSalient, index_span_file
+from diffmask.text.annotate.span_file import read_span_file
 from diffmask.text.segment.segmenter import segmenter_for
 
 TEXT = "Rats slept 😀 well."
@@ -38,7 +38,7 @@ def write(path, *rows):
 
 
 def classes(path, *texts, family="BERT"):
-    annotator = FileClasses(index_span_file(path))
+    annotator = read_span_file(path, "classes")
     segments = segmenter_for(tokenizer_of(family))(texts)
     rows = annotator(segments)["classes"].tolist()
     return list(zip(segments.surfaces, [annotator.names[row] if row >= 0 else None for row in rows], strict=True))
@@ -57,8 +57,7 @@ def test_documents_are_found_by_their_text(tmp_path):
     rejected = {"text": "Cats.", "spans": [[0, 4, "X"]], "answer": "reject"}
     path = write(tmp_path / "spans.jsonl", other, {"text": "x", "spans": []}, rejected, SPELLINGS["triples"])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\n")
-    index = index_span_file(path)
-    assert index.names == ("NOUN", "PUNCT", "VERB")
+    assert read_span_file(path, "classes").names == ("NOUN", "PUNCT", "VERB")
     found = classes(path, TEXT, "", "Mice slept.", "  Mice slept.", "x")
     assert [pair for pair in found if pair[1]] == [
         ("rats", "NOUN"),
@@ -72,7 +71,7 @@ def test_documents_are_found_by_their_text(tmp_path):
 
 def test_the_longest_of_overlapping_spans_is_salient(tmp_path):
     spans = [[0, 4, "a"], [0, 10, "b"], [5, 17, "c"]]
-    annotator = FileSalient(index_span_file(write(tmp_path / "spans.jsonl", {"text": TEXT, "spans": spans})))
+    annotator = read_span_file(write(tmp_path / "spans.jsonl", {"text": TEXT, "spans": spans}), "salient")
     found = annotator(segmenter_for(tokenizer_of("BERT"))([TEXT]))
     assert found["salient"].tolist() == [0, 2, 2, 2, -1]
     assert found["starts"].tolist() == [1, 1, 0, 0, 1]
@@ -81,14 +80,14 @@ def test_the_longest_of_overlapping_spans_is_salient(tmp_path):
 def test_an_annotator_is_small_and_its_key_follows_the_file(tmp_path):
     rows = [{"text": f"Text number {number} " * 20, "spans": [[0, 4, "NOUN"]]} for number in range(500)]
     path = write(tmp_path / "spans.jsonl", *rows)
-    annotator = FileClasses(index_span_file(path))
+    annotator = read_span_file(path, "classes")
     assert len(pickle.dumps(annotator)) < 20 * len(rows) < path.stat().st_size / 10
     text = rows[77]["text"].strip()
     segments = segmenter_for(tokenizer_of("BERT"))([text])
     assert pickle.loads(pickle.dumps(annotator))(segments)["classes"][0] == 0
-    assert annotator.key == FileClasses(index_span_file(path)).key != FileSalient(index_span_file(path)).key
+    assert annotator.key == read_span_file(path, "classes").key != read_span_file(path, "salient").key
     write(path, *rows[1:])
-    assert FileClasses(index_span_file(path)).key != annotator.key
+    assert read_span_file(path, "classes").key != annotator.key
 
 
 def test_the_same_document_twice_is_one(tmp_path):
@@ -129,26 +128,26 @@ def test_lines_that_are_refused(tmp_path, name):
     path = write(tmp_path / "spans.jsonl", SPELLINGS["triples"])
     path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
     with pytest.raises(InputError) as error:
-        index_span_file(path)
+        read_span_file(path, "classes")
     assert str(error.value).startswith(f"{path}: {message}")
     assert "\n" not in str(error.value)
 
 
 def test_files_that_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"the span file .*absent.jsonl does not exist; check the path"):
-        index_span_file(tmp_path / "absent.jsonl")
+        read_span_file(tmp_path / "absent.jsonl", "classes")
     with pytest.raises(InputError, match=r"not named .jsonl; give JSON lines, not compressed, with one document"):
-        index_span_file(write(tmp_path / "spans.jsonl.gz", SPELLINGS["triples"]))
+        read_span_file(write(tmp_path / "spans.jsonl.gz", SPELLINGS["triples"]), "classes")
     with pytest.raises(InputError, match=r"has no span in it; annotate at least one, or mask without it"):
-        index_span_file(write(tmp_path / "none.jsonl", {"text": "x", "spans": []}))
+        read_span_file(write(tmp_path / "none.jsonl", {"text": "x", "spans": []}), "classes")
     latin = tmp_path / "latin.jsonl"
     latin.write_bytes('{"text": "é", "spans": []}'.encode("latin-1"))
     with pytest.raises(InputError, match=r"line 1 is not UTF-8; write one object per line"):
-        index_span_file(latin)
+        read_span_file(latin, "classes")
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     with pytest.raises(InputError, match=r"empty.jsonl is empty \(0 bytes\)"):
-        index_span_file(empty)
+        read_span_file(empty, "classes")
 
 
 def test_a_text_that_is_not_in_the_file_is_shown(tmp_path):

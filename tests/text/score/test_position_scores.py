@@ -97,7 +97,7 @@ def test_batches_are_sorted_by_length(tmp_path):
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     """Rows are sorted a few batches at a time, and stay in their order."""
-    monkeypatch.setattr(scored, "SORTED_BATCHES", 2)
+    monkeypatch.setattr(scored, "_SORTED_BATCHES", 2)
     scorer = Scorer()
     made = add_scores(rows_of(), scorer, tmp_path, batch_size=4)
     lengths = [length for _, length in scorer.shapes]

@@ -14,8 +14,8 @@ from diffmask.core.errors import InputError
 from diffmask.text.corpus.counts import count_corpus
 from diffmask.text.corpus.words import LETTER, PUNCT, SPACE, UNSPACED, char_classes
 from diffmask.text.ngrams import counts as ngram_counts
-from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
-from diffmask.text.ngrams.ngrams import JOINERS, count_texts, find_words
+from diffmask.text.ngrams.counts import NGramSettings, count_ngrams, count_texts
+from diffmask.text.ngrams.ngrams import JOINERS, JoinedWords
 
 TEXTS = [
     "In vitro, the beta-catenin of beta-catenin cells",
@@ -110,8 +110,8 @@ def test_counts_of_texts_equal_a_slow_loop(max_n):
     ],
 )
 def test_what_may_stand_between_two_words(text, joined):
-    run = find_words(text, char_classes(text), np.array([0]))
-    assert run.joined.tolist() == [False, joined]
+    words = JoinedWords.find(text, char_classes(text), np.array([0]))
+    assert words.joined.tolist() == [False, joined]
 
 
 def test_ngrams_do_not_cross_texts():
@@ -179,11 +179,11 @@ def test_nothing_is_left_behind(corpus, tmp_path, monkeypatch):
     count_ngrams(corpus, save_to=tmp_path / "a.parquet")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "corpus"]
 
-    def interrupt(self, part):
+    def interrupt(part, **settings):
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".diffmask-ngrams-")]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffmask.text.ngrams.counts.AddUp.__call__", interrupt)
+    monkeypatch.setattr(ngram_counts, "_add_up", interrupt)
     before = (tmp_path / "a.parquet").read_bytes()
     with pytest.raises(KeyboardInterrupt):
         count_ngrams(corpus, save_to=tmp_path / "a.parquet", overwrite=True)
@@ -226,10 +226,10 @@ def test_what_cannot_be_counted_is_refused(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"max_n": 1}, "max-n 1 is outside 2 to 5; n-grams have two to 5 words"),
-        ({"max_n": 6}, "max-n 6 is outside 2 to 5; n-grams have two to 5 words"),
-        ({"min_count": 0}, "min-count 0 is below 1; 1 keeps every n-gram, 11 is the paper's"),
-        ({"num_processes": 0}, "num-processes 0 is below 1; 1 counts without other processes"),
+        ({"max_n": 1}, "max_n=1 is outside [2, 5]; n-grams have two to 5 words"),
+        ({"max_n": 6}, "max_n=6 is outside [2, 5]; n-grams have two to 5 words"),
+        ({"min_count": 0}, "min_count=0 must be at least 1; 1 keeps every n-gram, 11 is the paper's"),
+        ({"num_processes": 0}, "num_processes=0 must be at least 1; 1 counts without other processes"),
     ],
 )
 def test_settings_out_of_range_are_refused(values, message):

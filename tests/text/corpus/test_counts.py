@@ -15,10 +15,11 @@ from pyarrow import parquet
 
 from diffmask.core.errors import InputError
 from diffmask.text.corpus import counts as count
-from diffmask.text.corpus.counts import Counts, check_output, count_corpus, is_counts_file, load_counts, merge_counts
+from diffmask.text.corpus.counts import Counts, check_output, count_corpus, is_counts_file
+from diffmask.text.corpus.documents import read_blocks
 from diffmask.text.corpus.words import split_words
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data"))
 TEXTS = ["The kinase binds the ligand.", "Größe ist GRÖSSE", "细胞 p53", "don't 3.14 the"]
 
@@ -55,17 +56,17 @@ def test_counts_equal_a_slow_loop_for_any_block_size_and_number_of_processes(cor
 
 def test_shards_add_up_to_the_whole(corpus):
     parts = [count_corpus(corpus / name) for name in ("a.txt", "b.jsonl.gz")]
-    merged = merge_counts(parts)
+    merged = Counts.merge(parts)
     assert merged == count_corpus(corpus)
     assert [Path(source["path"]).name for source in merged.sources] == ["a.txt", "b.jsonl.gz"]
     assert parts[0] == count_corpus(corpus / "a.txt"), "merging changed its inputs"
-    assert merge_counts([]) == Counts(Counter(), 0)
+    assert Counts.merge([]) == Counts(Counter(), 0)
 
 
 def test_counts_are_saved_in_order_of_frequency_and_read_again(tmp_path, corpus):
     counts, path = count_corpus(corpus), tmp_path / "counts.parquet"
     counts.save(path)
-    assert load_counts(path) == counts
+    assert Counts.load(path) == counts
     assert is_counts_file(path)
     rows = parquet.read_table(path).to_pylist()
     assert rows[0] == {"type": "the", "count": counts.counts["the"]}
@@ -88,9 +89,9 @@ def test_a_file_that_exists_is_kept_unless_told_otherwise(tmp_path):
     with pytest.raises(InputError) as caught:
         new.save(path)
     assert str(caught.value) == f"{path} exists; choose another name or allow to overwrite it (--overwrite)"
-    assert load_counts(path).counts == {"old": 1}
+    assert Counts.load(path).counts == {"old": 1}
     new.save(path, overwrite=True)
-    assert load_counts(path).counts == {"new": 2}
+    assert Counts.load(path).counts == {"new": 2}
 
 
 def test_a_disk_that_is_full_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -104,7 +105,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_nothing_else(tmp_path, monk
     monkeypatch.setattr(parquet, "write_table", write_half)
     with pytest.raises(InputError, match="could not be written .No space left"):
         Counts(Counter({"new": 2}), 1).save(path, overwrite=True)
-    assert load_counts(path).counts == {"old": 1}
+    assert Counts.load(path).counts == {"old": 1}
     assert [child.name for child in tmp_path.iterdir()] == ["counts.parquet"]
 
 
@@ -125,7 +126,7 @@ def test_an_output_that_cannot_be_is_refused(tmp_path, name, message):
 def test_what_is_not_a_counts_file_is_refused(tmp_path):
     path = tmp_path / "x.parquet"
     with pytest.raises(InputError) as caught:
-        load_counts(path)
+        Counts.load(path)
     assert str(caught.value) == f"{path} does not exist; make a counts file with: diffmask count DATA -o {path}"
     parquet.write_table(pyarrow.table({"text": ["x"]}), path)
     expected = f"{path} is not a counts file; make one with: diffmask count DATA -o COUNTS.parquet"
@@ -133,7 +134,7 @@ def test_what_is_not_a_counts_file_is_refused(tmp_path):
         path.write_bytes(content)
         assert not is_counts_file(path)
         with pytest.raises(InputError) as caught:
-            load_counts(path)
+            Counts.load(path)
         assert str(caught.value) == expected
     assert not is_counts_file(tmp_path)
 
@@ -144,9 +145,9 @@ def test_counting_a_file_twice_is_refused(corpus):
     copy = corpus / "copy.txt"
     copy.write_bytes(path.read_bytes())
     with pytest.raises(InputError) as caught:
-        merge_counts([once, count_corpus(copy)])
+        Counts.merge([once, count_corpus(copy)])
     same = f"{path} and {copy} have the same content"
-    assert str(caught.value) == f"the counts to merge overlap: {same}; count each file once"
+    assert str(caught.value) == f"the counts to add up overlap: {same}; count each file once"
 
 
 def test_no_process_is_refused(corpus):
@@ -176,7 +177,7 @@ def test_a_file_without_text_and_a_column_of_plain_text_are_refused(corpus):
 def test_blocks_wait_for_the_workers(corpus, monkeypatch):
     monkeypatch.setattr("diffmask.files.streams._HEAD_BYTES", 10)
     taken, done = 0, 0
-    blocks = list(count.read_blocks(corpus / "b.jsonl.gz", None, 100))
+    blocks = list(read_blocks(corpus / "b.jsonl.gz", None, 100))
 
     def counted():
         nonlocal taken

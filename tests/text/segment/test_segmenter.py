@@ -87,7 +87,7 @@ def test_lower_case_is_taken_word_by_word():
 def test_long_texts_are_the_same_in_pieces(family, monkeypatch):
     text = " ".join(f"{word} kinase,  BRCA1-mutated \n(细胞)." for word in SAMPLES[next(iter(SAMPLES))].split() * 9)
     whole = segmenter_for(tokenizer_of(family))([text, "x", text])
-    monkeypatch.setattr(segment, "PIECE_CHARS", 100)
+    monkeypatch.setattr(segment, "_PIECE_CHARS", 100)
     pieces = segmenter_for(tokenizer_of(family))([text, "x", text])
     assert pieces.input_ids.tolist() == whole.input_ids.tolist()
     assert pieces.units.tolist() == whole.units.tolist()
@@ -97,8 +97,8 @@ def test_long_texts_are_the_same_in_pieces(family, monkeypatch):
 
 
 def test_a_text_without_spaces_is_one_unit_over_its_pieces(monkeypatch):
-    monkeypatch.setattr(segment, "PIECE_CHARS", 64)
-    monkeypatch.setattr(segment, "UNBROKEN_CHARS", 90)
+    monkeypatch.setattr(segment, "_PIECE_CHARS", 64)
+    monkeypatch.setattr(segment, "_UNBROKEN_CHARS", 90)
     segments = segmenter_for(tokenizer_of("RoBERTa"))(["ACGT" * 100])
     assert segments.surfaces == ["acgt" * 100]
     assert (segments.units == 0).all()

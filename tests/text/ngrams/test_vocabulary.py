@@ -18,23 +18,23 @@ from support.families import FAMILIES, tokenizer_of
 from diffmask.core.errors import InputError
 from diffmask.files.folders import check_folder
 from diffmask.text.corpus.words import char_classes
-from diffmask.text.ngrams.annotator import build_lookup, choose_ngrams, ngram_annotator, share_in_ngrams
+from diffmask.text.ngrams.annotator import NGramLookup, _without_overlaps, ngram_annotator
 from diffmask.text.ngrams.counts import NGramCounts, NGramSettings, count_ngrams
-from diffmask.text.ngrams.ngrams import find_words
+from diffmask.text.ngrams.ngrams import JoinedWords
 from diffmask.text.ngrams.vocabulary import (
     FILES,
     SHARES,
     VocabularySettings,
-    choose,
+    _measure,
+    choose_ngrams,
     describe,
-    measure,
     read_vocabulary,
     write_vocabulary,
 )
 from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import segmenter_for
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 
 
 def counts_in(texts, min_count=2, max_n=5):
@@ -78,7 +78,7 @@ def corpus():
 @pytest.mark.parametrize("max_n", [2, 4, 5])
 def test_pmi_is_the_least_over_all_segmentations(corpus, max_n):
     counts = counts_in(corpus, max_n=max_n)
-    table = measure(counts)
+    table = _measure(counts)
     of = dict(zip(counts.table["ngram"].to_pylist(), counts.table["count"].to_pylist(), strict=True))
     assert sorted(table["ngram"].to_pylist()) == sorted(ngram for ngram in of if " " in ngram)
     for row in table.to_pylist():
@@ -92,22 +92,22 @@ def test_pmi_is_the_least_over_all_segmentations(corpus, max_n):
 def test_pmi_by_hand():
     counts = counts_in(["a b"] * 4 + ["c d"] * 4, max_n=2)
     # p(a b) = 1/2, p(a) = p(b) = 1/4
-    assert {row["ngram"]: row["pmi"] for row in measure(counts).to_pylist()} == pytest.approx(
+    assert {row["ngram"]: row["pmi"] for row in _measure(counts).to_pylist()} == pytest.approx(
         {"a b": math.log(8), "c d": math.log(8)}
     )
 
 
 def test_a_strong_pair_does_not_carry_a_stranger(corpus):
     """What the minimum is for: naive PMI would rank `in vitro` with any neighbour high."""
-    pmi = {row["ngram"]: row["pmi"] for row in measure(counts_in(corpus)).to_pylist()}
+    pmi = {row["ngram"]: row["pmi"] for row in _measure(counts_in(corpus)).to_pylist()}
     assert pmi["in vitro"] > 2
     assert max(value for ngram, value in pmi.items() if ngram.startswith("in vitro ")) < 1.5
     assert pmi["tumor necrosis factor alpha"] > 2
 
 
 def test_each_length_has_its_share_of_the_best(corpus):
-    measured = measure(counts_in(corpus)).to_pylist()
-    table = choose(counts_in(corpus), VocabularySettings(size=16, min_pmi=0.0)).to_pylist()
+    measured = _measure(counts_in(corpus)).to_pylist()
+    table = choose_ngrams(counts_in(corpus), VocabularySettings(size=16, min_pmi=0.0)).to_pylist()
     assert list(Counter(row["n"] for row in table).items()) == [(2, 8), (3, 4), (4, 2), (5, 2)]
     for n in range(2, 6):
         ranked = sorted(
@@ -115,18 +115,18 @@ def test_each_length_has_its_share_of_the_best(corpus):
         )
         kept = [row["ngram"] for row in table if row["n"] == n]
         assert kept == [row["ngram"] for row in ranked[: len(kept)]]
-    pairs = choose(counts_in(corpus, max_n=3), VocabularySettings(size=12, min_pmi=0.0)).to_pylist()
+    pairs = choose_ngrams(counts_in(corpus, max_n=3), VocabularySettings(size=12, min_pmi=0.0)).to_pylist()
     assert Counter(row["n"] for row in pairs) == {2: 8, 3: 4}, "shares of what is left: 0.5 and 0.25"
     assert sum(SHARES) == 1
-    assert len(choose(counts_in(corpus), VocabularySettings(size=1))) == 4, "never none at all"
+    assert len(choose_ngrams(counts_in(corpus), VocabularySettings(size=1))) == 4, "never none at all"
 
 
 def test_the_least_pmi_holds_and_the_weighted_ranking_favours_frequent_ngrams(corpus):
     counts = counts_in(corpus)
-    measured = measure(counts).to_pylist()
-    kept = choose(counts, VocabularySettings(min_pmi=1.5)).to_pylist()
+    measured = _measure(counts).to_pylist()
+    kept = choose_ngrams(counts, VocabularySettings(min_pmi=1.5)).to_pylist()
     assert {row["ngram"] for row in kept} == {row["ngram"] for row in measured if row["pmi"] >= 1.5}
-    kept = choose(counts, VocabularySettings(min_pmi=0.0, rank_by="weighted")).to_pylist()
+    kept = choose_ngrams(counts, VocabularySettings(min_pmi=0.0, rank_by="weighted")).to_pylist()
     pairs = [row for row in measured if row["n"] == 2 and row["pmi"] >= 0]
     best = max(pairs, key=lambda row: row["pmi"] + math.log(row["count"] / counts.totals[1]))
     assert kept[0]["ngram"] == best["ngram"]
@@ -135,10 +135,10 @@ def test_the_least_pmi_holds_and_the_weighted_ranking_favours_frequent_ngrams(co
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"size": 0}, "size 0 is below 1; the paper keeps 800,000 n-grams"),
-        ({"min_pmi": -1.0}, "min-pmi -1.0 is below 0; from 0 on an n-gram is more frequent than chance"),
-        ({"min_pmi": float("nan")}, "min-pmi nan is below 0; from 0 on an n-gram is more frequent than chance"),
-        ({"rank_by": "count"}, "unknown ranking 'count'; choose from: pmi, weighted"),
+        ({"size": 0}, "size=0 must be at least 1; the paper keeps 800,000 n-grams"),
+        ({"min_pmi": -1.0}, "min_pmi=-1 must be at least 0; above 0 an n-gram is more frequent than chance"),
+        ({"min_pmi": float("nan")}, "min_pmi=nan must be at least 0; above 0 an n-gram is more frequent than chance"),
+        ({"rank_by": "count"}, "unknown rank_by 'count'; choose from: pmi, weighted"),
     ],
 )
 def test_settings_out_of_range_are_refused(values, message):
@@ -150,11 +150,11 @@ def test_settings_out_of_range_are_refused(values, message):
 def test_a_corpus_without_ngrams_is_refused():
     for texts in (["a", "a b"], []):
         with pytest.raises(InputError) as caught:
-            choose(counts_in(texts, min_count=2))
+            choose_ngrams(counts_in(texts, min_count=2))
         few = f"no n-gram of two words or more occurs 2 times in {len(' '.join(texts).split())} words"
         assert str(caught.value) == f"{few}; give more text or a lower --min-count"
     with pytest.raises(InputError) as caught:
-        choose(counts_in(["a b"] * 3), VocabularySettings(min_pmi=9.0))
+        choose_ngrams(counts_in(["a b"] * 3), VocabularySettings(min_pmi=9.0))
     few = "none of the 1 n-grams that occur 2 times has a PMI of 9.0"
     assert str(caught.value) == f"{few}; give more text or a lower --min-pmi"
 
@@ -176,8 +176,8 @@ def test_a_folder_is_written_whole_and_read_again(tmp_path, folder, corpus):
     assert (folder / "ngrams.csv").read_text().splitlines()[:2] == ["ngram,n,count,pmi", "by the way,3,0,0.3333"]
     assert read_vocabulary(folder)[:2] == ["by the way", "the way out"]
     counts = counts_in(corpus)
-    write_vocabulary(folder, choose(counts), describe(counts, VocabularySettings()))
-    assert read_vocabulary(folder) == choose(counts)["ngram"].to_pylist()
+    write_vocabulary(folder, choose_ngrams(counts), describe(counts, VocabularySettings()))
+    assert read_vocabulary(folder) == choose_ngrams(counts)["ngram"].to_pylist()
     assert [path.name for path in tmp_path.iterdir()] == ["pmi"]
     assert describe(counts, VocabularySettings())["num_types"] == list(counts.num_types)
 
@@ -285,15 +285,15 @@ def test_groups_equal_a_slow_loop():
     texts = [" ".join(noise.choices("abcdef|", k=25)) for _ in range(300)]
     text = "\n".join(texts)
     text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    run = find_words(text, char_classes(text), text_starts)
-    firsts, lasts = choose_ngrams(run, *build_lookup(sorted(ngrams)).find(run), text, text_starts)
+    words = JoinedWords.find(text, char_classes(text), text_starts)
+    firsts, lasts = _without_overlaps(words, *NGramLookup.of(sorted(ngrams)).find(words), text, text_starts)
     expected, before = [], 0
     for one in texts:
         expected += [(before + first, before + last) for first, last in slow_groups(one, ngrams)]
         before += sum(word != "|" for word in one.split())
     assert list(zip(firsts.tolist(), lasts.tolist(), strict=True)) == expected
     assert len(expected) > 1000
-    assert share_in_ngrams(texts, build_lookup(sorted(ngrams))) == sum(b - a + 1 for a, b in expected) / before
+    assert NGramLookup.of(sorted(ngrams)).share_in(texts) == sum(b - a + 1 for a, b in expected) / before
 
 
 def groups(segments, starts):
@@ -375,7 +375,7 @@ def test_a_vocabulary_of_a_real_corpus(tmp_path):
     """From a file to units: counted, measured, written, read, found again."""
     (tmp_path / "a.txt").write_text("cells in-vitro and x\ny cells, in vitro or z\n" * 20)
     counts = count_ngrams(tmp_path / "a.txt", settings=NGramSettings(max_n=2))
-    write_vocabulary(tmp_path / "pmi", choose(counts, VocabularySettings(min_pmi=1.5)), {})
+    write_vocabulary(tmp_path / "pmi", choose_ngrams(counts, VocabularySettings(min_pmi=1.5)), {})
     assert "in vitro" in read_vocabulary(tmp_path / "pmi")
     assert "cells in" not in read_vocabulary(tmp_path / "pmi")
 

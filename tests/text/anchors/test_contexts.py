@@ -9,7 +9,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from diffmask.files.records import read_blocks
 from diffmask.text.anchors import encoder as contexts
-from diffmask.text.anchors.encoder import embed_types, load_encoder
+from diffmask.text.anchors.encoder import load_encoder
 
 SENTENCES = [
     "The kinase binds the protein.",
@@ -43,7 +43,7 @@ def slow_types(folder, sentences, types, layer):
 def test_a_type_is_the_mean_of_its_tokens_in_context(family, tmp_path):
     folder = save_encoder(tmp_path / "model", family)
     corpus = write_corpus(tmp_path, "\n".join(SENTENCES))
-    embeddings = embed_types(load_encoder(folder, "cpu"), corpus, TYPES)
+    embeddings = load_encoder(folder, "cpu").embed_in_context(corpus, TYPES)
     assert torch.allclose(embeddings, slow_types(folder, SENTENCES, TYPES, 1), atol=1e-4)
 
 
@@ -57,10 +57,10 @@ def test_batches_do_not_change_embeddings(encoder, tmp_path, monkeypatch):
         tmp_path,
         "\n".join(f"{sentence} {rest}" for sentence in SENTENCES for rest in ("", "the rat", "a cell of blood")),
     )
-    at_once = embed_types(encoder, corpus, TYPES)
-    monkeypatch.setattr(contexts, "BATCH_TOKENS", 40)
+    at_once = encoder.embed_in_context(corpus, TYPES)
+    monkeypatch.setattr(contexts, "_BATCH_TOKENS", 40)
     monkeypatch.setattr(contexts, "_SORTED_ROWS", 4)
-    assert torch.allclose(embed_types(encoder, corpus, TYPES), at_once, atol=1e-5)
+    assert torch.allclose(encoder.embed_in_context(corpus, TYPES), at_once, atol=1e-5)
 
 
 def test_the_same_work_gives_the_same_bits(encoder, tmp_path):
@@ -68,13 +68,13 @@ def test_the_same_work_gives_the_same_bits(encoder, tmp_path):
         tmp_path,
         "\n".join(f"{sentence} {rest}" for sentence in SENTENCES for rest in ("", "the rat", "a cell of blood")),
     )
-    assert torch.equal(embed_types(encoder, corpus, TYPES), embed_types(encoder, corpus, TYPES))
+    assert torch.equal(encoder.embed_in_context(corpus, TYPES), encoder.embed_in_context(corpus, TYPES))
 
 
 def test_words_that_do_not_occur_are_embedded_alone_and_moved(encoder, tmp_path):
     corpus = write_corpus(tmp_path, "\n".join(SENTENCES))
     words = [*TYPES, "dose", "tyrosine kinase"]
-    embeddings = embed_types(encoder, corpus, words)
+    embeddings = encoder.embed_in_context(corpus, words)
     alone = encoder.embed_words(words)
     shift = (embeddings[: len(TYPES)] - alone[: len(TYPES)]).mean(0)
     assert torch.allclose(embeddings[len(TYPES) :], alone[len(TYPES) :] + shift, atol=1e-5)
@@ -90,25 +90,25 @@ def test_of_a_long_corpus_every_nth_block_is_read(encoder, tmp_path):
     assert len(whole) > 3
     only = write_corpus(tmp_path, b"".join(block.data for block in whole[::4]).decode(), "only.txt")
     types = ["the", "kinase"]
-    read = embed_types(encoder, corpus, types, stride=4)
-    assert torch.allclose(read, embed_types(encoder, only, types), atol=1e-5)
-    assert not torch.allclose(read, embed_types(encoder, corpus, types), atol=1e-5)
+    read = encoder.embed_in_context(corpus, types, stride=4)
+    assert torch.allclose(read, encoder.embed_in_context(only, types), atol=1e-5)
+    assert not torch.allclose(read, encoder.embed_in_context(corpus, types), atol=1e-5)
 
 
 def test_a_sentence_that_comes_again_with_other_marks_is_read_once(encoder, tmp_path):
     once = write_corpus(tmp_path, "The kinase binds.\nA rat.\n", "once.txt")
     twice = write_corpus(tmp_path, "The kinase binds.\nA rat.\nThe [[ kinase ]] binds!\n", "twice.txt")
     types = ["the", "kinase", "binds", "a", "rat"]
-    assert torch.equal(embed_types(encoder, once, types), embed_types(encoder, twice, types))
+    assert torch.equal(encoder.embed_in_context(once, types), encoder.embed_in_context(twice, types))
 
 
 def test_a_corpus_with_no_known_word_leaves_words_alone(encoder, tmp_path):
     corpus = write_corpus(tmp_path, "rat rat")
-    assert torch.equal(embed_types(encoder, corpus, ["dose"]), encoder.embed_words(["dose"]))
+    assert torch.equal(encoder.embed_in_context(corpus, ["dose"]), encoder.embed_words(["dose"]))
 
 
 def test_long_documents_are_read_in_windows(encoder, tmp_path):
     corpus = write_corpus(tmp_path, "the kinase " * 300 + "blood")
-    embeddings = embed_types(encoder, corpus, ["the", "kinase", "blood"])
+    embeddings = encoder.embed_in_context(corpus, ["the", "kinase", "blood"])
     assert embeddings.isfinite().all()
     assert (embeddings.abs().sum(1) > 0).all()

@@ -102,7 +102,7 @@ def test_token_units_are_single_tokens(corpus, tmp_path):
 
 
 def test_any_number_of_processes_makes_the_same_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", 2000)
     path = tmp_path / "corpus.jsonl.gz"
     with gzip.open(path, "wt", encoding="utf-8") as file:
         for number in range(300):
@@ -117,7 +117,7 @@ def test_any_number_of_processes_makes_the_same_file(tmp_path, monkeypatch):
 
 def test_the_batches_that_texts_are_segmented_in_change_nothing(corpus, tmp_path, monkeypatch):
     one = rows_of(corpus, "XLM-R", TYPES, tmp_path / "a", max_length=24, overlap=4)
-    monkeypatch.setattr(rows, "BATCH_CHARS", 100)
+    monkeypatch.setattr(rows, "_BATCH_CHARS", 100)
     other = rows_of(corpus, "XLM-R", TYPES, tmp_path / "b", max_length=24, overlap=4)
     assert one[:] == other[:]
     assert one.info.description == other.info.description
@@ -168,7 +168,7 @@ def test_a_second_run_finds_the_rows_and_a_change_makes_them_anew(corpus, tmp_pa
             {"max_length": 10, "overlap": -1},
             "overlap=-1 is outside [0, 7], what max_length=10 and 2 special tokens allow; give a smaller overlap",
         ),
-        ({"num_processes": 0}, "num_processes=0 is below 1; 1 works without other processes"),
+        ({"num_processes": 0}, "num_processes=0 must be at least 1; 1 works without other processes"),
         ({"units": "span"}, "unknown units 'span'; choose from: word, token"),
     ],
 )

@@ -1,14 +1,14 @@
-"""docs/salient.md says what the rule finds. `PYTHONPATH=.:tests python tests/text/test_salient_rule.py` writes it."""
+"""docs/salient.md shows the rule. `PYTHONPATH=.:tests python tests/text/annotate/test_salient_rule.py` writes it."""
 
 import time
 from pathlib import Path
 
 import pytest
 
-from diffmask.text.annotate.salient import LABELS, find_salient
-from diffmask.text.annotate.span_file import longest_first
+from diffmask.text.annotate.salient import LABELS, _find_salient
+from diffmask.text.annotate.span_file import LabelledSpans
 
-DOCS = Path(__file__).parents[2] / "docs" / "salient.md"
+DOCS = Path(__file__).parents[3] / "docs" / "salient.md"
 EXAMPLES = {
     "name": [
         "The Bank of England and Johnson & Johnson met Ludwig van Beethoven in New York City.",
@@ -36,7 +36,7 @@ EXAMPLES = {
 
 def found(text):
     """Return what the rule marks in a text, and as what."""
-    spans = longest_first((start, stop, LABELS.index(label)) for start, stop, label in find_salient(text))
+    spans = LabelledSpans.longest((start, stop, LABELS.index(label)) for start, stop, label in _find_salient(text))
     return [
         (text[start:stop], LABELS[label])
         for start, stop, label in zip(*(column.tolist() for column in spans), strict=True)
@@ -123,7 +123,7 @@ def test_endless_words_take_linear_time(piece):
     for num_chars in (20_000, 80_000):
         text = f"{piece * (num_chars // len(piece))}_"
         start = time.process_time()
-        find_salient(text)
+        _find_salient(text)
         times.append(time.process_time() - start)
     assert times[1] < 8 * times[0] + 0.1, times  # four times the text; squared it would be sixteen
 

@@ -7,7 +7,7 @@ from diffmask.core.masker import Masker
 from diffmask.core.noise import SEGMENT, keys, uniforms
 from diffmask.core.schedule import Constant
 from diffmask.policies.uniform import Uniform
-from diffmask.text.adapter import GEOMETRIC_P, LONGEST_SPAN, grouped, random_starts, text_adapter
+from diffmask.text.adapter import _GEOMETRIC_P, _LONGEST_SPAN, _random_starts, join_words, text_adapter
 
 
 def words(num_rows=24):
@@ -26,7 +26,7 @@ def long_rows(num_rows=64, num_words=200):
 def test_groups_equal_a_slow_reference():
     given = words()
     starts = torch.rand(given.eligible.shape, generator=torch.Generator().manual_seed(0)) < 0.5
-    spans = grouped(given, starts)
+    spans = join_words(given, starts)
     for row in range(len(given.eligible)):
         expected, number = [], -1
         for word in range(int(given.eligible[row].sum())):
@@ -44,8 +44,8 @@ def test_groups_equal_a_slow_reference():
 
 def test_lengths_of_random_spans_equal_a_slow_reference():
     given = words()
-    found = random_starts(given, seed=7, step=2, ratio=0.3)
-    weights = [GEOMETRIC_P * (1 - GEOMETRIC_P) ** (length - 1) for length in range(1, LONGEST_SPAN + 1)]
+    found = _random_starts(given, seed=7, step=2, ratio=0.3)
+    weights = [_GEOMETRIC_P * (1 - _GEOMETRIC_P) ** (length - 1) for length in range(1, _LONGEST_SPAN + 1)]
     bounds = np.cumsum(weights) / sum(weights)
     num_words = given.eligible.shape[1]
     for row, sample in enumerate(given.sample_ids):
@@ -69,9 +69,9 @@ def test_masked_spans_have_the_lengths_of_spanbert():
         lengths.append(units.lengths[inner])
         shares.append(units.to_positions(masked).double().mean(0))
     found = torch.cat(lengths)
-    expected = torch.tensor([(1 - GEOMETRIC_P) ** n for n in range(LONGEST_SPAN)])
+    expected = torch.tensor([(1 - _GEOMETRIC_P) ** n for n in range(_LONGEST_SPAN)])
     expected /= expected.sum()
-    counts = torch.bincount(found.long(), minlength=LONGEST_SPAN + 1)[1:] / len(found)
+    counts = torch.bincount(found.long(), minlength=_LONGEST_SPAN + 1)[1:] / len(found)
     assert torch.allclose(counts, expected, atol=4 * (0.25 / len(found)) ** 0.5 + 0.01)
     assert float(found.mean()) == pytest.approx(3.8, abs=0.15)
     every = torch.stack(shares).mean(0)

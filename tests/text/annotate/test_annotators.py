@@ -11,9 +11,9 @@ from support.families import FAMILIES, tokenizer_of
 
 from diffmask.assemble.annotators import CLASSES, SPANS, class_annotator, salient_annotator
 from diffmask.core.errors import InputError
-from diffmask.text.anchors.vocabulary import compare
+from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import Counts
-from diffmask.text.corpus.reference import counts_reference
+from diffmask.text.corpus.reference import Reference
 from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import segmenter_for
 from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def anchors():
     counted = Counts(Counter({"the": 50, "kinase": 20, "37": 3, "细": 2}), 1)
-    found = compare(counted, counts_reference(Counts(Counter(the=500, kinase=1), 1), "small"))
+    found = Vocabulary.compare(counted, Reference.of_counts(Counts(Counter(the=500, kinase=1), 1), "small"))
     return SimpleNamespace(types=found.types, tf_icf=found.tf_icf)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.families import FAMILIES, tokenizer_of
 
-from diffmask.text.segment.rows import cut_windows, special_tokens_of
+from diffmask.text.segment.rows import _cut_windows
 from diffmask.text.segment.segmenter import segmenter_for
 
 
@@ -45,7 +45,7 @@ def reference(units, size, overlap):
 @pytest.mark.parametrize("longest_unit", [1, 6, 30])
 def test_windows_equal_the_slow_reference(size, overlap, longest_unit):
     units, num_tokens = random_documents(size, longest_unit=longest_unit)
-    windows = cut_windows(units, num_tokens, size, overlap)
+    windows = _cut_windows(units, num_tokens, size, overlap)
     parts = (windows.documents, windows.numbers, windows.starts, windows.stops)
     found = list(zip(*(part.tolist() for part in parts), strict=True))
     expected, num_cut, first = [], 0, 0
@@ -61,7 +61,7 @@ def test_windows_equal_the_slow_reference(size, overlap, longest_unit):
 @pytest.mark.parametrize("overlap", [0, 3])
 def test_every_token_stands_in_a_window_that_fits(overlap):
     units, num_tokens = random_documents(1, num_documents=50)
-    windows = cut_windows(units, num_tokens, 9, overlap)
+    windows = _cut_windows(units, num_tokens, 9, overlap)
     times = np.zeros(len(units), dtype=int)
     for start, stop in zip(windows.starts, windows.stops, strict=True):
         assert stop - start <= 9
@@ -71,7 +71,7 @@ def test_every_token_stands_in_a_window_that_fits(overlap):
 
 
 def test_a_document_that_fits_is_one_window_and_an_empty_one_too():
-    windows = cut_windows(np.array([0, 0, 1]), np.array([2, 0, 1]), 2)
+    windows = _cut_windows(np.array([0, 0, 1]), np.array([2, 0, 1]), 2)
     assert windows.starts.tolist() == [0, 2, 2]
     assert windows.stops.tolist() == [2, 2, 3]
 
@@ -79,8 +79,8 @@ def test_a_document_that_fits_is_one_window_and_an_empty_one_too():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_special_tokens_are_those_of_the_model_family(family):
     tokenizer = tokenizer_of(family)
-    special = special_tokens_of(segmenter_for(tokenizer).backend)
+    special = segmenter_for(tokenizer).special_tokens
     text = "The protein, in the cell."
     bare = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer(text)["input_ids"] == [*special.before, *bare, *special.after]
-    assert len(special) == tokenizer.num_special_tokens_to_add()
+    assert special.num_tokens == tokenizer.num_special_tokens_to_add()

@@ -1,12 +1,12 @@
-"""docs/annotations.md is true. `PYTHONPATH=.:tests python tests/text/test_annotations_page.py` writes it."""
+"""docs/annotations.md is true. `PYTHONPATH=.:tests python tests/text/annotate/test_annotations_page.py` writes it."""
 
 import json
 from pathlib import Path
 
-from diffmask.text.annotate.span_file import parse_line
-from diffmask.text.annotate.word_classes import SHAPES, FrequencyClasses, TfIcfClasses, read_lexicon
+from diffmask.text.annotate.span_file import _parse_line
+from diffmask.text.annotate.word_classes import SHAPES, TF_ICF_NAMES, frequency_classes, read_lexicon
 
-DOCS = Path(__file__).parents[2] / "docs" / "annotations.md"
+DOCS = Path(__file__).parents[3] / "docs" / "annotations.md"
 TEXT = "Rats slept."
 SPELLINGS = {
     "start, end, label": {"text": TEXT, "spans": [[0, 4, "NOUN"]]},
@@ -23,8 +23,8 @@ def page():
     """Return docs/annotations.md."""
     names = {
         "frequency": "general frequency in Zipf (log10 of occurrences per billion words): "
-        + ", ".join(FrequencyClasses().names),
-        "tf-icf": f"frequency in the domain over general frequency: {', '.join(TfIcfClasses({}, '').names)}",
+        + ", ".join(frequency_classes().names),
+        "tf-icf": f"frequency in the domain over general frequency: {', '.join(TF_ICF_NAMES)}",
         "shape": ", ".join(SHAPES),
         "spacy:PIPELINE": "the 17 universal parts of speech",
         "file:PATH": "the classes in the file",
@@ -80,7 +80,7 @@ def test_the_page_is_current():
 
 def test_its_examples_are_read(tmp_path):
     for row in SPELLINGS.values():
-        document = parse_line("line 1", json.dumps(row).encode())
+        document = _parse_line("line 1", json.dumps(row).encode())
         assert document is not None
         assert document.text == TEXT
         assert document.spans == [(0, 4, "NOUN")]

@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 
 from diffmask.core.errors import InputError
 from diffmask.core.noise import CORRUPT, keys, uniforms
-from diffmask.text.model.masked_lm import Corruption, corruption_for
+from diffmask.text.model.masked_lm import Corruption
 
 MASK, VOCABULARY = 4, 30
 
@@ -20,7 +20,7 @@ def example(rows=600, length=64):
 @pytest.mark.parametrize(("mask_share", "random_share"), [(0.8, 0.1), (1.0, 0.0), (0.0, 1.0), (0.5, 0.25), (0.0, 0.0)])
 def test_shares(mask_share, random_share):
     tokens, masked, samples = example()
-    corruption = corruption_for(tiny_tokenizer(), mask_share=mask_share, random_share=random_share)
+    corruption = Corruption.of(tiny_tokenizer(), mask_share=mask_share, random_share=random_share)
     corrupted, labels = corruption(tokens, masked, samples, 3)
     changed = corrupted[masked]
     assert (changed == MASK).double().mean() == pytest.approx(mask_share, abs=0.012)
@@ -32,7 +32,7 @@ def test_shares(mask_share, random_share):
 
 def test_replacements_are_ordinary_and_even():
     tokens, masked, samples = example()
-    corrupted, _ = corruption_for(tiny_tokenizer(), mask_share=0.0, random_share=1.0)(tokens, masked, samples, 0)
+    corrupted, _ = Corruption.of(tiny_tokenizer(), mask_share=0.0, random_share=1.0)(tokens, masked, samples, 0)
     counts = torch.bincount(corrupted[masked], minlength=VOCABULARY)
     assert not counts[:5].any()
     assert stats.chisquare(counts[5:].numpy()).pvalue > 0.01
@@ -42,7 +42,7 @@ def test_special_tokens_added_by_the_user_are_never_drawn():
     tokenizer = tiny_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": ["[ENT]"]})
     tokenizer.add_tokens(["angiotensin"])
-    ordinary = corruption_for(tokenizer).ordinary_ids.tolist()
+    ordinary = Corruption.of(tokenizer).ordinary_ids.tolist()
     assert tokenizer.convert_tokens_to_ids("[ENT]") not in ordinary
     assert tokenizer.convert_tokens_to_ids("angiotensin") in ordinary
     assert not set(tokenizer.all_special_ids) & set(ordinary)
@@ -66,10 +66,10 @@ def test_equals_a_slow_reference():
 @pytest.mark.parametrize(("mask_share", "random_share"), [(0.9, 0.2), (-0.1, 0.1), (0.5, -0.1)])
 def test_shares_that_are_none_are_refused(mask_share, random_share):
     with pytest.raises(InputError, match=f"mask_share={mask_share} and random_share={random_share} are not shares"):
-        corruption_for(tiny_tokenizer(), mask_share=mask_share, random_share=random_share)
+        Corruption.of(tiny_tokenizer(), mask_share=mask_share, random_share=random_share)
 
 
 def test_a_tokenizer_without_mask_token_is_refused():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=tiny_tokenizer().backend_tokenizer, name_or_path="gpt")
     with pytest.raises(InputError, match="the tokenizer 'gpt' has no mask token; use the tokenizer of a masked"):
-        corruption_for(tokenizer)
+        Corruption.of(tokenizer)

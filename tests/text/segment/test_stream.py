@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from diffmask.core.errors import InputError
 from diffmask.text.segment import tokenise as module
-from diffmask.text.segment.tokenise import TokeniseSettings, sample_ids_of, stream, tokenise
+from diffmask.text.segment.tokenise import TokeniseSettings, _sample_ids, stream, tokenise
 
 SETTINGS = TokeniseSettings(max_length=20)
 TYPES = ["the", "cells"]
@@ -16,7 +16,7 @@ TYPES = ["the", "cells"]
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "STREAM_BLOCK_BYTES", 500)
+    monkeypatch.setattr(module, "_STREAM_BLOCK_BYTES", 500)
     paths = []
     for name in ("a", "b", "c"):
         paths.append(tmp_path / f"{name}.txt")
@@ -54,8 +54,8 @@ def test_identities_do_not_depend_on_shards_workers_or_ranks(files):
 
 
 def test_identities_are_spread_over_63_bits():
-    ids = np.concatenate([sample_ids_of(source, np.arange(20_000), np.zeros(20_000, int)) for source in range(5)])
-    ids = np.concatenate([ids, sample_ids_of(0, np.zeros(20_000, int), np.arange(1, 20_001))])
+    ids = np.concatenate([_sample_ids(source, np.arange(20_000), np.zeros(20_000, int)) for source in range(5)])
+    ids = np.concatenate([ids, _sample_ids(0, np.zeros(20_000, int), np.arange(1, 20_001))])
     assert ids.dtype == np.int64
     assert ids.min() >= 0
     assert len(np.unique(ids)) == len(ids)
@@ -64,7 +64,7 @@ def test_identities_are_spread_over_63_bits():
 
 
 def test_a_collapsed_grouping_is_refused_while_reading(files, monkeypatch):
-    monkeypatch.setattr(module, "MIN_EVIDENCE", 10)
+    monkeypatch.setattr(module, "_MIN_EVIDENCE", 10)
     rows = stream(files, broken_tokenizer(), SETTINGS, None)
     with pytest.raises(InputError, match=r"do not fall into words; use masking.policy=random-token"):
         list(rows)

@@ -5,7 +5,7 @@ from support.tiny import MODELS, tiny_model, tiny_rows, tiny_tokenizer
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
-from diffmask.text.model.masked_lm import encoder_of, masked_losses
+from diffmask.text.model.masked_lm import _encoder_of, masked_losses
 
 
 @pytest.fixture
@@ -54,5 +54,5 @@ def test_the_full_output_is_back_afterwards(inputs):
 
 def test_the_encoder_is_found_inside_wrappers():
     model = tiny_model()
-    assert encoder_of(model) is model.bert
-    assert encoder_of(torch.compile(model, backend="eager")) is model.bert
+    assert _encoder_of(model) is model.bert
+    assert _encoder_of(torch.compile(model, backend="eager")) is model.bert
