@@ -6,7 +6,8 @@ PYTHONPATH=tests python tests/contract.py
 import torch
 from support.domain import COUNTS, domain_anchors
 
-from diffmask.assemble.text_policies import POLICIES, Ingredients, weighting_of
+from diffmask.assemble.recipe import Ingredients
+from diffmask.assemble.text import TEXT_POLICIES, TextMasking
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
@@ -18,7 +19,7 @@ CLASSES = ("noun", "verb", "other")
 
 def configs():
     """Return a config for each listed policy, and for some that are made of others."""
-    plain = {name: MaskingConfig(policy=name) for name in POLICIES}
+    plain = {name: MaskingConfig(policy=name) for name in TEXT_POLICIES}
     plain["mixture"] = MaskingConfig(policy="mixture", mixture=("difference", "salient-span"))
     over = MaskingConfig(policy="loss-weighted", base="difference")
     return plain | {"loss-weighted over difference": over}
@@ -26,7 +27,7 @@ def configs():
 
 def make(config, *, trained=True):
     """Return a policy; one that learns has seen that the first class is the hardest and the last the easiest."""
-    policy = POLICIES[config.policy].make(Ingredients(config, domain_anchors(), CLASSES))
+    policy = TEXT_POLICIES[config.policy].make(Ingredients(config, domain_anchors(), CLASSES))
     units = make_units(6, 40)
     for _ in range(5 if trained else 0):
         loss = (len(CLASSES) - units.features["classes"]).float() * units.eligible
@@ -36,7 +37,7 @@ def make(config, *, trained=True):
 
 
 def make_masker(config, **settings):
-    return Masker(make(config), weighting=weighting_of(config), **settings)
+    return Masker(make(config), weighting=TextMasking(config).weighting, **settings)
 
 
 def make_units(rows, length):
@@ -54,7 +55,7 @@ def make_units(rows, length):
         "gain": torch.randn(shape, generator=generator),
     }
     # a policy that is new may read something else
-    named = {name for recipe in POLICIES.values() for name in recipe.features}
+    named = {name for recipe in TEXT_POLICIES.values() for name in recipe.features}
     features |= {name: torch.randn(shape, generator=generator) for name in sorted(named - features.keys())}
     types = torch.randint(-1, len(COUNTS), shape, generator=generator)
     sizes = torch.randint(1, 4, (length,), generator=generator)
@@ -187,7 +188,7 @@ def followed_by_the_masks(config, shape):
     scores = policy.score(units).masked_fill(~units.eligible, torch.nan)
     above = scores > scores.nanmedian(1, keepdim=True).values
     below = units.eligible & (scores < scores.nanmedian(1, keepdim=True).values)
-    if POLICIES[config.policy].is_random:
+    if TEXT_POLICIES[config.policy].is_random:
         assert not above.any() and not below.any()
     elif below.any() and above.any():
         assert masked[above].mean() > 1.2 * masked[below].mean()

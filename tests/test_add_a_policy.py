@@ -32,7 +32,7 @@ def project(tmp_path_factory):
     assert named[0] == listed[0]
     text = build.read_text()
     text = text.replace("from diffmask.policies.loss_weighted", f"{named[1]}from diffmask.policies.loss_weighted", 1)
-    build.write_text(re.sub(r"(?m)^(POLICIES: .* = \{\n)", lambda found: found[1] + listed[1], text))
+    build.write_text(re.sub(r"(?m)^(TEXT_POLICIES: .* = \{\n)", lambda found: found[1] + listed[1], text))
     return folder
 
 

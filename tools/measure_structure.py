@@ -16,6 +16,7 @@ LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
     ("quickstart", "reproduce"),
+    ("modalities",),
     ("report",),
     ("pretrain", "evaluate", "selective", "bench"),
     ("assemble", "tasks"),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from diffmask.assemble.recipe import choose
+from diffmask.config.limits import choose
 from diffmask.core.errors import InputError
 from diffmask.text.annotate.salient import RuleSalient, read_gazetteer
 from diffmask.text.annotate.spacy_pipeline import spacy_salient, spacy_tags

@@ -1,9 +1,4 @@
-"""Names of schedules, and what each takes.
-
-What the settings of a schedule may be.
-
-Schedules of the mask ratio that papers have used, by name, with the papers' constants.
-"""
+"""Schedules by name, and what each takes; and those that papers have used, with the papers' constants."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from diffmask.config import ScheduleConfig
+from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import (
     MEAN_TOLERANCE,
@@ -28,27 +24,14 @@ from diffmask.core.schedule import (
     mean,
 )
 
-_VALUES = ("start", "end", "middle", "peak", "floor")
-
 
 def _check_values(config: ScheduleConfig, what: str) -> None:
-    """Refuse settings that cannot be used.
+    """Refuse settings that do not go together.
 
     Args:
         config: The settings.
         what: Name of the schedule's setting, for messages.
     """
-    for value in (*(getattr(config, key) for key in _VALUES), *config.values):
-        if value is not None and not 0.0 <= value <= 1.0:
-            raise InputError(f"`{what}` has the value {value:g}, which is outside [0, 1]; 0.15 means 15 %")
-    if config.warmup is not None and not 0.0 < config.warmup < 1.0:
-        raise InputError(f"`{what}.warmup` is {config.warmup:g}, which is outside (0, 1); 0.08 means 8 % of training")
-    if config.power is not None and not 0.0 < config.power < float("inf"):
-        raise InputError(f"`{what}.power` is {config.power:g}, which is not above 0; 1 is a line, 2 a square")
-    if config.ease not in (None, "in", "out"):
-        raise InputError(f"`{what}.ease` is {config.ease!r}; choose from: in (slow at first), out (fast at first)")
-    if config.bucket is not None and not 0.0 < config.bucket <= 1.0:
-        raise InputError(f"`{what}.bucket` is {config.bucket:g}, which is outside (0, 1]; 0.05 gives 5 %, 10 %, ...")
     if config.schedule in ("tent", "vee"):
         _check_middle(config, what)
     if config.schedule in ("steps", "piecewise"):
@@ -85,15 +68,11 @@ def _check_points(config: ScheduleConfig, what: str) -> None:
 
 
 def _check_mean(config: ScheduleConfig, what: str) -> None:
-    if config.normalise not in (None, "mean"):
-        raise InputError(f"`{what}.normalise` is {config.normalise!r}; `mean` is the only one there is")
     if config.mean is not None and config.normalise is None:
         raise InputError(
             f"`{what}` has a mean ({config.mean:g}), which takes effect with normalise only; add "
             f"{what}.normalise=mean, or drop mean"
         )
-    if config.mean is not None and not 0.0 < config.mean <= 1.0:
-        raise InputError(f"`{what}.mean` is {config.mean:g}, which is outside (0, 1]; 0.15 means 15 %")
     if config.schedule == "constant" and config.normalise is not None:
         raise InputError(f"`{what}` is constant, so its mean is its value; drop normalise, and set {what}.start")
 
@@ -199,6 +178,7 @@ def build_schedule(config: ScheduleConfig, what: str, floor: float) -> Schedule:
     Raises:
         InputError: If a setting is missing, cannot be used, or cannot take effect.
     """
+    check_limits(config, f"{what}.")
     schedule = _shape(config, what)
     lowest = floor if config.floor is None else config.floor
     least, most = _extremes(schedule)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from diffmask.assemble.text_masking import GRANULARITIES
-from diffmask.assemble.text_policies import POLICIES, Ingredients, weighting_of
+from diffmask.assemble.recipe import Ingredients
+from diffmask.assemble.text import GRANULARITIES, TEXT_POLICIES, TextMasking
 from diffmask.bench import fastest
 from diffmask.bench.select import TYPES, make_batch
 from diffmask.config import MaskingConfig
@@ -70,18 +70,19 @@ def _calls(tokenizer: PreTrainedTokenizerBase) -> dict[str, Callable[[], object]
     }
     anchors = _anchors()
     return {
-        name: _call(tokenizer, name, batch, anchors) for name in sorted(POLICIES, key=lambda name: name != REFERENCE)
+        name: _call(tokenizer, name, batch, anchors)
+        for name in sorted(TEXT_POLICIES, key=lambda name: name != REFERENCE)
     }
 
 
 def _call(
     tokenizer: PreTrainedTokenizerBase, name: str, batch: Mapping[str, Tensor], anchors: AnchorSet
 ) -> Callable[[], object]:
-    recipe = POLICIES[name]
+    recipe = TEXT_POLICIES[name]
     config = MaskingConfig(policy=name, mixture=("difference", "attention") if name == "mixture" else ())
     features = ("classes", "salient", "attention", "gain")
     adapter = text_adapter(tokenizer, GRANULARITIES[recipe.units], features=features)
-    masker = Masker(recipe.make(Ingredients(config, anchors, CLASS_NAMES)), weighting=weighting_of(config))
+    masker = Masker(recipe.make(Ingredients(config, anchors, CLASS_NAMES)), weighting=TextMasking(config).weighting)
 
     def call() -> None:
         units = adapter.units(batch, 3, 0.15)

@@ -65,17 +65,16 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 def _read_run(folder: Path, name: str):
     """Return what a run has logged, with the schedules of its config."""
-    from diffmask.assemble import RATIO_FLOOR, build_schedule
-    from diffmask.config import VideoConfig, read_config
+    from diffmask.assemble.modality import modality_of, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures.run_logs import RunLog
-    from diffmask.report.html.curves import read_log
-    from diffmask.report.nouns import PATCHES, WORDS
+    from diffmask.train.log import read_log
 
     settings, log = folder / "config.yaml", folder / "log.jsonl"
     if not settings.is_file():
         raise InputError(f"{folder} is no run (it holds no config.yaml); give the output folder of `diffmask pretrain`")
     config = read_config(settings)
+    masking = modality_of(config).masking(config.masking)
     entries = read_log(log) if log.is_file() else []
     if not any("loss" in entry or "eval_loss" in entry for entry in entries):
         raise InputError(
@@ -86,9 +85,9 @@ def _read_run(folder: Path, name: str):
         name,
         entries,
         _num_steps(config.training, entries),
-        build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
-        build_schedule(config.masking.strength, "masking.strength", 0.0),
-        PATCHES if isinstance(config, VideoConfig) else WORDS,
+        masking.schedule("ratio"),
+        masking.schedule("strength"),
+        modality_of(config).words.wholes,
     )
 
 

@@ -10,7 +10,8 @@ def expects_clips(args: argparse.Namespace) -> bool | None:
     if getattr(args, "checkpoint", None) is not None:
         config = args.checkpoint.parent / "config.yaml"
     if config is not None and config.is_file():
-        from diffmask.config import VideoConfig, read_config
+        from diffmask.assemble.modality import read_config
+        from diffmask.config import VideoConfig
 
         return isinstance(read_config(config), VideoConfig)
     if args.anchors is not None:

@@ -1,6 +1,7 @@
 """The command `diffmask policies`."""
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         epilog=EPILOG,
         formatter_class=formatter,
     )
-    parser.add_argument("modality", nargs="?", choices=("text", "video"), help="those of one modality (default: all)")
+    parser.add_argument("modality", nargs="?", help="those of one modality: text or video (default: all)")
     parser.set_defaults(run=run)
 
 
@@ -38,16 +39,15 @@ def run(args: argparse.Namespace) -> None:
     """Print the tables."""
     from rich.console import Console
 
-    from diffmask.assemble import POLICIES
-    from diffmask.assemble.video import VIDEO_POLICIES
+    from diffmask.assemble.modality import MODALITIES, modality_named
 
     console = Console()
-    for modality, policies in {"text": POLICIES, "video": VIDEO_POLICIES}.items():
-        if args.modality in (None, modality):
-            _print(modality, policies, console)
+    for name in [args.modality] if args.modality else MODALITIES:
+        modality = modality_named(name)
+        _print(modality.name, modality.masking.policies, console)
 
 
-def _print(modality: str, policies: "dict[str, Recipe]", console: "Console") -> None:
+def _print(modality: str, policies: "Mapping[str, Recipe]", console: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 

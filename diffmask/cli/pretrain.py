@@ -65,7 +65,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
         "--settings",
         nargs="?",
         const="text",
-        choices=("text", "video"),
+        metavar="MODALITY",
         help="list every setting of a run on text (or video) with its default, and stop",
     )
     parser.set_defaults(run=run)
@@ -73,11 +73,12 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from diffmask.config import MODALITIES, PretrainConfig, describe_settings, read_config
+    from diffmask.assemble.modality import modality_named, read_config
+    from diffmask.config import describe_settings
     from diffmask.core.errors import InputError
 
     if args.settings:
-        print(describe_settings(MODALITIES[args.settings]))
+        print(describe_settings(modality_named(args.settings).config))
         return 0
     if args.config is None:
         raise InputError("no config was given; write `diffmask pretrain CONFIG.yaml` (see `diffmask pretrain --help`)")
@@ -92,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
     if not progress:
         transformers.logging.disable_progress_bar()
     outcome = pretrain(config, resume=args.resume, overwrite=args.overwrite, progress=progress)
-    for clip, reason in sorted(outcome.failures.items()):
-        print(f"left out: {clip} ({reason})", file=sys.stderr)
+    for name, reason in sorted(outcome.failures.items()):
+        print(f"left out: {name} ({reason})", file=sys.stderr)
     if outcome.interrupted:
         print(
             f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume goes on", file=sys.stderr
@@ -105,6 +106,6 @@ def run(args: argparse.Namespace) -> int:
         if name.startswith(("eval_loss", "eval_task")):
             print(f"{name:20} {value:.4f}")
     print(f"model: {outcome.model}")
-    if isinstance(config, PretrainConfig) and config.task is not None:
-        print(f"classifier: {outcome.classifier}")
+    for name, folder in outcome.beside.items():
+        print(f"{name}: {folder}")
     return 0

@@ -92,7 +92,7 @@ def _run_text(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.core.errors import InputError
-    from diffmask.report.html.page import check_output, write_page
+    from diffmask.report.html.page import check_output
     from diffmask.text.anchors.anchor_set import load_anchors
     from diffmask.text.corpus.documents import read_documents
 
@@ -113,10 +113,9 @@ def _run_text(args: argparse.Namespace) -> None:
 
     import transformers
 
-    from diffmask.report.preview.build_look import build_look
-    from diffmask.report.preview.heatmap_html import preview_page
-    from diffmask.report.preview.heatmap_terminal import print_preview
-    from diffmask.report.preview.preview import PreviewSettings, make_preview
+    from diffmask.assemble.text import TextMasking
+    from diffmask.report.text.look import build_look
+    from diffmask.report.text.preview import PreviewSettings, make_preview
     from diffmask.text.model.load import load_tokenizer
 
     transformers.logging.set_verbosity_error()
@@ -125,7 +124,10 @@ def _run_text(args: argparse.Namespace) -> None:
     if anchors is not None:
         anchors.check_model(model, tokenizer)
     configs = _configs(args, masking)
-    looks = {name: build_look(each, tokenizer, anchors, progress=progress) for name, each in configs.items()}
+    looks = {
+        name: build_look(TextMasking.resolve(each), tokenizer, anchors, progress=progress)
+        for name, each in configs.items()
+    }
     if learned:
         looks[masking.policy].masker.policy.load_state_dict(learned)
     fresh = [name for name, look in looks.items() if look.masker.policy.state_dict() and not learned]
@@ -135,20 +137,20 @@ def _run_text(args: argparse.Namespace) -> None:
         domain_threshold=masking.domain_threshold,
     )
     preview = make_preview(documents, looks, anchors, tokenizer, settings)
-    print_preview(preview, Console())
+    preview.print(Console())
     if fresh:
         print(f"\n{', '.join(fresh)}: shown as before training, when nothing is learned (--checkpoint shows it later)")
     if args.output is not None:
-        page = preview_page(preview, anchors, settings.domain_threshold, _facts(args, masking, model, progress, fresh))
-        write_page(page, args.output)
+        preview.write(args.output, _facts(args, masking, model, progress, fresh))
         print(f"\nwrote {args.output}")
 
 
 def _settings(args: argparse.Namespace):
     """Return the masking, the model, the progress and what the policy has learned, as far as they are given."""
-    from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig, read_config, with_overrides
+    from diffmask.assemble.modality import read_config
+    from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig, with_overrides
     from diffmask.core.errors import InputError
-    from diffmask.report.preview.build_look import read_checkpoint
+    from diffmask.report.preview import read_checkpoint
 
     if args.checkpoint is not None and (args.config is not None or args.policy):
         raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")
@@ -179,22 +181,13 @@ def _settings(args: argparse.Namespace):
 
 def _configs(args: argparse.Namespace, masking) -> dict:
     """Return the config of each policy that is shown, random masking first."""
-    from diffmask.assemble import GRANULARITIES, POLICIES, choose, silent_settings
+    from diffmask.assemble.text import TextMasking
     from diffmask.core.errors import InputError
-    from diffmask.report.preview.build_look import for_policy
 
-    if masking.units is not None:
-        choose(GRANULARITIES, masking.units, "units")
-    names = args.policy or [masking.policy]
-    configs, unread = {}, []
-    for name in dict.fromkeys(["random-token" if masking.units == "token" else "whole-word", *names]):
-        recipe = choose(POLICIES, name, "policy")
-        # units that are asked for are those of policies that leave the choice
-        own = replace(masking, units=None) if recipe.has_fixed_units else masking
-        configs[name] = for_policy(own, name)
-        if name in names:
-            unread.append(set(silent_settings(replace(own, policy=name))))
-    for setting in sorted(set.intersection(*unread)):
+    names = list(dict.fromkeys(args.policy or [masking.policy]))
+    plain = "random-token" if masking.units == "token" else "whole-word"
+    configs = {name: TextMasking.for_policy(masking, name) for name in dict.fromkeys([plain, *names])}
+    for setting in sorted(set.intersection(*(TextMasking.changed_by(masking, name) for name in names))):
         raise InputError(f"masking.{setting} is given, and says nothing to {', '.join(names)}; leave it out")
     return configs
 

@@ -2,10 +2,10 @@
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diffmask.assemble.video import VideoMasking
     from diffmask.config import VideoConfig, VideoMaskingConfig
     from diffmask.video.clip.clip import Clip
     from diffmask.video.units.grid import Grid
@@ -21,10 +21,9 @@ def run_video(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.core.errors import InputError
-    from diffmask.report.clips.build_look import build_clip_look
-    from diffmask.report.clips.page import print_clip_preview
-    from diffmask.report.clips.pictures import check_pictures
-    from diffmask.report.run.masked_clips import gather_clips, preview_clips
+    from diffmask.report.clips.gather import gather_clips, preview_clips
+    from diffmask.report.clips.look import build_look
+    from diffmask.report.clips.preview import check_pictures
 
     for name in TEXT_ONLY:
         if getattr(args, name) is not None:
@@ -42,7 +41,7 @@ def run_video(args: argparse.Namespace) -> None:
     maskings = _maskings(args, config.masking)
     clips = _clips(args, config, list(maskings.values()), count)
     loaded, grid, notes = _model(args, config)
-    looks = {name: build_clip_look(each, grid, progress=progress) for name, each in maskings.items()}
+    looks = {name: build_look(each, grid, progress=progress) for name, each in maskings.items()}
     if learned:
         looks[config.masking.policy].masker.policy.load_state_dict(learned)
     fresh = [name for name, look in looks.items() if look.masker.policy.state_dict() and not learned]
@@ -51,28 +50,26 @@ def run_video(args: argparse.Namespace) -> None:
     anchors = _anchors(config.masking.anchors, list(maskings.values()))
     gathered = gather_clips(clips, config, grid, anchors, maskings=list(maskings.values()), progress=True)
     preview = preview_clips(gathered, looks, loaded)
-    print_clip_preview(preview, Console(highlight=False))
+    preview.print(Console(highlight=False))
     for note in notes:
         print(note)
     for path, reason in gathered.failed.items():
         print(f"not shown: {path} ({reason})")
     if args.output is not None:
-        _write(args, preview, _facts(args, config, grid, progress), gathered.failed, notes)
+        preview.write(args.output, _facts(args, config, grid, progress), notes)
         print(f"\nwrote {args.output}")
 
 
-def _clips(
-    args: argparse.Namespace, config: "VideoConfig", maskings: "list[VideoMaskingConfig]", count: int
-) -> "list[Clip]":
+def _clips(args: argparse.Namespace, config: "VideoConfig", maskings: "list[VideoMasking]", count: int) -> "list[Clip]":
     """Return the clips that are shown, of which some have boxes where a policy follows them."""
     from diffmask.pretrain.video import box_maps
-    from diffmask.report.run.masked_clips import choose_clips
+    from diffmask.report.clips.gather import choose_clips
     from diffmask.video.index.index import read_clips
 
     clips = read_clips(args.data, progress=True)
     for masking in maskings:
-        if masking.policy == "boxes":  # as training would refuse them
-            box_maps(replace(config, masking=masking), clips)
+        if masking.config.policy == "boxes":  # as training would refuse them
+            box_maps(replace(config, masking=masking.config), clips)
     return choose_clips(clips, count, maskings)
 
 
@@ -85,9 +82,10 @@ def _quiet() -> None:
 
 def _settings(args: argparse.Namespace) -> "tuple[VideoConfig, float | None, dict]":
     """Return the run that is shown, how far it is, and what its policy has learned, as far as they are given."""
-    from diffmask.config import ScheduleConfig, VideoConfig, VideoDataConfig, read_config, with_overrides
+    from diffmask.assemble.modality import read_config
+    from diffmask.config import ScheduleConfig, VideoConfig, VideoDataConfig, with_overrides
     from diffmask.core.errors import InputError
-    from diffmask.report.preview.build_look import read_checkpoint
+    from diffmask.report.preview import read_checkpoint
 
     if args.checkpoint is not None and (args.config is not None or args.policy):
         raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")
@@ -115,25 +113,23 @@ def _settings(args: argparse.Namespace) -> "tuple[VideoConfig, float | None, dic
     return replace(config, masking=with_overrides(masking, args.set, "masking.")), progress, learned
 
 
-def _maskings(args: argparse.Namespace, masking: "VideoMaskingConfig") -> "dict[str, VideoMaskingConfig]":
+def _maskings(args: argparse.Namespace, masking: "VideoMaskingConfig") -> "dict[str, VideoMasking]":
     """Return the masking of each policy that is shown, random tubes first."""
-    from diffmask.assemble.video import video_recipe
+    from diffmask.assemble.video import VideoMasking
     from diffmask.core.errors import InputError
-    from diffmask.report.clips.build_look import BASELINE, changed_by, for_video_policy
+    from diffmask.report.clips.look import BASELINE
 
     names = list(dict.fromkeys(args.policy or [masking.policy]))
-    made = {name: for_video_policy(masking, name) for name in [BASELINE, *names]}
-    for setting in sorted(set.intersection(*(changed_by(masking, name) for name in names))):
+    made = {name: VideoMasking.resolve(VideoMasking.for_policy(masking, name)) for name in [BASELINE, *names]}
+    for setting in sorted(set.intersection(*(VideoMasking.changed_by(masking, name) for name in names))):
         raise InputError(f"masking.{setting} is given, and says nothing to {', '.join(names)}; leave it out")
-    for each in made.values():
-        video_recipe(each)
     return made
 
 
-def _anchors(folder: str | None, maskings: "list[VideoMaskingConfig]"):
+def _anchors(folder: str | None, maskings: "list[VideoMasking]"):
     """Return the anchors, if a policy follows them."""
     from diffmask.core.errors import InputError
-    from diffmask.report.clips.build_look import scores_needed
+    from diffmask.report.clips.look import scores_needed
     from diffmask.video.anchors.anchor_set import load_visual_anchors
 
     if "difference" not in scores_needed(maskings):
@@ -149,7 +145,7 @@ def _anchors(folder: str | None, maskings: "list[VideoMaskingConfig]"):
 def _model(args: argparse.Namespace, config: "VideoConfig"):
     """Return the model that fills in what is hidden, or None; how it cuts clips; and what is to be said."""
     from diffmask.core.errors import InputError
-    from diffmask.report.run.masked_clips import NO_PICTURES, load_trained
+    from diffmask.report.clips.gather import NO_PICTURES, load_trained
     from diffmask.video.model.load import load_video_model
     from diffmask.video.units.grid import Grid
 
@@ -165,17 +161,6 @@ def _model(args: argparse.Namespace, config: "VideoConfig"):
         return None, Grid(*PLAIN), []
     grid = load_video_model(name, num_frames=config.data.num_frames, image_size=config.data.image_size).grid
     return None, grid, [f"Not filled in: {NO_PICTURES}."] if args.checkpoint is not None else []
-
-
-def _write(args: argparse.Namespace, preview, facts, failed: dict[str, str], notes: list[str]) -> None:
-    from diffmask.report.clips.page import clip_preview_page
-    from diffmask.report.clips.pictures import write_pictures
-    from diffmask.report.html.page import write_page
-
-    if Path(args.output).suffix == ".html":
-        write_page(clip_preview_page(preview, facts, failed, notes), args.output)
-    else:
-        write_pictures(preview, args.output)
 
 
 def _facts(args: argparse.Namespace, config: "VideoConfig", grid: "Grid", progress: float | None):

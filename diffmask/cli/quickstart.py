@@ -46,7 +46,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="FOLDER",
         help="folder that everything lands in (default: quickstart)",
     )
-    parser.add_argument("--video", action="store_true", help="with clips that are rendered here, in the place of text")
+    parser.add_argument("--video", action="store_true", help="use clips, rendered here, instead of text")
     parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 30; --video 150)")
     parser.add_argument("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that holds something else")
@@ -54,27 +54,20 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run it."""
-    from diffmask.core.errors import InputError
-
-    if args.steps is not None and args.steps < 1:
-        raise InputError(f"--steps {args.steps} is below 1; the default is {150 if args.video else 30}")
-
+    """Run the quickstart; 130 if it was interrupted."""
     import transformers
     from rich.console import Console
 
+    from diffmask.core.errors import InputError
+    from diffmask.quickstart.run import run_quickstart
+    from diffmask.quickstart.text import TextQuickstart
+    from diffmask.quickstart.video import VideoQuickstart
+
+    kind = VideoQuickstart if args.video else TextQuickstart
+    if args.steps is not None and args.steps < 1:
+        raise InputError(f"--steps {args.steps} is below 1; the default is {kind.steps}")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    given = {} if args.steps is None else {"steps": args.steps}
-    shown = {"overwrite": args.overwrite, "progress": sys.stderr.isatty()}
-    if args.video:
-        from diffmask.quickstart.video_plan import VideoPlan
-        from diffmask.quickstart.video_run import run_video_quickstart
-
-        page = run_video_quickstart(VideoPlan(args.output, seed=args.seed, **given), Console(), **shown)
-    else:
-        from diffmask.quickstart.plan import Plan, installed_sources
-        from diffmask.quickstart.run import run_quickstart
-
-        page = run_quickstart(Plan(args.output, installed_sources(), seed=args.seed, **given), Console(), **shown)
+    quickstart = kind(args.output, seed=args.seed, steps=args.steps or kind.steps)
+    page = run_quickstart(quickstart, Console(), overwrite=args.overwrite, progress=sys.stderr.isatty())
     return 130 if page is None else 0

@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diffmask.assemble.modality import Words
     from diffmask.pretrain.budget import Budget
     from diffmask.report.figures.schedules import Course
+
+_NAMES = {"ratio": "mask ratio", "strength": "strength"}
+"""Schedules that are always shown; others only where a config sets them."""
 
 DESCRIPTION = """\
 Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
@@ -56,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
 
 def run(args: argparse.Namespace) -> None:
     """Print the schedules, and write the figure."""
-    from diffmask.config import VideoConfig, read_config
+    from diffmask.assemble.modality import read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures.figures import check_figure
 
@@ -71,32 +75,24 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("no config was given; write `diffmask schedule CONFIG.yaml` (see `diffmask schedule --help`)")
     config = read_config(args.config, args.overrides)
 
+    import transformers
     from rich.console import Console
 
-    from diffmask.assemble import RATIO_FLOOR, build_schedule
+    from diffmask.assemble.modality import modality_of, resolve
+    from diffmask.pretrain.budget import run_budget
     from diffmask.report.figures.schedules import course, draw_courses, print_course
-    from diffmask.report.nouns import PATCHES, WORDS
 
+    modality, masking = modality_of(config), resolve(config)
+    usual = type(config.masking)()
     schedules = {
-        "mask ratio": build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR),
-        "strength": build_schedule(config.masking.strength, "masking.strength", 0.0),
+        _NAMES.get(name, name.replace("_", " ")): masking.schedule(name)
+        for name in masking.schedules
+        if name in _NAMES or getattr(config.masking, name) != getattr(usual, name)
     }
-    if isinstance(config, VideoConfig):
-        import transformers
-
-        from diffmask.config import VideoMaskingConfig
-        from diffmask.pretrain.budget import video_budget
-
-        transformers.logging.disable_progress_bar()
-        if config.masking.guided_share != VideoMaskingConfig().guided_share:
-            schedules["guided share"] = build_schedule(config.masking.guided_share, "masking.guided_share", 0.0)
-        budget, nouns = video_budget(config, read_data=not args.no_data), PATCHES
-    else:
-        from diffmask.pretrain.budget import run_budget
-
-        budget, nouns = run_budget(config, read_data=not args.no_data), WORDS
+    transformers.logging.disable_progress_bar()
+    budget = run_budget(config, masking, read_data=not args.no_data)
     courses = [course(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
-    notes = _notes(budget, courses[0], nouns.parts)
+    notes = _notes(budget, courses[0], modality.words)
     console = Console(highlight=False)
     for each in courses:
         print_course(each, console)
@@ -108,29 +104,26 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"wrote {args.output}")
 
 
-def _notes(budget: "Budget", ratio: "Course", parts: str) -> list[str]:
+def _notes(budget: "Budget", ratio: "Course", words: "Words") -> list[str]:
     """Return the size of the run in words."""
     rows, masked = budget.rows_per_step, budget.masked_per_step(ratio.values)
-    tokens = budget.tokens_per_step / rows
-    if parts == "patches":
-        per_step = f"{rows:,} rows a step, {tokens:,.0f} patches each"
-    elif budget.is_bound:
-        per_step = f"{rows:,} rows a step, at most {tokens:,.0f} tokens each (data.max_length)"
-    else:
-        per_step = f"{rows:,} rows a step, {tokens:,.1f} tokens each"
+    length, varies = budget.tokens_per_step / rows, len(budget.lengths) > 1
+    each = f"at most {length:,.0f}" if budget.is_bound else f"{length:,.1f}" if varies else f"{length:,.0f}"
+    bound = " (data.max_length)" if budget.is_bound else ""
+    per_step = f"{rows:,} rows a step, {each} {words.parts} each{bound}"
     if budget.num_steps is None:
         return [
             per_step,
-            f"masked: {'at most ' * budget.is_bound}{masked:,.0f} {parts} a step on average; how many steps "
-            f"training.epochs comes to is known only from the {'clips' if parts == 'patches' else 'text'}",
+            f"masked: {'at most ' * budget.is_bound}{masked:,.0f} {words.parts} a step on average; how many steps "
+            f"training.epochs comes to is known only from the {words.samples}",
         ]
     steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
-    bound = "at most" if budget.is_bound else "about"
-    notes = [steps, f"masked over the run: {bound} {budget.num_steps * masked:,.0f} {parts}"]
+    about = "at most" if budget.is_bound else "about"
+    notes = [steps, f"masked over the run: {about} {budget.num_steps * masked:,.0f} {words.parts}"]
     reached = masked / budget.tokens_per_step
     if reached > ratio.mean + 0.001:
         notes.append(
-            f"at least one word of every row is masked, and many rows are short: the mean ratio will be about "
+            f"at least one unit of every row is masked, and many rows are short: the mean ratio will be about "
             f"{100 * reached:.1f} %"
         )
     return notes
@@ -139,7 +132,7 @@ def _notes(budget: "Budget", ratio: "Course", parts: str) -> list[str]:
 def _list(output: Path | None) -> None:
     from rich.console import Console
 
-    from diffmask.assemble import PRESETS, SCHEDULES
+    from diffmask.assemble.schedules import PRESETS, SCHEDULES
     from diffmask.report.figures.schedules import Listed, draw_presets, print_presets, print_shapes
 
     presets = [Listed(name, each.formula, each.source, each.schedule) for name, each in PRESETS.items()]

@@ -1,12 +1,9 @@
 """Settings of a run, as small frozen dataclasses; imports nothing of ours."""
 
 from diffmask.config.read import (
-    MODALITIES,
     from_mapping,
-    read_config,
     read_mapping,
     read_settings,
-    read_text_config,
     with_overrides,
 )
 from diffmask.config.settings import (
@@ -17,6 +14,7 @@ from diffmask.config.settings import (
     ScheduleConfig,
     TaskConfig,
     TrainingConfig,
+    default_mapping,
     describe_settings,
     explain_settings,
     to_mapping,
@@ -24,7 +22,6 @@ from diffmask.config.settings import (
 from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
 
 __all__ = [
-    "MODALITIES",
     "DataConfig",
     "HeadConfig",
     "MaskingConfig",
@@ -36,13 +33,12 @@ __all__ = [
     "VideoConfig",
     "VideoDataConfig",
     "VideoMaskingConfig",
+    "default_mapping",
     "describe_settings",
     "explain_settings",
     "from_mapping",
-    "read_config",
     "read_mapping",
     "read_settings",
-    "read_text_config",
     "to_mapping",
     "with_overrides",
 ]

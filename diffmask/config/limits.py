@@ -6,11 +6,13 @@ reads them all. What depends on two settings at once, or on the machine, is chec
 
 import math
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from diffmask.core.errors import InputError
+
+T = TypeVar("T")
 
 
 class Limit(Protocol):
@@ -130,3 +132,14 @@ def _refusals(settings: Any, where: str) -> Iterator[str]:
             said = None if value is None else limit.refusal(name, value)
             if said is not None:
                 yield said
+
+
+def choose(table: Mapping[str, T], name: str, what: str) -> T:
+    """Return `table[name]`.
+
+    Raises:
+        InputError: If there is no such name; it says which there are.
+    """
+    if name not in table:
+        raise InputError(f"unknown {what} {name!r}; choose from: {', '.join(sorted(table))}")
+    return table[name]

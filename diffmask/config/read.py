@@ -1,7 +1,4 @@
-"""Reading settings from YAML: an unknown key is an error, and so is a value of the wrong kind.
-
-Nested mappings as flat ones.
-"""
+"""Reading settings from YAML: an unknown key is an error, and so is a value of the wrong kind."""
 
 import copy
 import difflib
@@ -14,54 +11,25 @@ from typing import Any, cast
 
 import yaml
 
-from diffmask.config.settings import PretrainConfig, ScheduleConfig
-from diffmask.config.video import VideoConfig
+from diffmask.config.settings import ScheduleConfig
 from diffmask.core.errors import InputError
-
-TEXT, VIDEO = "text", "video"
-MODALITIES: dict[str, type] = {TEXT: PretrainConfig, VIDEO: VideoConfig}
-
-
-def read_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig | VideoConfig:
-    """Read a YAML file and apply `key.key=value` overrides; values are YAML too.
-
-    A config with `modality: video` is one of video, and one without is one of text.
-
-    Raises:
-        InputError: For a file that is no YAML mapping, an unknown key (the nearest known one is named), a value of the
-            wrong kind, or a required key that is missing.
-    """
-    given = _overridden(read_mapping(path), overrides)
-    modality = given.get("modality", TEXT)
-    if not isinstance(modality, str) or modality not in MODALITIES:
-        raise InputError(f"unknown modality {modality!r}; choose from: {', '.join(MODALITIES)}")
-    if modality == TEXT:
-        given.pop("modality", None)
-    return from_mapping(MODALITIES[modality], given)
-
-
-def read_text_config(path: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
-    """Read a config as `read_config` does, where only text will do.
-
-    Raises:
-        InputError: As there; or if it is a config of video.
-    """
-    config = read_config(path, overrides)
-    if not isinstance(config, PretrainConfig):
-        raise InputError(f"{path} is a config of video, and this command knows text only; give it a config of text")
-    return config
 
 
 def read_settings(kind: type, given: Mapping[str, Any], overrides: Sequence[str] = ()) -> Any:
     """Return the dataclass `kind` from a mapping and `key.key=value` overrides; values are YAML.
 
     Raises:
-        InputError: As `read_config`.
+        InputError: For an unknown key, a value of the wrong kind, or a required key that is missing.
     """
-    return from_mapping(kind, _overridden(given, overrides))
+    return from_mapping(kind, overridden(given, overrides))
 
 
-def _overridden(given: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def overridden(given: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a mapping with `key.key=value` overrides applied; values are YAML.
+
+    Raises:
+        InputError: For an override that is not one.
+    """
     changed = copy.deepcopy(dict(given))
     for override in overrides:
         _override(changed, override)
@@ -112,7 +80,7 @@ def with_overrides(config: Any, overrides: Sequence[str], where: str = "") -> An
     """Return a config in which `key=value` overrides replace settings; those of groups are given whole.
 
     Raises:
-        InputError: As `read_config`.
+        InputError: For an unknown key, a value of the wrong kind, or a required key that is missing.
     """
     given: dict[str, Any] = {}
     for override in overrides:

@@ -1,18 +1,16 @@
-"""The settings of a pretraining run; the text under each field is its documentation.
-
-The settings of a schedule.
-
-The settings of the task that a run learns beside what is masked.
-"""
+"""The settings of a run, of schedules and of training; the text under each field is its documentation."""
 
 import ast
 import inspect
 import typing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from diffmask.config.limits import Between, OneOf, above, at_least, share, share_below_one
 
 _CONSTANT = "constant"
+_Value = Annotated[float | None, share("0.15 means 15 %")]
 
 
 @dataclass(frozen=True)
@@ -24,31 +22,33 @@ class ScheduleConfig:
 
     schedule: str = _CONSTANT
     """constant, linear, cosine, polynomial, tent, vee, warmup_decay, steps, piecewise, or a preset such as 30-15."""
-    start: float | None = None
+    start: _Value = None
     """Value at the start; the value throughout where the schedule is constant (by default 0.15)."""
-    end: float | None = None
+    end: _Value = None
     """Value at the end."""
-    floor: float | None = None
+    floor: _Value = None
     """The schedule never falls under this; by default 0.02 for the ratio and 0 for the strength."""
-    middle: float | None = None
+    middle: _Value = None
     """Value halfway: the top of a tent, the bottom of a vee."""
-    peak: float | None = None
+    peak: _Value = None
     """Value at the end of the warm-up of warmup_decay."""
-    warmup: float | None = None
+    warmup: Annotated[
+        float | None, Between(0, 1, "0.08 means 8 % of training", without_low=True, without_high=True)
+    ] = None
     """Share of training in which warmup_decay rises from `start` to `peak`."""
-    power: float | None = None
+    power: Annotated[float | None, above(0, "1 is a line, 2 a square")] = None
     """Of a polynomial, by default 2."""
-    ease: str | None = None
+    ease: Annotated[str | None, OneOf(("in", "out"))] = None
     """Of a polynomial: `out` changes fast at first (the default), `in` changes fast at the end."""
     at: tuple[float, ...] = ()
     """Progress of each value of steps and piecewise, rising from 0: [0, 0.5, 0.9]."""
-    values: tuple[float, ...] = ()
+    values: Annotated[tuple[float, ...], share("0.15 means 15 %")] = ()
     """Values of steps (each holds from its place in `at` on) and piecewise (joined by straight lines)."""
-    normalise: str | None = None
+    normalise: Annotated[str | None, OneOf(("mean",))] = None
     """`mean`: scale the schedule so that its mean over training is `mean`."""
-    mean: float | None = None
+    mean: Annotated[float | None, Between(0, 1, "0.15 means 15 %", without_low=True)] = None
     """Mean over training of a schedule with `normalise: mean`; by default 0.15."""
-    bucket: float | None = None
+    bucket: Annotated[float | None, Between(0, 1, "0.05 gives 5 %, 10 %, ...", without_low=True)] = None
     """Round to multiples of this, for models with static shapes; 0.05 gives 0.05, 0.1, ..."""
 
     def __post_init__(self):
@@ -86,6 +86,12 @@ class TaskConfig:
     """What divides the labels of one text in a .csv or .tsv, for multi-label tasks."""
 
 
+Weighting = Annotated[str | None, OneOf(("softmax", "rank", "linear"))]
+Temperature = Annotated[float, above(0, "1 follows the scores as they are")]
+Direction = Annotated[str, OneOf(("hide", "show"))]
+HintShare = Annotated[float, share_below_one("0.1 keeps the best tenth visible")]
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """What is read, and how it is cut into rows."""
@@ -94,7 +100,7 @@ class DataConfig:
     """Files, folders or globs of .txt, .jsonl, .csv, .parquet (.gz, .zst too), or a saved Hugging Face data set."""
     eval: tuple[str, ...] = ()
     """Held-out text for the evaluation; without it a share of the training rows is held out."""
-    eval_share: float = 0.05
+    eval_share: Annotated[float, share_below_one("0.05 holds out 5 % of the rows")] = 0.05
     """Share of rows that is held out where `eval` is not given."""
     column: str | None = None
     """Column of the text, where a table has several."""
@@ -118,25 +124,25 @@ class MaskingConfig:
     """What is preferred; `diffmask policies` lists all: difference, whole-word, random-token, random-span, ..."""
     anchors: str | None = None
     """Folder made by `diffmask anchors`; difference and domain-frequency need it, all report domain words with it."""
-    units: str | None = None
+    units: Annotated[str | None, OneOf(("word", "token", "span", "pmi", "salient"))] = None
     """What is masked whole: word, token, span, pmi or salient; by default what the policy's paper masks."""
     ratio: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Share of the ordinary tokens that is masked (Devlin et al. 2019: 0.15)."""
     strength: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(start=1.0))
     """How far to follow the policy: 0 = at random, 1 = its full distribution."""
-    weighting: str | None = None
+    weighting: Weighting = None
     """How scores become weights: softmax, rank (published Difference-Masking) or linear; by default the policy's."""
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """Of the softmax: higher = closer to random."""
-    direction: str = "hide"
+    direction: Direction = "hide"
     """hide (mask what scores high) or show (mask what scores low)."""
-    hint_share: float = 0.0
+    hint_share: HintShare = 0.0
     """Share of each row's units, those with the best scores, that stays visible."""
     classes: str | None = None
     """For loss-weighted: frequency (default), shape, tf-icf, spacy:PIPELINE (universal POS) or file:PATH."""
     base: str | None = None
     """For loss-weighted: the policy whose weights the classes multiply (default: whole-word)."""
-    momentum: float | None = None
+    momentum: Annotated[float | None, share_below_one("0.999 is that of the paper")] = None
     """For loss-weighted: of a class's running loss (default: 0.999, the paper's; 0.99 suits a thousand steps)."""
     corrected: bool = False
     """For loss-weighted: correct the losses of classes that are rarely seen, which matters in short runs."""
@@ -152,7 +158,9 @@ class MaskingConfig:
     """For selective: folder made by `diffmask selective`."""
     mixture: tuple[str, ...] = ()
     """For mixture: two policies."""
-    mixture_share: float | None = None
+    mixture_share: Annotated[
+        float | None, Between(0, 1, "0.5 draws half of the masks from each", without_low=True, without_high=True)
+    ] = None
     """For mixture: share of the second (default: 0.5)."""
     mask_share: float = 0.8
     """Share of masked positions that becomes the mask token (Devlin et al. 2019)."""
@@ -160,9 +168,9 @@ class MaskingConfig:
     """Share that becomes a random ordinary token; the rest stays."""
     seed: int = 0
     """Seed of the masks; the order of the data has its own."""
-    eval_ratio: float = 0.15
+    eval_ratio: Annotated[float, share("0.15 means 15 %")] = 0.15
     """Ratio of the evaluation's fixed random masks."""
-    eval_units: str = "word"
+    eval_units: Annotated[str, OneOf(("token", "word"))] = "word"
     """What the evaluation masks whole, the same for every policy that is compared: word or token."""
     domain_threshold: float = 10.0
     """A word is the domain's own if its TF-ICF is at least this, that many times its general frequency."""
@@ -175,57 +183,61 @@ class HeadConfig:
     The gradients of a fresh head would damage the encoder.
     """
 
-    steps: int = 300
+    steps: Annotated[int, at_least(0)] = 300
     """Optimiser steps; 0 trains a fresh head together with the encoder."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, at_least(0)] = 1e-3
     """Peak learning rate of the head."""
     weights: str | None = None
     """A head that another run of the same model trained (its head.safetensors), in the place of training one."""
+
+
+LR_SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
+"""Those of the Trainer that need nothing but a number of steps."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How the model is trained (defaults: AdamW as in RoBERTa, Liu et al. 2019)."""
 
-    steps: int | None = None
+    steps: Annotated[int | None, at_least(0, "0 trains the head that a model lacks, and no more")] = None
     """Optimiser steps; give this or `epochs`. 0 trains the head that the checkpoint lacks, and no more."""
-    epochs: float | None = None
+    epochs: Annotated[float | None, above(0)] = None
     """Passes over the data."""
-    batch_size: int = 32
+    batch_size: Annotated[int, at_least(1)] = 32
     """Rows of a micro-batch on one device."""
-    accumulation: int = 1
+    accumulation: Annotated[int, at_least(1)] = 1
     """Micro-batches of an optimiser step."""
-    learning_rate: float = 5e-5
+    learning_rate: Annotated[float, at_least(0)] = 5e-5
     """Peak learning rate of the encoder's last layer."""
-    layer_decay: float = 1.0
+    layer_decay: Annotated[float, Between(0, 1, "1 trains all layers alike", without_low=True)] = 1.0
     """Factor of the learning rate from each layer to the one below it."""
-    warmup_ratio: float = 0.06
+    warmup_ratio: Annotated[float, share_below_one("0.06 warms up for 6 %")] = 0.06
     """Share of the steps in which the learning rate rises."""
-    lr_schedule: str = "linear"
-    """Decay of the learning rate: any name that the Trainer knows (linear, cosine, constant, ...)."""
-    weight_decay: float = 0.01
+    lr_schedule: Annotated[str, OneOf(LR_SCHEDULES)] = "linear"
+    """Decay of the learning rate: linear, cosine, constant, constant_with_warmup, polynomial or inverse_sqrt."""
+    weight_decay: Annotated[float, at_least(0)] = 0.01
     """Of all weights but biases and norms."""
     adam_betas: tuple[float, ...] = (0.9, 0.999)
     """Decay of AdamW's running means of the gradient and of its square (Liu et al. 2019 use 0.98 for the second)."""
-    adam_epsilon: float = 1e-8
+    adam_epsilon: Annotated[float, at_least(0)] = 1e-8
     """What AdamW adds to the root of the second (Liu et al. 2019: 1e-6)."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: Annotated[float, at_least(0)] = 1.0
     """Gradients are clipped to this norm; 0 does not clip."""
-    precision: str = "fp32"
+    precision: Annotated[str, OneOf(("fp32", "bf16", "fp16"))] = "fp32"
     """fp32, bf16 or fp16."""
     bucketed: bool = True
     """Rows of similar length share a step, which saves padding."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Seed of the order of the data and of dropout."""
-    log_every: int = 10
+    log_every: Annotated[int, at_least(1)] = 10
     """Steps between log lines."""
-    eval_every: int = 100
+    eval_every: Annotated[int, at_least(0)] = 100
     """Steps between evaluations; 0 evaluates at the end only."""
-    save_every: int = 500
+    save_every: Annotated[int, at_least(0)] = 500
     """Steps between checkpoints; 0 keeps none but the one that Ctrl-C writes."""
-    keep: int = 2
+    keep: Annotated[int, at_least(1)] = 2
     """Checkpoints that are kept."""
-    num_workers: int = 0
+    num_workers: Annotated[int, at_least(0)] = 0
     """Processes that load rows."""
     device: str | None = None
     """cpu, or the accelerator that is found."""
@@ -233,8 +245,9 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """One run of continued pretraining."""
+    """One run of continued pretraining on text."""
 
+    modality: ClassVar[str] = "text"
     model: str
     """Folder or hub name of a pretrained masked language model, or `minilm` (extra `demo`)."""
     output: str
@@ -292,10 +305,21 @@ def _meanings(kind: type) -> dict[str, str]:
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """Return a config as plain dictionaries and lists, ready for YAML."""
-    mapping = {}
-    for each in fields(config):
-        value = getattr(config, each.name)
-        mapping[each.name] = (
-            to_mapping(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
-        )
+    return {each.name: _plain(getattr(config, each.name)) for each in fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    return to_mapping(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+
+
+def default_mapping(kind: type) -> dict[str, Any]:
+    """Return the defaults of a class of settings as `to_mapping` returns settings; those that must be given lack."""
+    mapping, hints = {}, typing.get_type_hints(kind)
+    for each in fields(kind):
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        group = _group(hints[each.name])
+        if group is not None and default is MISSING:
+            mapping[each.name] = default_mapping(group)
+        elif default is not MISSING:
+            mapping[each.name] = _plain(default)
     return mapping

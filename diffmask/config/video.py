@@ -1,8 +1,20 @@
 """The settings of a run on video; the text under each field is its documentation."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from diffmask.config.settings import HeadConfig, ScheduleConfig, TrainingConfig
+from diffmask.config.limits import OneOf, above, share, share_below_one
+from diffmask.config.settings import (
+    Direction,
+    HeadConfig,
+    HintShare,
+    ScheduleConfig,
+    Temperature,
+    TrainingConfig,
+    Weighting,
+)
+
+UNITS = ("patch", "tube", "frame", "block", "cell")
 
 
 @dataclass(frozen=True)
@@ -17,7 +29,7 @@ class VideoDataConfig:
     """Held-out clips for the evaluation; without them a share of the training clips is held out."""
     eval_split: str | None = None
     """Only clips of this split of the indexes of `eval`, such as dev."""
-    eval_share: float = 0.05
+    eval_share: Annotated[float, share_below_one("0.05 holds out 5 % of the clips")] = 0.05
     """Share of clips that is held out where `eval` is not given."""
     num_frames: int | None = None
     """Frames of a row; by default the model's."""
@@ -55,7 +67,7 @@ class VideoMaskingConfig:
     """Folder made by `diffmask anchors` of clips; difference needs it."""
     live: bool | None = None
     """Score rows while training, in place of maps made once; by default where the anchors' embedder runs anyway."""
-    units: str | None = None
+    units: Annotated[str | None, OneOf(UNITS)] = None
     """What is masked whole: patch, tube, frame, block or cell; by default that of the policy's paper."""
     unit_size: tuple[int, ...] = ()
     """Patches of a block (time, height, width; default 2, 2, 2) or of a running cell (height, width; default 2, 2)."""
@@ -65,13 +77,13 @@ class VideoMaskingConfig:
     """How far the weights follow the policy: 0 = at random, 1 = its full distribution."""
     guided_share: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(start=1.0))
     """Share of what is masked that the policy chooses; the rest is random (Wang et al. 2023: from 0 to 0.5)."""
-    weighting: str | None = None
+    weighting: Weighting = None
     """How scores become weights: softmax, rank or linear; by default the policy's."""
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """Of the softmax: higher = closer to random."""
-    direction: str = "hide"
+    direction: Direction = "hide"
     """hide (mask what scores high) or show (mask what scores low)."""
-    hint_share: float = 0.0
+    hint_share: HintShare = 0.0
     """Share of each row's units, those with the best scores, that stays visible."""
     boxes: str | None = None
     """For boxes: a table of boxes (clip, frame or time, x1, y1, x2, y2, label), such as faces that a detector found."""
@@ -79,13 +91,13 @@ class VideoMaskingConfig:
     """For boxes: only those with this label."""
     teacher: str | None = None
     """For attention: clip:MODEL:WEIGHTS or student:FOLDER, whose attention is followed."""
-    predictor_rate: float | None = None
+    predictor_rate: Annotated[float | None, above(0, "0.01 is usual")] = None
     """For hard-patch: learning rate of what predicts the losses (default: 0.01)."""
     seed: int = 0
     """Seed of the masks; the order of the data and the crops have that of the training."""
-    eval_ratio: float = 0.9
+    eval_ratio: Annotated[float, share("0.9 means 90 %")] = 0.9
     """Ratio of the evaluation's fixed random masks."""
-    eval_units: str = "tube"
+    eval_units: Annotated[str, OneOf(UNITS)] = "tube"
     """What the evaluation masks whole, the same for every policy that is compared."""
 
 
@@ -93,7 +105,7 @@ class VideoMaskingConfig:
 class TargetConfig:
     """What is predicted of the patches that are masked."""
 
-    kind: str = "pixels"
+    kind: Annotated[str, OneOf(("pixels", "features"))] = "pixels"
     """pixels, or features (of an embedder)."""
     normalised: bool = True
     """Pixels of each patch with mean 0 and deviation 1 (He et al. 2022)."""

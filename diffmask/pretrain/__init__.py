@@ -1,6 +1,6 @@
 """One run of continued pretraining, from a config to a model."""
 
 from diffmask.pretrain.head import HEAD_FILE
-from diffmask.pretrain.run import Outcome, pretrain
+from diffmask.pretrain.run import RunOutcome, pretrain
 
-__all__ = ["HEAD_FILE", "Outcome", "pretrain"]
+__all__ = ["HEAD_FILE", "RunOutcome", "pretrain"]

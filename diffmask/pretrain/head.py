@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diffmask.assemble import build_arguments
-from diffmask.config import PretrainConfig, TrainingConfig, VideoConfig
+from diffmask.assemble.training import build_arguments
+from diffmask.config import TrainingConfig
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.pretrain.subject import Rows, Subject, loggers, make_trainer
@@ -22,7 +23,7 @@ _REMEDY = (
 )
 
 
-def check_head(config: PretrainConfig | VideoConfig, subject: Subject) -> None:
+def check_head(config: Any, subject: Subject) -> None:
     """Refuse a head made beforehand that is not of this model.
 
     Raises:
@@ -51,9 +52,7 @@ def check_head(config: PretrainConfig | VideoConfig, subject: Subject) -> None:
             )
 
 
-def prepare_head(
-    config: PretrainConfig | VideoConfig, subject: Subject, rows: Rows, folder: Path, *, progress: bool
-) -> None:
+def prepare_head(config: Any, subject: Subject, rows: Rows, folder: Path, *, progress: bool) -> None:
     """Give the model a head that its checkpoint lacks: one made beforehand, or one trained now."""
     if not subject.fresh:
         return
@@ -72,9 +71,7 @@ def _head(subject: Subject) -> dict[str, Tensor]:
     return {name: parameter for name, parameter in subject.model.named_parameters() if name in fresh}
 
 
-def _train_head(
-    config: PretrainConfig | VideoConfig, subject: Subject, rows: Rows, trained: Path, *, progress: bool
-) -> None:
+def _train_head(config: Any, subject: Subject, rows: Rows, trained: Path, *, progress: bool) -> None:
     """Train the head with the encoder frozen and random masks, the same for every policy, and keep it."""
     head, model, masking = _head(subject), subject.model, subject.masking
     trained_later = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -98,7 +95,7 @@ def _train_head(
             save_file({name: parameter.detach().contiguous() for name, parameter in head.items()}, new)
 
 
-def _settings(config: PretrainConfig | VideoConfig) -> TrainingConfig:
+def _settings(config: Any) -> TrainingConfig:
     training = config.training
     return TrainingConfig(
         steps=config.head.steps,

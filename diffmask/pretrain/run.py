@@ -12,13 +12,13 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from diffmask.assemble import build_arguments
-from diffmask.config import PretrainConfig, VideoConfig, to_mapping
+from diffmask.assemble.modality import modality_of, resolve
+from diffmask.assemble.training import build_arguments
+from diffmask.config import to_mapping
 from diffmask.core.errors import InputError, worker_errors
 from diffmask.files.folders import draft
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject, loggers, make_trainer
-from diffmask.pretrain.task import CLASSIFIER
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
 from diffmask.train.folder import check_inputs, check_run_folder, claim_folder, last_checkpoint
 from diffmask.train.record import write_card
@@ -26,39 +26,34 @@ from diffmask.train.trainer import MaskedTrainer
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What became of a run.
 
     Attributes:
         folder: The run's folder.
         interrupted: Whether it stopped at Ctrl-C, with a checkpoint to go on from.
         metrics: The last evaluation; empty without held-out data.
-        failures: Clips that could not be read, each with the reason.
+        failures: What of the data could not be read, each with the reason.
+        beside: What else was saved: a name, and its folder.
     """
 
     folder: Path
     interrupted: bool
     metrics: dict[str, float]
     failures: Mapping[str, str] = field(default_factory=dict[str, str])
+    beside: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     @property
     def model(self) -> Path:
         """Folder of the resulting model."""
         return self.folder / "model"
 
-    @property
-    def classifier(self) -> Path:
-        """Folder of the resulting classifier, where a task was learned too."""
-        return self.folder / CLASSIFIER
 
-
-def pretrain(
-    config: PretrainConfig | VideoConfig, *, resume: bool = False, overwrite: bool = False, progress: bool = True
-) -> Outcome:
+def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, progress: bool = True) -> RunOutcome:
     """Continue a model's pretraining as a config says.
 
     Args:
-        config: The run.
+        config: The run: a `TextConfig`, a `VideoConfig`, or the settings of another modality.
         resume: Go on from the last whole checkpoint of an interrupted run, or start if there is none.
         overwrite: Delete what stands in the run's folder.
         progress: Show progress bars.
@@ -69,9 +64,9 @@ def pretrain(
     folder = Path(config.output)
     settings = to_mapping(config)
     check_run_folder(folder, settings, resume=resume, overwrite=overwrite)
-    subject = _subject(config)
+    subject = modality_of(config).subject(config, resolve(config))
     check_head(config, subject)
-    arguments = _arguments(config, progress=progress)
+    arguments = _arguments(config, streams=subject.streams, progress=progress)
     with arguments.main_process_first(local=False):
         rows = subject.read(progress=progress)
         inputs = rows.inputs | {"world_size": arguments.world_size}
@@ -90,22 +85,11 @@ def pretrain(
     trainer = make_trainer(subject.model, arguments, subject.masking, rows, callbacks, objective=subject.objective)
     _train(trainer, stop, config.training.steps, checkpoint)
     if stop.interrupted:
-        return Outcome(folder, True, {}, subject.failures())
+        return RunOutcome(folder, True, {}, subject.failures())
     metrics = _last_evaluation(trainer)
-    subject.finish(trainer, folder)
+    beside = subject.finish(trainer, folder)
     _save(trainer, subject, settings, inputs, metrics)
-    return Outcome(folder, False, metrics, subject.failures())
-
-
-def _subject(config: PretrainConfig | VideoConfig) -> Subject:
-    """Return what a config trains; the other modality's libraries are not imported."""
-    if isinstance(config, PretrainConfig):
-        from diffmask.pretrain.text import TextSubject
-
-        return TextSubject(config)
-    from diffmask.pretrain.video import VideoSubject
-
-    return VideoSubject(config)
+    return RunOutcome(folder, False, metrics, subject.failures(), beside)
 
 
 def _train(trainer: MaskedTrainer, stop: StopOnInterrupt, steps: int | None, checkpoint: Path | None) -> None:
@@ -121,11 +105,10 @@ def _train(trainer: MaskedTrainer, stop: StopOnInterrupt, steps: int | None, che
         stop.release()
 
 
-def _arguments(config: PretrainConfig | VideoConfig, *, progress: bool) -> TrainingArguments:
-    streaming = isinstance(config, PretrainConfig) and config.data.streaming
-    evaluates = bool(config.data.eval) or not streaming
+def _arguments(config: Any, *, streams: bool, progress: bool) -> TrainingArguments:
+    evaluates = bool(config.data.eval) or not streams
     arguments = build_arguments(config.training, config.output, evaluates=evaluates, progress=progress)
-    if streaming and arguments.world_size > 1:
+    if streams and arguments.world_size > 1:
         raise InputError(
             "data.streaming=true runs in one process; leave it out, and the text is tokenised once for all ranks"
         )

@@ -1,7 +1,4 @@
-"""What a run trains: a model, its data and how they are masked; one kind for each modality.
-
-The trainer of a stage of a run, and what it writes its log to.
-"""
+"""What a run trains: a model, its data and how they are masked; one kind for each modality. And its trainer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -47,6 +44,7 @@ class Subject(ABC):
         fresh: Its parameters that no checkpoint held: a head, trained first.
         masking: How its data are masked.
         objective: What is learned beside, or None.
+        streams: Whether its rows are read while training, without an end and without a share to hold out.
     """
 
     name: str
@@ -54,6 +52,7 @@ class Subject(ABC):
     fresh: tuple[str, ...]
     masking: Masking
     objective: Objective | None = None
+    streams: bool = False
 
     @abstractmethod
     def read(self, *, progress: bool) -> Rows:
@@ -67,8 +66,9 @@ class Subject(ABC):
     def describe(self) -> dict[str, Any]:
         """Return the front matter of the model card."""
 
-    def finish(self, trainer: MaskedTrainer, folder: Path) -> None:  # noqa: B027 (optional, not abstract)
-        """End what was learned beside, before the model is saved in the run's folder."""
+    def finish(self, trainer: MaskedTrainer, folder: Path) -> Mapping[str, Path]:
+        """End what was learned beside, before the model is saved in the run's folder; return what was saved where."""
+        return {}
 
     def failures(self) -> Mapping[str, str]:
         """Return what of the data could not be read, each with the reason."""

@@ -102,11 +102,12 @@ def _read(sources: Sequence[str], task: TaskConfig, columns: Columns | None) -> 
     return columns, examples
 
 
-def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, folder: Path) -> None:
-    """Take the classifier out of the model that was trained, and write it as transformers loads it."""
+def save_classifier(trainer: MaskedTrainer, task: EndTask, loaded: LoadedModel, folder: Path) -> Path:
+    """Take the classifier out of the model that was trained, write it as transformers loads it, return its folder."""
     detach(loaded.model)
     if not trainer.is_world_process_zero():
-        return
+        return folder / CLASSIFIER
     with draft(folder / CLASSIFIER, "continue with --resume") as new:
         task.classifier.eval().save_pretrained(new)
         loaded.tokenizer.save_pretrained(new)
+    return folder / CLASSIFIER

@@ -1,7 +1,4 @@
-"""A run on video: a masked autoencoder, its clips, and the scores that their rows bring along.
-
-The clips of a run: which are trained on, which are held out.
-"""
+"""A run on video: a masked autoencoder, its clips, and the scores that their rows bring along."""
 
 import hashlib
 import logging
@@ -10,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from diffmask.assemble.video import VideoParts, build_sampling, build_video_masking, map_names, target_embedder
+from diffmask.assemble.modality import RowSizes
+from diffmask.assemble.video import VideoMasking, VideoParts, build_sampling, build_video_masking, target_embedder
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
@@ -48,8 +47,6 @@ def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list
         raise InputError(
             f"data.eval_split={data.eval_split!r} is a split of data.eval, which is not given; give it too"
         )
-    if not 0.0 <= data.eval_share < 1.0:
-        raise InputError(f"data.eval_share={data.eval_share:g} is outside [0, 1); 0.05 holds out 5 % of the clips")
     held = {clip.path for clip in training if int.from_bytes(_content(clip)[:4]) < data.eval_share * 2**32}
     kept = [clip for clip in training if clip.path not in held]
     if not kept:
@@ -114,15 +111,16 @@ class VideoSubject(Subject):
 
     Args:
         config: The run.
+        masking: What its masking comes to.
 
     Raises:
         InputError: If something that the config names cannot be used.
     """
 
-    def __init__(self, config: VideoConfig):
+    def __init__(self, config: VideoConfig, masking: VideoMasking):
         self._config = config
         self._device = str(resolve_device(config.training.device or "auto"))
-        self.parts = _load_parts(config)
+        self.parts = _load_parts(config, masking)
         loaded = self.parts.loaded
         self.name, self.model, self.fresh = config.model, loaded.model, loaded.missing
         self._sampling = build_sampling(config.data, loaded.grid)
@@ -134,7 +132,7 @@ class VideoSubject(Subject):
         """Find the clips, hold some out, and make the score maps that are not there yet."""
         config = self._config
         training, held_out = read_split(config, progress=progress)
-        names = map_names(config, self.parts)
+        names = self.parts.map_names
         made = self._maps([*training, *held_out], set(names["training"]), progress=progress)
         training, held_out = ([clip for clip in clips if self._is_scored(clip, made)] for clips in (training, held_out))
         if not training:
@@ -201,7 +199,7 @@ class VideoSubject(Subject):
         return self._unscored | self._failures.read()
 
 
-def _load_parts(config: VideoConfig) -> VideoParts:
+def _load_parts(config: VideoConfig, masking: VideoMasking) -> VideoParts:
     """Load the model, the anchors and what gives the features; what starts at random starts the same for a seed."""
     device = str(resolve_device(config.training.device or "auto"))
     embedder = target_embedder(config.target, device)
@@ -218,7 +216,7 @@ def _load_parts(config: VideoConfig) -> VideoParts:
     _check_head(loaded, config)
     if embedder is None:
         loaded.model.config.norm_pix_loss = config.target.normalised  # who loads the model reads its pictures by this
-    return VideoParts(loaded, _read_visual_anchors(config), embedder)
+    return VideoParts(masking, loaded, _read_visual_anchors(config), embedder)
 
 
 def _check_head(loaded: LoadedVideo, config: VideoConfig) -> None:
@@ -282,3 +280,17 @@ def box_maps(config: VideoConfig, clips: Sequence[Clip]) -> BoxMaps:
         )
     logger.info("%s of %s clips have boxes", f"{len(found):,}", f"{len(clips):,}")
     return BoxMaps(found)
+
+
+def clip_row_sizes(config: VideoConfig, masking: VideoMasking, *, read_data: bool) -> RowSizes:
+    """Return how many patches a row has, as `Modality.row_sizes`; clips are counted only where epochs are.
+
+    Raises:
+        InputError: If something that the config names cannot be used.
+    """
+    data = config.data
+    grid = load_video_model(config.model, num_frames=data.num_frames, image_size=data.image_size).grid
+    num_rows = None
+    if config.training.steps is None and read_data:
+        num_rows = len(read_split(config, progress=True)[0]) * data.clips_per_video
+    return RowSizes(np.array([grid.num_positions]), num_rows, repeats=data.repeats)

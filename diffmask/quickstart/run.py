@@ -1,38 +1,166 @@
-"""The steps of the quickstart, one after the other."""
+"""The quickstart: its steps, one after the other, and the page at the end. What differs by modality is handed in.
 
+`run_quickstart` is the list of steps. It is given a `Quickstart`, which makes the data, names the settings of each run
+and says the sentences; there is one for text and one for clips.
+"""
+
+import json
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import yaml
 from rich.console import Console
 
-from diffmask.config import to_mapping
-from diffmask.demo.docstrings import Documented, is_held_out, read_docstrings, write_documents
+from diffmask.config import PretrainConfig, VideoConfig, to_mapping
+from diffmask.config.evaluation import PROBE, EvaluateSettings
+from diffmask.core.errors import InputError
+from diffmask.evaluate.compare.compare import CompareSettings, compare
+from diffmask.evaluate.compare.results import read_results as read_scores
+from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
-from diffmask.quickstart.downstream import evaluate_all, write_task
-from diffmask.quickstart.plan import RUNS, SUBPACKAGES, Plan
-from diffmask.quickstart.steps import MARKER, claim, mean_losses, step
-from diffmask.quickstart.story import LOSS_LIMIT, TASK_LIMIT, count_words, story
-from diffmask.report.compare.losses import result_table
-from diffmask.report.compare.tables import print_comparison
-from diffmask.report.html.curves import Log, read_log
-from diffmask.report.html.page import write_page
-from diffmask.report.preview.build_look import build_look
-from diffmask.report.preview.heatmap_terminal import print_preview
-from diffmask.report.preview.preview import PreviewSettings, make_preview
-from diffmask.text.anchors.find import build_anchors
-from diffmask.text.corpus.documents import read_documents
-from diffmask.text.model.load import load_tokenizer
+from diffmask.report.compare.losses import (
+    BEFORE,
+    Result,
+    curve_section,
+    mean_results,
+    read_results,
+    result_section,
+    result_table,
+)
+from diffmask.report.compare.tables import ComparisonTable, comparison_sections, print_comparison
+from diffmask.report.compare.write import comparison_table
+from diffmask.report.html.page import code, header, page, paragraph, section, write_page
+from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 
-PAGE = "quickstart.html"
-_OURS = (MARKER, PAGE, "text", "task", "anchors", "cache", "evaluation", *RUNS, *(f"{name}.yaml" for name in RUNS))
+MARKER = "quickstart.json"
+"""File that tells a folder of the quickstart from others."""
+_PAGE = "quickstart.html"
+_Logs = dict[str, list[Log]]
+"""Logs of the runs of each policy, one for each seed, by what the policy is called."""
+
+Data = TypeVar("Data")
+Anchors = TypeVar("Anchors")
+Preview = TypeVar("Preview")
 
 
-def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, progress: bool = False) -> Path | None:
+class Stage(NamedTuple):
+    """A step that pretrains: its title, what a user types for it, and what each run of it is called, by its name."""
+
+    title: str
+    command: str
+    runs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Titles of steps and of the page, and what the results show and what they do not."""
+
+    data_step: str
+    anchor_step: str
+    task_step: str
+    page_step: str  # empty if the page is no step of its own
+    title: str
+    heading: str
+    lead: str
+    question: str
+    loss_limit: str
+    task_limit: str
+    command_lead: str
+
+
+class Quickstart(ABC, Generic[Data, Anchors, Preview]):
+    """What the steps ask of a modality.
+
+    Attributes:
+        output: Folder that everything lands in.
+        steps: Optimiser steps of each run.
+        seeds: How many runs each policy has, which differ in their seed.
+        seed: The first seed; those of everything else follow from it.
+        modality: Its name.
+        policies: Policies that are compared, and what they are called.
+        units: What is masked, for tables: words, patches.
+        leaves: Files and folders in the output folder that only this modality leaves.
+    """
+
+    output: Path
+    steps: int
+    seeds: int
+    seed: int
+    modality: ClassVar[str]
+    policies: ClassVar[Mapping[str, str]]
+    units: ClassVar[str]
+    leaves: ClassVar[Sequence[str]]
+
+    @abstractmethod
+    def start(self) -> str:
+        """Return the model that all runs start from, a folder or a name."""
+
+    @abstractmethod
+    def sentences(self) -> Sentences:
+        """Return what it says."""
+
+    @abstractmethod
+    def commands(self) -> dict[str, str]:
+        """Return what a user types for "anchors", "preview", "pretrain", "evaluate", and for steps of its own."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise an `InputError`, before anything is written, if something is missing."""
+
+    @abstractmethod
+    def make_data(self, console: Console, *, progress: bool) -> Data:
+        """Write what is trained and tested on, and say what it is."""
+
+    @abstractmethod
+    def preparations(self) -> Sequence[Stage]:
+        """Return the pretraining that comes before the anchors, each run once."""
+
+    @abstractmethod
+    def find_anchors(self, console: Console, *, progress: bool) -> Anchors:
+        """Write the anchors, and say what they are."""
+
+    @abstractmethod
+    def preview(self, data: Data, anchors: Anchors, console: Console) -> Preview:
+        """Show what each policy would hide."""
+
+    @abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """Return the pretraining that is compared; its runs are named after their policies."""
+
+    @abstractmethod
+    def config(self, run: str, seed: int = 0) -> PretrainConfig | VideoConfig:
+        """Return the settings of a run with a seed, of which the first has number 0.
+
+        Those of one seed differ in the policy and in the folder, and in nothing else.
+        """
+
+    @abstractmethod
+    def make_task(self, data: Data, console: Console) -> None:
+        """Write the labelled data of the task, where it is not there yet, and say what it is."""
+
+    @abstractmethod
+    def probing(self) -> EvaluateSettings:
+        """Return how models are probed; name, output, method, metric and seeds are not read."""
+
+    @abstractmethod
+    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], list[str]]:
+        """Return facts for the head of the page, by name, and its sections about what is masked."""
+
+
+def run_quickstart(
+    quickstart: Quickstart, console: Console, *, overwrite: bool = False, progress: bool = False
+) -> Path | None:
     """Do every step, and return the page; None if it was interrupted.
 
     Args:
-        plan: How large.
+        quickstart: Data, settings and sentences.
         console: What is done is printed here.
         overwrite: Write into a folder that holds something else.
         progress: Show progress bars.
@@ -40,71 +168,163 @@ def run_quickstart(plan: Plan, console: Console, *, overwrite: bool = False, pro
     Raises:
         InputError: If the folder holds something else, or what the quickstart needs is not installed.
     """
-    tokenizer = load_tokenizer(plan.model)  # what is missing is said first
-    record = {"version": __version__, "steps": plan.steps, "seed": plan.seed, "model": plan.model}
-    claim(plan.output, _OURS, record, overwrite=overwrite)
-    (plan.output / "text").mkdir()
-    documents = _write_text(plan, console)
-    commands = plan.commands()
-    with step(
-        console, "2/6", "Anchors: the words that make this text different from English in general", commands["anchors"]
-    ):
-        anchors = build_anchors(plan.anchor_settings, commands["anchors"])
-        anchors.save(plan.output / "anchors")
-        console.print(", ".join(anchors.anchors), style="bold")
-    with step(console, "3/6", "Preview: what each policy would hide", commands["preview"]):
-        settings = PreviewSettings(num_sentences=6)
-        looks = {label: build_look(plan.config(name).masking, tokenizer, anchors) for name, label in RUNS.items()}
-        text = read_documents(plan.config("whole-word").data.train)
-        preview = make_preview(text, looks, anchors, tokenizer, settings)
-        print_preview(preview, console, 3)
-    logs = _pretrain_all(plan, console, progress=progress)
+    quickstart.check()
+    _claim(quickstart, overwrite=overwrite)
+    said, commands = quickstart.sentences(), quickstart.commands()
+    step = _Steps(console, 4 + len(quickstart.preparations()) + len(quickstart.stages()) + bool(said.page_step))
+    with step(said.data_step, commands.get("data", "")):
+        data = quickstart.make_data(console, progress=progress)
+    if _pretrain_all(quickstart, quickstart.preparations(), 1, step, progress=progress) is None:
+        return _stopped(console)
+    with step(said.anchor_step, commands["anchors"]):
+        anchors = quickstart.find_anchors(console, progress=progress)
+    with step("Preview: what each policy would hide", commands["preview"]):
+        preview = quickstart.preview(data, anchors, console)
+    logs = _pretrain_all(quickstart, quickstart.stages(), quickstart.seeds, step, progress=progress)
     if logs is None:
-        console.print("\nstopped; the same command starts over")
-        return None
-    results = mean_losses(logs)
+        return _stopped(console)
+    losses = _mean_losses(logs)
     console.print()
-    console.print(result_table(results))
-    console.print(f"\n{LOSS_LIMIT}")
-    question = "Which subpackage does a text document? Logistic regression on what each model makes of it"
-    with step(console, "6/6", question, commands["evaluate"]):
-        console.print(write_task(plan, documents))
-        downstream = evaluate_all(plan, progress=progress)
-    print_comparison(downstream, console)
-    console.print(f"\n{TASK_LIMIT}")
-    path = plan.output / PAGE
-    first = {label: seeds[0] for label, seeds in logs.items()}
-    write_page(story(plan, documents, anchors, preview, first, results, downstream), path)
-    console.print(f"\nEverything is in {plan.output}. Open the page: {path}", highlight=False)
+    console.print(result_table(losses, quickstart.units))
+    console.print(f"\n{said.loss_limit}")
+    with step(said.task_step, commands["evaluate"]):
+        quickstart.make_task(data, console)
+        scores = _evaluate_all(quickstart, progress=progress)
+    print_comparison(scores, console)
+    console.print(f"\n{said.task_limit}")
+    with step(said.page_step):
+        facts, masked = quickstart.story(data, anchors, preview)
+        path = quickstart.output / _PAGE
+        write_page(_page(quickstart, facts, masked, logs, losses, scores), path)
+    console.print(f"\nEverything is in {quickstart.output}. Open the page: {path}", highlight=False)
     return path
 
 
-def _write_text(plan: Plan, console: Console) -> list[Documented]:
-    with step(console, "1/6", f"Text: {plan.text_name}, as installed here"):
-        documents = list(read_docstrings(plan.sources, SUBPACKAGES))
-        held_out = [document for document in documents if is_held_out(document)]
-        write_documents([each for each in documents if not is_held_out(each)], plan.output / "text" / "train.jsonl")
-        write_documents(held_out, plan.output / "text" / "heldout.jsonl")
-        console.print(
-            f"{len(documents):,} functions and classes of {len({each.label for each in documents})} subpackages, "
-            f"{count_words(documents):,} words; {len(held_out):,} are held out, and no sentence comes twice"
+def _stopped(console: Console) -> None:
+    console.print("\nstopped; the same command starts over")
+
+
+def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
+    """Make the folder; what an earlier quickstart left in it is deleted, and nothing else.
+
+    Raises:
+        InputError: If it is a file, or holds something else.
+    """
+    folder = quickstart.output
+    runs = [name for stage in (*quickstart.preparations(), *quickstart.stages()) for name in stage.runs]
+    common = ("anchors", "cache", "evaluation")
+    names = [MARKER, _PAGE, *quickstart.leaves, *common, *runs, *(f"{name}.yaml" for name in runs)]
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"the output {folder} is a file; give the name of a folder with -o")
+    marker = folder / MARKER
+    before = json.loads(marker.read_text(encoding="utf-8")).get("names", names) if marker.exists() else []
+    others = [path.name for path in folder.iterdir()] if folder.exists() and not marker.exists() else []
+    others += [name for name in names if marker.exists() and name not in before and (folder / name).exists()]
+    if others and not overwrite:
+        what = f"holds {others[0]}, which" if marker.exists() else "exists and"
+        raise InputError(
+            f"the folder {folder} {what} was not made by the quickstart; give another with -o, or use --overwrite to "
+            f"write into it ({', '.join(names)} are then replaced)"
         )
-        console.print("On your own data: any .txt, .jsonl, .csv or .parquet will do", style="dim")
-    return documents
+    for name in {*names, *before}:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"version": __version__, "steps": quickstart.steps, "seed": quickstart.seed}
+    record |= {"modality": quickstart.modality, "model": quickstart.start()}
+    marker.write_text(json.dumps({**record, "names": names}) + "\n", encoding="utf-8")
 
 
-def _pretrain_all(plan: Plan, console: Console, *, progress: bool) -> dict[str, list[Log]] | None:
-    """Continue the model once per policy and seed, and return the logs; None if it was interrupted."""
-    logs: dict[str, list[Log]] = {}
-    for place, (policy, label) in enumerate(RUNS.items()):
-        written = yaml.safe_dump(to_mapping(plan.config(policy)), sort_keys=False)
-        (plan.output / f"{policy}.yaml").write_text(written, encoding="utf-8")
-        title = f"Pretraining with {label}: {plan.seeds} seeds, {plan.steps} steps of {plan.batch_size} rows each"
-        command = plan.commands()["pretrain"].replace("difference.yaml", f"{policy}.yaml")
-        with step(console, f"{4 + place}/6", title, command):
-            for seed in range(plan.seeds):
-                outcome = pretrain(plan.config(policy, seed), progress=progress)
-                if outcome.interrupted:
-                    return None
-                logs.setdefault(label, []).append(read_log(outcome.folder / "log.jsonl"))
+class _Steps:
+    """Steps that are numbered and say what is done, what a user types for it, and how long it took."""
+
+    def __init__(self, console: Console, number: int):
+        self._console, self._number, self._done = console, number, 0
+
+    @contextmanager
+    def __call__(self, title: str, command: str = "") -> Iterator[None]:
+        """Print what is said about a step; without a title nothing is."""
+        if not title:
+            yield
+            return
+        self._done += 1
+        self._console.print()
+        self._console.rule(f"[bold]{self._done}/{self._number}[/] {title}", align="left", style="dim")
+        if command:
+            self._console.print(f"$ {command}", style="cyan", highlight=False, markup=False, soft_wrap=True)
+        start = time.monotonic()
+        yield
+        self._console.print(f"{time.monotonic() - start:.0f} s", style="dim", highlight=False)
+
+
+def _pretrain_all(
+    quickstart: Quickstart, stages: Sequence[Stage], num_seeds: int, step: _Steps, *, progress: bool
+) -> _Logs | None:
+    """Run every stage, with the settings of each policy written beside its runs; None if it was interrupted."""
+    logs: _Logs = {}
+    for stage in stages:
+        with step(stage.title, stage.command):
+            for name, label in stage.runs.items():
+                written = yaml.safe_dump(to_mapping(quickstart.config(name)), sort_keys=False)
+                (quickstart.output / f"{name}.yaml").write_text(written, encoding="utf-8")
+                for seed in range(num_seeds):
+                    outcome = pretrain(quickstart.config(name, seed), progress=progress)
+                    if outcome.interrupted:
+                        return None
+                    logs.setdefault(label, []).append(read_log(outcome.folder / "log.jsonl"))
     return logs
+
+
+def _mean_losses(logs: _Logs) -> list[Result]:
+    """Return the means over seeds; all runs start from one model, and the very first has evaluated it."""
+    before, *_ = next(iter(logs.values()))
+    seeds = zip(*logs.values(), strict=True)
+    return mean_results(
+        [read_results({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
+    )
+
+
+def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
+    """Probe the model that was not continued, and those of each policy and seed, and compare them."""
+    folders = {name: str(quickstart.output / "evaluation" / name) for name in ("none", *quickstart.policies)}
+    wanted = [(quickstart.start(), BEFORE, folders["none"], range(quickstart.seeds))]
+    for policy, label in quickstart.policies.items():
+        for seed in range(quickstart.seeds):
+            wanted.append((quickstart.config(policy, seed).output, label, folders[policy], range(seed, seed + 1)))
+    shared = replace(quickstart.probing(), method=PROBE, metric="accuracy")
+    for model, name, output, seeds in wanted:
+        settings = replace(shared, model=model, name=name, output=output, seeds=len(seeds), first_seed=seeds[0])
+        evaluate(settings, progress=progress)
+    results = read_scores(list(folders.values()))
+    return comparison_table(compare(results, CompareSettings(metric="accuracy", all_pairs=True)))
+
+
+def _page(
+    quickstart: Quickstart,
+    facts: Sequence[tuple[str, str]],
+    masked: Sequence[str],
+    logs: _Logs,
+    losses: Sequence[Result],
+    scores: ComparisonTable,
+) -> str:
+    """Return the page: curves of the first seed, and losses that are means over the seeds."""
+    said, units = quickstart.sentences(), quickstart.units
+    ratio = quickstart.config(next(iter(quickstart.policies))).masking.ratio.start
+    seeds = ", ".join(str(quickstart.seed + seed) for seed in range(quickstart.seeds))
+    return page(
+        said.title,
+        [
+            header(said.heading, said.lead, [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)]),
+            section(said.question, paragraph(scores.finding), paragraph(said.task_limit)),
+            *comparison_sections(scores),
+            result_section(losses, said.loss_limit, units=units),
+            curve_section({label: seeds[0] for label, seeds in logs.items()}, units=units),
+            *masked,
+            section(
+                "Each step by itself", paragraph(said.command_lead), code("\n".join(quickstart.commands().values()))
+            ),
+        ],
+    )

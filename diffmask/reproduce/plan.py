@@ -16,12 +16,13 @@ from typing import Any
 
 import yaml
 
-from diffmask.assemble import RATIO_FLOOR, build_schedule
-from diffmask.assemble.text_masking import recipes_of
+from diffmask.assemble.schedules import RATIO_FLOOR, build_schedule
+from diffmask.assemble.text import TextMasking
 from diffmask.assemble.training import check_training
 from diffmask.config import PretrainConfig, from_mapping, to_mapping
 from diffmask.config.evaluation import EvaluateSettings
 from diffmask.config.experiment import START, Arm, ExperimentConfig, ExperimentTask, arms_of, tasks_of
+from diffmask.config.limits import check_limits
 from diffmask.config.read import flat
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import mean
@@ -289,9 +290,9 @@ def _check_evaluation(place: _Place) -> None:
 def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
     """Refuse now what a run would refuse later, as far as it can be told without reading a file."""
     for config in configs.values():
+        check_limits(config.training, "training.")
         check_training(config.training)
-        recipes_of(config.masking)
-        build_schedule(config.masking.strength, "masking.strength", 0.0)
+        TextMasking.resolve(config.masking).schedule("strength")
 
 
 def _check_budgets(configs: Mapping[str, PretrainConfig]) -> None:

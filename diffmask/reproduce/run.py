@@ -29,9 +29,9 @@ from diffmask.report.compare.tables import (
     to_markdown,
 )
 from diffmask.report.compare.write import FILES, comparison_table, write_comparison
-from diffmask.report.html.curves import read_log
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Job, Runner, locked
+from diffmask.train.log import read_log
 from diffmask.train.record import versions
 
 RESULTS_FILE, MADE_FILE = "results.md", "made.json"

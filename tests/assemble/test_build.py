@@ -5,22 +5,18 @@ import torch
 from support.domain import domain_anchors
 from support.tiny import tiny_rows, tiny_tokenizer
 
-from diffmask.assemble import (
-    POLICIES,
-    build_adapter,
-    build_annotators,
-    build_arguments,
-    build_masker,
-    build_masking,
-    build_schedule,
-)
+from diffmask.assemble.recipe import Ingredients
+from diffmask.assemble.schedules import build_schedule
+from diffmask.assemble.text import TEXT_POLICIES, TextMasking, build_text_masking, class_names
+from diffmask.assemble.training import check_training
 from diffmask.config import DataConfig, MaskingConfig, PretrainConfig, ScheduleConfig, TrainingConfig
+from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.core.policy import rank_weights
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.preview.build_look import build_look, for_policy
+from diffmask.report.text.look import build_look
 
 ANCHORS = SimpleNamespace(
     scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0
@@ -29,6 +25,21 @@ ANCHORS = SimpleNamespace(
 
 def config(**changes):
     return PretrainConfig("m", "out", DataConfig(("a.txt",)), **changes)
+
+
+def build_masker(masking, anchors):
+    resolved = TextMasking.resolve(masking)
+    return resolved.masker(Ingredients(masking, anchors, class_names(resolved.annotators(anchors))))
+
+
+def build_masking(config, tokenizer, anchors):
+    check_limits(config)
+    resolved = TextMasking.resolve(config.masking)
+    return build_text_masking(config, resolved, resolved.annotators(anchors), tokenizer, anchors)
+
+
+def build_adapter(masking, tokenizer):
+    return TextMasking.resolve(masking).adapter(tokenizer)
 
 
 def test_a_number_is_a_constant_and_a_decay_has_a_floor():
@@ -66,8 +77,8 @@ def test_domain_words_are_told_by_tf_icf_and_evaluation_is_at_random():
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        (ScheduleConfig(start=1.5), r"`masking.ratio` has the value 1.5, which is outside \[0, 1\]"),
-        (ScheduleConfig("linear", 0.3, -0.1), r"the value -0.1, which is outside \[0, 1\]"),
+        (ScheduleConfig(start=1.5), r"masking.ratio.start=1.5 is outside \[0, 1\]; 0.15 means 15 %"),
+        (ScheduleConfig("linear", 0.3, -0.1), r"masking.ratio.end=-0.1 is outside \[0, 1\]"),
         (
             ScheduleConfig("linier", 0.3, 0.1),
             "unknown schedule in `masking.ratio` 'linier'; choose from: constant, cosine",
@@ -89,8 +100,8 @@ def test_a_schedule_that_cannot_be_followed_is_refused(schedule, message):
             MaskingConfig(policy="diference"),
             "unknown policy 'diference'; choose from: attention, difference, domain-frequency",
         ),
-        (MaskingConfig(weighting="max"), "unknown weighting 'max'; choose from: linear, rank, softmax"),
-        (MaskingConfig(temperature=0.0), "masking.temperature=0 is not above 0"),
+        (MaskingConfig(weighting="max"), "unknown masking.weighting 'max'; choose from: softmax, rank, linear"),
+        (MaskingConfig(temperature=0.0), "masking.temperature=0 must be above 0; 1 follows the scores as they are"),
         (MaskingConfig(), "the policy `difference` needs anchors; make them with `diffmask anchors"),
     ],
 )
@@ -104,7 +115,10 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
     [
         (MaskingConfig(policy="pmi"), "the units `pmi` need n-grams; make them with `diffmask pmi DATA"),
         (MaskingConfig(policy="whole-word", units="token"), r"masks units of its own \(word\).*or choose random-token"),
-        (MaskingConfig(policy="difference", units="line"), "unknown units 'line'; choose from: pmi, salient, span"),
+        (
+            MaskingConfig(policy="difference", units="line"),
+            "unknown masking.units 'line'; choose from: word, token, span",
+        ),
         (
             MaskingConfig(policy="whole-word", classes="shape"),
             "masking.classes is given, and the policy whole-word does",
@@ -112,7 +126,7 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
         (MaskingConfig(spans="rule"), "masking.spans is given, .* use masking.policy=salient-span"),
         (MaskingConfig(policy="whole-word", hint_share=0.1), "go by scores, and whole-word scores all units alike"),
         (MaskingConfig(policy="random-span", direction="show"), "go by scores, and random-span scores all units alike"),
-        (MaskingConfig(direction="up"), "unknown direction 'up'; choose from: hide, show"),
+        (MaskingConfig(direction="up"), "unknown masking.direction 'up'; choose from: hide, show"),
         (MaskingConfig(hint_share=1.0), r"masking.hint_share=1 is outside \[0, 1\)"),
         (MaskingConfig(policy="salient-span", direction="show"), "which linear weights clip; use softmax or rank"),
         (MaskingConfig(weighting="rank", temperature=0.5), "is that of softmax, by which difference does not weigh"),
@@ -130,7 +144,10 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
             MaskingConfig(policy="loss-weighted", base="salient-span", temperature=0.3),
             "is that of softmax, by which loss-weighted does not weigh",
         ),
-        (MaskingConfig(policy="loss-weighted", momentum=1.5), r"the momentum 1.5 is outside \[0, 1\)"),
+        (
+            MaskingConfig(policy="loss-weighted", momentum=1.5),
+            r"masking.momentum=1.5 is outside \[0, 1\); 0.999 is that of the paper",
+        ),
         (MaskingConfig(policy="whole-word", momentum=0.0), "masking.momentum is given, and the policy whole-word does"),
         (MaskingConfig(policy="loss-weighted", base="mixture"), "`masking.base` names mixture, which is made of other"),
         (MaskingConfig(policy="loss-weighted", base="diff"), "unknown policy in `masking.base` 'diff'; choose from"),
@@ -139,7 +156,7 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
         (MaskingConfig(policy="mixture", mixture=("a", "b", "c")), "masking.mixture names a, b, c; name two"),
         (
             MaskingConfig(policy="mixture", mixture=("difference", "whole-word"), mixture_share=1.0),
-            r"share 1 is outside \(0, 1\)",
+            r"masking.mixture_share=1 is outside \(0, 1\)",
         ),
         (MaskingConfig(policy="attention"), "the policy `attention` needs a teacher; name one with masking.teacher"),
         (MaskingConfig(policy="selective"), "needs a scorer"),
@@ -150,12 +167,12 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
 def test_masking_that_cannot_be_is_one_sentence(masking, message):
     anchors = None if "anchors" in message else domain_anchors()
     with pytest.raises(InputError, match=message):
-        build_look(masking, tiny_tokenizer(), anchors)
+        build_look(TextMasking.resolve(masking), tiny_tokenizer(), anchors)
 
 
 def test_units_follow_from_the_policy_and_can_be_others():
     adapters = {
-        name: build_adapter(MaskingConfig(policy=name), tiny_tokenizer()) for name in POLICIES if name != "mixture"
+        name: build_adapter(MaskingConfig(policy=name), tiny_tokenizer()) for name in TEXT_POLICIES if name != "mixture"
     }
     found = {name: adapter.granularity for name, adapter in adapters.items()}
     special = {"random-token": "token", "random-span": "span", "pmi": "group", "salient-span": "group"}
@@ -172,7 +189,10 @@ def test_units_follow_from_the_policy_and_can_be_others():
 
 def test_an_annotator_gives_only_the_columns_that_are_read():
     def columns(**settings):
-        return [annotator.columns for annotator in build_annotators(MaskingConfig(**settings), domain_anchors())]
+        return [
+            annotator.columns
+            for annotator in TextMasking.resolve(MaskingConfig(**settings)).annotators(domain_anchors())
+        ]
 
     assert columns(policy="salient-span") == [("starts", "salient")]
     assert columns(policy="difference", units="salient") == [("starts",)]
@@ -201,13 +221,15 @@ def test_evaluation_is_the_same_whatever_the_masking():
 
 
 def test_what_a_policy_does_not_read_is_left_out():
-    assert for_policy(MaskingConfig(hint_share=0.1, direction="show"), "whole-word") == MaskingConfig(
+    assert TextMasking.for_policy(MaskingConfig(hint_share=0.1, direction="show"), "whole-word") == MaskingConfig(
         policy="whole-word"
     )
-    assert for_policy(MaskingConfig(temperature=2.0), "salient-span") == MaskingConfig(policy="salient-span")
+    assert TextMasking.for_policy(MaskingConfig(temperature=2.0), "salient-span") == MaskingConfig(
+        policy="salient-span"
+    )
     config = MaskingConfig(ngrams="pmi/", spans="rule", temperature=2.0)
-    assert for_policy(config, "pmi") == MaskingConfig(policy="pmi", ngrams="pmi/", temperature=2.0)
-    assert for_policy(config, "difference") == MaskingConfig(temperature=2.0)
+    assert TextMasking.for_policy(config, "pmi") == MaskingConfig(policy="pmi", ngrams="pmi/", temperature=2.0)
+    assert TextMasking.for_policy(config, "difference") == MaskingConfig(temperature=2.0)
 
 
 @pytest.mark.parametrize(
@@ -215,22 +237,23 @@ def test_what_a_policy_does_not_read_is_left_out():
     [
         (TrainingConfig(), "give training.steps or training.epochs, one of the two"),
         (TrainingConfig(steps=1, epochs=1.0), "give training.steps or training.epochs, one of the two"),
-        (TrainingConfig(steps=-1), "and steps at least 0"),
-        (TrainingConfig(steps=1, batch_size=0), "must be at least 1, epochs above 0"),
-        (TrainingConfig(steps=1, precision="fp64"), "unknown precision 'fp64'; choose from: bf16, fp16, fp32"),
+        (TrainingConfig(steps=-1), "training.steps=-1 must be at least 0; 0 trains the head that a model lacks"),
+        (TrainingConfig(steps=1, batch_size=0), "training.batch_size=0 must be at least 1"),
+        (TrainingConfig(steps=1, precision="fp64"), "unknown training.precision 'fp64'; choose from: fp32, bf16, fp16"),
         (TrainingConfig(steps=1, adam_betas=(0.9,)), r"training.adam_betas=\[0.9\] must be two numbers in \[0"),
         (TrainingConfig(steps=1, adam_betas=(0.9, 1.0)), r"training.adam_betas=\[0.9, 1.0\] must be two numbers"),
-        (TrainingConfig(steps=1, adam_epsilon=-1.0), "training.adam_epsilon=-1.0 is too small; give at least 0"),
-        (TrainingConfig(steps=1, log_every=0), "training.log_every=0 is too small; give at least 1"),
-        (TrainingConfig(steps=1, learning_rate=-1.0), "training.learning_rate=-1.0 is too small"),
+        (TrainingConfig(steps=1, adam_epsilon=-1.0), "training.adam_epsilon=-1 must be at least 0"),
+        (TrainingConfig(steps=1, log_every=0), "training.log_every=0 must be at least 1"),
+        (TrainingConfig(steps=1, learning_rate=-1.0), "training.learning_rate=-1 must be at least 0"),
         (TrainingConfig(steps=1, device="gpu"), "training.device='gpu' cannot be used here; choose cpu"),
-        (TrainingConfig(steps=1, lr_schedule="wavy"), "unknown lr_schedule 'wavy'; choose from: .*cosine"),
+        (TrainingConfig(steps=1, lr_schedule="wavy"), "unknown training.lr_schedule 'wavy'; choose from: .*cosine"),
         (TrainingConfig(steps=1, warmup_ratio=1.5), r"training.warmup_ratio=1.5 is outside \[0, 1\)"),
     ],
 )
-def test_training_that_cannot_be_done_is_refused(tmp_path, training, message):
+def test_training_that_cannot_be_done_is_refused(training, message):
     with pytest.raises(InputError, match=message):
-        build_arguments(training, str(tmp_path), evaluates=False, progress=False)
+        check_limits(training, "training.")
+        check_training(training)
 
 
 def test_a_layer_decay_outside_its_range_is_refused():

@@ -158,12 +158,16 @@ REFUSED = [
         r"`masking.ratio` is the preset mrd-cosine and has a start \(0.3\), which it does not use; drop start",
     ),
     ("mrd-cosine", {"at": (0.0, 1.0)}, r"is the preset mrd-cosine and has at \(\(0.0, 1.0\)\), which it does not use"),
-    ("constant", {"start": 1.5}, r"`masking.ratio` has the value 1.5, which is outside \[0, 1\]; 0.15 means 15 %"),
-    ("constant", {"start": math.nan}, r"has the value nan, which is outside \[0, 1\]"),
-    ("linear", {"start": 0.3, "end": -0.1}, r"has the value -0.1, which is outside \[0, 1\]"),
-    ("tent", {"start": 0.3, "middle": 1.1}, r"has the value 1.1, which is outside \[0, 1\]"),
-    ("steps", {"at": (0.0, 0.5), "values": (0.3, 2.0)}, r"has the value 2, which is outside \[0, 1\]"),
-    ("mrd-linear", {"floor": 1.2}, r"has the value 1.2, which is outside \[0, 1\]"),
+    ("constant", {"start": 1.5}, r"masking.ratio.start=1.5 is outside \[0, 1\]; 0.15 means 15 %"),
+    ("constant", {"start": math.nan}, r"masking.ratio.start=nan is outside \[0, 1\]"),
+    ("linear", {"start": 0.3, "end": -0.1}, r"masking.ratio.end=-0.1 is outside \[0, 1\]"),
+    ("tent", {"start": 0.3, "middle": 1.1}, r"masking.ratio.middle=1.1 is outside \[0, 1\]"),
+    (
+        "steps",
+        {"at": (0.0, 0.5), "values": (0.3, 2.0)},
+        r"masking.ratio.values=\[0.3, 2.0\] must hold numbers in \[0, 1\]",
+    ),
+    ("mrd-linear", {"floor": 1.2}, r"masking.ratio.floor=1.2 is outside \[0, 1\]"),
     (
         "tent",
         {"start": 0.3, "middle": 0.1},
@@ -177,13 +181,17 @@ REFUSED = [
     (
         "warmup_decay",
         {"start": 0.0, "peak": 0.3, "end": 0.0, "warmup": 1.0},
-        r"`masking.ratio.warmup` is 1, which is outside \(0, 1\); 0.08 means 8 % of training",
+        r"masking.ratio.warmup=1 is outside \(0, 1\); 0.08 means 8 % of training",
     ),
-    ("polynomial", {"start": 0.3, "end": 0.0, "power": 0.0}, "`masking.ratio.power` is 0, which is not above 0"),
+    (
+        "polynomial",
+        {"start": 0.3, "end": 0.0, "power": 0.0},
+        "masking.ratio.power=0 must be above 0; 1 is a line, 2 a square",
+    ),
     (
         "polynomial",
         {"start": 0.3, "end": 0.0, "ease": "slow"},
-        "`masking.ratio.ease` is 'slow'; choose from: in .*, out",
+        "unknown masking.ratio.ease 'slow'; choose from: in, out",
     ),
     (
         "steps",
@@ -214,8 +222,8 @@ REFUSED = [
         {"mean": 0.2},
         r"has a mean \(0.2\), which takes effect with normalise only; add masking.ratio.normalise=mean, or drop mean",
     ),
-    ("mrd-linear", {"normalise": "max"}, "`masking.ratio.normalise` is 'max'; `mean` is the only one there is"),
-    ("mrd-linear", {"normalise": "mean", "mean": 1.5}, r"`masking.ratio.mean` is 1.5, which is outside \(0, 1\]"),
+    ("mrd-linear", {"normalise": "max"}, "unknown masking.ratio.normalise 'max'; choose from: mean"),
+    ("mrd-linear", {"normalise": "mean", "mean": 1.5}, r"masking.ratio.mean=1.5 is outside \(0, 1\]"),
     ("constant", {"start": 0.2, "normalise": "mean"}, "is constant, so its mean is its value; drop normalise, and set"),
     (
         "mrd-linear",
@@ -245,7 +253,7 @@ REFUSED = [
         {"floor": 0.1},
         "`masking.ratio` has a floor of 0.1 but never falls under 0.15; drop masking.ratio.floor",
     ),
-    ("mrd-linear", {"bucket": 0.0}, r"`masking.ratio.bucket` is 0, which is outside \(0, 1\]; 0.05 gives 5 %"),
+    ("mrd-linear", {"bucket": 0.0}, r"masking.ratio.bucket=0 is outside \(0, 1\]; 0.05 gives 5 %"),
     (
         "linear",
         {"start": 0.9, "end": 0.1, "floor": 0.7, "bucket": 0.6},

@@ -1,6 +1,6 @@
 from support.tiny import tiny_model, tiny_tokenizer
 
-from diffmask.assemble import POLICIES
+from diffmask.assemble.text import TEXT_POLICIES
 from diffmask.bench import policies, select
 from diffmask.text.model.load import LoadedModel
 
@@ -12,7 +12,7 @@ def test_every_policy_and_the_feedback_are_measured(monkeypatch):
 
     monkeypatch.setattr(policies, "make_batch", small)
     rows = policies.run(LoadedModel("tiny", tiny_model(), tiny_tokenizer(), ()), rounds=1)
-    assert {row["name"] for row in rows[:-1]} == POLICIES.keys()
+    assert {row["name"] for row in rows[:-1]} == TEXT_POLICIES.keys()
     assert rows[0]["name"] == "whole-word" and rows[0]["ratio"] == 1.0
     assert rows[-1]["name"].startswith("feedback") and 0 < rows[-1]["ratio"] < 1
     assert all(row["milliseconds"] > 0 for row in rows)

@@ -61,7 +61,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
         (lambda folder: write_run(folder, entries=[]), "has logged nothing yet (it logs every 10 steps); wait for"),
         (lambda folder: (write_run(folder) / "log.jsonl").unlink(), "has logged nothing yet"),
         (lambda folder: (write_run(folder) / "log.jsonl").write_text("a\nb\n"), "line 1, is no log entry ('a')"),
-        (lambda folder: write_run(folder, ratio=2), "`masking.ratio` has the value 2, which is outside [0, 1]"),
+        (lambda folder: write_run(folder, ratio=2), "masking.ratio.start=2 is outside [0, 1]"),
     ],
 )
 def test_what_is_no_run_is_one_sentence(tmp_path, capsys, make, sentence):

@@ -31,7 +31,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 40)
+    monkeypatch.setattr("diffmask.report.text.preview.NUM_DRAWS", 40)
 
 
 def preview(world, *more):
@@ -107,7 +107,7 @@ def test_units_may_be_others_than_the_policys_own(world, capsys):
     assert preview(world, "--units", "salient", "--set", "spans=rule") == 0
     assert "difference" in capsys.readouterr().out
     assert preview(world, "--policy", "whole-word", "--units", "spam") == 2
-    assert "unknown units 'spam'; choose from" in capsys.readouterr().err
+    assert "unknown masking.units 'spam'; choose from" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_said(world, checkpoint, tmp_path, capsys):
@@ -189,10 +189,10 @@ def test_a_config_says_what_is_masked(world, checkpoint, capsys):
     ("more", "message"),
     [
         (["--policy", "diference"], "unknown policy 'diference'; choose from: attention, difference, domain-frequency"),
-        (["--ratio", "1.5"], "`masking.ratio` has the value 1.5, which is outside [0, 1]; 0.15 means 15 %"),
-        (["--strength", "-1"], "`masking.strength` has the value -1, which is outside [0, 1]; 0.15 means 15 %"),
-        (["--weighting", "soft"], "unknown weighting 'soft'; choose from: linear, rank, softmax"),
-        (["--units", "sentence"], "unknown units 'sentence'; choose from: pmi, salient, span, token, word"),
+        (["--ratio", "1.5"], "masking.ratio.start=1.5 is outside [0, 1]; 0.15 means 15 %"),
+        (["--strength", "-1"], "masking.strength.start=-1 is outside [0, 1]; 0.15 means 15 %"),
+        (["--weighting", "soft"], "unknown masking.weighting 'soft'; choose from: softmax, rank, linear"),
+        (["--units", "sentence"], "unknown masking.units 'sentence'; choose from: word, token, span, pmi, salient"),
         (["--set", "spans=rule"], "masking.spans is given, and says nothing to difference; leave it out"),
         (["--policy", "whole-word", "--set", "hint_share=7"], "masking.hint_share=7 is outside [0, 1)"),
         (

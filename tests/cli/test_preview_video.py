@@ -12,9 +12,10 @@ from support.shown_clips import EVIL, make_world, write_config
 from support.tiny import tiny_model
 from support.tiny_video import tiny_grid, tiny_videomae
 
+from diffmask.assemble.video import VideoMasking
 from diffmask.cli import main
 from diffmask.config import VideoConfig, VideoDataConfig, VideoMaskingConfig
-from diffmask.report.run.masked_clips import choose_clips, gather_clips
+from diffmask.report.clips.gather import choose_clips, gather_clips
 from diffmask.video.index.index import read_clips
 
 DRAWS = 16
@@ -28,7 +29,7 @@ def world(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, world):
     monkeypatch.setattr("diffmask.report.clips.preview.NUM_DRAWS", DRAWS)
-    monkeypatch.setattr("diffmask.report.clips.page.SIZE", 32)
+    monkeypatch.setattr("diffmask.report.clips.preview.SIZE", 32)
     monkeypatch.setenv("HOME", str(world))  # score maps without a config are kept there
 
 
@@ -160,7 +161,7 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--policy", "diference"], "unknown policy for video 'diference'; choose from: attention, boxes, difference"),
+        (["--policy", "diference"], "unknown policy 'diference'; choose from: attention, boxes, difference"),
         ([], "the policy `difference` needs anchors; make them with"),
         (["--policy", "boxes"], "the policy `boxes` needs boxes; set masking.boxes to a table"),
         (["--policy", "attention"], "the policy `attention` needs a teacher; set masking.teacher="),
@@ -170,10 +171,13 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
         (["--policy", "motion", "--set", "boxes=a.csv"], "masking.boxes is given, and says nothing to motion; leave"),
         (["--policy", "random-patch", "--units", "tube"], "masking.units is given, and says nothing to random-patch"),
         (["--policy", "motion", "--set", "spam=1"], "unknown setting `masking.spam`"),
-        (["--policy", "motion", "--ratio", "1.5"], "`masking.ratio` has the value 1.5, which is outside [0, 1]"),
+        (["--policy", "motion", "--ratio", "1.5"], "masking.ratio.start=1.5 is outside [0, 1]"),
         (["--policy", "motion", "--ratio", "1"], "masking.ratio=1 hides all 16 tubes of a clip, and the model needs"),
         (["--policy", "motion", "--progress", "2"], "the progress 2 is outside [0, 1]; 0.5 is the middle"),
-        (["--policy", "motion", "--units", "spam"], "unknown units 'spam'; choose from: patch, tube, frame, block"),
+        (
+            ["--policy", "motion", "--units", "spam"],
+            "unknown masking.units 'spam'; choose from: patch, tube, frame, block",
+        ),
         (["--policy", "motion", "-o", "page.mp4"], "the output page.mp4 is no page and no picture; give a name that"),
         (["--policy", "motion", "-o", "none/page.html"], "the folder none of the output does not exist; make it"),
     ],
@@ -242,9 +246,10 @@ def test_clips_of_a_run_that_have_no_boxes_are_shown_without(world, tmp_path):
     boxes.write_text("clip,frame,x1,y1,x2,y2\nclip-3.mp4,0,8,8,40,24\n")
     masking = VideoMaskingConfig(policy="boxes", boxes=str(boxes))
     config = VideoConfig(model="", output="", data=VideoDataConfig(train=("",), stride=1), masking=masking)
-    assert choose_clips(clips, 2, [masking]) == [clips[3]]
-    assert choose_clips(clips[:2], 2, [masking]) == clips[:2]
+    resolved = VideoMasking.resolve(masking)
+    assert choose_clips(clips, 2, [resolved]) == [clips[3]]
+    assert choose_clips(clips[:2], 2, [resolved]) == clips[:2]
     grid = tiny_grid(tiny_videomae())
     for chosen, has_boxes in ((clips[:2], False), ([clips[3]], True)):
-        gathered = gather_clips(chosen, config, grid, None, maskings=[masking])
+        gathered = gather_clips(chosen, config, grid, None, maskings=[resolved])
         assert len(gathered.clips) == len(chosen) and bool(gathered.batch["boxes"].any()) is has_boxes

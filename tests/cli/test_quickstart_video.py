@@ -13,13 +13,12 @@ from support.html_checks import check
 from diffmask.cli import build_parser, main
 from diffmask.config import VideoConfig, from_mapping
 from diffmask.core.errors import InputError
-from diffmask.quickstart.steps import MARKER
-from diffmask.quickstart.video_plan import RUNS, VideoPlan
-from diffmask.quickstart.video_run import run_video_quickstart
+from diffmask.quickstart.run import MARKER, run_quickstart
+from diffmask.quickstart.video import VideoQuickstart
 
 
 def plan_for(output, **changes):
-    return VideoPlan(
+    return VideoQuickstart(
         output, general=12, domain=20, test=20, general_steps=2, steps=2, batch_size=4, seeds=2, workers=0, **changes
     )
 
@@ -28,7 +27,7 @@ def plan_for(output, **changes):
 def done(tmp_path_factory):
     plan = plan_for(tmp_path_factory.mktemp("out") / "quick start")
     file = io.StringIO()
-    page = run_video_quickstart(plan, Console(file=file, width=200))
+    page = run_quickstart(plan, Console(file=file, width=200))
     return plan, page, file.getvalue()
 
 
@@ -40,7 +39,7 @@ def test_it_ends_with_a_page_and_tables(done):
         "all patches",
         "domain patches",
         "not continued",
-        *RUNS.values(),
+        *VideoQuickstart.policies.values(),
         "7/7",
         "Open the page",
     ):
@@ -55,7 +54,7 @@ def test_it_ends_with_a_page_and_tables(done):
 
 def test_budgets_are_equal_and_runs_of_a_seed_differ_in_one_line(done):
     plan, _, _ = done
-    configs = [yaml.safe_load((plan.output / f"{policy}.yaml").read_text()) for policy in RUNS]
+    configs = [yaml.safe_load((plan.output / f"{policy}.yaml").read_text()) for policy in VideoQuickstart.policies]
     assert all(from_mapping(VideoConfig, config) for config in configs)
     for config in configs:
         config["masking"].pop("policy")
@@ -63,7 +62,7 @@ def test_budgets_are_equal_and_runs_of_a_seed_differ_in_one_line(done):
     assert configs[0] == configs[1] == configs[2]
     logs = [
         [json.loads(line) for line in (plan.output / policy / "seed-0" / "log.jsonl").read_text().splitlines()]
-        for policy in RUNS
+        for policy in VideoQuickstart.policies
     ]
     ratios = {round(entry["mask_ratio"], 6) for log in logs for entry in log if "mask_ratio" in entry}
     assert ratios == {0.5}
@@ -100,7 +99,7 @@ def test_it_starts_over_in_its_own_folder_and_nowhere_else(done, tmp_path):
     assert json.loads((plan.output / MARKER).read_text())["modality"] == "video"
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="exists and was not made by the quickstart; give another with -o"):
-        run_video_quickstart(plan_for(tmp_path), Console(file=io.StringIO()))
+        run_quickstart(plan_for(tmp_path), Console(file=io.StringIO()))
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -109,7 +108,7 @@ def test_what_a_user_put_into_the_folder_of_the_other_quickstart_is_not_deleted(
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "holiday.mp4").write_text("mine")
     with pytest.raises(InputError, match="holds clips, which was not made by the quickstart; give another with -o"):
-        run_video_quickstart(plan_for(tmp_path), Console(file=io.StringIO()))
+        run_quickstart(plan_for(tmp_path), Console(file=io.StringIO()))
     assert (tmp_path / "clips" / "holiday.mp4").read_text() == "mine"
 
 

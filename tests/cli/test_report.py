@@ -11,9 +11,9 @@ from support.html_checks import check
 from support.results import result, write_results
 from support.tiny import tiny_model, tiny_tokenizer
 
+from diffmask.assemble.modality import read_config, resolve
 from diffmask.cli import main
-from diffmask.config import read_config
-from diffmask.pretrain.text import read_rows, row_lengths
+from diffmask.pretrain.text import read_rows, row_lengths, tokenise_settings
 from diffmask.report.run.masked_text import held_out_documents
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 
@@ -22,7 +22,7 @@ EVIL = "<script>alert(1)</script>"
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 60)
+    monkeypatch.setattr("diffmask.report.text.preview.NUM_DRAWS", 60)
 
 
 @pytest.fixture(scope="module")
@@ -281,9 +281,8 @@ def test_weights_of_classes_are_shown_and_the_masks_follow_them(world, capsys):
 def test_held_out_sentences_are_those_that_the_run_held_out(world, done):
     config = read_config(done / "config.yaml")
     tokenizer = tiny_tokenizer()
-    from diffmask.assemble import Values
-
-    _, held = read_rows(config, tokenizer, None, Values())
+    settings = tokenise_settings(config, resolve(config))
+    _, held = read_rows(config, settings, tokenizer, None)
     documents, note = held_out_documents(config, tokenizer)
     assert sorted(len(tokenizer(each.text)["input_ids"]) for each in documents) == sorted(row_lengths(held))
     assert {tuple(tokenizer(each.text)["input_ids"]) for each in documents} == {tuple(row["input_ids"]) for row in held}

@@ -18,7 +18,7 @@ def world(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, world):
     monkeypatch.setattr("diffmask.report.clips.preview.NUM_DRAWS", 8)
-    monkeypatch.setattr("diffmask.report.clips.page.SIZE", 32)
+    monkeypatch.setattr("diffmask.report.clips.preview.SIZE", 32)
     monkeypatch.setenv("HOME", str(world))
 
 

@@ -106,7 +106,7 @@ def test_the_figure_is_written_and_not_overwritten(world, capsys, tmp_path):
 
 
 def test_the_list_has_every_schedule_and_preset(capsys, tmp_path):
-    from diffmask.assemble import PRESETS, SCHEDULES
+    from diffmask.assemble.schedules import PRESETS, SCHEDULES
 
     text = said(capsys, "--list", "-o", tmp_path / "presets.png")
     for name in (*PRESETS, *SCHEDULES):
@@ -119,7 +119,7 @@ def test_the_list_has_every_schedule_and_preset(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["{w}/config.yaml", "masking.ratio=1.5"], "`masking.ratio` has the value 1.5, which is outside [0, 1]"),
+        (["{w}/config.yaml", "masking.ratio=1.5"], "masking.ratio.start=1.5 is outside [0, 1]"),
         (
             ["{w}/config.yaml", "masking.ratio=mrd-cosin"],
             "unknown schedule in `masking.ratio` 'mrd-cosin'; choose from",

@@ -1,7 +1,8 @@
 import pytest
 import yaml
 
-from diffmask.config import PretrainConfig, ScheduleConfig, describe_settings, from_mapping, read_config, to_mapping
+from diffmask.assemble.modality import read_config
+from diffmask.config import PretrainConfig, ScheduleConfig, describe_settings, from_mapping, to_mapping
 from diffmask.core.errors import InputError
 
 SHORT = "model: minilm\noutput: runs/a\ndata:\n  train: [a.txt]\n"

@@ -7,9 +7,11 @@ from support.domain import domain_anchors
 from support.tiny import tiny_tokenizer
 from transformers import VideoMAEConfig
 
-from diffmask.assemble import POLICIES, build_arguments, build_masking
+from diffmask.assemble.modality import read_config, resolve
+from diffmask.assemble.text import TEXT_POLICIES, build_text_masking
+from diffmask.assemble.training import build_arguments
 from diffmask.assemble.video import VIDEO_POLICIES, VideoParts, build_sampling, build_video_masking
-from diffmask.config import PretrainConfig, VideoConfig, read_config
+from diffmask.config import PretrainConfig, VideoConfig
 from diffmask.video.model.load import LoadedVideo
 from diffmask.video.model.videomae import VideoMAEForPreTraining
 from diffmask.video.units.grid import Grid
@@ -26,7 +28,9 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 def test_config_builds(path, tmp_path):
     config = read_config(path)
     assert isinstance(config, PretrainConfig)
-    masking = build_masking(config, tiny_tokenizer(), ANCHORS)
+    resolved = resolve(config)
+    annotators = resolved.annotators(ANCHORS) if "classes" in resolved.features else ()
+    masking = build_text_masking(config, resolved, annotators, tiny_tokenizer(), ANCHORS)
     for progress in (0.0, 0.5, 1.0):
         assert 0.0 < masking.masker.ratio(progress) <= 1.0
     arguments = build_arguments(config.training, str(tmp_path), evaluates=True, progress=False)
@@ -36,7 +40,7 @@ def test_config_builds(path, tmp_path):
 
 def test_every_policy_has_a_config_that_names_it():
     named = {path.stem: read_config(path).masking.policy for path in CONFIGS}
-    assert {name: named[name] for name in POLICIES} == {name: name for name in POLICIES}
+    assert {name: named[name] for name in TEXT_POLICIES} == {name: name for name in TEXT_POLICIES}
     assert {"published", "masking-ratio-decay"} <= named.keys()
 
 
@@ -46,7 +50,7 @@ def test_config_for_video_builds(path, tmp_path):
     assert isinstance(config, VideoConfig)
     loaded = LoadedVideo("videomae", VideoMAEForPreTraining(VideoMAEConfig(**SMALL)), (0.5,) * 3, (0.5,) * 3, ())
     assert loaded.grid == Grid(8, 14, 14, 2, 16)
-    masking = build_video_masking(config, VideoParts(loaded))
+    masking = build_video_masking(config, VideoParts(resolve(config), loaded))
     for progress in (0.0, 0.5, 1.0):
         assert 0.0 < masking.masker.ratio(progress) < 1.0
     assert build_sampling(config.data, loaded.grid).image_size == 224

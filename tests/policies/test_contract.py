@@ -3,7 +3,7 @@
 import contract
 import pytest
 
-from diffmask.assemble import POLICIES
+from diffmask.assemble.text import TEXT_POLICIES
 
 
 @pytest.mark.parametrize("shape", contract.SHAPES, ids=str)
@@ -14,4 +14,4 @@ def test_every_policy_keeps_every_promise(config, promise, shape):
 
 
 def test_every_listed_policy_is_tested():
-    assert contract.configs().keys() >= POLICIES.keys()
+    assert contract.configs().keys() >= TEXT_POLICIES.keys()

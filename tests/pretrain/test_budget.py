@@ -2,18 +2,18 @@ import datasets
 import numpy as np
 import pytest
 
-from diffmask.pretrain import budget
+from diffmask.pretrain import text
 from diffmask.pretrain.budget import Budget
 
 
 def test_tokens_of_rows_are_counted_as_a_loop_counts_them(monkeypatch):
-    monkeypatch.setattr(budget, "_ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr(text, "_ROWS_AT_A_TIME", 7)
     generator = np.random.default_rng(0)
     lists = [generator.integers(-1, 3, size=generator.integers(0, 9)).tolist() for _ in range(60)]
     rows = datasets.Dataset.from_dict({"unit_ids": lists})
     for chosen in (range(60), range(5, 40), [3, 1, 59, 20, 20, 0]):
         slow = [sum(unit >= 0 for unit in lists[index]) for index in chosen]
-        assert budget._lengths(rows.select(chosen)).tolist() == slow
+        assert text._maskable_lengths(rows.select(chosen)).tolist() == slow
 
 
 def test_masked_tokens_are_those_of_every_row_and_step():

@@ -66,7 +66,7 @@ def test_a_run_leaves_a_masked_model_and_a_classifier(world, done):
     before = tiny_model().state_dict()
     masked = AutoModelForMaskedLM.from_pretrained(done.model)
     assert masked.state_dict().keys() == before.keys()
-    classifier = AutoModelForSequenceClassification.from_pretrained(done.classifier)
+    classifier = AutoModelForSequenceClassification.from_pretrained(done.beside["classifier"])
     assert classifier.config.id2label == {0: "body", 1: "enzyme"}
     assert classifier.config.problem_type == "single_label_classification"
     assert classifier.config.classifier_dropout == 0.3
@@ -75,7 +75,7 @@ def test_a_run_leaves_a_masked_model_and_a_classifier(world, done):
         assert name.startswith("pooler") or torch.equal(parameter, encoder[name]), name
     name = "bert.encoder.layer.0.output.dense.weight"
     assert not torch.equal(masked.state_dict()[name], before[name])
-    (found,) = pipeline("text-classification", str(done.classifier))("the kinase binds")
+    (found,) = pipeline("text-classification", str(done.beside["classifier"]))("the kinase binds")
     assert found["label"] in ("body", "enzyme")
     assert not list(done.folder.glob("*.tmp"))
 
@@ -100,7 +100,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(world, done, tmp_path, m
         loggers = module.loggers
         patched.setattr(module, "loggers", lambda *given: [*loggers(*given), InterruptAt(3)])
         stopped = pretrain(config, progress=False)
-    assert stopped.interrupted and not stopped.classifier.exists()
+    assert stopped.interrupted and not (stopped.folder / "classifier").exists()
     again = pretrain(config, resume=True, progress=False)
     for part in ("model", "classifier"):
         expected = load_file(done.folder / part / "model.safetensors")
@@ -118,7 +118,7 @@ def test_a_run_is_not_resumed_with_another_task(world, tmp_path):
     run.model.rename(tmp_path / "kept")
     # as if it had died between the two models
     again = pretrain(config, resume=True, progress=False)
-    assert (again.classifier / "model.safetensors").exists()
+    assert (again.beside["classifier"] / "model.safetensors").exists()
     again.model.rename(tmp_path / "kept again")
     with pytest.raises(InputError, match="was started with task.weight=1.0, not 2.0"):
         pretrain(replace(config, task=replace(config.task, weight=2.0)), resume=True, progress=False)
@@ -135,7 +135,7 @@ def test_every_architecture_shares_its_encoder(world, tmp_path, family):
     run = pretrain(replace(config, training=replace(config.training, steps=2)), progress=False)
     masked, before = load_file(run.model / "model.safetensors"), load_file(tmp_path / "model" / "model.safetensors")
     assert masked.keys() == before.keys()
-    classifier = AutoModelForSequenceClassification.from_pretrained(run.classifier)
+    classifier = AutoModelForSequenceClassification.from_pretrained(run.beside["classifier"])
     prefix = classifier.base_model_prefix + "."
     shared = {name for name in classifier.state_dict() if name.startswith(prefix) and name in masked}
     assert len(shared) > 10
@@ -155,7 +155,7 @@ def test_several_labels_and_pairs_of_texts(world, tmp_path):
     ]
     task = {"train": (write_task(tmp_path / "pairs.jsonl", rows),), "eval": ()}
     run = pretrain(config_for(world, tmp_path / "run", task), progress=False)
-    classifier = AutoModelForSequenceClassification.from_pretrained(run.classifier)
+    classifier = AutoModelForSequenceClassification.from_pretrained(run.beside["classifier"])
     assert classifier.config.problem_type == "multi_label_classification"
     assert list(classifier.config.label2id) == ["body", "enzyme", "rat"]
     lines = logged(run.folder)

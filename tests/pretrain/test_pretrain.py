@@ -14,7 +14,7 @@ from support.interrupt import InterruptAt
 from support.tiny import WORDS, tiny_model, tiny_tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from diffmask.assemble import Values
+from diffmask.assemble.modality import resolve
 from diffmask.cli import main
 from diffmask.config import (
     DataConfig,
@@ -246,7 +246,8 @@ def test_held_out_rows_are_never_trained_on(world, tmp_path):
     import diffmask.pretrain.text as module
 
     config = config_for(world, tmp_path / "run")
-    training, evaluation = module.read_rows(config, tiny_tokenizer(), None, Values())
+    settings = module.tokenise_settings(config, resolve(config))
+    training, evaluation = module.read_rows(config, settings, tiny_tokenizer(), None)
     texts = {tuple(row["input_ids"]) for row in training}
     assert 0 < len(evaluation) < len(training)
     assert not texts & {tuple(row["input_ids"]) for row in evaluation}
@@ -440,5 +441,5 @@ def test_overrides_may_stand_behind_options(world, tmp_path, capsys):
             main(["pretrain", str(path), *more])
         assert stopped.value.code == 2
         assert "unrecognized arguments: " in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["policies", "word"])
+    assert main(["policies", "word"]) == 2
+    assert "unknown modality 'word'; choose from: text, video" in capsys.readouterr().err

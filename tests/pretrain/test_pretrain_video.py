@@ -18,6 +18,7 @@ from support.clip_files import clips_on_disk
 from support.tiny_video import tiny_videomae, tiny_vit_mae
 from transformers import VideoMAEForPreTraining, VideoMAEModel
 
+from diffmask.assemble.modality import resolve
 from diffmask.config import (
     HeadConfig,
     ScheduleConfig,
@@ -154,7 +155,7 @@ def test_anchors_are_hidden_more_often_than_the_rest(world, tmp_path):
 
     masking = {"policy": "difference", "anchors": str(world / "anchors"), "ratio": ScheduleConfig(start=0.5)}
     config = config_for(world, tmp_path / "run", masking=masking, data={"cache": str(tmp_path / "cache")})
-    subject = VideoSubject(config)
+    subject = VideoSubject(config, resolve(config))
     rows = subject.read(progress=False)
     batch = subject.masking.adapter.pad([rows.training[place] for place in range(8)])
     adapter, masker = subject.masking.adapter, build_video_masking(config, subject.parts).masker
@@ -323,7 +324,7 @@ def test_other_frames_and_sizes(world, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"masking": {"policy": "diference"}}, "unknown policy for video 'diference'; choose from: attention, boxes"),
+        ({"masking": {"policy": "diference"}}, "unknown policy 'diference'; choose from: attention, boxes"),
         ({"masking": {"policy": "difference"}}, "the policy `difference` needs anchors; make them with `diffmask anch"),
         ({"masking": {"policy": "boxes"}}, "the policy `boxes` needs boxes; set masking.boxes to a table with"),
         ({"masking": {"policy": "attention"}}, "the policy `attention` needs a teacher; set masking.teacher=clip:MOD"),
@@ -339,20 +340,23 @@ def test_other_frames_and_sizes(world, tmp_path):
         ),
         (
             {"masking": {"units": "frame"}},
-            "masking.units=frame does not go with random-tube, .* use masking.polic",
+            r"random-tube, which masks units of its own \(tube\), and masking.units is frame; .* choose random-frame",
         ),
-        ({"masking": {"policy": "motion", "units": "pixel"}}, "unknown units 'pixel'; choose from: patch, tube, frame"),
+        (
+            {"masking": {"policy": "motion", "units": "pixel"}},
+            "unknown masking.units 'pixel'; choose from: patch, tube, frame",
+        ),
         (
             {"masking": {"direction": "show"}},
             "masking.direction and hint_share go by scores, and random-tube score",
         ),
         ({"masking": {"policy": "boxes", "temperature": 2.0}}, "is that of softmax, by which boxes does not weigh"),
-        ({"masking": {"eval_units": "word"}}, "unknown units 'word' in `masking.eval_units`; choose from: patch, tu"),
+        ({"masking": {"eval_units": "word"}}, "unknown masking.eval_units 'word'; choose from: patch, tu"),
         (
             {"target": TargetConfig(kind="features")},
             "target.kind=features needs an embedder; give target.embedder=cli",
         ),
-        ({"target": TargetConfig(kind="tokens")}, "unknown target 'tokens'; choose from: features, pixels"),
+        ({"target": TargetConfig(kind="tokens")}, "unknown target.kind 'tokens'; choose from: pixels, features"),
         ({"target": TargetConfig(layer="3")}, "target.layer is given, and pixels are predicted; leave it out, or use"),
         (
             {"target": TargetConfig(decoder="cell")},

@@ -12,9 +12,8 @@ from support.html_checks import check
 
 from diffmask.core.errors import InputError
 from diffmask.report.clips.film_strip import side_by_side
-from diffmask.report.clips.page import clip_preview_page, print_clip_preview
-from diffmask.report.clips.pictures import SIZE, check_pictures, layers, moving, still, write_pictures
-from diffmask.report.clips.preview import ClipPreview, ClipReading, ShownClip
+from diffmask.report.clips.look import ClipReading, ShownClip
+from diffmask.report.clips.preview import SIZE, ClipPreview, check_pictures, layers, moving, still
 from diffmask.report.html.page import page
 
 EVIL = "<script>alert('clip')</script>\x1b[31m\"&"
@@ -57,7 +56,7 @@ def pictures(text):
 
 
 def test_the_page_is_whole_and_shows_only_pictures_of_its_own():
-    text = clip_preview_page(preview(filled=True), [("clips", EVIL)], {EVIL: EVIL}, [EVIL])
+    text = replace(preview(filled=True), failed={EVIL: EVIL}).page([("clips", EVIL)], [EVIL])
     check(text, pictures=True)
     assert 'img-src data:"' in text
     # of each clip: frames; random: often, mask, filled in; the other has a score too
@@ -71,7 +70,7 @@ def test_scores_that_are_all_the_same_have_one_number():
     shown = preview(1, ("random-tube", "boxes"))
     same = replace(shown.readings["boxes"][0], scores=torch.zeros(2, 2, 2))
     shown = replace(shown, readings=shown.readings | {"boxes": [same]})
-    assert "score0 throughout" in check(clip_preview_page(shown, [], {}), pictures=True).text
+    assert "score0 throughout" in check(shown.page([]), pictures=True).text
     assert still(shown).height > 0
 
 
@@ -80,16 +79,16 @@ def test_a_page_without_pictures_allows_none():
 
 
 def test_what_comes_from_data_is_text():
-    text = clip_preview_page(preview(), [(EVIL, EVIL)], {EVIL: EVIL}, [EVIL])
+    text = replace(preview(), failed={EVIL: EVIL}).page([(EVIL, EVIL)], [EVIL])
     assert "<script" not in text and "alert('" not in text
     assert check(text, pictures=True).text.count("</script>") >= 10
 
 
 def test_the_numbers_are_on_the_page_and_in_the_terminal():
     shown = preview(policies=("random-tube", "motion"))
-    words = check(clip_preview_page(shown, [], {}), pictures=True).text
+    words = check(shown.page([]), pictures=True).text
     console = Console(file=io.StringIO(), width=200, highlight=False)
-    print_clip_preview(shown, console)
+    shown.print(console)
     out = console.file.getvalue()
     for name, readings in shown.readings.items():
         assert name in words and name in out
@@ -101,7 +100,7 @@ def test_the_numbers_are_on_the_page_and_in_the_terminal():
 
 def test_colours_that_stand_for_values_are_kept_exactly():
     shown = preview(1, ("random-tube", "motion"), side=128)
-    held = [Image.open(io.BytesIO(each)) for each in pictures(clip_preview_page(shown, [], {}))]
+    held = [Image.open(io.BytesIO(each)) for each in pictures(shown.page([]))]
     made = [layer for each in shown.readings.values() for layer in layers(shown.clips[0], each[0], 64)]
     assert len(held) == 1 + len(made)
     valued = [(image, layer) for image, layer in zip(held[1:], made, strict=True) if layer.scale is not None]
@@ -125,7 +124,7 @@ def test_a_frame_is_seen_under_the_colours_of_its_patches():
 @pytest.mark.slow
 def test_eight_clips_and_four_policies_stay_below_five_megabytes():
     shown = preview(8, ("random-tube", "difference", "motion", "boxes"), side=224, frames=16)
-    assert len(clip_preview_page(shown, [], {}).encode()) < 5e6
+    assert len(shown.page([]).encode()) < 5e6
 
 
 def test_a_still_picture_has_a_row_for_each_kind_of_each_policy():
@@ -137,10 +136,10 @@ def test_a_still_picture_has_a_row_for_each_kind_of_each_policy():
 def test_a_moving_picture_has_each_frame_of_the_clips(tmp_path):
     shown = preview(filled=True, frames=6)
     assert len(moving(shown)) == 6
-    write_pictures(shown, tmp_path / "a.gif")
+    shown.write(tmp_path / "a.gif", [])
     found = Image.open(io.BytesIO((tmp_path / "a.gif").read_bytes()))
     assert found.n_frames == 6 and found.format == "GIF"
-    write_pictures(shown, tmp_path / "a.png")
+    shown.write(tmp_path / "a.png", [])
     assert Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())).format == "PNG"
 
 

@@ -7,7 +7,8 @@ from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant, Linear
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
-from diffmask.report.clips.preview import ClipLook, ShownClip, hidden_of_best, make_clip_preview, read_clips
+from diffmask.report.clips.look import ClipLook, ShownClip, hidden_of_best, read_clips
+from diffmask.report.clips.preview import make_clip_preview
 from diffmask.video.adapter import VideoAdapter
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
 from diffmask.video.units.features import FromRows

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from markupsafe import escape
 from support.domain import SENTENCES, documents, domain_anchors
 from support.html_checks import check
 from support.tiny import tiny_tokenizer
@@ -12,10 +13,9 @@ from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.figures.figures import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
-from diffmask.report.html.page import check_output, escape, page, write_page
-from diffmask.report.preview.heatmap_html import preview_page
-from diffmask.report.preview.look import Look
-from diffmask.report.preview.preview import PreviewSettings, make_preview
+from diffmask.report.html.page import check_output, page, write_page
+from diffmask.report.text.look import Look
+from diffmask.report.text.preview import PreviewSettings, make_preview
 from diffmask.text.adapter import text_adapter
 
 EVIL = "<script>alert('kinase')</script>"
@@ -32,7 +32,7 @@ def rendered():
     settings = PreviewSettings(num_sentences=4, max_length=32)
     corpus = [document._replace(source=EVIL) for document in documents(texts)]
     preview = make_preview(corpus, looks, anchors, tokenizer, settings)
-    return preview, preview_page(preview, anchors, 10.0, [("model", EVIL), (EVIL, "0.15")])
+    return preview, preview.page([("model", EVIL), (EVIL, "0.15")])
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(rendered):
@@ -133,7 +133,7 @@ def test_many_policies_have_a_row_each(rendered):
     preview, _ = rendered
     many = {f"policy {number}": figures for number in range(3) for figures in preview.figures.values()}
     many |= {f"other {number}": figures for number, figures in enumerate(preview.figures.values())}
-    wide = preview_page(replace(preview, figures=many), domain_anchors(), 10.0, [])
+    wide = replace(preview, figures=many).page([])
     for name, figures in many.items():
         row = re.search(rf'<tr><th scope="row">{name}</th>(.*?)</tr>', wide)[1]
         assert re.findall(r">([\d.]+) %<", row) == [

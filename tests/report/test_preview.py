@@ -14,9 +14,9 @@ from diffmask.core.schedule import Constant, Linear
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.preview.cut import cut_documents, cut_texts
-from diffmask.report.preview.look import DOMAIN, FUNCTION, TRAITS, Look, Traits, draw
-from diffmask.report.preview.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
+from diffmask.report.text.cut import cut_documents, cut_texts
+from diffmask.report.text.look import DOMAIN, FUNCTION, TRAITS, Look, Traits, draw
+from diffmask.report.text.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
 from diffmask.text.adapter import text_adapter
 from diffmask.text.annotate.salient import RuleSalient
 from diffmask.text.annotate.word_classes import ShapeClasses
@@ -175,7 +175,7 @@ def test_a_reading_belongs_to_its_spans(tokenizer):
 
 
 def test_the_same_corpus_gives_the_same_preview(tokenizer, monkeypatch):
-    monkeypatch.setattr("diffmask.report.preview.preview.NUM_DRAWS", 20)
+    monkeypatch.setattr("diffmask.report.text.preview.NUM_DRAWS", 20)
     assert look(tokenizer) == look(tokenizer)
 
 

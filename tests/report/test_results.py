@@ -14,8 +14,9 @@ from diffmask.report.compare.losses import (
     result_section,
     result_table,
 )
-from diffmask.report.html.curves import curves, legend, read_log
+from diffmask.report.html.charts import chart_of_runs
 from diffmask.report.html.page import page
+from diffmask.train.log import read_log
 
 
 def log(final, domain):
@@ -64,7 +65,7 @@ def test_the_sections_make_a_whole_page():
 
 
 def test_curves_take_their_colours_and_their_font_from_the_page():
-    svg = curves(LOGS, "eval_loss", "loss & <more>")
+    svg = chart_of_runs(LOGS, "eval_loss", "loss & <more>")
     assert "#0000" not in svg and "DejaVu" not in svg and "<style" not in svg
     for name in ("first", "second", "soft", "line"):
         assert f"var(--{name})" in svg
@@ -72,7 +73,7 @@ def test_curves_take_their_colours_and_their_font_from_the_page():
 
 
 def test_curves_are_the_same_each_time():
-    assert curves(LOGS, "loss", "loss") == curves(LOGS, "loss", "loss")
+    assert chart_of_runs(LOGS, "loss", "loss") == chart_of_runs(LOGS, "loss", "loss")
 
 
 def test_what_no_run_logged_is_not_drawn():
@@ -81,4 +82,4 @@ def test_what_no_run_logged_is_not_drawn():
 
 
 def test_the_names_of_runs_are_text():
-    assert "<script>" not in legend(["<script>"])
+    assert "<script>" not in chart_of_runs({"<script>": LOGS["random"], "b": LOGS["random"]}, "loss", "loss")

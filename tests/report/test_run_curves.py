@@ -9,7 +9,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.schedule import Constant, Linear
 from diffmask.report.figures.figures import COLOURS, check_figure, line_style, spread
 from diffmask.report.figures.run_logs import RunLog, draw_runs, print_runs, smooth
-from diffmask.report.html.curves import read_log
+from diffmask.train.log import read_log
 
 
 def log_of(*keys, num_lines=20, every=5):

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 from support.html_checks import check
 
+from diffmask.assemble.modality import modality_named
 from diffmask.core.schedule import Constant, Linear
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import facts, path_text, prose
-from diffmask.report.run.data import ClassLosses, RunData, Setting
+from diffmask.report.run.data import RunData, Setting
+from diffmask.report.run.masked_text import class_section
 from diffmask.report.run.page import run_page
 
 EVIL = "<script>alert(1)</script>"
@@ -63,7 +65,7 @@ def make_run(**changes):
         "schedules": {"mask_ratio": Linear(0.3, 0.2), "strength": Constant(1.0)},
         "anchors": [("kinase", 1055.4), ("unheard", 0.0)],
     }
-    return RunData(**(given | changes))
+    return RunData(**({"words": modality_named("text").words} | given | changes))
 
 
 def test_the_page_says_what_was_run():
@@ -148,8 +150,8 @@ def test_sessions_add_up():
 
 
 def test_weights_of_classes_are_a_table():
-    classes = ClassLosses(["noun", EVIL], [10, 20], [[1.0, 2.0], [3.0, 1.0]], [[0.2, 0.8], [0.9, 0.1]])
-    text = run_page(make_run(classes=classes))
+    classes = class_section(["noun", EVIL], [10, 20], [[1.0, 2.0], [3.0, 1.0]], [[0.2, 0.8], [0.9, 0.1]])
+    text = run_page(make_run(sections=[classes]))
     rows = re.findall(r'<tr><th scope="row">([^<]+)</th>((?:<td.*?</td>)+)</tr>', text)
     found = {name: re.findall(r'title="([^"]*)">(\d+)<', cells) for name, cells in rows if "loss" in cells}
     assert list(found) == ["noun", "&lt;script&gt;alert(1)&lt;/script&gt;"]  # the heaviest first

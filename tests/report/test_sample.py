@@ -1,8 +1,8 @@
 import pytest
 from support.domain import documents, domain_anchors
 
-from diffmask.report.preview.cut import LEAST_WORDS, MOST_WORDS, choose_excerpts, sample_documents
-from diffmask.report.preview.look import Traits
+from diffmask.report.text.cut import LEAST_WORDS, MOST_WORDS, choose_excerpts, sample_documents
+from diffmask.report.text.look import Traits
 from diffmask.text.corpus.words import split_words
 
 PLAIN = "This sentence has nothing of the domain in it but is long enough to be shown to a reader here."

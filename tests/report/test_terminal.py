@@ -9,9 +9,8 @@ from support.tiny import tiny_tokenizer
 from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.preview.heatmap_terminal import print_preview
-from diffmask.report.preview.look import Look
-from diffmask.report.preview.preview import PreviewSettings, make_preview
+from diffmask.report.text.look import Look
+from diffmask.report.text.preview import PreviewSettings, make_preview
 from diffmask.text.adapter import text_adapter
 
 
@@ -26,7 +25,7 @@ def preview():
 
 def printed(preview, **settings):
     file = io.StringIO()
-    print_preview(preview, Console(file=file, width=400, **settings))
+    preview.print(Console(file=file, width=400, **settings))
     return file.getvalue()
 
 
@@ -76,5 +75,5 @@ def test_text_cannot_command_the_terminal(preview):
 
 def test_fewer_excerpts_can_be_asked_for(preview):
     file = io.StringIO()
-    print_preview(preview, Console(file=file, width=400), 1)
+    preview.print(Console(file=file, width=400), 1)
     assert [line[:7] for line in file.getvalue().splitlines()].count("uniform") == 1

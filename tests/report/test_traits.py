@@ -2,7 +2,7 @@ import pytest
 import torch
 from support.domain import COUNTS, GENERAL, domain_anchors
 
-from diffmask.report.preview.look import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION, TRAITS, Traits, shares
+from diffmask.report.text.look import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION, TRAITS, Traits, shares
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from support.labelled import labelled_rows
 
+from diffmask.assemble.modality import read_config
 from diffmask.cli import main
-from diffmask.config import PretrainConfig, read_config
+from diffmask.config import PretrainConfig
 from diffmask.config.experiment import arms_of, read_experiment, tasks_of
 from diffmask.core.errors import InputError
 from diffmask.reproduce.plan import plan

@@ -5,8 +5,7 @@ import torch
 from support.domain import SENTENCES, domain_anchors
 from support.tiny import tiny_tokenizer
 
-from diffmask.assemble import build_adapter, build_annotators
-from diffmask.assemble.text_masking import GRANULARITIES
+from diffmask.assemble.text import GRANULARITIES, TextMasking
 from diffmask.cli import main
 from diffmask.config import MaskingConfig
 from diffmask.core.masker import Masker
@@ -42,10 +41,11 @@ def cut(units, ngrams, texts=TEXTS, max_length=32):
     """Return the adapter and the rows of some texts, through all that a run puts them through."""
     config = MaskingConfig(policy=POLICY_OF[units], ngrams=ngrams if units == "pmi" else None, seed=7)
     tokenizer = tiny_tokenizer()
-    settings = TokeniseSettings(max_length, annotators=build_annotators(config, None))
+    masking = TextMasking.resolve(config)
+    settings = TokeniseSettings(max_length, annotators=masking.annotators(None))
     made = row_maker(tokenizer, settings, domain_anchors().types)(Block("texts", 1, 1.0, list(texts))).batch
     rows = [row | {"sample_id": number} for number, row in enumerate(made.to_pylist())]
-    return build_adapter(config, tokenizer), rows
+    return masking.adapter(tokenizer), rows
 
 
 def ordinary(batch):

@@ -46,21 +46,21 @@ def found(text):
 INTRODUCTION = """\
 # Salient spans
 
-Each span is masked as a whole: the words that begin in it, with the hyphens and the punctuation between them. Of spans
-that overlap the longest is taken. `masking.spans` says where they come from:
+Each span is masked whole: the words that begin in it, with the hyphens and the punctuation between them. Where spans
+overlap, the longest is taken. `masking.spans` says where they come from:
 
 | spans | what is salient | needs |
 |---|---|---|
-| `rule` | names, acronyms, dates, numbers: see below | nothing |
-| `gazetteer:PATH` | phrases of a text file, one a line; behind a tab a label, if you like | the file |
+| `rule` | names, acronyms, dates and numbers, see below | nothing |
+| `gazetteer:PATH` | phrases in a text file, one per line; add a tab and a label if you like | the file |
 | `spacy:PIPELINE` | the entities that a spaCy pipeline finds | `pip install 'diffmask[spacy]'`, a pipeline |
 | `file:PATH` | spans that you or another tool marked: [file formats](annotations.md) | the file |
 
 ## What the rule finds
 
-No span reaches over a line's end, and a capitalised word that merely opens a sentence is no name. The words that the
-rule knows are English. In German, where every noun is capitalised, in scripts without case, and wherever it matters
-what kind of name it is, use one of the others.
+No span crosses the end of a line, and a capitalised word is not a name merely because it begins a sentence. The rule
+knows English words only. Use one of the other sources for German, where every noun is capitalised, for scripts without
+case, and wherever it matters what kind of name a span is.
 
 | text | found |
 |---|---|

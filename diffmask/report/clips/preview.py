@@ -1,74 +1,57 @@
-"""What several maskers would hide of some clips: scores, how often each patch is hidden, one mask; drawn elsewhere."""
+"""What several maskers would hide of some clips: scores, how often, one mask; as a page, a picture, in a terminal."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
-from diffmask.core.masker import Masker
-from diffmask.core.units import Units
-from diffmask.video.adapter import VideoAdapter
+from diffmask.core.errors import InputError
+from diffmask.report.clips.film_strip import (
+    Block,
+    Row,
+    colour_table,
+    data_uri,
+    heat,
+    hide,
+    number,
+    pick,
+    resize,
+    sheet,
+    side_by_side,
+    spread,
+    to_grey,
+    write_gif,
+    write_png,
+)
+from diffmask.report.clips.look import ClipLook, ClipReading, ShownClip, read_clips
+from diffmask.report.html.page import check_output, header, macros, page, write_page
+from diffmask.report.preview import TITLE, printable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 NUM_DRAWS = 64
 """Masks that are counted: the standard error of how often a patch is hidden is at most 0.0625."""
-BEST_SHARE = 0.1
-"""Of the patches: those with the best scores, of which it is told how many are hidden."""
+_NUM_SHOWN = 8
+"""Frames of a clip that stand side by side."""
+SIZE = 112
+"""Pixels of a frame in a picture."""
+_BLANK = 235
+_GREY_STEP = 32
+_NUM_STOPS = 8
+"""Colours of a scale on a page, between which a browser fades."""
+_SUFFIXES = (".html", ".png", ".gif")
 
 Reconstruct = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 """Pictures uint8 (B, T, 3, H, W) of a batch, from what is hidden in it, bool (B, L)."""
-
-
-@dataclass(frozen=True)
-class ClipLook:
-    """How a policy looks at clips.
-
-    Attributes:
-        masker: What is hidden.
-        adapter: Says what a unit is.
-        scores: Whether the policy prefers some units; there is nothing to show of the scores of one that does not.
-    """
-
-    masker: Masker
-    adapter: VideoAdapter
-    scores: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class ClipReading:
-    """A clip as a masker sees it.
-
-    Attributes:
-        scores: Of each patch, float32 (T', rows, columns); None where no patch is preferred.
-        often: Share of the masks that hide each patch, float32 (T', rows, columns).
-        masked: The first of the masks, bool (T', rows, columns).
-        ratio: Share of the patches that is hidden, the mean over the masks.
-        best: Share of the best-scored tenth of the patches that is hidden (at random: the ratio); None without scores.
-        reconstruction: The clip as a model fills in the first mask, uint8 (T, 3, H, W).
-    """
-
-    scores: Tensor | None
-    often: Tensor
-    masked: Tensor
-    ratio: float
-    best: float | None = None
-    reconstruction: Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ShownClip:
-    """A clip that is shown.
-
-    Attributes:
-        name: Of its file.
-        caption: What it is said to show; empty where nothing is said.
-        frames: uint8 (T, 3, H, W), as training sees it.
-    """
-
-    name: str
-    caption: str
-    frames: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,16 +62,78 @@ class ClipPreview:
         clips: The clips.
         readings: For each policy, by name, and each clip what is hidden.
         num_draws: Masks that were drawn of each.
+        failed: Clips that could not be read, each with the reason.
     """
 
     clips: list[ShownClip]
     readings: dict[str, list[ClipReading]]
     num_draws: int
+    failed: Mapping[str, str] = field(default_factory=dict)
+    domain_share: None = None
 
     def mean(self, name: str, what: str) -> float | None:
         """Return the mean over the clips of `ratio` or `best` of a policy."""
         values = [value for each in self.readings[name] if (value := getattr(each, what)) is not None]
         return sum(values) / len(values) if values else None
+
+    @property
+    def is_filled_in(self) -> bool:
+        """Whether a model filled in what is hidden."""
+        return any(each.reconstruction is not None for readings in self.readings.values() for each in readings)
+
+    def number_rows(self) -> Iterator[list[str]]:
+        """Yield clip, policy and shares: first those of all clips together."""
+        if len(self.clips) > 1:
+            for name in self.readings:
+                yield ["all of these", name, *(_percent(self.mean(name, what)) for what in ("ratio", "best"))]
+        for index, clip in enumerate(self.clips):
+            for name, readings in self.readings.items():
+                yield [clip.name, name, _percent(readings[index].ratio), _percent(readings[index].best)]
+
+    def sections(self, title: str = "Clips", notes: Sequence[str] = ()) -> Markup:
+        """Return the preview as sections of a page; that of the pictures has the title, and the notes."""
+        return macros("clips.html").sections(self, title, _pictures_of(self), notes)
+
+    def run_part(self, note: str) -> Markup:
+        """Return what the page of a run says of its masks; the note says which clips are shown."""
+        return macros("clips.html").run_part(self, _pictures_of(self), note)
+
+    def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
+        """Return a page of its own, as `report.preview.Preview` says."""
+        lead = "Masks of several policies on the same clips, at the same ratio."
+        return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
+
+    def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
+        """Write a page, a PNG with the frames side by side, or a GIF in which the clips move."""
+        if path.suffix == ".html":
+            write_page(self.page(made_from, notes), path)
+        elif path.suffix == ".gif":
+            write_gif(moving(self), path)
+        else:
+            write_png(still(self), path)
+
+    def print(self, console: Console) -> None:
+        """Print what each policy hides of each clip."""
+        made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        made.add_column("clip", overflow="fold")
+        made.add_column("policy", overflow="fold")
+        made.add_column("hidden", justify="right", no_wrap=True)
+        made.add_column("of the best tenth", justify="right", no_wrap=True)
+        last = ""
+        for clip, name, *cells in self.number_rows():
+            made.add_row(Text(printable(clip) if clip != last else ""), Text(printable(name)), *cells)
+            last = clip
+        console.print(made)
+        console.print(
+            Text(
+                f"hidden: share of the patches over {self.num_draws} masks; of the best tenth: of those with the "
+                "policy's best scores"
+            )
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def make_clip_preview(
@@ -117,50 +162,165 @@ def make_clip_preview(
     return ClipPreview(list(clips), readings, num_draws)
 
 
-def read_clips(look: ClipLook, batch: Mapping[str, Any], num_draws: int) -> list[ClipReading]:
-    """Draw the masks of steps spread over a training."""
-    shape, masker = look.adapter.grid.shape, look.masker
-    units = look.adapter.units(batch, 0)
-    often = torch.zeros(len(batch["frames"]), look.adapter.grid.num_positions, dtype=torch.float64)
-    first = torch.zeros_like(often, dtype=torch.bool)
-    for step in range(num_draws):
-        hidden = units.to_positions(masker(units, step, num_draws)).cpu()
-        often += hidden
-        first = hidden if step == 0 else first
-    often /= num_draws
-    scores = _position_scores(masker, units).float().cpu() if look.scores else None
-    return [
-        ClipReading(
-            scores=None if scores is None else scores[row].view(shape),
-            often=often[row].float().view(shape),
-            masked=first[row].view(shape),
-            ratio=float(often[row].mean()),
-            best=None if scores is None else hidden_of_best(scores[row], often[row]),
-        )
-        for row in range(len(often))
-    ]
+class Layer(NamedTuple):
+    """What is shown of a clip under a policy.
 
-
-def _position_scores(masker: Masker, units: Units) -> Tensor:
-    """Return the score of each patch: that of the unit that it is hidden with, float (B, L)."""
-    scores = masker.policy.score_whole(units)
-    return scores if units.unit_ids is None else scores.gather(1, units.unit_ids)
-
-
-def hidden_of_best(scores: Tensor, often: Tensor, share: float = BEST_SHARE) -> float:
-    """Return how much of the best-scored share of the patches is hidden.
-
-    Of patches with equal scores, of which only some belong to the best, the mean counts: it is what a choice among them
-    at random gives on average.
-
-    Args:
-        scores: Of patches, any shape.
-        often: How often each is hidden.
-        share: How many are the best, of all.
+    Attributes:
+        name: What it is.
+        frames: uint8 (T, 3, H, W).
+        scale: Values of the first and the last colour, where colours are values.
     """
-    scores, often = scores.flatten(), often.flatten().double()
-    count = max(1, round(share * len(scores)))
-    worst = scores.topk(count).values[-1]
-    above, equal = scores > worst, scores == worst
-    rest = count - int(above.sum())
-    return float((often[above].sum() + rest * often[equal].mean()) / count)
+
+    name: str
+    frames: Tensor
+    scale: tuple[float, float] | None = None
+
+
+def layers(clip: ShownClip, reading: ClipReading, num_draws: int) -> Iterator[Layer]:
+    """Yield the pictures of a clip under a policy."""
+    ground = _outlines(clip.frames)
+    if reading.scores is not None:
+        low, high = spread(reading.scores)
+        yield Layer("score", heat(ground, reading.scores, low, high), (low, high))
+    yield Layer(f"hidden in {num_draws} masks", heat(ground, reading.often, 0.0, 1.0), (0.0, 1.0))
+    yield Layer("one mask", hide(clip.frames, reading.masked))
+    if reading.reconstruction is not None:
+        yield Layer("filled in", reading.reconstruction)
+
+
+def _outlines(frames: Tensor) -> Tensor:
+    """Return frames in few greys and large pixels: under colours that are kept exactly, more would cost megabytes."""
+    grey = to_grey(frames)
+    side = frames.shape[-1] // max(1, 2 * frames.shape[-1] // SIZE)
+    coarse = F.interpolate(grey, (side, side), mode="area")
+    steps = ((coarse / _GREY_STEP).round() * _GREY_STEP).clamp(0, 255)
+    return F.interpolate(steps, grey.shape[2:], mode="nearest-exact").to(torch.uint8).expand_as(frames)
+
+
+def check_pictures(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that cannot be written, before the work is done.
+
+    Raises:
+        InputError: If its name has another ending, it exists and may not be replaced, or its folder is missing.
+    """
+    check_output(path, overwrite=overwrite)
+    if path.suffix not in _SUFFIXES:
+        raise InputError(f"the output {path} is no page and no picture; give a name that ends with .html, .png or .gif")
+
+
+class _Picture(NamedTuple):
+    """A picture of a page.
+
+    Attributes:
+        name: What it shows.
+        told: The same for those who do not see it.
+        image: The picture.
+        source: The picture as an address that holds it.
+        ends: Numbers of the first and the last colour; none where colours are no values, one where all are the same.
+        stops: Colours between the ends.
+    """
+
+    name: str
+    told: str
+    image: "Image"
+    source: str
+    ends: list[str]
+    stops: list[str]
+
+
+def _pictures_of(preview: ClipPreview) -> Iterator[tuple[ShownClip, _Picture, list[tuple[str, str, list[_Picture]]]]]:
+    """Yield each clip, its frames, and of each policy its name, what it hides in words, and its pictures."""
+    for index, clip in enumerate(preview.clips):
+        shown = pick(len(clip.frames), _NUM_SHOWN)
+        yield (
+            clip,
+            _picture(clip, Layer("frames", clip.frames), shown, ""),
+            [
+                (
+                    name,
+                    _hides(readings[index]),
+                    [_picture(clip, each, shown, name) for each in layers(clip, readings[index], preview.num_draws)],
+                )
+                for name, readings in preview.readings.items()
+            ],
+        )
+
+
+def _picture(clip: ShownClip, layer: Layer, shown: Sequence[int], policy: str) -> _Picture:
+    image = side_by_side(layer.frames[shown], SIZE)
+    told = ", ".join(filter(None, [clip.name, policy, layer.name]))
+    table = colour_table()
+    rows = [round(place * (len(table) - 1) / (_NUM_STOPS - 1)) for place in range(_NUM_STOPS)]
+    stops = ["#" + bytes(table[row].tolist()).hex() for row in rows]
+    ends = [] if layer.scale is None else [number(value) for value in sorted(set(layer.scale))]
+    return _Picture(layer.name, told, image, data_uri(image, exact=layer.scale is not None), ends, stops)
+
+
+def _hides(reading: ClipReading) -> str:
+    best = "" if reading.best is None else f", {100 * reading.best:.1f}\u00a0% of the best-scored tenth"
+    return f"hides {100 * reading.ratio:.1f}\u00a0% of the patches{best}"
+
+
+def still(preview: ClipPreview) -> "Image":
+    """Return all clips, with some of their frames side by side and a row for each picture."""
+    blocks = []
+    for index, clip in enumerate(preview.clips):
+        shown = pick(len(clip.frames), _NUM_SHOWN)
+        rows = [Row("frames", clip.frames[shown])]
+        for name, readings in preview.readings.items():
+            for layer in layers(clip, readings[index], preview.num_draws):
+                label = f"{_folded(name)}\n{layer.name}\n{_said(readings[index], layer.name)}"
+                rows.append(Row(label, layer.frames[shown], layer.scale))
+        blocks.append(Block(_title(clip), rows))
+    return sheet(blocks, SIZE)
+
+
+def moving(preview: ClipPreview) -> list["Image"]:
+    """Return a picture for each time, with a row for each policy and a column for each kind of picture."""
+    cells = [_cells(preview, index) for index in range(len(preview.clips))]
+    heads = list(dict.fromkeys(name for clip in cells for row in clip.values() for name in row))
+    # random masking, which comes first, has no scores
+    heads.sort(key=lambda name: ["frame", "score"].index(name) if name in ("frame", "score") else 2)
+    pictures = []
+    for time in range(min(len(clip.frames) for clip in preview.clips)):
+        blocks = [
+            Block(_title(clip), [_row_at(time, name, preview.readings[name][index], cells[index][name], heads)
+                                 for name in preview.readings])
+            for index, clip in enumerate(preview.clips)
+        ]  # fmt: skip
+        pictures.append(sheet(blocks, SIZE, heads))
+    return pictures
+
+
+def _cells(preview: ClipPreview, index: int) -> dict[str, dict[str, Tensor]]:
+    """Return, for each policy, the pictures of a clip by what they are, in the size in which they are shown."""
+    clip = preview.clips[index]
+    return {
+        name: {"frame": resize(clip.frames, SIZE)}
+        | {each.name: resize(each.frames, SIZE) for each in layers(clip, readings[index], preview.num_draws)}
+        for name, readings in preview.readings.items()
+    }
+
+
+def _row_at(time: int, name: str, reading: ClipReading, cells: dict[str, Tensor], heads: list[str]) -> Row:
+    blank = torch.full_like(cells["frame"][time], _BLANK)
+    frames = [cells[head][time] if head in cells else blank for head in heads]
+    said = [_said(reading, kind) for kind in ("one mask", "score")]
+    return Row("\n".join([_folded(name), *filter(None, said)]), torch.stack(frames))
+
+
+def _title(clip: ShownClip) -> str:
+    return clip.name + (f": {clip.caption}" if clip.caption else "")
+
+
+def _folded(name: str) -> str:
+    return name.replace(": ", ":\n").replace(", ", ",\n")
+
+
+def _said(reading: ClipReading, layer: str) -> str:
+    """Return the numbers that belong to a picture."""
+    if layer == "one mask":
+        return f"{100 * reading.ratio:.1f} % hidden"
+    if layer == "score" and reading.best is not None:
+        return f"best tenth: {100 * reading.best:.0f} % hidden"
+    return ""

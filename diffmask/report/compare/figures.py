@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import escape
+
 from diffmask.report.figures.figures import COLOURS, INK, LINE, SOFT, dress, new_figure, save_figure
-from diffmask.report.html.page import escape
 
 _ROW, _AXIS = 46, 34  # pixels: of a line, and of the axis below them
 _MARGIN = 3.0  # per cent on either side, so that an end is not cut off

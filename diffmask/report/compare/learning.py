@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import escape
+
 from diffmask.report.compare.figures import ticks
 from diffmask.report.figures.figures import SOFT, dress, line_style, new_figure, save_figure
-from diffmask.report.html.page import escape
 
 _COLOURS = ("first", "second", "third", "ink")
 _DASHES = {"solid": "", "dashed": "stroke-dasharray:7 4", "dotted": "stroke-dasharray:2 4"}

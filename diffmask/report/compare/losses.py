@@ -5,11 +5,13 @@ from math import isnan, nan
 from statistics import fmean
 from typing import NamedTuple
 
+from markupsafe import escape
 from rich.table import Table
 from rich.text import Text
 
-from diffmask.report.html.curves import Log, curves, has_values, legend
-from diffmask.report.html.page import escape, paragraph, section, table
+from diffmask.report.html.charts import chart_of_runs
+from diffmask.report.html.page import paragraph, section, table
+from diffmask.train.log import Log, has_values
 
 BEFORE = "not continued"
 _ALL, _DOMAIN = "eval_loss", "eval_loss_domain"
@@ -78,13 +80,17 @@ def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
         _DOMAIN: f"held-out loss, domain {units}",
         "loss": "training loss, each on its own masks",
     }
-    drawn = "".join(curves(logs, key, title) for key, title in figures.items() if has_values(logs, key))
+    drawn = "".join(
+        chart_of_runs(logs, key, title)
+        for key, title in figures.items()
+        if any(has_values(log, key) for log in logs.values())
+    )
     lead = (
         "The held-out losses are measured on the same random masks for every run, so they can be compared. The "
         f"training losses cannot: each is measured on the {units} that its own policy hides, and some are harder to "
         "guess."
     )
-    return section("Curves", paragraph(lead), legend(list(logs)), f'<div class="card grid">{drawn}</div>')
+    return section("Curves", paragraph(lead), f'<div class="card grid">{drawn}</div>')
 
 
 def _cells(results: Sequence[Result]) -> Iterator[list]:

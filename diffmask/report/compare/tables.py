@@ -4,18 +4,20 @@ A comparison of results as a page.
 """
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup, escape
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from diffmask.report.compare.figures import Effect, forest
 from diffmask.report.compare.learning import Scored, learning_curves
-from diffmask.report.html.page import escape, header, number_class, page, paragraph, section, table
+from diffmask.report.html.page import header, number_class, page, paragraph, section, table
 
 NOT_SHOWN = "no difference shown"
 """The verdict on a difference that may be chance."""
@@ -201,7 +203,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _mark(text: str) -> str:
     """Return text that Markdown takes as it is written."""
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escape(" ".join(text.split())).replace("&#x27;", "'"))
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(text.split())).replace("&#x27;", "'"))
 
 
 def to_csv(table: ComparisonTable) -> str:
@@ -236,7 +238,7 @@ def comparison_page(shown: ComparisonTable) -> str:
     return page(shown.title, [header(shown.title, shown.finding, shown.facts), *comparison_sections(shown)])
 
 
-def comparison_sections(shown: ComparisonTable) -> list[str]:
+def comparison_sections(shown: ComparisonTable) -> list[Markup]:
     """Return differences, scores and learning curves for a page of whatever kind."""
     title = f"Differences against {shown.against}" if shown.against else "Differences of each pair"
     figure = f'<div class="card">{forest(shown.effects(), title, UNIT)}</div>'

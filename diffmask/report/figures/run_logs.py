@@ -22,8 +22,7 @@ from diffmask.report.figures.figures import (
     percent,
     save_figure,
 )
-from diffmask.report.html.curves import Log, points
-from diffmask.report.nouns import WORDS, Nouns
+from diffmask.train.log import Log, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +45,7 @@ class RunLog:
         num_steps: Steps of the whole run.
         ratio: The mask ratio that was planned.
         strength: The strength that was planned.
-        nouns: What is masked.
+        wholes: What is masked, in the plural.
     """
 
     name: str
@@ -54,7 +53,7 @@ class RunLog:
     num_steps: int
     ratio: Schedule
     strength: Schedule
-    nouns: Nouns = WORDS
+    wholes: str = "words"
 
     def points(self, key: str) -> Points:
         """Return the steps at which a value was logged, and the values; a step that was logged again counts once."""
@@ -86,7 +85,7 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 def draw_runs(runs: Sequence[RunLog], path: Path) -> None:
     """Write the figure of several runs; a panel for which nothing was logged is left out."""
-    masked = " or ".join(dict.fromkeys(run.nouns.wholes for run in runs))
+    masked = " or ".join(dict.fromkeys(run.wholes for run in runs))
     titles = {
         "loss": "training loss, each on its own masks",
         "eval_loss": f"held-out loss, all {masked}",

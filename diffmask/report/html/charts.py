@@ -1,32 +1,34 @@
-"""Charts of one page: lines, faint or dashed ones, and bands, as SVG in the page's own colours and font.
-
-Tables whose cells have the colours of heat maps: shares, each with its number.
-"""
+"""Charts of a page, as SVG in the page's own colours and font, and tables in the colours of its heat maps."""
 
 import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from markupsafe import Markup
+
 from diffmask.report.figures.figures import level, percent
-from diffmask.report.html.curves import tidy_svg
-from diffmask.report.html.page import escape
+from diffmask.report.html.page import macros
+from diffmask.train.log import Log, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KINDS = {
+_KINDS = {
     "line": {"lw": 1.9},
     "faint": {"lw": 0.8, "alpha": 0.5},
     "dashed": {"lw": 1.3, "ls": (0, (4, 3))},
 }
 _COLOURS = {"first": "#000011", "second": "#000012", "third": "#000013", "ink": "#000014"}
+_WIDER = 0.7
+"""How much wider a line is than the next one, which lies on it: equal lines are both seen."""
 _SOFT, _LINE = "#000001", "#000002"
 _SIZE = (4.2, 2.5)  # inches at 72 dpi: about the width of a phone, so that the text is never scaled down
 _SMALL = 0.01
 _STEPS = [1, 2, 2.5, 5, 10]
-MOST_MARKED = 12
+_MOST_MARKED = 12
 """Points of a line that are marked one by one."""
 
 
@@ -67,25 +69,35 @@ class Axis(NamedTuple):
     ticks: Sequence[float] = ()
 
 
-STEPS = Axis()
+_STEPS_AXIS = Axis()
 
 
-def chart(key: str, title: str, lines: Sequence[Line], axis: Axis = STEPS) -> str:
+def chart(key: str, title: str, lines: Sequence[Line], axis: Axis = _STEPS_AXIS) -> Markup:
     """Return a figure with its title, its legend and, for those who do not see it, its ends in words.
 
     Args:
-        key: Told nowhere, and different for each figure of a page.
+        key: Shown nowhere, and different for each figure of a page.
         title: Above it.
         lines: What is drawn.
         axis: What they are drawn on.
     """
     lines = [line for line in map(_finite, lines) if line.xs]
-    svg = tidy_svg(_draw(key, lines, axis), key)
+    drawing = _tidy(_draw(key, lines, axis), key)
     for name, stand_in in {"soft": _SOFT, "line": _LINE, **_COLOURS}.items():
-        svg = svg.replace(stand_in, f"var(--{name})")
-    told = escape(f"{title}: {'; '.join(_in_words(line, axis.is_share) for line in lines if line.name)}")
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
-    return f"<figure><figcaption>{escape(title)}</figcaption>{_legend(lines)}{svg}</figure>"
+        drawing = drawing.replace(stand_in, f"var(--{name})")
+    named = [line for line in lines if line.name]
+    told = f"{title}: {'; '.join(_in_words(line, axis.is_share) for line in named)}"
+    # one line alone is what the title says
+    return macros("parts.html").figure(title, told, named if len(named) > 1 else [], Markup(drawing))
+
+
+def chart_of_runs(logs: Mapping[str, Log], key: str, title: str) -> Markup:
+    """Return a chart of a logged value over the steps of several runs, a line each."""
+    colours = list(_COLOURS)
+    lines = [
+        Line(name, *points(log, key), colours[place % len(colours)]) for place, (name, log) in enumerate(logs.items())
+    ]
+    return chart(key, title, lines)
 
 
 def _in_words(line: Line, is_share: bool) -> str:
@@ -93,19 +105,6 @@ def _in_words(line: Line, is_share: bool) -> str:
         return percent(round(value, 4)) if is_share else f"{value:,.4g}"
 
     return f"{line.name} from {say(line.ys[0])} at {line.xs[0]:,.4g} to {say(line.ys[-1])} at {line.xs[-1]:,.4g}"
-
-
-def _legend(lines: Sequence[Line]) -> str:
-    """Return which line is which; one alone is what the title says."""
-    named = [line for line in lines if line.name]
-    if len(named) < 2:
-        return ""
-    keys = "".join(
-        f'<span><span class="key {line.kind}" style="border-color:var(--{line.colour})"></span> '
-        f"{escape(line.name)}</span>"
-        for line in named
-    )
-    return f'<div class="keys">{keys}</div>'
 
 
 def _finite(line: Line) -> Line:
@@ -126,8 +125,9 @@ def _draw(key: str, lines: Sequence[Line], axis: Axis) -> str:
         figure = Figure(figsize=_SIZE, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
+        solid = [line for line in lines if line.kind == "line"]
         for line in lines:
-            _add(axes, line)
+            _add(axes, line, _WIDER * (len(solid) - 1 - solid.index(line)) if line in solid else 0.0)
         _dress(axes, axis.xlabel)
         top = max((max(line.ys) for line in lines), default=1.0) or 1.0
         if axis.is_share:
@@ -153,14 +153,15 @@ def _power(value: float, _place: float = 0.0) -> str:
     return f"{float(digits):g}e{int(exponent)}" if value else "0"
 
 
-def _add(axes: "Axes", line: Line) -> None:
-    colour = _COLOURS[line.colour]
+def _add(axes: "Axes", line: Line, wider: float) -> None:
+    colour, look = _COLOURS[line.colour], dict(_KINDS[line.kind])
+    look["lw"] += wider
     if len(line.spread):
         pairs = list(zip(line.ys, line.spread, strict=True))
         low, high = [y - each for y, each in pairs], [y + each for y, each in pairs]
         axes.fill_between(line.xs, low, high, color=colour, alpha=0.16, lw=0)
-    marker = "o" if line.kind == "line" and len(line.xs) <= MOST_MARKED else ""
-    axes.plot(line.xs, line.ys, color=colour, marker=marker, ms=4, solid_capstyle="butt", **KINDS[line.kind])
+    marker = "o" if line.kind == "line" and len(line.xs) <= _MOST_MARKED else ""
+    axes.plot(line.xs, line.ys, color=colour, marker=marker, ms=4, solid_capstyle="butt", **look)
 
 
 def _dress(axes: "Axes", xlabel: str) -> None:
@@ -177,6 +178,18 @@ def _dress(axes: "Axes", xlabel: str) -> None:
     axes.spines["bottom"].set_color(_LINE)
 
 
+def _tidy(svg: str, key: str) -> str:
+    """Return what follows `<svg`, without what a page does not need, and with names that no other figure has."""
+    svg = svg[svg.index("<svg") + len("<svg") :]
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    head, end, rest = svg.partition(">")
+    svg = re.sub(r'\s(?:xmlns(?::\w+)?|version|width|height)="[^"]*"', "", head) + end + rest
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', svg)
+    svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{key}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", svg)
+    return re.sub(r"font-family: [^;\"]+", "font-family: inherit", svg)
+
+
 def heat_table(
     corner: str,
     rows: Sequence[str],
@@ -185,36 +198,26 @@ def heat_table(
     *,
     titles: Sequence[Sequence[str]] | None = None,
     highest: float = 1.0,
-) -> str:
+) -> Markup:
     """Return a table in a card that scrolls on its own.
 
     Args:
         corner: Says what the rows are.
-        rows: Their names.
-        columns: Theirs, written upwards where they are long.
+        rows: Names of the rows.
+        columns: Names of the columns, written upwards where they are long.
         shares: Of each cell, from 0 to `highest`; None where there is none.
         titles: What is told of a cell where the pointer rests on it.
         highest: Value of the hottest colour.
     """
-    turned = " turned" if any(len(name) > 6 for name in columns) else ""
-    head = "".join(f'<th scope="col" class="top{turned}"><span>{escape(name)}</span></th>' for name in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(
-            _cell(share, highest, titles[place][column] if titles else "") for column, share in enumerate(shares[place])
-        )
-        + "</tr>"
-        for place, name in enumerate(rows)
-    )
-    return (
-        '<div class="card scroll" tabindex="0"><table class="heat"><thead><tr>'
-        f'<th scope="col">{escape(corner)}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
 
+    def cell(share: float | None, title: str) -> tuple[int, str, str] | None:
+        if share is None:
+            return None
+        step = level(share, highest)
+        return step, f"{100 * share:.0f}" if step else "0", title
 
-def _cell(share: float | None, highest: float, title: str) -> str:
-    if share is None:
-        return "<td></td>"
-    told = f' title="{escape(title)}"' if title else ""
-    step = level(share, highest)
-    return f'<td class="h{step}"{told}>{100 * share:.0f}</td>' if step else f'<td class="soft"{told}>0</td>'
+    cells = [
+        [cell(share, titles[place][column] if titles else "") for column, share in enumerate(each)]
+        for place, each in enumerate(shares)
+    ]
+    return macros("parts.html").heat_table(corner, rows, columns, cells)

@@ -1,23 +1,24 @@
-"""What a page of a run shows: plain data, gathered elsewhere.
+"""What the page of a run shows, gathered elsewhere, and what a modality has to tell for it."""
 
-The settings of a run, as its page lists them: read again, also where they are those of another version.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import yaml
+from markupsafe import Markup
 
-from diffmask.config import DataConfig, PretrainConfig, VideoConfig, VideoDataConfig, explain_settings, to_mapping
+from diffmask.assemble.modality import Words
+from diffmask.config import default_mapping, explain_settings, to_mapping
 from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
 from diffmask.core.schedule import Schedule
-from diffmask.report.clips.preview import ClipPreview
 from diffmask.report.evaluations import Evaluation
-from diffmask.report.html.curves import Log
-from diffmask.report.nouns import WORDS, Nouns
-from diffmask.report.preview.preview import Preview
+from diffmask.report.preview import Preview
+from diffmask.train.log import Log
+
+_POINTS = 20
+"""Parts of a training, at whose ends it is looked whether a schedule changes."""
 
 
 class Setting(NamedTuple):
@@ -29,16 +30,64 @@ class Setting(NamedTuple):
     meaning: str
 
 
-class ClassLosses(NamedTuple):
-    """What loss-weighted masking knew of its classes at some steps.
+class Section(NamedTuple):
+    """A section of a page: what links to it name, its title, and its content as HTML that templates made."""
 
-    losses, weights: for each step, one number a class.
+    anchor: str
+    title: str
+    content: Markup
+
+
+class Folder:
+    """The folder of a run, read as far as it goes: what is missing is noted, and stops nothing else.
+
+    Attributes:
+        path: The folder.
+        missing: What the page cannot show, one sentence each.
+        log: Entries of its log; empty before the first of them.
+        num_steps: Steps of the whole run.
     """
 
-    names: Sequence[str]
-    steps: Sequence[int]
-    losses: Sequence[Sequence[float]]
-    weights: Sequence[Sequence[float]]
+    def __init__(self, path: Path):
+        self.path = path
+        self.missing: list[str] = []
+        self.log: Log = []
+        self.num_steps = 1
+
+    @property
+    def last_step(self) -> int:
+        """The last step that was logged."""
+        return max((int(entry["step"]) for entry in self.log), default=0)
+
+    def attempt(self, what: str, read: Callable[..., Any], *given: Any) -> Any:
+        """Return what can be read; note in one sentence why it cannot be shown, and return None."""
+        try:
+            return read(*given)
+        except (InputError, OSError) as error:
+            self.missing.append(f"{what}: {' '.join(str(error).split())}.")
+            return None
+
+
+class Masked(Protocol):
+    """What only its modality can tell of a run: one class for text, one for clips.
+
+    It is made of the run's folder, its settings (None where they are those of another version) and its inputs.json.
+    """
+
+    def __init__(self, folder: Folder, config: Any, inputs: Mapping[str, Any]): ...
+
+    @property
+    def anchors(self) -> Sequence[tuple[str, float]]:
+        """The domain's anchors with how many times more frequent they are than elsewhere, 0 where it is not known."""
+        ...
+
+    def preview(self) -> tuple[Preview, str] | None:
+        """Return what was masked at several steps, and which samples that is shown on; None where it is not known."""
+        ...
+
+    def sections(self) -> Sequence[Section]:
+        """Return what else the page says."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,14 +105,11 @@ class RunData:
         inputs: Its inputs.json: data and anchors, with hashes.
         settings: All of them.
         schedules: Of ratio and strength, by the key that the log has for them; empty where they are not known.
-        anchors: The domain's words with their TF-ICF, 0 where it is not known; empty for a run without.
-        threshold: Least TF-ICF of the domain's own words.
-        preview: What was masked at several steps, where text and masker are still there.
-        clips: The same of a run on video.
-        data_note: Which text, or clips, that is.
-        failures: Clips that could not be read, each with the reason.
-        nouns: What is masked.
-        classes: Of loss-weighted masking.
+        words: What the page calls things.
+        anchors: The domain's anchors with their TF-ICF, 0 where it is not known; empty for a run without.
+        preview: What was masked at several steps, where samples and masker are still there.
+        note: Which samples that is shown on.
+        sections: What else its modality tells.
         evaluations: All that were made of it.
         missing: What the page cannot show, one sentence each.
     """
@@ -77,15 +123,12 @@ class RunData:
     record: Mapping[str, Any]
     inputs: Mapping[str, Any]
     settings: Sequence[Setting]
+    words: Words
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     anchors: Sequence[tuple[str, float]] = ()
-    threshold: float = 10.0
     preview: Preview | None = None
-    clips: ClipPreview | None = None
-    data_note: str = ""
-    failures: Mapping[str, str] = field(default_factory=dict)
-    nouns: Nouns = WORDS
-    classes: ClassLosses | None = None
+    note: str = ""
+    sections: Sequence[Section] = ()
     evaluations: Sequence[Evaluation] = ()
     missing: Sequence[str] = ()
 
@@ -105,7 +148,46 @@ class RunData:
         return sum(session["seconds"] for session in self.sessions)
 
 
-VIDEO = "video"
+class _Look(Protocol):
+    @property
+    def masker(self) -> Masker: ...
+
+
+_L = TypeVar("_L", bound=_Look)
+
+
+def looks_of_run(
+    whole: _L,
+    folder: Folder,
+    at: Callable[[int], _L],
+    beside: Callable[[], dict[str, _L]],
+    *,
+    digits: int,
+    learns: bool = False,
+) -> dict[str, _L]:
+    """Return the masker of a run at its first step, in the middle and at its last one, each with its name.
+
+    Args:
+        whole: The masker over the whole run.
+        folder: The run.
+        at: Returns the masker as it was at a step.
+        beside: Returns what is shown of a masker that never changes: it, beside random masking.
+        digits: Of the ratio in percent.
+        learns: Whether what the policy has learned is known at each step.
+    """
+    masker, points = whole.masker, [point / _POINTS for point in range(_POINTS + 1)]
+    schedules = {"ratio": masker.ratio, "strength": masker.strength, "guided share": masker.guided_share}
+    changes = {name: len(set(map(each, points))) > 1 for name, each in schedules.items()}
+    if not learns and not any(changes.values()):
+        return beside()
+    looks = {}
+    for step in dict.fromkeys([0, folder.last_step // 2, max(0, min(folder.last_step, folder.num_steps) - 1)]):
+        look = at(step)
+        parts = [f"step {step:,}: ratio {100 * look.masker.ratio(0.0):.{digits}f}\u00a0%"]
+        for name, schedule in {"strength": look.masker.strength, "guided share": look.masker.guided_share}.items():
+            parts += [f"{name} {100 * schedule(0.0):.0f}\u00a0%"] if changes[name] else []
+        looks[", ".join(parts)] = look
+    return looks
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
@@ -123,26 +205,18 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     return given
 
 
-def group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a group of settings as it stands; nothing where it is none."""
-    group = raw.get(name)
-    return group if isinstance(group, Mapping) else {}
+def list_settings(raw: Mapping[str, Any], config: Any, kind: type) -> list[Setting]:
+    """Return every setting of a run with its default and its meaning.
 
-
-def is_video(raw: Mapping[str, Any]) -> bool:
-    """Tell whether settings are those of a run on video."""
-    return raw.get("modality") == VIDEO
-
-
-def list_settings(raw: Mapping[str, Any], config: PretrainConfig | VideoConfig | None) -> list[Setting]:
-    """Return every setting with its default and its meaning; those of another version as they stand."""
-    given = raw if config is None else to_mapping(config)
-    plain = VideoConfig("", "", VideoDataConfig(())) if is_video(given) else PretrainConfig("", "", DataConfig(()))
-    defaults = _flat(to_mapping(plain))
-    required, meanings = ("model", "output", "data.train"), explain_settings(type(plain))
+    Args:
+        raw: As they stand in the run's file.
+        config: The same, read; None for those of another version, which are listed as they stand.
+        kind: Class of the settings of a run of its modality.
+    """
+    defaults, meanings = _flat(default_mapping(kind)), explain_settings(kind)
     return [
-        Setting(name, value, None if name in required else defaults.get(name), meanings.get(name, ""))
-        for name, value in _flat(given).items()
+        Setting(name, value, defaults.get(name), meanings.get(name, ""))
+        for name, value in _flat(raw if config is None else to_mapping(config)).items()
     ]
 
 

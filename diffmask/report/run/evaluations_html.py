@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from markupsafe import escape
+
 from diffmask.report.evaluations import METRICS, PER_CLASS, Evaluation, Spread
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
-from diffmask.report.html.page import escape, facts, folded, paragraph, prose, table
-from diffmask.report.run.facts import duration
+from diffmask.report.html.page import duration, facts, folded, paragraph, prose, table
 
 MOST_CLASSES = 40
 """Of a confusion matrix that can be read."""

@@ -1,202 +1,112 @@
-"""Clips as a run sees them, for pictures: some of them with their scores, and what a trained model makes of them."""
+"""What a run on clips masked, seen again: held-out clips as its masker saw them at several of its steps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from diffmask.assemble.video import build_sampling
-from diffmask.config import VideoConfig, VideoMaskingConfig
+from diffmask.assemble.video import VideoMasking
+from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
-from diffmask.core.machine import resolve_device
-from diffmask.pretrain.text import CACHE
-from diffmask.pretrain.video import box_maps, frame_scorer
-from diffmask.report.clips.build_look import BASELINE, build_clip_look, for_video_policy, scores_needed
-from diffmask.report.clips.preview import ClipLook, ClipPreview, Reconstruct, ShownClip, make_clip_preview
-from diffmask.report.html.curves import Log
-from diffmask.train.folder import read_policy
-from diffmask.video.clip.clip import Clip
-from diffmask.video.model.forward import reconstruct
+from diffmask.pretrain.video import FAILURES_FILE, read_split
+from diffmask.report.clips.gather import choose_clips, gather_clips, load_trained, preview_clips
+from diffmask.report.clips.look import BASELINE, ClipLook, build_look, scores_needed
+from diffmask.report.clips.preview import ClipPreview
+from diffmask.report.html.page import macros
+from diffmask.report.run.data import Folder, Section, looks_of_run
+from diffmask.train.folder import last_checkpoint, read_policy
+from diffmask.video.anchors.anchor_set import VisualAnchors, load_visual_anchors
 from diffmask.video.model.load import LoadedVideo, load_video_model
-from diffmask.video.read.dataset import ClipDataset, MapOf
-from diffmask.video.score.boxes import match_boxes, read_boxes
-from diffmask.video.score.score_maps import BoxMaps, CachedMaps, make_maps
+from diffmask.video.read.dataset import FailureLog
 from diffmask.video.units.grid import Grid
 
-if TYPE_CHECKING:
-    from diffmask.video.anchors.anchor_set import VisualAnchors
-
-_POINTS = 20
-NO_PICTURES = "features are predicted (target.kind=features), of which there are no pictures"
+_NUM_CLIPS = 4
 
 
-@dataclass(frozen=True, eq=False)
-class _Gathered:
-    """Clips that were read.
+class MaskedClips:
+    """A run on clips, as far as it is there: a `Masked`."""
 
-    Attributes:
-        clips: What is shown of them.
-        batch: Their frames and scores.
-        failed: Those that could not be read, each with the reason.
-    """
+    def __init__(self, folder: Folder, config: VideoConfig | None, inputs: Mapping[str, Any]):
+        self._folder, self._config, self._inputs = folder, config, inputs
+        self._known = None if config is None else self._read_anchors(config)
 
-    clips: list[ShownClip]
-    batch: dict[str, Tensor]
-    failed: dict[str, str]
+    @property
+    def anchors(self) -> Sequence[tuple[str, float]]:
+        """The anchors that the run used, with how many times more frequent they are than elsewhere."""
+        return [] if self._known is None else [(row[0], float(row[2] or 0.0)) for row in self._known.rows]
 
+    def preview(self) -> tuple[ClipPreview, str] | None:
+        """Return what was masked, and which clips that is shown on."""
+        return None if self._config is None else self._folder.attempt("Masks", self._preview, self._config)
 
-def spread_out(clips: Sequence[Clip], count: int) -> list[Clip]:
-    """Return some of the clips, evenly spread over them."""
-    count = min(count, len(clips))
-    return [clips[(2 * place + 1) * len(clips) // (2 * count)] for place in range(count)]
+    def sections(self) -> Sequence[Section]:
+        """Return the clips that failed."""
+        failed = None if self._config is None else self._folder.attempt("Clips that failed", self._failures)
+        return [Section("failures", "Clips that failed", macros("run.html").failures(failed))] if failed else []
 
+    def _read_anchors(self, config: VideoConfig) -> VisualAnchors | None:
+        """Return the anchors of the run, if they are still those that it used."""
+        folder = config.masking.anchors
+        if folder is None:
+            self._folder.missing.append(
+                "Anchors: the run was made without (masking.anchors), so that no patch is known to be of the domain."
+            )
+            return None
+        found = self._folder.attempt("Anchors", load_visual_anchors, folder)
+        used = self._inputs.get("anchors", {}).get("key")
+        if found is not None and used is not None and found.key != used:
+            self._folder.missing.append(f"Anchors: {folder} was made again since the run.")
+            return None
+        return found
 
-def choose_clips(clips: Sequence[Clip], count: int, maskings: Sequence[VideoMaskingConfig]) -> list[Clip]:
-    """Return some of the clips, evenly spread over those that have boxes, if a masking follows boxes and any has."""
-    for masking in maskings:
-        if masking.policy == "boxes" and masking.boxes is not None:
-            boxes = match_boxes(read_boxes(masking.boxes), clips, masking.box_label)
-            clips = [clip for clip in clips if clip.path in boxes] or clips
-    return spread_out(clips, count)
+    def _preview(self, config: VideoConfig) -> tuple[ClipPreview, str]:
+        masking = VideoMasking.resolve(config.masking)
+        if self._known is None and "difference" in scores_needed([masking]):
+            raise InputError("they need the anchors that the run used")
+        training, held_out = read_split(config, progress=False)
+        note = "The clips were held out of the training." if held_out else "The clips are some that were trained on."
+        loaded = self._folder.attempt("What the model makes of hidden patches", self._model, config)
+        grid = (loaded or _before(config)).grid
+        clips = choose_clips(held_out or training, _NUM_CLIPS, [masking])
+        gathered = gather_clips(clips, config, grid, self._known, maskings=[masking])
+        for path, reason in gathered.failed.items():
+            self._folder.missing.append(f"The clip {path}: {reason}.")
+        return preview_clips(gathered, self._looks(masking, grid), loaded), note
 
+    def _looks(self, masking: VideoMasking, grid: Grid) -> dict[str, ClipLook]:
+        folder = self._folder
+        whole = build_look(masking, grid)
+        _learn(whole, folder.path, folder.last_step)
 
-def gather_clips(
-    clips: Sequence[Clip],
-    config: VideoConfig,
-    grid: Grid,
-    anchors: "VisualAnchors | None",
-    *,
-    maskings: Sequence[VideoMaskingConfig],
-    progress: bool = False,
-) -> _Gathered:
-    """Read clips as an evaluation does, with the scores that some maskings need; only these clips are scored.
+        def at(step: int) -> ClipLook:
+            look = build_look(masking, grid, progress=min(1.0, step / folder.num_steps))
+            _learn(look, folder.path, step)
+            return look
 
-    Args:
-        clips: What is shown.
-        config: How rows are made, and where score maps are kept.
-        grid: How clips are cut.
-        anchors: The domain's anchors, if they are known.
-        maskings: Whose scores are needed.
-        progress: Show progress bars.
+        def beside() -> dict[str, ClipLook]:
+            random = VideoMasking.resolve(VideoMasking.for_policy(masking.config, BASELINE))
+            return {BASELINE: build_look(random, grid)} | {masking.config.policy: whole}
 
-    Raises:
-        InputError: If what gives the scores is not there, or no clip can be read.
-    """
-    made: dict[str, MapOf] = {}
-    failed: dict[str, str] = {}
-    for name in scores_needed(list(maskings)):
-        if name == "boxes":
-            made[name] = _boxes(next(each for each in maskings if each.policy == "boxes"), config, clips)
-            continue
-        scored = _score_maps(name, clips, config, maskings, anchors, progress=progress)
-        failed |= {clip.path: "it could not be read when it was scored" for clip in clips if not scored.has(clip)}
-        made[name] = scored
-    sampling = replace(build_sampling(config.data, grid), clips_per_video=1, repeats=1)
-    data = ClipDataset(clips, sampling, maps=made, augment=False)
-    rows, shown = [], []
-    for place, clip in enumerate(clips):
-        if clip.path in failed:
-            continue
+        return looks_of_run(whole, folder, at, beside, digits=0)
+
+    def _model(self, config: VideoConfig) -> LoadedVideo:
+        """Return the model that the run made, or the one of its last checkpoint."""
+        made = self._folder.path / "model"
+        found = made if made.is_dir() else last_checkpoint(self._folder.path)
+        if found is None:
+            raise InputError("the run has neither a model nor a checkpoint yet")
+        return load_trained(found, config)
+
+    def _failures(self) -> Mapping[str, str]:
+        path = self._folder.path / FAILURES_FILE
         try:
-            rows.append(data[place][0])
-        except InputError as error:
-            failed[clip.path] = str(error)
-            continue
-        shown.append(ShownClip(Path(clip.path).name, clip.caption or "", rows[-1]["frames"]))
-    if not rows:
-        raise InputError(f"none of the clips that were chosen can be read; {next(iter(failed.values()))}")
-    ids = torch.tensor([row["sample_id"] for row in rows])
-    batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name != "sample_id"}
-    return _Gathered(shown, batch | {"sample_ids": ids}, failed)
+            return FailureLog(path).read()
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is damaged ({error!r})") from error
 
 
-def _boxes(masking: VideoMaskingConfig, config: VideoConfig, clips: Sequence[Clip]) -> BoxMaps:
-    """Return boxes, of which some clips may have none: that no clip of a run has any is not said by a few of them."""
-    if masking.boxes is None:  # which is said there
-        return box_maps(replace(config, masking=masking), clips)
-    return BoxMaps(match_boxes(read_boxes(masking.boxes), clips, masking.box_label))
-
-
-def _score_maps(
-    name: str,
-    clips: Sequence[Clip],
-    config: VideoConfig,
-    maskings: Sequence[VideoMaskingConfig],
-    anchors: "VisualAnchors | None",
-    *,
-    progress: bool,
-) -> CachedMaps:
-    device = str(resolve_device(config.training.device or "auto"))
-    masking = next(each for each in maskings if name in scores_needed([each]))
-    scorer = frame_scorer(name, replace(config, masking=masking), anchors, device)
-    cache = Path(config.data.cache or CACHE).expanduser()
-    paths = make_maps(clips, scorer, cache, progress=progress)
-    return CachedMaps({clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None})
-
-
-def load_trained(folder: Path, config: VideoConfig) -> LoadedVideo:
-    """Return the model of a folder of a run, with the colours and the targets that the run had.
-
-    Args:
-        folder: Its `model`, or a checkpoint.
-        config: The run.
-
-    Raises:
-        InputError: If it cannot be loaded, or features are predicted.
-    """
-    if config.target.kind == "features":
-        raise InputError(NO_PICTURES)
-    loaded = load_video_model(str(folder))
-    loaded.model.config.norm_pix_loss = config.target.normalised
-    if any(folder.glob("*preprocessor_config.json")):
-        return loaded
-    # a checkpoint holds no processor: the model that was continued has
-    before = load_video_model(config.model)
-    return replace(loaded, mean=before.mean, std=before.std)
-
-
-def _filler(loaded: LoadedVideo) -> Reconstruct:
-    """Return what fills in the hidden patches of clips by a model."""
-
-    def fill(batch: Mapping[str, Tensor], masked: Tensor) -> Tensor:
-        mean, std = (torch.tensor(each)[:, None, None] for each in (loaded.mean, loaded.std))
-        made = []
-        for frames, hidden in zip(batch["frames"], masked, strict=True):  # one clip at a time, for the memory's sake
-            normalised = (frames.float() / 255 - mean) / std
-            made.append(reconstruct(loaded, normalised[None], hidden[None])[0])
-        return (torch.stack(made) * 255).round().to(torch.uint8)
-
-    return fill
-
-
-def run_looks(config: VideoConfig, grid: Grid, folder: Path, log: Log, num_steps: int) -> dict[str, ClipLook]:
-    """Return the masker of a run at several of its steps; where it never changes, as it is, beside random masking.
-
-    Args:
-        config: The run.
-        grid: How clips are cut.
-        folder: Of the run; its checkpoints hold what a policy has learned.
-        log: Entries of its log.
-        num_steps: Steps of the whole run.
-    """
-    masking = config.masking
-    whole = build_clip_look(masking, grid)
-    last_step = max((int(entry["step"]) for entry in log), default=0)
-    _learn(whole, folder, last_step)
-    schedules = (whole.masker.ratio, whole.masker.strength, whole.masker.guided_share)
-    course = {tuple(schedule(step / _POINTS) for schedule in schedules) for step in range(_POINTS + 1)}
-    if len(course) == 1:
-        random = build_clip_look(for_video_policy(masking, BASELINE), grid)
-        return {BASELINE: random} | {masking.policy: whole}
-    looks = {}
-    for step in dict.fromkeys([0, last_step // 2, max(0, min(last_step, num_steps) - 1)]):
-        look = build_clip_look(masking, grid, progress=min(1.0, step / num_steps))
-        _learn(look, folder, step)
-        looks[_name(step, look, course)] = look
-    return looks
+def _before(config: VideoConfig) -> LoadedVideo:
+    """Return the model that the run continued."""
+    return load_video_model(config.model, num_frames=config.data.num_frames, image_size=config.data.image_size)
 
 
 def _learn(look: ClipLook, folder: Path, step: int) -> None:
@@ -205,20 +115,3 @@ def _learn(look: ClipLook, folder: Path, step: int) -> None:
     known = [number for number in found if number <= step]
     if known and look.masker.policy.state_dict():
         look.masker.policy.load_state_dict(read_policy(found[max(known)]))
-
-
-def _name(step: int, look: ClipLook, course: set[tuple[float, ...]]) -> str:
-    """Return what a step is called: its ratio, and whatever else changes."""
-    masker, parts = look.masker, [f"step {step:,}: ratio {100 * look.masker.ratio(0.0):.0f}\u00a0%"]
-    for place, (name, schedule) in enumerate(
-        {"strength": masker.strength, "guided share": masker.guided_share}.items(), 1
-    ):
-        if len({values[place] for values in course}) > 1:
-            parts.append(f"{name} {100 * schedule(0.0):.0f}\u00a0%")
-    return ", ".join(parts)
-
-
-def preview_clips(gathered: _Gathered, looks: Mapping[str, ClipLook], loaded: LoadedVideo | None) -> ClipPreview:
-    """Return what maskers hide of clips that were read, and what a model makes of it."""
-    fill = None if loaded is None else _filler(loaded)
-    return make_clip_preview(gathered.clips, gathered.batch, looks, fill)

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import Types
 from diffmask.files.blocks import Block
-from diffmask.report.preview.look import Look, Traits
+from diffmask.report.text.look import Look, Traits
 from diffmask.text.corpus.documents import Document
 from diffmask.text.corpus.words import split_words
 from diffmask.text.score.position_scores import unit_scores

@@ -1,6 +1,6 @@
-"""How a policy looks at a text: all that it takes to see what it would hide.
+"""How a policy looks at text, and what is known of words apart from their scores.
 
-What is known about words apart from their scores: of the domain, a function word, how frequent in general.
+A word may be of the domain, a function word, and more or less frequent in general.
 """
 
 from collections.abc import Sequence
@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 from wordfreq import top_n_list
 
+from diffmask.assemble.recipe import Ingredients
+from diffmask.assemble.text import TextMasking, class_names
 from diffmask.core.masker import Masker
 from diffmask.core.types import UnitMask
+from diffmask.report.preview import hold
 from diffmask.text.adapter import TextAdapter
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.vocabulary import NUM_COMMON, common_types
@@ -40,6 +44,29 @@ class Look:
     def shows_tokens(self) -> bool:
         """Whether what is shown of a text is its tokens; else its words."""
         return self.adapter.granularity == "token"
+
+
+def build_look(
+    masking: TextMasking,
+    tokenizer: PreTrainedTokenizerBase,
+    anchors: AnchorSet | None,
+    *,
+    progress: float | None = None,
+) -> Look:
+    """Return how a policy looks at a text.
+
+    Args:
+        masking: What the settings of the masking come to.
+        tokenizer: Tokenizer of the model.
+        anchors: The domain's words, if they are known.
+        progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
+
+    Raises:
+        InputError: If a setting cannot be used.
+    """
+    annotators = masking.annotators(anchors)
+    masker = masking.masker(Ingredients(masking.config, anchors, class_names(annotators)))
+    return Look(hold(masker, progress), masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
 
 
 @dataclass(frozen=True, eq=False)

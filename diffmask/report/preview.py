@@ -1,0 +1,86 @@
+"""What previews of text and of clips have in common: how they are shown, and how far a training is held."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from markupsafe import Markup
+from rich.console import Console
+
+from diffmask.assemble.modality import read_config
+from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
+from diffmask.core.schedule import Constant
+from diffmask.train.folder import read_policy
+
+TITLE = "What training will hide"
+"""Of the page of a preview."""
+
+
+class Preview(Protocol):
+    """What several maskers hide of the same samples, ready to be shown."""
+
+    @property
+    def domain_share(self) -> float | None:
+        """Share of the samples that is of the domain; None where that is not known."""
+        ...
+
+    def sections(self) -> Markup:
+        """Return it as sections of a page."""
+        ...
+
+    def run_part(self, note: str) -> Markup:
+        """Return what the page of a run says of its masks; the note says which samples are shown."""
+        ...
+
+    def print(self, console: Console) -> None:
+        """Print it."""
+        ...
+
+    def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
+        """Write it as a file of its own.
+
+        Args:
+            path: File to write.
+            made_from: What it was made from, as pairs of name and value.
+            notes: What else is to be said, one sentence each.
+        """
+        ...
+
+
+def hold(masker: Masker, progress: float | None) -> Masker:
+    """Return a masker whose schedules stay what they are at a share of the training; of None, as it is.
+
+    Raises:
+        InputError: If the share is outside [0, 1].
+    """
+    if progress is None:
+        return masker
+    if not 0.0 <= progress <= 1.0:
+        raise InputError(f"the progress {progress:g} is outside [0, 1]; 0.5 is the middle of the training")
+    held = {name: Constant(getattr(masker, name)(progress)) for name in ("ratio", "strength", "guided_share")}
+    return replace(masker, **held)
+
+
+def read_checkpoint(folder: Path) -> tuple[Any, float, dict[str, Any]]:
+    """Return the settings of a run, how far it was at a checkpoint, and what its policy had learned by then.
+
+    Raises:
+        InputError: If the folder is no checkpoint of a run.
+    """
+    state, settings = folder / "trainer_state.json", folder.parent / "config.yaml"
+    if not (state.exists() and settings.exists()):
+        raise InputError(f"{folder} is no checkpoint of a run; give a folder such as runs/chemistry/checkpoint-500")
+    try:
+        trained = json.loads(state.read_text(encoding="utf-8"))
+        progress = trained["global_step"] / max(trained["max_steps"], 1)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{state} is damaged ({error!r}); give another checkpoint of the run") from error
+    return read_config(settings), progress, read_policy(folder)
+
+
+def printable(text: str) -> str:
+    """Return text without characters that a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)

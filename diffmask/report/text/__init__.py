@@ -1,0 +1,6 @@
+"""What would be masked in text.
+
+look     how a policy looks at it, and what is known of words
+cut      texts as units, and which of them are looked at
+preview  what is shown: page, terminal
+"""
