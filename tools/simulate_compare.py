@@ -17,8 +17,8 @@ from statistics import NormalDist
 import numpy as np
 from scipy import stats
 
-from diffmask.evaluate.compare.compare import NOT_SHOWN, verdict
-from diffmask.evaluate.compare.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
+from diffmask.evaluate.compare import NOT_SHOWN, verdict
+from diffmask.evaluate.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
 
 CLASSES = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
 """Shares of the classes: single-label, unbalanced."""

@@ -46,11 +46,10 @@ def run(args: argparse.Namespace) -> None:
     """Read, compare, print, write."""
     from rich.console import Console
 
-    from diffmask.evaluate.compare.compare import CompareSettings, compare
-    from diffmask.evaluate.compare.results import read_results
+    from diffmask.evaluate.compare import CompareSettings, compare
+    from diffmask.evaluate.results import read_results
     from diffmask.files.folders import check_folder
-    from diffmask.report.compare.tables import print_comparison
-    from diffmask.report.compare.write import FILES, comparison_table, write_comparison
+    from diffmask.report.comparison import FILES, print_comparison, write_comparison
 
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     folder = args.output and check_folder(args.output, "comparison", FILES, overwrite=args.overwrite)
     found = compare(read_results(args.results), settings)
     console = Console(highlight=False)
-    print_comparison(comparison_table(found), console)
+    print_comparison(found, console)
     if folder is not None:
         write_comparison(found, folder)
         console.print(f"wrote {args.output}")

@@ -2,8 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffmask.evaluate.seed_file import SeedFile
 
 DESCRIPTION = """\
 Evaluate a model, or the model of a run, on a labelled task, for several seeds.
@@ -108,12 +112,50 @@ def _numbers(words: str) -> list[float]:
 
 
 def _tell(paths: list[Path]) -> None:
-    """Print the leakage, and mean and standard deviation of each score over the seeds."""
-    from diffmask.evaluate.run import leakage_line, split_lines, summary_lines
+    """Print the splits, the leakage, and mean and standard deviation of each score over the seeds."""
+    from diffmask.evaluate.seed_file import read_seed_file
 
-    for line in split_lines(paths[0]):
+    seeds = [read_seed_file(path) for path in paths]
+    for line in _splits(seeds[0].task):
         print(line)
-    print(leakage_line(paths[0]))
-    for line in summary_lines(paths):
+    print(seeds[0].task["leakage"]["summary"])
+    for line in _scores(seeds):
         print(line)
     print(f"\nresults: {paths[0].parent}")
+
+
+def _splits(task: Mapping[str, Any]) -> list[str]:
+    """Return which files each split was read from, what was left out, and what F1 leaves out."""
+    files = task.get("files", {})  # which files of older versions do not tell
+    lines = [f"{split + ':':6} {', '.join(names)}" for split, names in files.items()]
+    if "left_out" in task:
+        lines += [f"{split + ':':6} {task[f'num_{split}']:,} clips" for split in ("train", "dev", "test")]
+    if task.get("dev_from_train"):
+        lines.append("dev:   a tenth of train")
+    for split, reasons in task.get("left_out", {}).items():
+        lines.append(f"left out of {split}: {len(reasons):,} clips that cannot be read")
+        lines += [f"  {path}: {reason}" for path, reason in reasons.items()]
+    if task.get("outside") is not None:
+        lines.append(f"label {task['outside']!r} is outside of everything: left out of F1")
+    return lines
+
+
+def _scores(seeds: "Sequence[SeedFile]") -> list[str]:
+    """Return a table: for each share of the training examples, mean and deviation of the scores over the seeds."""
+    from diffmask.config.evaluation import METRICS
+
+    first, what = seeds[0], seeds[0].task.get("examples", "texts")
+    lines = [f"{f'training {what}':>16}  {f'test {what}':12}" + "".join(f"  {name:>15}" for name in METRICS.values())]
+    for share, num_train in first.num_train.items():
+        for part, number in {"all": len(first.targets), "unseen": sum(first.unseen)}.items():
+            scores: list[Any] = [seed.scores[share].get(part) for seed in seeds]
+            if scores[0] is not None:
+                cells = [_mean([score[name] for score in scores]) for name in METRICS]
+                lines.append(f"{num_train:>16,}  {f'{part} {number:,}':12}" + "".join(f"  {c:>15}" for c in cells))
+    return [*lines, f"mean and standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}"]
+
+
+def _mean(values: Sequence[float]) -> str:
+    from statistics import mean, stdev
+
+    return f"{mean(values):.4f}" + (f" +- {stdev(values):.4f}" if len(values) > 1 else "")

@@ -1,14 +1,28 @@
 """The settings of an evaluation; the text under each field is its documentation."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from diffmask.config.limits import Between, NotEmpty, OneOf, above, at_least, check_limits, share_below_one
 
 SINGLE_LABEL, MULTI_LABEL, TOKENS = "single-label", "multi-label", "tokens"
 KINDS = (SINGLE_LABEL, MULTI_LABEL, TOKENS)
 FINETUNE, PROBE, ATTENTIVE, KNN = "finetune", "probe", "attentive", "knn"
-METHODS = (FINETUNE, PROBE, ATTENTIVE, KNN)
-TEXT_METHODS = (FINETUNE, PROBE)
+METHODS = {
+    FINETUNE: "fine-tuned",
+    PROBE: "by probe",
+    ATTENTIVE: "by attentive probe",
+    KNN: "by nearest neighbours",
+}
+"""The methods, and how a title says them."""
 REFUSE, LEAVE_OUT = "refuse", "leave-out"
-METRICS = ("micro_f1", "macro_f1", "accuracy")
+METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
+"""The scores that are single numbers, and how tables spell them."""
+
+_Warmup = Annotated[float, share_below_one("0.06 warms up for 6 % of the steps")]
+_Decay = Annotated[float, at_least(0, "0.05 or 0.1 is usual")]
+_Count = Annotated[int, at_least(1)]
+_Rates = Annotated[tuple[float, ...], NotEmpty("give one or more, such as 2e-5"), above(0)]
 
 
 @dataclass(frozen=True)
@@ -20,7 +34,7 @@ class TaskSettings:
     index of `diffmask index` with labels and splits, a folder of SPLIT/LABEL/clips, or a table of clips."""
     name: str | None = None
     """What the task is called; by default the name of its folder."""
-    kind: str | None = None
+    kind: Annotated[str | None, OneOf(KINDS)] = None
     """single-label, multi-label or tokens; by default as the first row tells."""
     text: str | None = None
     """Column of the text (or of the list of its words); by default found by its name."""
@@ -38,19 +52,19 @@ class TaskSettings:
 class FinetuneSettings:
     """How a model of text is fine-tuned (defaults: Gururangan et al. 2020, "Don't Stop Pretraining", table 14)."""
 
-    learning_rates: tuple[float, ...] = (2e-5,)
+    learning_rates: _Rates = (2e-5,)
     """Peak learning rates; where several are given, each is tried and the dev split chooses."""
-    epochs: int = 10
+    epochs: _Count = 10
     """Passes over the training texts, at most."""
-    patience: int = 3
+    patience: _Count = 3
     """Epochs without a better score on the dev split after which training stops."""
-    batch_size: int = 16
-    """Texts of a step."""
-    warmup_ratio: float = 0.06
+    batch_size: _Count = 16
+    """Examples of a step."""
+    warmup_ratio: _Warmup = 0.06
     """Share of the steps in which the learning rate rises; then it falls linearly."""
-    weight_decay: float = 0.1
-    """Of all weights but biases and norms."""
-    max_grad_norm: float = 1.0
+    weight_decay: _Decay = 0.1
+    """Weight decay of all weights but biases and norms."""
+    max_grad_norm: Annotated[float, above(0, "1 is usual")] = 1.0
     """Gradients are clipped to this norm."""
 
 
@@ -58,50 +72,52 @@ class FinetuneSettings:
 class ProbeSettings:
     """How frozen features are probed: a logistic regression on the mean of the last layer's states."""
 
-    regularisations: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0, 10.0)
+    regularisations: Annotated[tuple[float, ...], NotEmpty("give one or more, such as 1"), above(0)] = (
+        0.001,
+        0.01,
+        0.1,
+        1.0,
+        10.0,
+    )
     """Values of C that are tried by cross-validation on the training texts."""
-    folds: int = 3
-    """Of the cross-validation."""
-    max_iterations: int = 1000
-    """Of the solver."""
+    folds: Annotated[int, at_least(2)] = 3
+    """Folds of the cross-validation."""
+    max_iterations: _Count = 1000
+    """Iterations of the solver, at most."""
 
 
 @dataclass(frozen=True)
 class AttentiveSettings:
     """How frozen tokens are probed: learned queries pool them (after Bardes et al. 2024, V-JEPA), one layer reads."""
 
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    learning_rates: _Rates = (3e-4, 1e-3, 3e-3)
     """Peak learning rates that are tried; the dev split chooses."""
-    epochs: int = 60
+    epochs: _Count = 60
     """Passes over the training clips; the dev split chooses after which one."""
-    batch_size: int = 32
+    batch_size: _Count = 32
     """Clips of a step."""
-    heads: int = 4
+    heads: _Count = 4
     """Queries, each of which reads its own part of every token."""
-    weight_decay: float = 0.05
-    """Of all weights."""
+    weight_decay: _Decay = 0.05
+    """Weight decay of all weights."""
 
 
 @dataclass(frozen=True)
-class VideoFinetuneSettings:
+class VideoFinetuneSettings(FinetuneSettings):
     """How a video model is fine-tuned (after Tong et al. 2022, VideoMAE, for small data sets)."""
 
-    learning_rates: tuple[float, ...] = (5e-4,)
+    learning_rates: _Rates = (5e-4,)
     """Peak learning rates of the classifier; where several are given, each is tried and the dev split chooses."""
-    layer_decay: float = 0.75
-    """Each layer's rate is this part of that of the layer above it (Tong et al. 2022: 0.75)."""
-    epochs: int = 30
+    epochs: _Count = 30
     """Passes over the training clips, at most."""
-    patience: int = 5
+    patience: _Count = 5
     """Epochs without a better score on the dev split after which training stops."""
-    batch_size: int = 16
-    """Clips of a step."""
-    warmup_ratio: float = 0.1
+    warmup_ratio: _Warmup = 0.1
     """Share of the steps in which the learning rate rises; then it falls linearly."""
-    weight_decay: float = 0.05
-    """Of all weights but biases and norms."""
-    max_grad_norm: float = 1.0
-    """Gradients are clipped to this norm."""
+    weight_decay: _Decay = 0.05
+    """Weight decay of all weights but biases and norms."""
+    layer_decay: Annotated[float, Between(0, 1, "1 trains all layers at one rate", without_low=True)] = 0.75
+    """Each layer's rate is this part of that of the layer above it (Tong et al. 2022: 0.75)."""
     crop_scale: tuple[float, ...] = (0.5, 1.0)
     """Smallest and largest share of the frame's area that a training clip shows."""
     flip: float = 0.5
@@ -120,16 +136,16 @@ class VideoSettings:
     """dense (every `stride`-th frame) or uniform (a frame of each of equal parts)."""
     stride: int = 4
     """Frames of the clip from one to the next, for dense sampling; best the one of the pretraining."""
-    num_views: int = 3
+    num_views: _Count = 3
     """Views of a clip from its start to its end, the middle of the frame in each, that are averaged."""
     reader: str = "auto"
     """auto (the reader that the index found right for each clip), decord, pyav or torchcodec."""
-    num_workers: int = 0
+    num_workers: Annotated[int, at_least(0)] = 0
     """Processes that read clips; 0 reads them in this one."""
-    unreadable: str = REFUSE
+    unreadable: Annotated[str, OneOf((REFUSE, LEAVE_OUT))] = REFUSE
     """What to do with test clips that cannot be read: refuse, or leave-out, which shrinks the test. Others are always
     left out, and named."""
-    neighbours: tuple[int, ...] = (1, 3, 5, 10, 20, 50)
+    neighbours: Annotated[tuple[int, ...], NotEmpty("give one or more, such as 5"), at_least(1)] = (1, 3, 5, 10, 20, 50)
     """For knn, how many neighbours to try; the dev split chooses."""
     attentive: AttentiveSettings = field(default_factory=AttentiveSettings)
     finetune: VideoFinetuneSettings = field(default_factory=VideoFinetuneSettings)
@@ -143,23 +159,27 @@ class EvaluateSettings:
     """A model of text or video: a folder, a hub name or `minilm`; or the folder of a run, whose model/ is taken."""
     task: TaskSettings
     """The task."""
-    method: str = FINETUNE
+    method: Annotated[str, OneOf(tuple(METHODS))] = FINETUNE
     """finetune or probe; for video also attentive or knn."""
-    seeds: int = 5
+    seeds: _Count = 5
     """Number of seeds: of the head, of the order of texts, of dropout and of the choice of a share."""
-    first_seed: int = 0
+    first_seed: Annotated[int, at_least(0)] = 0
     """The first of them."""
-    shares: tuple[float, ...] = (1.0,)
+    shares: Annotated[
+        tuple[float, ...],
+        NotEmpty("give one or more, such as 0.1, 0.3 and 1"),
+        Between(0, 1, "give for example 0.1, 0.3 and 1", without_low=True),
+    ] = (1.0,)
     """Shares of the training texts, for a learning curve."""
-    metric: str = "micro_f1"
+    metric: Annotated[str, OneOf(tuple(METRICS))] = "micro_f1"
     """What the dev split, or cross-validation for a probe, chooses by: micro_f1, macro_f1 or accuracy."""
-    max_length: int = 256
+    max_length: Annotated[int, at_least(8)] = 256
     """Tokens that are read of a text; not for video."""
-    eval_batch_size: int = 64
-    """Texts of a step without gradients."""
-    precision: str = "fp32"
+    eval_batch_size: _Count = 64
+    """Examples of a step without gradients."""
+    precision: Annotated[str, OneOf(("fp32", "bf16", "fp16"))] = "fp32"
     """fp32, bf16 or fp16, in which the model runs."""
-    device: str = "auto"
+    device: Annotated[str, OneOf(("auto", "cpu", "cuda"))] = "auto"
     """auto, cpu or cuda."""
     name: str | None = None
     """What the model is called in tables; by default the name of its folder."""
@@ -168,3 +188,7 @@ class EvaluateSettings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     video: VideoSettings = field(default_factory=VideoSettings)
+
+    def __post_init__(self):
+        """Refuse a value that its field does not allow."""
+        check_limits(self)

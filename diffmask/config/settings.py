@@ -68,13 +68,13 @@ class TaskConfig:
     """Files of training texts and labels: .jsonl, .csv, .tsv or .parquet; files named dev or test are refused."""
     eval: tuple[str, ...] = ()
     """Files of texts and labels that accuracy is measured on; a file named test is refused."""
-    weight: float = 1.0
+    weight: Annotated[float, above(0, "leave task out to train on masked words only")] = 1.0
     """Weight of the classification's loss (1 = both count alike, the multi-task form of Dery et al. 2022)."""
-    batch_size: int | None = None
+    batch_size: Annotated[int | None, at_least(1, "leave it out for training.batch_size")] = None
     """Labelled rows that go with a micro-batch of masked rows on one device; by default `training.batch_size`."""
-    dropout: float = 0.3
+    dropout: Annotated[float, share_below_one("the paper's is 0.3")] = 0.3
     """Dropout before the classifier (Wilf et al. 2023)."""
-    kind: str | None = None
+    kind: Annotated[str | None, OneOf(("single-label", "multi-label"))] = None
     """single-label or multi-label; by default as the first row tells."""
     text: str | None = None
     """Column of the text; by default found by its name."""
@@ -293,14 +293,17 @@ def _group(hint: Any) -> type | None:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """Return the text under each field of a dataclass."""
-    definition = ast.parse(inspect.getsource(kind)).body[0]
-    assert isinstance(definition, ast.ClassDef)
-    return {
-        ast.unparse(each.target): ast.literal_eval(note.value)
-        for each, note in pairwise(definition.body)
-        if isinstance(each, ast.AnnAssign) and isinstance(note, ast.Expr)
-    }
+    """Return the text under each field of a dataclass, also of those that it inherits."""
+    meanings = {}
+    for each_kind in reversed([each for each in kind.__mro__ if is_dataclass(each)]):
+        definition = ast.parse(inspect.getsource(each_kind)).body[0]
+        assert isinstance(definition, ast.ClassDef)
+        meanings |= {
+            ast.unparse(each.target): ast.literal_eval(note.value)
+            for each, note in pairwise(definition.body)
+            if isinstance(each, ast.AnnAssign) and isinstance(note, ast.Expr)
+        }
+    return meanings
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

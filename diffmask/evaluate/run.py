@@ -1,32 +1,55 @@
-"""One evaluation: a model on a task, seed by seed; each seed's results are a file of their own.
-
-What an evaluation came to, in a few lines.
-"""
+"""One evaluation: a model on a task, seed by seed; each seed's results are a file of their own."""
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-from diffmask.config.evaluation import FINETUNE, TOKENS, EvaluateSettings
+from diffmask.config.evaluation import EvaluateSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.checks import check_length, check_machine, check_modality, check_settings
-from diffmask.evaluate.methods.frozen import Prober
-from diffmask.evaluate.methods.text import Finetuner, text_features, word_keys
-from diffmask.evaluate.methods.video import VIDEO_MODELS, video_predictor
-from diffmask.evaluate.record import Evaluated, describe, is_done, remove_others, surroundings
-from diffmask.files.folders import write_text
+from diffmask.core.machine import describe_hardware, resolve_device
+from diffmask.evaluate.methods.text import TextMethods
+from diffmask.evaluate.methods.video import ClipMethods
+from diffmask.evaluate.modality import ModalityMethods, Predict
+from diffmask.evaluate.seed_file import FORMAT, is_done, remove_others, write_seed_file
 from diffmask.tasks.leakage import find_leakage
-from diffmask.tasks.metrics import Predicted, summary
-from diffmask.tasks.task import Split, Task, read_task
-from diffmask.tasks.video_task import VideoTask, clip_leakage, read_video_task
-from diffmask.text.model.load import load_config, load_tokenizer
+from diffmask.tasks.metrics import summary
+from diffmask.tasks.task import Split, Task
+from diffmask.text.model.load import load_config, resolve_model
+from diffmask.version import __version__
 
-Predict = Callable[[list[int], int], Predicted]
-"""From a choice of training texts and a seed to predictions."""
+_MODALITIES: tuple[ModalityMethods, ...] = (ClipMethods(), TextMethods())
+"""Asked in this order which of them takes a model."""
+_LIBRARIES = ("torch", "transformers", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is evaluated, with its task read.
+
+    Attributes:
+        settings: The evaluation.
+        methods: The methods of the model's modality.
+        folder: The model's folder, or its name on the hub.
+        name: What the model is called in tables.
+        task: The task.
+        leakage: Which examples stand in more than one split.
+        unseen: For each test example, whether it stands in no other split.
+        output: Folder of the results.
+    """
+
+    settings: EvaluateSettings
+    methods: ModalityMethods
+    folder: str
+    name: str
+    task: Task
+    leakage: dict[str, Any]
+    unseen: list[bool]
+    output: Path
 
 
 def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: bool = False) -> list[Path]:
@@ -43,31 +66,31 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
         InputError: If the model, the task or a setting cannot be used, or the folder holds the results of another
             evaluation.
     """
-    check_settings(settings)
-    check_machine(settings)
+    device = resolve_device(settings.device)  # one that is not there is said first
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise InputError("precision fp16 needs a GPU, and the device is the CPU; give fp32 or bf16")
     prepared = _prepare(settings, progress=progress)
     wanted = range(settings.first_seed, settings.first_seed + settings.seeds)
-    record = describe(prepared)
-    left = [seed for seed in wanted if overwrite or not is_done(prepared.output / f"seed-{seed}.json", record)]
-    predict = _predictor(prepared, progress=progress) if left else None
+    paths = {seed: prepared.output / f"seed-{seed}.json" for seed in wanted}
+    record = _describe(prepared)
+    left = [seed for seed, path in paths.items() if overwrite or not is_done(path, record)]
+    if not left:
+        return list(paths.values())
+    predict = prepared.methods.predictor(
+        prepared.folder, prepared.task, settings, output=prepared.output, progress=progress
+    )
     for seed in left:
-        assert predict is not None
         started = time.monotonic()
         shares = [_share(prepared, predict, share, seed) for share in sorted(settings.shares)]
-        result = record | {"seed": seed, "shares": shares, **surroundings(), "seconds": time.monotonic() - started}
+        result = record | {"seed": seed, "shares": shares, **_surroundings(), "seconds": time.monotonic() - started}
         if overwrite and seed == left[0]:
             remove_others(prepared.output, record)
         prepared.output.mkdir(parents=True, exist_ok=True)
-        _write(prepared.output / f"seed-{seed}.json", result)
-    return [prepared.output / f"seed-{seed}.json" for seed in wanted]
+        write_seed_file(paths[seed], result)
+    return list(paths.values())
 
 
-def _write(path: Path, result: dict[str, Any]) -> None:
-    """Write a result whole or not at all; a figure that is not a number is an error, since JSON knows none."""
-    write_text(path, json.dumps(result, allow_nan=False) + "\n")
-
-
-def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> Evaluated:
+def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared:
     """Read the task and find what is evaluated.
 
     Args:
@@ -83,40 +106,27 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> Evaluated
         raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
     folder = settings.model if run is None else str(run / "model")
     config = load_config(folder)  # a model that is not there is said first
-    check_modality(settings, config, video=config.model_type in VIDEO_MODELS)
-    if config.model_type in VIDEO_MODELS:
-        task: Task = read_video_task(settings, progress=progress)
-    else:
-        check_length(config, settings.max_length)
-        task = read_task(settings.task)
+    methods = methods_for(config.model_type)
+    methods.check(settings, config)
+    task = methods.read_task(settings, progress=progress)
     texts = {name: split.joined() for name, split in task.splits.items()}
     found = find_leakage(texts, labels={name: split.labels for name, split in task.splits.items()})
-    summary = clip_leakage(found) if isinstance(task, VideoTask) else found.summary()
     name = settings.name or (given.resolve().name if given.is_dir() else settings.model.replace("/", "-"))
     output = Path(settings.output) if settings.output else _output(run, name, task.name, settings.method)
     if output.exists() and not output.is_dir():
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
-    leakage = found.to_json() | {"summary": summary}
-    return Evaluated(settings, folder, name, task, leakage, found.unseen("test"), output)
+    leakage = found.to_json() | {"summary": task.summarise(found)}
+    return _Prepared(settings, methods, folder, name, task, leakage, found.unseen("test"), output)
+
+
+def methods_for(model_type: str) -> ModalityMethods:
+    """Return the methods for a model, by its type as its config has it."""
+    return next(each for each in _MODALITIES if each.takes(model_type))
 
 
 def _output(run: Path | None, name: str, task: str, method: str) -> Path:
     folder = Path("evaluations") / name if run is None else run / "evaluation"
     return folder / f"{task}-{method}"
-
-
-def _predictor(prepared: Evaluated, *, progress: bool) -> Predict:
-    settings, task = prepared.settings, prepared.task
-    if isinstance(task, VideoTask):
-        return video_predictor(prepared.folder, task, settings, output=prepared.output, progress=progress)
-    # byte-level tokenizers split lists of words only as if a space stood before each
-    options = {"add_prefix_space": True} if task.kind == TOKENS else {}
-    tokenizer = load_tokenizer(prepared.folder, **options)
-    if settings.method == FINETUNE:
-        tuner = Finetuner(prepared.folder, tokenizer, task, settings, output=prepared.output, progress=progress)
-        return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
-    features = text_features(prepared.folder, tokenizer, task, settings, progress=progress)
-    return Prober(features, word_keys(task.train), task, settings).predict
 
 
 def choose_share(train: Split, share: float, seed: int) -> list[int]:
@@ -136,7 +146,7 @@ def choose_share(train: Split, share: float, seed: int) -> list[int]:
     return sorted(order[: max(1, round(share * len(order)))])
 
 
-def _share(prepared: Evaluated, predict: Predict, share: float, seed: int) -> dict[str, Any]:
+def _share(prepared: _Prepared, predict: Predict, share: float, seed: int) -> dict[str, Any]:
     """Train on a share of the examples, and return its part of the results."""
     task, started = prepared.task, time.monotonic()
     rows = choose_share(task.train, share, seed)
@@ -169,51 +179,53 @@ def _check_rows(task: Task, rows: Sequence[int], share: float) -> None:
         )
 
 
-SHOWN = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
+def _describe(prepared: _Prepared) -> dict[str, Any]:
+    """Return what is the same in the files of all seeds."""
+    task = prepared.task
+    return {
+        "format": FORMAT,
+        "name": prepared.name,
+        "model": prepared.settings.model,
+        "model_hash": _hash_model(prepared.folder),
+        "method": prepared.settings.method,
+        "task": {
+            "name": task.name,
+            "kind": task.kind,
+            "labels": task.labels,
+            "outside": task.outside,
+            **{f"num_{name}": len(split) for name, split in task.splits.items()},
+            "dev_from_train": task.dev_from_train,
+            **task.sources(),
+            "hash": task.hash,
+            "leakage": prepared.leakage,
+        },
+        "settings": _deciding(prepared),
+        "targets": task.test.labels,
+        "unseen": prepared.unseen,
+    }
 
 
-def leakage_line(path: Path) -> str:
-    """Return what a result file says of texts that stand in more than one split."""
-    return json.loads(path.read_text(encoding="utf-8"))["task"]["leakage"]["summary"]
+def _deciding(prepared: _Prepared) -> dict[str, Any]:
+    """Return the settings on which the outcome depends, but for what is evaluated."""
+    settings = json.loads(json.dumps(asdict(prepared.settings)))
+    for name in ("model", "task", "seeds", "first_seed", "device", "name", "output"):
+        del settings[name]
+    return prepared.methods.deciding(settings, prepared.settings.method)
 
 
-def split_lines(path: Path) -> list[str]:
-    """Return which files a result file says that each split was read from, and what F1 leaves out."""
-    task = json.loads(path.read_text(encoding="utf-8"))["task"]
-    files = task.get("files", {})  # which files of older versions do not tell
-    lines = [f"{split + ':':6} {', '.join(names)}" for split, names in files.items()]
-    if "left_out" in task:
-        lines += [f"{split + ':':6} {task[f'num_{split}']:,} clips" for split in ("train", "dev", "test")]
-    if task.get("dev_from_train"):
-        lines.append("dev:   a tenth of train")
-    for split, reasons in task.get("left_out", {}).items():
-        lines.append(f"left out of {split}: {len(reasons):,} clips that cannot be read")
-        lines += [f"  {path}: {reason}" for path, reason in reasons.items()]
-    if task.get("outside") is not None:
-        lines.append(f"label {task['outside']!r} is outside of everything: left out of F1")
-    return lines
+def _hash_model(folder: str) -> str | None:
+    """Return the sha256 of a model's weights; None for one that is not in a folder here."""
+    found = Path(resolve_model(folder))
+    if not found.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(found.glob("*.safetensors")):
+        with path.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
 
 
-def summary_lines(paths: Sequence[Path]) -> list[str]:
-    """Return a table: for each share of the training examples, mean and deviation of the scores over the seeds.
-
-    Args:
-        paths: The result files of one evaluation, one for each seed.
-    """
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    seeds = f"{len(results)} seed" + "s" * (len(results) > 1)
-    what = results[0]["task"].get("examples", "texts")
-    lines = [f"{f'training {what}':>16}  {f'test {what}':12}" + "".join(f"  {name:>15}" for name in SHOWN.values())]
-    for place, share in enumerate(results[0]["shares"]):
-        for part in ("all", "unseen"):
-            scores = [result["shares"][place]["test"][part] for result in results]
-            if scores[0] is None:
-                continue
-            number = len(results[0]["targets"]) if part == "all" else sum(results[0]["unseen"])
-            cells = [_spread([score[name] for score in scores]) for name in SHOWN]
-            lines.append(f"{share['num_train']:>16,}  {f'{part} {number:,}':12}" + "".join(f"  {c:>15}" for c in cells))
-    return [*lines, f"mean and standard deviation over {seeds}"]
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{mean(values):.4f}" + (f" +- {stdev(values):.4f}" if len(values) > 1 else "")
+def _surroundings() -> dict[str, Any]:
+    """Return the versions and the hardware that results were made with."""
+    versions = {"diffmask": __version__} | {name: version(name) for name in _LIBRARIES}
+    return {"versions": versions, "hardware": describe_hardware()}

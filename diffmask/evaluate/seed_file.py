@@ -1,16 +1,20 @@
-"""One file of `diffmask evaluate`, as far as a comparison needs it."""
+"""The file of one seed of an evaluation: written here, and read here by whatever compares, continues or shows it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffmask.config.evaluation import KINDS, MULTI_LABEL, SINGLE_LABEL, TOKENS
+from diffmask.config.evaluation import KINDS, METRICS, MULTI_LABEL, SINGLE_LABEL, TOKENS
 from diffmask.core.errors import InputError
+from diffmask.files.folders import write_text
+from diffmask.tasks.metrics import OUTSIDE
 
 FORMAT = 1
-"""Of a seed's file, which `record.describe` makes."""
+"""Version of a seed's file."""
+OF_A_CLASS = ("precision", "recall", "f1")
+"""What is measured for each label."""
 
 
 @dataclass(frozen=True)
@@ -18,17 +22,20 @@ class SeedFile:
     """What one seed came to.
 
     Attributes:
-        name: What was evaluated.
+        name: What the evaluated model is called in tables.
         model: The model, as the user wrote it.
         model_hash: sha256 of its weights; None for one on the hub.
-        method: finetune or probe.
-        seed: Its number.
+        method: finetune, probe, attentive or knn.
+        seed: Number of the seed.
         task: Name, kind, labels, hash and numbers of texts.
         settings: What decides the outcome.
-        targets: Of each test text.
+        targets: The label of each test text, as `Split.labels`.
         unseen: Whether each test text stands in no other split.
-        predictions: For each share of the labels, of each test text.
-        num_train: For each share, training texts.
+        predictions: For each share of the labels, ascending, what was predicted for each test text.
+        num_train: For each share, the number of training texts.
+        scores: For each share, what was measured on `all` test texts, and on the `unseen` ones where there are any.
+        hardware: What it was computed on.
+        seconds: How long it took.
     """
 
     name: str
@@ -42,6 +49,14 @@ class SeedFile:
     unseen: list[bool]
     predictions: Mapping[float, list[Any]]
     num_train: Mapping[float, int]
+    scores: Mapping[float, Mapping[str, Mapping[str, Any] | None]]
+    hardware: str
+    seconds: float
+
+
+def write_seed_file(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file whole or not at all; a figure that is not a number is an error, since JSON knows none."""
+    write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
 def read_seed_file(path: Path) -> SeedFile:
@@ -59,6 +74,7 @@ def read_seed_file(path: Path) -> SeedFile:
     if given.get("format") != FORMAT:
         raise InputError(f"{path} has format {given.get('format')}, not {FORMAT}; use the diffmask that wrote it")
     _check_fields(path, given)
+    shares = {float(each["share"]): each for each in sorted(given["shares"], key=lambda each: float(each["share"]))}
     found = SeedFile(
         name=given["name"],
         model=given["model"],
@@ -69,36 +85,106 @@ def read_seed_file(path: Path) -> SeedFile:
         settings=given["settings"],
         targets=given["targets"],
         unseen=given["unseen"],
-        predictions={float(each["share"]): each["predictions"] for each in given["shares"]},
-        num_train={float(each["share"]): each["num_train"] for each in given["shares"]},
+        predictions={share: each["predictions"] for share, each in shares.items()},
+        num_train={share: each["num_train"] for share, each in shares.items()},
+        scores={share: each["test"] for share, each in shares.items()},
+        hardware=str(given.get("hardware", "-")),
+        seconds=float(given["seconds"]),
     )
     _check_labels(path, found)
     return found
 
 
+def is_done(path: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether a seed's results are there; refuse those of another evaluation.
+
+    Args:
+        path: File of the seed.
+        record: What the files of all seeds of this evaluation have in common.
+
+    Raises:
+        InputError: If the file is damaged, or of another evaluation.
+    """
+    if not path.exists():
+        return False
+    found = read_seed_file(path)
+    for name in ("model_hash", "method", "settings"):
+        if getattr(found, name) != record[name]:
+            raise InputError(_differs(path, name, getattr(found, name), record[name]))
+    given, now = found.task, record["task"]
+    if given["hash"] != now["hash"]:
+        raise InputError(_differs(path, "task", given["name"], now["name"]))
+    # a file of before there was a choice
+    outside = given.get("outside", OUTSIDE if OUTSIDE in now["labels"] else None)
+    if now["kind"] == TOKENS and outside != now["outside"]:
+        raise InputError(_differs(path, "task.outside", outside, now["outside"]))
+    return True
+
+
+def remove_others(folder: Path, record: Mapping[str, Any]) -> None:
+    """Delete the seeds of other evaluations in a folder that is overwritten: `compare` would take them for this one."""
+    for path in folder.glob("seed-*.json"):
+        try:
+            same = is_done(path, record) and read_seed_file(path).name == record["name"]
+        except InputError:
+            same = False
+        if not same:
+            path.unlink()
+
+
+def _differs(path: Path, name: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        # a setting of an older version may be in the file alone
+        keys = dict.fromkeys((*now, *before))
+        name, before, now = next(
+            (f"{name}.{key}", before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)
+        )
+    was = f"with {name}={before}, not {now}" if before != now else f"with another {name}"
+    return f"{path} was made {was}; give another folder with -o, or --overwrite to run it again"
+
+
 _FIELDS = {
     "name": str, "model": str, "method": str, "seed": int, "task": dict, "settings": dict, "targets": list,
-    "unseen": list, "shares": list,
+    "unseen": list, "shares": list, "seconds": (int, float),
 }  # fmt: skip
-_TASK_FIELDS = {"name": str, "kind": str, "labels": list, "hash": str}
-_SHARE_FIELDS = {"share": (int, float), "num_train": int, "predictions": list}
+_TASK_FIELDS = {
+    "name": str, "kind": str, "labels": list, "hash": str, "num_train": int, "num_dev": int, "num_test": int,
+}  # fmt: skip
+_SHARE_FIELDS = {"share": (int, float), "num_train": int, "predictions": list, "test": dict}
+_SCORE_FIELDS = {**dict.fromkeys(METRICS, (int, float)), "per_class": dict}
+_CLASS_FIELDS: dict[str, Any] = dict.fromkeys((*OF_A_CLASS, "support"), (int, float))
 
 
 def _check_fields(path: Path, given: Mapping[str, Any]) -> None:
-    fields = [("", given, _FIELDS)]
-    if isinstance(given.get("task"), dict):
-        fields.append(("task.", given["task"], _TASK_FIELDS))
-    if isinstance(given.get("shares"), list):
-        shares = [each if isinstance(each, dict) else {} for each in given["shares"]]
-        fields += [(f"shares[{place}].", each, _SHARE_FIELDS) for place, each in enumerate(shares)]
-    for where, values, kinds in fields:
-        for name, kind in kinds.items():
-            if not isinstance(values.get(name), kind) or isinstance(values.get(name), bool):
-                raise _damaged(path, f"{where}{name} is missing or of a wrong type")
+    _check_kinds(path, "", given, _FIELDS)
+    _check_kinds(path, "task.", given["task"], _TASK_FIELDS)
     if given["task"]["kind"] not in KINDS:
         raise _damaged(path, f"the kind of its task is {given['task']['kind']!r}, not one of {', '.join(KINDS)}")
     if not given["targets"] or not given["shares"]:
         raise _damaged(path, "it holds no test texts or no shares")
+    for place, share in enumerate(given["shares"]):
+        _check_kinds(path, f"shares[{place}].", share, _SHARE_FIELDS)
+        for part in ("all", "unseen"):
+            if part == "all" or share["test"].get(part) is not None:
+                _check_scores(path, f"shares[{place}].test.{part}.", share["test"].get(part), given["task"]["labels"])
+
+
+def _check_scores(path: Path, where: str, scores: Any, labels: Sequence[str]) -> None:
+    _check_kinds(path, where, scores, _SCORE_FIELDS)
+    for label in labels:
+        _check_kinds(path, f"{where}per_class.{label}.", scores["per_class"].get(label), _CLASS_FIELDS)
+    confusion = scores.get("confusion")
+    if confusion is not None:
+        cells = [cell for row in confusion for cell in row] if all(isinstance(row, list) for row in confusion) else []
+        if len(cells) != len(labels) ** 2 or not all(isinstance(cell, int | float) for cell in cells):
+            raise _damaged(path, f"{where}confusion is no table of {len(labels)} by {len(labels)} numbers")
+
+
+def _check_kinds(path: Path, where: str, values: Any, kinds: Mapping[str, Any]) -> None:
+    for name, kind in kinds.items():
+        value = values.get(name) if isinstance(values, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _damaged(path, f"{where}{name} is missing or of a wrong type")
 
 
 def _check_labels(path: Path, found: SeedFile) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 
 from diffmask.config import PretrainConfig, TaskConfig
-from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TaskSettings
+from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL
+from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.tasks.columns import Columns
-from diffmask.tasks.encode import encode
+from diffmask.tasks.encode import Row, encode
 from diffmask.tasks.task import Example, make_split, read_examples, splits_named
 from diffmask.text.corpus.documents import list_files
 from diffmask.text.model.end_task import EndTask, detach, shared_classifier
@@ -23,14 +24,7 @@ CLASSIFIER = "classifier"
 
 
 def _check(task: TaskConfig, *, evaluates: bool) -> None:
-    if not task.weight > 0.0:
-        raise InputError(f"task.weight={task.weight:g} must be above 0; leave task out to train on masked words only")
-    if not 0.0 <= task.dropout < 1.0:
-        raise InputError(f"task.dropout={task.dropout:g} is outside [0, 1); the paper's is 0.3")
-    if task.batch_size is not None and task.batch_size < 1:
-        raise InputError(f"task.batch_size={task.batch_size} must be at least 1; leave it out for training.batch_size")
-    if task.kind not in (None, SINGLE_LABEL, MULTI_LABEL):
-        raise InputError(f"unknown task.kind={task.kind!r}; choose from: {SINGLE_LABEL}, {MULTI_LABEL}")
+    check_limits(task, "task.")
     if task.eval and not evaluates:
         raise InputError(
             "task.eval is measured when the held-out text is, and there is none; give data.eval, or data.eval_share "
@@ -74,16 +68,18 @@ def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         classifier = shared_classifier(loaded, names, several=several, dropout=task.dropout)
-    rows = [
-        encode(make_split(part, columns, names), columns.kind, len(names), loaded.tokenizer, config.data.max_length)
-        if part
-        else []
-        for part in (training, held_out)
-    ]
+
+    def rows_of(part: list[Example]) -> list[Row]:
+        if not part:
+            return []
+        split = make_split(part, columns.kind, names)
+        return encode(split, columns.kind, len(names), loaded.tokenizer, config.data.max_length)
+
     return EndTask(
         classifier,
         pad_id(loaded.tokenizer),
-        *rows,
+        rows_of(training),
+        rows_of(held_out),
         batch_size=task.batch_size or config.training.batch_size,
         weight=task.weight,
     )
@@ -91,10 +87,7 @@ def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
 
 def _read(sources: Sequence[str], task: TaskConfig, columns: Columns | None) -> tuple[Columns, list[Example]]:
     """Return the examples of files, and the columns that they stand in, told by the first row of all."""
-    settings = TaskSettings(
-        tuple(sources), kind=task.kind, text=task.text, pair=task.pair, label=task.label, separator=task.separator
-    )
-    columns, examples = read_examples(list_files(sources), settings, columns)
+    columns, examples = read_examples(list_files(sources), task, columns)
     if columns is None or not examples:
         raise InputError(f"{sources[0]} has no rows; give texts with their labels")
     if columns.kind not in (SINGLE_LABEL, MULTI_LABEL):

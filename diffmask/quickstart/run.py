@@ -20,21 +20,20 @@ from rich.console import Console
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
 from diffmask.config.evaluation import PROBE, EvaluateSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results as read_scores
+from diffmask.evaluate.compare import CompareSettings, Comparison, compare
+from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.pretrain import pretrain
-from diffmask.report.compare.losses import (
+from diffmask.quickstart.losses import (
     BEFORE,
-    Result,
+    HeldOutLoss,
     curve_section,
-    mean_results,
-    read_results,
-    result_section,
-    result_table,
+    loss_section,
+    loss_table,
+    mean_of_seeds,
+    read_losses,
 )
-from diffmask.report.compare.tables import ComparisonTable, comparison_sections, print_comparison
-from diffmask.report.compare.write import comparison_table
+from diffmask.report.comparison import comparison_sections, finding, print_comparison
 from diffmask.report.html.page import code, header, page, paragraph, section, write_page
 from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
@@ -185,7 +184,7 @@ def run_quickstart(
         return _stopped(console)
     losses = _mean_losses(logs)
     console.print()
-    console.print(result_table(losses, quickstart.units))
+    console.print(loss_table(losses, quickstart.units))
     console.print(f"\n{said.loss_limit}")
     with step(said.task_step, commands["evaluate"]):
         quickstart.make_task(data, console)
@@ -278,16 +277,16 @@ def _pretrain_all(
     return logs
 
 
-def _mean_losses(logs: _Logs) -> list[Result]:
+def _mean_losses(logs: _Logs) -> list[HeldOutLoss]:
     """Return the means over seeds; all runs start from one model, and the very first has evaluated it."""
     before, *_ = next(iter(logs.values()))
     seeds = zip(*logs.values(), strict=True)
-    return mean_results(
-        [read_results({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
+    return mean_of_seeds(
+        [read_losses({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
     )
 
 
-def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
+def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> Comparison:
     """Probe the model that was not continued, and those of each policy and seed, and compare them."""
     folders = {name: str(quickstart.output / "evaluation" / name) for name in ("none", *quickstart.policies)}
     wanted = [(quickstart.start(), BEFORE, folders["none"], range(quickstart.seeds))]
@@ -298,8 +297,8 @@ def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> ComparisonTable:
     for model, name, output, seeds in wanted:
         settings = replace(shared, model=model, name=name, output=output, seeds=len(seeds), first_seed=seeds[0])
         evaluate(settings, progress=progress)
-    results = read_scores(list(folders.values()))
-    return comparison_table(compare(results, CompareSettings(metric="accuracy", all_pairs=True)))
+    results = read_results(list(folders.values()))
+    return compare(results, CompareSettings(metric="accuracy", all_pairs=True))
 
 
 def _page(
@@ -307,8 +306,8 @@ def _page(
     facts: Sequence[tuple[str, str]],
     masked: Sequence[str],
     logs: _Logs,
-    losses: Sequence[Result],
-    scores: ComparisonTable,
+    losses: Sequence[HeldOutLoss],
+    scores: Comparison,
 ) -> str:
     """Return the page: curves of the first seed, and losses that are means over the seeds."""
     said, units = quickstart.sentences(), quickstart.units
@@ -318,9 +317,9 @@ def _page(
         said.title,
         [
             header(said.heading, said.lead, [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)]),
-            section(said.question, paragraph(scores.finding), paragraph(said.task_limit)),
+            section(said.question, paragraph(finding(scores)), paragraph(said.task_limit)),
             *comparison_sections(scores),
-            result_section(losses, said.loss_limit, units=units),
+            loss_section(losses, said.loss_limit, units=units),
             curve_section({label: seeds[0] for label, seeds in logs.items()}, units=units),
             *masked,
             section(

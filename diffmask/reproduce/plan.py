@@ -26,7 +26,6 @@ from diffmask.config.limits import check_limits
 from diffmask.config.read import flat
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import mean
-from diffmask.evaluate.checks import check_settings
 from diffmask.reproduce.runner import Job
 from diffmask.selective.make import SelectiveSettings
 from diffmask.text.anchors.find import AnchorSettings
@@ -284,7 +283,7 @@ def _check_evaluation(place: _Place) -> None:
     """Refuse settings of the evaluation that cannot be used."""
     given = {**place.config.evaluate, "metric": place.task.metric, "model": place.config.model}
     given["task"] = {**place.task.task, "files": place.named(place.task.files)}
-    check_settings(from_mapping(EvaluateSettings, given, "evaluate."))
+    from_mapping(EvaluateSettings, given, "evaluate.")  # refuses settings that cannot be used
 
 
 def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:

@@ -16,19 +16,10 @@ import yaml
 from diffmask.config import to_mapping
 from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.compare import CompareSettings, compare
+from diffmask.evaluate.results import read_results
 from diffmask.files.folders import check_folder, write_text
-from diffmask.report.compare.tables import (
-    DIFFERENCE_HEAD,
-    SCORE_HEAD,
-    ComparisonTable,
-    difference_cells,
-    markdown_table,
-    score_cells,
-    to_markdown,
-)
-from diffmask.report.compare.write import FILES, comparison_table, write_comparison
+from diffmask.report.comparison import FILES, markdown_table, markdown_tables, to_markdown, write_comparison
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Job, Runner, locked
 from diffmask.train.log import read_log
@@ -54,10 +45,10 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
         settings = CompareSettings(metric=task.metric, baseline=config.baseline)
         compared = compare(results, settings)
         write_comparison(compared, check_folder(folder / "comparison", "comparison", FILES, overwrite=True))
-        blocks += [_below(to_markdown(comparison_table(compared)))]
+        blocks += [_below(to_markdown(compared))]
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
-            unseen = comparison_table(compare(results, replace(settings, texts="unseen")))
-            blocks += [f"### {name}: test texts that stand in no other split", *_tables(unseen)]
+            unseen = compare(results, replace(settings, texts="unseen"))
+            blocks += [f"### {name}: test texts that stand in no other split", *markdown_tables(unseen)]
         blocks += [f"### {name}: held-out text", _losses(folder, arms, config.seeds)]
     blocks += ["## How it was made", _facts(config)]
     write_text(output / MADE_FILE, json.dumps(_made(config, output), indent=2) + "\n")
@@ -69,13 +60,6 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
 def _below(markdown: str) -> str:
     """Return a page with its heading moved one level down."""
     return "#" + markdown.strip()
-
-
-def _tables(table: ComparisonTable) -> list[str]:
-    return [
-        markdown_table(SCORE_HEAD, map(score_cells, table.scores)),
-        markdown_table(DIFFERENCE_HEAD, map(difference_cells, table.differences)),
-    ]
 
 
 def _losses(folder: Path, arms: Mapping[str, Arm], seeds: int) -> str:

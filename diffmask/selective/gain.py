@@ -4,35 +4,34 @@ A text s with the label y is read word by word into a buffer s', empty at first.
 
     S(w) = P(y | s) - P(y | s' w)
 
-how much the buffer with the word lacks of the confidence in the whole text. If it lacks less than delta, the word
-is important, and does not stay in the buffer, so that the next word must show the same on its own; otherwise it stays.
+which is how far the confidence with the buffer and the word falls short of that with the whole text. If it falls short
+by less than delta, the word is important and leaves the buffer, so that the next word must prove itself on its own;
+otherwise it stays.
 Only texts that the classifier gets right are asked, and words that are common everywhere are never important. This is
-the rule of the paper (arXiv 2004.09733) as its code has it, where a buffer grows by tokens, of the sentences of a text.
-
-Fine-tuning of a small head and what is under it, for texts or for tokens: what scorers of tokens are made with.
+the rule of the paper (arXiv 2004.09733) as its code has it, where the buffer grows token by token, within sentences.
 """
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedTokenizerBase
 
-from diffmask.core.machine import resolve_device
-from diffmask.core.types import IGNORE_INDEX
-from diffmask.text.model.load import load_weights
+from diffmask.core.types import IGNORE_INDEX, Scores, UnitMask
+from diffmask.text.score.position_scores import PositionScorer, pool
 from diffmask.text.segment.pad import Batches, pad_rows
 from diffmask.text.segment.rows import SpecialTokens, special_tokens_of
 from diffmask.text.segment.segmenter import segmenter_for, special_id
 
 DELTA = 0.05
-"""What the confidence may lack at most; the authors' scripts say 0.01."""
-BATCH_TOKENS = 4096
+"""By how much the confidence may fall short for a word to be important; the authors' scripts say 0.01."""
+_BATCH_TOKENS, _BATCH_SIZE = 4096, 32
+_MIN_WORD_COUNT = 5
+"""Words that occur less often are not listed."""
 
 Confidence = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,7 +44,7 @@ class EncodedTexts:
         input_ids: int64 (N, T), filled up with 0.
         unit_ids: Unit of each token, int64 (N, T); -1 = none.
         valid: Which tokens are of the text, bool (N, T).
-        types: Of the units of each text.
+        types: The words (or tokens) of each text, one for each unit.
     """
 
     input_ids: Tensor
@@ -70,7 +69,7 @@ class Gain:
     Attributes:
         correct: Which texts the classifier gets right, bool (N,).
         lacking: S of each unit, float32 (N, U); NaN beyond a text's units and for texts that were not asked.
-        important: bool (N, U).
+        important: Whether each unit is important, bool (N, U).
     """
 
     correct: Tensor
@@ -81,7 +80,7 @@ class Gain:
 def encode_texts(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, units: str = "word"
 ) -> EncodedTexts:
-    """Return texts as tokens; at most `max_length` with the special tokens that a model adds."""
+    """Return texts as tokens, of each at most `max_length`, counting the special tokens that a model adds."""
     segmenter = segmenter_for(tokenizer, units)
     room = max_length - len(special_tokens_of(segmenter.backend))
     segments = segmenter(list(texts))
@@ -110,14 +109,14 @@ def encode_texts(
 def task_gain(
     texts: EncodedTexts, labels: Tensor, confidence: Confidence, delta: float = DELTA, *, progress: bool = False
 ) -> Gain:
-    """Ask a classifier which words it needs; all texts go on by a word per call.
+    """Ask a classifier which words it needs; each call reads the next word of every text.
 
     Args:
         texts: The texts.
-        labels: Of the texts, int64 (N,).
-        confidence: Gives the probability of each label, float (N, C), for token ids (N, T) and those of them, bool
-            (N, T), that are read; see `classifier`.
-        delta: What the confidence in the label may lack.
+        labels: Label of each text, int64 (N,).
+        confidence: Gives the probability of each label, float (N, C), for token ids (N, T) and a choice of them, bool
+            (N, T), that is read; see `classifier`.
+        delta: By how much the confidence in the label may fall short.
         progress: Show a progress bar.
     """
     from tqdm import tqdm
@@ -157,7 +156,7 @@ def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> Confidence:
         found = torch.zeros(len(input_ids), model.config.num_labels)
         while len(order):
             # the longest come last, and tell how many fit
-            number = max(1, BATCH_TOKENS // (int(lengths[order[-1]]) + len(special)))
+            number = max(1, _BATCH_TOKENS // (int(lengths[order[-1]]) + len(special)))
             order, rows = order[:-number], order[-number:]
             ids, valid = _packed(input_ids[rows], kept[rows], special, pad_id)
             logits = model(input_ids=ids.to(model.device), attention_mask=valid.long().to(model.device)).logits
@@ -182,79 +181,93 @@ def _packed(input_ids: Tensor, kept: Tensor, special: SpecialTokens, pad_id: int
     return packed, torch.arange(packed.shape[1])[None] < (lengths + before + after)[:, None]
 
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """How a model is fine-tuned; AdamW, a tenth of the steps to warm up, then a linear decay.
+@dataclass(frozen=True, eq=False)
+class Needed:
+    """Texts that a classifier gets right, and which of their words it needs.
 
     Attributes:
-        epochs: Passes over the rows.
-        learning_rate: The highest.
-        batch_size: Rows of a step.
-        seed: Of the order of rows, dropout and the head.
-        device: auto, cpu, cuda.
-        class_weights: Weight of each class in the loss; None weighs all alike.
+        texts: The texts.
+        important: Which units are needed, bool (N, U).
+        rows: input_ids and unit_ids of each text with special tokens, and labels: 1 = needed, -100 = no unit.
     """
 
-    epochs: float
-    learning_rate: float
-    batch_size: int = 32
-    seed: int = 0
-    device: str = "auto"
-    class_weights: tuple[float, ...] | None = None
+    texts: EncodedTexts
+    important: UnitMask
+    rows: list[dict[str, Any]]
+
+    @property
+    def num_units(self) -> int:
+        """Units of all texts."""
+        return sum(map(len, self.texts.types))
 
 
-def fine_tune(
-    kind: Any, name: str, rows: Sequence[Row], num_labels: int, settings: FineTuning, *, progress: bool = False
-) -> PreTrainedModel:
-    """Return a model fine-tuned on rows, on its device, in evaluation mode.
+def find_needed(texts: EncodedTexts, gain: Gain, common: Collection[str], tokenizer: PreTrainedTokenizerBase) -> Needed:
+    """Keep the texts that the classifier gets right; words that are common everywhere are never needed."""
+    kept = gain.correct.nonzero()[:, 0]
+    texts, important = texts.select(kept), gain.important[kept]
+    for row, types in enumerate(texts.types):
+        important[row, : len(types)] &= torch.tensor([word not in common for word in types], dtype=torch.bool)
+    rows = [
+        row | {"labels": [int(needed[unit]) if unit >= 0 else IGNORE_INDEX for unit in row["unit_ids"]]}
+        for row, needed in zip(rows_of(texts, tokenizer), important.tolist(), strict=True)
+    ]
+    return Needed(texts, important, rows)
 
-    Args:
-        kind: `AutoModelForSequenceClassification` or `AutoModelForTokenClassification`.
-        name: The pretrained model: a folder, a hub name, or `minilm`.
-        rows: input_ids with special tokens, and labels: one of the text, or one of each token (-100 = none); the rest
-            of a row is not read.
-        num_labels: Number of labels.
-        settings: How.
-        progress: Show a progress bar.
 
-    Raises:
-        InputError: If there is no such model or device.
-    """
-    device = resolve_device(settings.device)
-    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(settings.seed)
-        model, _ = load_weights(kind, name, num_labels=num_labels)
-        arguments = TrainingArguments(
-            output_dir=folder,
-            num_train_epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
-            per_device_train_batch_size=settings.batch_size,
-            warmup_steps=0.1,
-            weight_decay=0.01,
-            seed=settings.seed,
-            train_sampling_strategy="group_by_length",
-            dataloader_pin_memory=device.type == "cuda",
-            use_cpu=device.type == "cpu",
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=not progress,
-            remove_unused_columns=False,
-        )
-        weights = settings.class_weights
+def rows_of(texts: EncodedTexts, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
+    """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
+    special = special_tokens_of(segmenter_for(tokenizer).backend)
+    rows = []
+    for ids, units, length in zip(texts.input_ids, texts.unit_ids, texts.valid.sum(1).tolist(), strict=True):
+        unit_ids = [*[-1] * len(special.before), *units[:length].tolist(), *[-1] * len(special.after)]
+        rows.append({"input_ids": [*special.before, *ids[:length].tolist(), *special.after], "unit_ids": unit_ids})
+    return rows
 
-        def loss(output: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-            logits = output.logits.float()
-            given = None if weights is None else torch.tensor(weights, device=logits.device)
-            return cross_entropy(logits.flatten(0, -2), labels.flatten(), given, ignore_index=IGNORE_INDEX)
 
-        # the Trainer's type is that of its own data sets; a list of rows is one to torch
-        training: Any = list(rows)
-        batches = Batches(0, of_words=isinstance(rows[0]["labels"], list))
-        trainer = Trainer(model, arguments, data_collator=batches, train_dataset=training, compute_loss_func=loss)
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    return cast(Any, model).eval().to(device)
+def score_units(scorer: PositionScorer, needed: Needed) -> Scores:
+    """Return the score of each unit, float32 (N, U), on the CPU."""
+    scores = torch.zeros(needed.important.shape)
+    for start in range(0, len(needed.rows), _BATCH_SIZE):
+        rows = needed.rows[start : start + _BATCH_SIZE]
+        batch = Batches(0, of_words=True).inputs(rows)
+        found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
+        unit_ids = torch.full(found.shape, -1)
+        for target, row in zip(unit_ids, rows, strict=True):
+            target[: len(row["unit_ids"])] = torch.tensor(row["unit_ids"])
+        scores[start : start + _BATCH_SIZE] = pool(found, unit_ids, scores.shape[1], scorer.pooling)
+    return scores
+
+
+def quality(needed: Needed, scores: Scores) -> dict[str, float | None]:
+    """Return F1 (at log-odds of 0) and ROC-AUC of the scores of units; None where there is nothing to tell apart."""
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    lengths = torch.tensor([len(types) for types in needed.texts.types], dtype=torch.int64)
+    inside = torch.arange(scores.shape[1])[None] < lengths[:, None]
+    truth, found = needed.important[inside].numpy(), scores[inside].numpy()
+    if len(set(truth.tolist())) < 2:
+        return {"f1": None, "auc": None}
+    return {"f1": float(f1_score(truth, found > 0)), "auc": float(roc_auc_score(truth, found))}
+
+
+def list_words(needed: Sequence[Needed], scores: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Return words with their count, share of needed occurrences and mean score (gain), highest score first."""
+    counts, shares, sums = Counter[str](), Counter[str](), dict[str, float]()
+    for part, found in zip(needed, scores, strict=True):
+        for types, marks, values in zip(part.texts.types, part.important.tolist(), found.tolist(), strict=True):
+            counts.update(types)
+            # marks and values are as many as the words of the longest text
+            for word, mark, value in zip(types, marks, values, strict=False):
+                shares[word] += mark
+                sums[word] = sums.get(word, 0.0) + value
+    words = [word for word, count in counts.items() if count >= _MIN_WORD_COUNT]
+    listed = [
+        {
+            "word": word,
+            "count": counts[word],
+            "important": shares[word] / counts[word],
+            "gain": sums[word] / counts[word],
+        }
+        for word in words
+    ]
+    return sorted(listed, key=lambda row: -row["gain"])

@@ -2,148 +2,61 @@
 
 1. Fine-tune a classifier on the task. 2. Ask it which words it needs (`selective.gain`). 3. Teach a model to tell
 these words from the others, so that texts without labels can be masked.
-
-Needed: the words that a classifier needs, as labels of tokens, and how well a scorer of tokens tells them.
 """
 
 import importlib.metadata
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedTokenizerBase
+from torch.nn.functional import cross_entropy
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
 
+from diffmask.config.limits import Between, above, at_least, check_limits
 from diffmask.core.errors import InputError
-from diffmask.core.types import IGNORE_INDEX, Scores, UnitMask
+from diffmask.core.machine import resolve_device
+from diffmask.core.types import IGNORE_INDEX
 from diffmask.selective.gain import (
     DELTA,
-    EncodedTexts,
-    FineTuning,
     Gain,
+    Needed,
     classifier,
     encode_texts,
-    fine_tune,
+    find_needed,
+    list_words,
+    quality,
+    rows_of,
+    score_units,
     task_gain,
 )
-from diffmask.tasks.labelled import LEFT_OUT, Task, read_task
+from diffmask.selective.task import LEFT_OUT, find_files, read_single_texts
+from diffmask.tasks.task import Task
 from diffmask.text.anchors.anchor_set import hash_tokenizer
 from diffmask.text.corpus.documents import describe_sources
-from diffmask.text.model.load import load_tokenizer
+from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.score.gain_scorer import GainScorer, check_scorer_folder, save_scorer
-from diffmask.text.score.position_scores import PositionScorer, hash_model, pool
+from diffmask.text.score.position_scores import hash_model
 from diffmask.text.segment.pad import Batches
 from diffmask.text.segment.rows import special_tokens_of
 from diffmask.text.segment.segmenter import segmenter_for
 from diffmask.version import __version__
 
-MIN_WORD_COUNT = 5
-"""Words that occur less often are not listed."""
-_BATCH_SIZE = 32
-
-
-@dataclass(frozen=True, eq=False)
-class _Needed:
-    """Texts that a classifier gets right, and which of their words it needs.
-
-    Attributes:
-        texts: The texts.
-        important: Which units are needed, bool (N, U).
-        rows: input_ids and unit_ids of each text with special tokens, and labels: 1 = needed, -100 = no unit.
-    """
-
-    texts: EncodedTexts
-    important: UnitMask
-    rows: list[dict[str, Any]]
-
-    @property
-    def num_units(self) -> int:
-        """Units of all texts."""
-        return sum(map(len, self.texts.types))
-
-
-def find_needed(
-    texts: EncodedTexts, gain: Gain, common: Collection[str], tokenizer: PreTrainedTokenizerBase
-) -> _Needed:
-    """Keep the texts that the classifier gets right; words that are common everywhere are never needed."""
-    kept = gain.correct.nonzero()[:, 0]
-    texts, important = texts.select(kept), gain.important[kept]
-    for row, types in enumerate(texts.types):
-        important[row, : len(types)] &= torch.tensor([word not in common for word in types], dtype=torch.bool)
-    rows = [
-        row | {"labels": [int(needed[unit]) if unit >= 0 else IGNORE_INDEX for unit in row["unit_ids"]]}
-        for row, needed in zip(_rows_of(texts, tokenizer), important.tolist(), strict=True)
-    ]
-    return _Needed(texts, important, rows)
-
-
-def _rows_of(texts: EncodedTexts, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-    """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
-    special = special_tokens_of(segmenter_for(tokenizer).backend)
-    rows = []
-    for ids, units, length in zip(texts.input_ids, texts.unit_ids, texts.valid.sum(1).tolist(), strict=True):
-        unit_ids = [*[-1] * len(special.before), *units[:length].tolist(), *[-1] * len(special.after)]
-        rows.append({"input_ids": [*special.before, *ids[:length].tolist(), *special.after], "unit_ids": unit_ids})
-    return rows
-
-
-def score_units(scorer: PositionScorer, needed: _Needed) -> Scores:
-    """Return the score of each unit, float32 (N, U), on the CPU."""
-    scores = torch.zeros(needed.important.shape)
-    for start in range(0, len(needed.rows), _BATCH_SIZE):
-        rows = needed.rows[start : start + _BATCH_SIZE]
-        batch = Batches(0, of_words=True).inputs(rows)
-        found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
-        unit_ids = torch.full(found.shape, -1)
-        for target, row in zip(unit_ids, rows, strict=True):
-            target[: len(row["unit_ids"])] = torch.tensor(row["unit_ids"])
-        scores[start : start + _BATCH_SIZE] = pool(found, unit_ids, scores.shape[1], scorer.pooling)
-    return scores
-
-
-def quality(needed: _Needed, scores: Scores) -> dict[str, float | None]:
-    """Return F1 (at log-odds of 0) and ROC-AUC of the scores of units; None where there is nothing to tell apart."""
-    from sklearn.metrics import f1_score, roc_auc_score
-
-    lengths = torch.tensor([len(types) for types in needed.texts.types], dtype=torch.int64)
-    inside = torch.arange(scores.shape[1])[None] < lengths[:, None]
-    truth, found = needed.important[inside].numpy(), scores[inside].numpy()
-    if len(set(truth.tolist())) < 2:
-        return {"f1": None, "auc": None}
-    return {"f1": float(f1_score(truth, found > 0)), "auc": float(roc_auc_score(truth, found))}
-
-
-def list_words(needed: Sequence[_Needed], scores: Sequence[Tensor]) -> list[dict[str, Any]]:
-    """Return words with their count, share of needed occurrences and mean score (gain), highest score first."""
-    counts, shares, sums = Counter[str](), Counter[str](), dict[str, float]()
-    for part, found in zip(needed, scores, strict=True):
-        for types, flags, values in zip(part.texts.types, part.important.tolist(), found.tolist(), strict=True):
-            counts.update(types)
-            # the rows of flags and values go on to the length of the longest text
-            for word, flag, value in zip(types, flags, values, strict=False):
-                shares[word] += flag
-                sums[word] = sums.get(word, 0.0) + value
-    words = [word for word, count in counts.items() if count >= MIN_WORD_COUNT]
-    listed = [
-        {
-            "word": word,
-            "count": counts[word],
-            "important": shares[word] / counts[word],
-            "gain": sums[word] / counts[word],
-        }
-        for word in words
-    ]
-    return sorted(listed, key=lambda row: -row["gain"])
-
-
-IMPORTANT_WEIGHT = 3.0
+_IMPORTANT_WEIGHT = 3.0
 """Weight of important tokens in the scorer's loss, as in the authors' scripts: there are few."""
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -158,18 +71,18 @@ class SelectiveSettings:
         model: The pretrained model: a folder, a hub name, or `minilm`.
         text: Column of the texts; None finds it.
         label: Column of the labels; None finds it.
-        max_texts: Texts that are trained on; None takes all.
+        max_texts: Number of texts that are trained on; None takes all.
         max_length: Tokens that are read of a text, special tokens included.
         units: What the buffer grows by: `word`, or `token` as published.
-        delta: What the confidence may lack for a word to be important.
+        delta: By how much the confidence may fall short for a word to be important.
         epochs: Passes over the texts, of the classifier and of the scorer.
-        learning_rate: Of the classifier.
-        scorer_learning_rate: Of the scorer; None takes the classifier's.
+        learning_rate: Highest learning rate of the classifier.
+        scorer_learning_rate: Highest learning rate of the scorer; None takes the classifier's.
         batch_size: Texts of a step.
-        common_words: So many of the most frequent words of the language are never important; the authors leave out
-            the 326 stop words of spaCy.
+        common_words: Number of the most frequent words of the language, which are never important; the authors leave
+            out the 326 stop words of spaCy.
         language: Language of the common words, one that wordfreq knows.
-        seed: Of the choice of texts and of both trainings.
+        seed: Decides the choice of texts and both trainings.
         device: auto, cpu, cuda.
     """
 
@@ -177,32 +90,22 @@ class SelectiveSettings:
     model: str
     text: str | None = None
     label: str | None = None
-    max_texts: int | None = 1000
+    max_texts: Annotated[int | None, at_least(10)] = 1000
     max_length: int = 128
     units: str = "word"
-    delta: float = DELTA
-    epochs: float = 3.0
-    learning_rate: float = 2e-4
-    scorer_learning_rate: float | None = None
-    batch_size: int = 32
-    common_words: int = 100
+    delta: Annotated[float, Between(0, 1, "it is a difference of two probabilities", without_low=True)] = DELTA
+    epochs: Annotated[float, above(0)] = 3.0
+    learning_rate: Annotated[float, above(0)] = 2e-4
+    scorer_learning_rate: Annotated[float | None, above(0)] = None
+    batch_size: Annotated[int, at_least(1)] = 32
+    common_words: Annotated[int, at_least(0)] = 100
     language: str = "en"
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     device: str = "auto"
 
     def __post_init__(self):
-        """Check the numbers."""
-        least = {"max_texts": 10, "batch_size": 1, "common_words": 0, "seed": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise InputError(f"{name}={value} is too small; give at least {bound}")
-        for name in ("epochs", "learning_rate", "scorer_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name}={value:g} is too small; give more than 0")
-        if not 0 < self.delta <= 1:
-            raise InputError(f"delta={self.delta:g} is outside (0, 1]; it is a difference of two probabilities")
+        """Refuse a value that its field does not allow."""
+        check_limits(self)
 
 
 def build_scorer(
@@ -210,7 +113,7 @@ def build_scorer(
     output: str | Path,
     *,
     overwrite: bool = False,
-    tell: Tell = lambda line: None,
+    tell: Callable[[str], None] = lambda line: None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Make a scorer and write its folder; return the record that scorer.json holds.
@@ -229,25 +132,33 @@ def build_scorer(
     tokenizer = load_tokenizer(settings.model)
     _check_length(settings, tokenizer)
     common = _common_words(settings)
-    task = read_task(
-        settings.task, text=settings.text, label=settings.label, max_texts=settings.max_texts, seed=settings.seed
+    files = find_files(settings.task)
+    task = read_single_texts(
+        files, text=settings.text, label=settings.label, max_texts=settings.max_texts, seed=settings.seed
     )
     needed, metrics = _ask(settings, task, tokenizer, common, tell, progress=progress)
     share = _important_share(needed[0], settings.delta)
     tell(f"scorer: {len(needed[0].rows):,} texts, {100 * share:.1f} % of their words important")
-    tuning = _tuning(settings, settings.scorer_learning_rate, class_weights=(1.0, IMPORTANT_WEIGHT))
-    model = fine_tune(AutoModelForTokenClassification, settings.model, needed[0].rows, 2, tuning, progress=progress)
+    model = _fine_tune(
+        AutoModelForTokenClassification,
+        needed[0].rows,
+        2,
+        settings,
+        learning_rate=settings.scorer_learning_rate or settings.learning_rate,
+        class_weights=(1.0, _IMPORTANT_WEIGHT),
+        progress=progress,
+    )
     scores = [score_units(GainScorer(model, tokenizer, {}, ""), part) for part in needed]
     record = {
         "version": __version__,
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers")},
         "settings": asdict(settings),
         "hashes": {"tokenizer": hash_tokenizer(tokenizer), "scorer": hash_model(model)},
-        "files": [{"path": str(path), "use": use} for path, use in task.files],
-        "data": describe_sources([path for path, use in task.files if use != LEFT_OUT]),
-        "labels": task.names,
-        "num_texts": len(task.training.texts),
-        "num_held_out": len(task.held_out.texts),
+        "files": [{"path": str(path), "use": use} for path, use in files],
+        "data": describe_sources([path for path, use in files if use != LEFT_OUT]),
+        "labels": task.labels,
+        "num_texts": len(task.train),
+        "num_held_out": len(task.dev),
         "classifier": metrics,
         "important_share": share,
         "scorer": quality(needed[1], scores[1]),
@@ -263,18 +174,18 @@ def _ask(
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     common: frozenset[str],
-    tell: Tell,
+    tell: Callable[[str], None],
     *,
     progress: bool,
-) -> tuple[list[_Needed], dict[str, float]]:
+) -> tuple[list[Needed], dict[str, float]]:
     """Train a classifier; return the words that it needs in training and in held-out texts, and how good it is."""
-    parts = (task.training, task.held_out)
+    parts = (task.train, task.dev)
     texts = [encode_texts(part.texts, tokenizer, settings.max_length, settings.units) for part in parts]
-    tell(f"classifier: {len(texts[0]):,} texts of {len(task.names)} labels, {len(texts[1]):,} held out")
-    pairs = zip(_rows_of(texts[0], tokenizer), task.training.labels, strict=True)
+    tell(f"classifier: {len(texts[0]):,} texts of {len(task.labels)} labels, {len(texts[1]):,} held out")
+    pairs = zip(rows_of(texts[0], tokenizer), task.train.labels, strict=True)
     rows = [row | {"labels": label} for row, label in pairs]
-    kind, tuning = AutoModelForSequenceClassification, _tuning(settings, None)
-    model = fine_tune(kind, settings.model, rows, len(task.names), tuning, progress=progress)
+    kind, rate = AutoModelForSequenceClassification, settings.learning_rate
+    model = _fine_tune(kind, rows, len(task.labels), settings, learning_rate=rate, progress=progress)
     confidence = classifier(model, tokenizer)
     gains = [
         task_gain(part, torch.tensor(examples.labels), confidence, settings.delta, progress=progress)
@@ -286,17 +197,67 @@ def _ask(
     return [find_needed(part, gain, common, tokenizer) for part, gain in zip(texts, gains, strict=True)], metrics
 
 
-def _tuning(
-    settings: SelectiveSettings, learning_rate: float | None, class_weights: tuple[float, ...] | None = None
-) -> FineTuning:
-    return FineTuning(
-        epochs=settings.epochs,
-        learning_rate=learning_rate or settings.learning_rate,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        device=settings.device,
-        class_weights=class_weights,
-    )
+def _fine_tune(
+    kind: Any,
+    rows: Sequence[dict[str, Any]],
+    num_labels: int,
+    settings: SelectiveSettings,
+    *,
+    learning_rate: float,
+    class_weights: tuple[float, ...] | None = None,
+    progress: bool,
+) -> PreTrainedModel:
+    """Return the model fine-tuned on rows, on its device, ready to predict.
+
+    AdamW, a tenth of the steps to warm up, then a linear decay.
+
+    Args:
+        kind: `AutoModelForSequenceClassification` or `AutoModelForTokenClassification`.
+        rows: input_ids with special tokens, and labels: one of the text, or one of each token (-100 = none); the rest
+            of a row is not read.
+        num_labels: Number of labels.
+        settings: How.
+        learning_rate: The highest learning rate.
+        class_weights: Weight of each class in the loss; None weighs all alike.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If there is no such model or device.
+    """
+    device = resolve_device(settings.device)
+    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(settings.seed)
+        model, _ = load_weights(kind, settings.model, num_labels=num_labels)
+        arguments = TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=settings.epochs,
+            learning_rate=learning_rate,
+            per_device_train_batch_size=settings.batch_size,
+            warmup_steps=0.1,
+            weight_decay=0.01,
+            seed=settings.seed,
+            train_sampling_strategy="group_by_length",
+            dataloader_pin_memory=device.type == "cuda",
+            use_cpu=device.type == "cpu",
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=not progress,
+            remove_unused_columns=False,
+        )
+
+        def loss(output: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+            logits = output.logits.float()
+            given = None if class_weights is None else torch.tensor(class_weights, device=logits.device)
+            return cross_entropy(logits.flatten(0, -2), labels.flatten(), given, ignore_index=IGNORE_INDEX)
+
+        # the Trainer's type is that of its own data sets; a list of rows is one to torch
+        training: Any = list(rows)
+        batches = Batches(0, of_words=isinstance(rows[0]["labels"], list))
+        trainer = Trainer(model, arguments, data_collator=batches, train_dataset=training, compute_loss_func=loss)
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return cast(Any, model).eval().to(device)
 
 
 def _check_length(settings: SelectiveSettings, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -322,9 +283,9 @@ def _common_words(settings: SelectiveSettings) -> frozenset[str]:
 
 def _check_classifier(gains: Sequence[Gain], task: Task) -> dict[str, float]:
     """Return what share of texts is right, and refuse a classifier that has learned nothing."""
-    largest = Counter(task.training.labels).most_common(1)[0][0]
+    largest = Counter(task.train.labels).most_common(1)[0][0]
     accuracy = _share(gains[1].correct)
-    guessed = _share(torch.tensor(task.held_out.labels) == largest)
+    guessed = _share(torch.tensor(task.dev.labels) == largest)
     if accuracy <= guessed:
         raise InputError(
             f"the classifier gets {100 * accuracy:.1f} % of the held-out texts right, and naming the largest class "
@@ -337,7 +298,7 @@ def _share(values: Tensor) -> float:
     return values.double().mean().item() if len(values) else 0.0
 
 
-def _important_share(needed: _Needed, delta: float) -> float:
+def _important_share(needed: Needed, delta: float) -> float:
     share = int(needed.important.sum()) / max(1, needed.num_units)
     if not 0.0 < share < 1.0:
         raise InputError(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS, TaskSettings
+from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import choose_column, listed, shown
 
@@ -24,6 +24,31 @@ PAIR_COLUMNS = (
     ("question", "sentence"),
 )
 """Names that the two columns of a text pair are known by."""
+
+
+class ColumnSettings(Protocol):
+    """What settings say about the columns of a task; None has them found by name."""
+
+    @property
+    def kind(self) -> str | None:
+        """single-label, multi-label or tokens."""
+
+    @property
+    def text(self) -> str | None:
+        """Column of the text, or of its words."""
+
+    @property
+    def pair(self) -> str | None:
+        """Column of the second text."""
+
+    @property
+    def label(self) -> str | None:
+        """Column of the label or labels."""
+
+    @property
+    def separator(self) -> str:
+        """What divides the labels of one text in a table."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,8 +70,16 @@ class Columns:
     separator: str
 
 
-def find_columns(path: Path, row: Mapping[str, Any], settings: TaskSettings) -> Columns:
+def find_columns(
+    path: Path, row: Mapping[str, Any], settings: ColumnSettings, *, single_texts: bool = False
+) -> Columns:
     """Return the columns to read, by the first row of a task.
+
+    Args:
+        path: Where the row stands, for messages.
+        row: The row.
+        settings: Names of columns, as far as they are given.
+        single_texts: Whether one text a row is wanted, which may be missing in some, and no pair.
 
     Raises:
         InputError: If a column that was named is not there, or one that was not named cannot be found.
@@ -57,7 +90,7 @@ def find_columns(path: Path, row: Mapping[str, Any], settings: TaskSettings) -> 
         label = _label(path, names, settings.label, WORD_LABEL_COLUMNS + LABEL_COLUMNS, words)
         return Columns(TOKENS, words, None, label, settings.separator)
     label = _label(path, names, settings.label, LABEL_COLUMNS, None)
-    text, pair = _text_columns(path, row, label, settings)
+    text, pair = _text_columns(path, row, label, settings, single_texts=single_texts)
     kind = settings.kind or (MULTI_LABEL if isinstance(row[label], list) else SINGLE_LABEL)
     if kind == TOKENS:
         raise InputError(
@@ -67,7 +100,7 @@ def find_columns(path: Path, row: Mapping[str, Any], settings: TaskSettings) -> 
     return Columns(kind, text, pair, label, settings.separator)
 
 
-def _words_column(names: list[str], row: Mapping[str, Any], settings: TaskSettings) -> str | None:
+def _words_column(names: list[str], row: Mapping[str, Any], settings: ColumnSettings) -> str | None:
     """Return the column of lists of words, if that is what the rows hold."""
     if settings.kind not in (None, TOKENS):
         return None
@@ -86,13 +119,19 @@ def _label(path: Path, names: list[str], wanted: str | None, known: tuple[str, .
     return found
 
 
-def _text_columns(path: Path, row: Mapping[str, Any], label: str, settings: TaskSettings) -> tuple[str, str | None]:
+def _text_columns(
+    path: Path, row: Mapping[str, Any], label: str, settings: ColumnSettings, *, single_texts: bool
+) -> tuple[str, str | None]:
     names = list(row)
-    if settings.text is None and settings.pair is None:
+    if settings.text is None and settings.pair is None and not single_texts:
         pair = next((pair for pair in PAIR_COLUMNS if pair[0] in row and pair[1] in row and label not in pair), None)
         if pair is not None:
             return pair
-    texts = [name for name in names if name not in (label, settings.pair) and isinstance(row[name], str)]
+    texts = [
+        name
+        for name in names
+        if name not in (label, settings.pair) and (isinstance(row[name], str) or (single_texts and row[name] is None))
+    ]
     text = choose_column(path, names, texts, settings.text)
     return text, None if settings.pair is None else choose_column(path, names, names, settings.pair)
 

@@ -1,6 +1,6 @@
 """Texts that stand in more than one split of a task: word for word, but for punctuation, or nearly.
 
-For every text, which twin it has in each split: the same text, the same words, or nearly the same.
+Every text is told which twin it has in each split: the same text, the same words, or nearly the same.
 """
 
 import unicodedata

@@ -1,18 +1,12 @@
-"""Scores of predictions, by scikit-learn.
-
-What comes out of every method of an evaluation.
-"""
+"""Scores of predictions, by scikit-learn, which is imported only where something is scored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
-from sklearn.preprocessing import MultiLabelBinarizer
 
-from diffmask.config.evaluation import MULTI_LABEL, TOKENS
+from diffmask.config.evaluation import METRICS, MULTI_LABEL, TOKENS
 
 OUTSIDE = "O"
 """What the label of words that are part of nothing is usually called; F1 over words leaves it out."""
@@ -35,14 +29,16 @@ def score(
     Args:
         kind: single-label, multi-label or tokens.
         labels: Names of the labels.
-        targets: Rows of `labels`, as `Split.labels`.
-        predictions: The same shape.
+        targets: Rows of `labels`, as in `Split.labels`.
+        predictions: What was predicted, in the same shape.
         outside: For tokens, the label of words that are part of nothing.
 
     Returns:
         accuracy, micro_f1 and macro_f1 in [0, 1], per_class by name, and confusion (targets by predictions), or None
         where a text has several labels.
     """
+    from sklearn.metrics import accuracy_score, confusion_matrix
+
     given, guessed = _arrays(kind, labels, targets, predictions)
     counted = [row for row, name in enumerate(labels) if not (kind == TOKENS and name == outside)]
     several = kind == MULTI_LABEL
@@ -69,38 +65,25 @@ def score(
 
 def _by_label(given: np.ndarray, guessed: np.ndarray, rows: list[int], *, average: str | None) -> tuple[Any, ...]:
     """Return precision, recall, F1 and support; what has no prediction or no target scores 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     nothing: Any = 0  # a number is allowed, whatever the type says
     return precision_recall_fscore_support(given, guessed, labels=rows, average=average, zero_division=nothing)
 
 
 def summary(scores: dict[str, Any]) -> dict[str, float]:
-    """Return the scores that are single numbers."""
-    return {name: scores[name] for name in ("accuracy", "micro_f1", "macro_f1")}
+    """Return those scores that are single numbers."""
+    return {name: value for name, value in scores.items() if name in METRICS}
 
 
 def _arrays(
     kind: str, labels: Sequence[str], targets: Sequence[Any], predictions: Sequence[Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     if kind == MULTI_LABEL:
+        from sklearn.preprocessing import MultiLabelBinarizer
+
         table = MultiLabelBinarizer(classes=list(range(len(labels))))
         return np.asarray(table.fit_transform(targets)), np.asarray(table.fit_transform(predictions))
     if kind == TOKENS:
         return np.array(list(chain(*targets))), np.array(list(chain(*predictions)))
     return np.array(targets), np.array(predictions)
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """What a trained model predicts.
-
-    Attributes:
-        dev: As `Split.labels`, for the dev split.
-        test: The same for the test split.
-        chosen: What the dev split, or cross-validation, has chosen.
-        fresh: Parameters that the checkpoint lacked.
-    """
-
-    dev: list[Any]
-    test: list[Any]
-    chosen: dict[str, Any]
-    fresh: tuple[str, ...] = ()

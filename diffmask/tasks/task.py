@@ -1,6 +1,7 @@
-"""A task to evaluate on: texts and their labels, in the splits train, dev and test.
+"""Labelled tasks: examples with their labels, in the splits train, dev and test, read from files.
 
-The splits of a task: examples with their labels.
+Everything that reads labelled texts reads them here: `diffmask evaluate`, the task beside masked words, and
+`diffmask selective`.
 """
 
 import hashlib
@@ -9,21 +10,27 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from diffmask.config.evaluation import KINDS, MULTI_LABEL, TOKENS, TaskSettings
+from diffmask.config.evaluation import MULTI_LABEL, TOKENS, TaskSettings
+from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
-from diffmask.tasks.columns import Columns, find_columns, read_label, read_pair, read_text
+from diffmask.tasks.columns import Columns, ColumnSettings, find_columns, read_label, read_pair, read_text
 from diffmask.tasks.metrics import OUTSIDE, score
 from diffmask.text.corpus.documents import list_files
 
+if TYPE_CHECKING:
+    from diffmask.tasks.leakage import Leakage
+
 SPLITS = ("train", "dev", "test")
 SPLIT_NAMES = {
-    "train": "train", "training": "train", "dev": "dev", "devel": "dev", "val": "dev", "valid": "dev",
-    "validation": "dev", "eval": "dev", "test": "test",
+    "train": "train", "training": "train", "dev": "dev", "devel": "dev", "development": "dev", "devset": "dev",
+    "val": "dev", "valid": "dev", "validation": "dev", "eval": "dev", "evaluation": "dev", "test": "test",
+    "testing": "test", "testset": "test",
 }  # fmt: skip
+"""Words in the name of a file that say which split it holds."""
 HELD_OUT_SHARE = 0.1
 """Share of the training texts that becomes the dev split where there is none."""
 
@@ -33,9 +40,10 @@ class Split:
     """The examples of one split.
 
     Attributes:
-        texts: Each a text, or the list of its words where words are labelled.
-        pairs: The second text of each example, or None where there is one text.
-        labels: Row of `Task.labels`; a list of rows for several labels a text, or one row for each word.
+        texts: The text of each example, or the list of its words where words are labelled.
+        pairs: The second text of each example; None where there is one text.
+        labels: The label of each example as a row of `Task.labels`; a list of rows where a text has several labels, or
+            one row for each word.
     """
 
     texts: list[Any]
@@ -63,9 +71,9 @@ def label_names(labels: Sequence[Any], kind: str, examples: str = "texts") -> li
     """Return the names of labels in order, numbers first.
 
     Args:
-        labels: Of all examples: a name, or several.
-        kind: Of the task.
-        examples: What they are called in messages.
+        labels: Label of every example: a name, or several.
+        kind: Kind of the task.
+        examples: What the examples are called in messages.
 
     Raises:
         InputError: If there are fewer than two.
@@ -150,6 +158,14 @@ class Task:
         """What is measured on, once."""
         return self.splits["test"]
 
+    def sources(self) -> dict[str, Any]:
+        """Return for the record of a result where the examples come from."""
+        return {"files": {name: [path.name for path in paths] for name, paths in self.files.items()}}
+
+    def summarise(self, found: "Leakage") -> str:
+        """Return in a sentence or two how many test examples stand in another split too."""
+        return found.summary()
+
     def score(self, targets: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
         """Return what `metrics.score` returns for rows of the task's labels."""
         return score(self.kind, self.labels, targets, predictions, outside=self.outside)
@@ -158,13 +174,12 @@ class Task:
 def read_task(settings: TaskSettings) -> Task:
     """Read a task from a folder or files that are named train, dev (or val, valid, ...) and test.
 
-    Where no file is named dev, a tenth of the training texts becomes the dev split, chosen by their content.
+    Where no file is named dev, a tenth of the training texts becomes the dev split, chosen by its content.
 
     Raises:
         InputError: A file cannot be read, a split is missing or empty, or labels are missing or all the same.
     """
-    if settings.kind is not None and settings.kind not in KINDS:
-        raise InputError(f"unknown kind of task {settings.kind!r}; choose from: {', '.join(KINDS)}")
+    check_limits(settings, "task.")
     files = _split_files(settings.files)
     columns: Columns | None = None
     found: dict[str, list[Example]] = {}
@@ -174,7 +189,7 @@ def read_task(settings: TaskSettings) -> Task:
             raise InputError(f"{paths[0]} has no rows; a task needs texts and labels in train, dev and test")
     assert columns is not None
     names = label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
-    splits = {split: make_split(rows, columns, names) for split, rows in found.items()}
+    splits = {split: make_split(rows, columns.kind, names) for split, rows in found.items()}
     if dev_from_train := "dev" not in splits:
         splits["train"], splits["dev"] = hold_out(splits["train"])
     name = settings.name or _name(settings.files)
@@ -226,14 +241,16 @@ def _is_dataset_dict(path: Path) -> bool:
 
 
 def read_examples(
-    paths: Sequence[Path], settings: TaskSettings, columns: Columns | None = None
+    paths: Sequence[Path], settings: ColumnSettings, columns: Columns | None = None, *, single_texts: bool = False
 ) -> tuple[Columns | None, list[Example]]:
     """Return the columns and the examples of files.
 
     Args:
         paths: The files.
-        settings: How they are read.
-        columns: Which columns; None lets the first row tell.
+        settings: Names of their columns, as far as they are given.
+        columns: The columns to read; None finds them by the first row.
+        single_texts: Whether one text a row is wanted: no pair of columns is looked for, rows without a text are
+            skipped, and texts lose the blanks around them.
 
     Raises:
         InputError: If a file cannot be read, or a row lacks a text or a label.
@@ -241,9 +258,16 @@ def read_examples(
     examples: list[Example] = []
     for path in paths:
         for number, row in read_records(path):
-            columns = columns or find_columns(path, row, settings)
-            examples.append(_example(path, number, row, columns))
+            columns = columns or find_columns(path, row, settings, single_texts=single_texts)
+            if single_texts and _is_blank(row.get(columns.text)):
+                continue
+            text, pair, label = _example(path, number, row, columns)
+            examples.append((text.strip() if single_texts else text, pair, label))
     return columns, examples
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _example(path: Path, number: int, row: Mapping[str, Any], columns: Columns) -> Example:
@@ -269,15 +293,15 @@ def _outside(wanted: str | None, names: Sequence[str]) -> str | None:
     return wanted if wanted in names else None
 
 
-def make_split(rows: Sequence[Example], columns: Columns, names: Sequence[str]) -> Split:
-    """Return examples as a split, their labels as rows of the names."""
+def make_split(rows: Sequence[Example], kind: str, names: Sequence[str]) -> Split:
+    """Return examples of a kind of task as a split, their labels as rows of the names."""
     rows_of = {name: row for row, name in enumerate(names)}
-    several = columns.kind in (MULTI_LABEL, TOKENS)
+    several = kind in (MULTI_LABEL, TOKENS)
     labels: list[Any] = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
-    if columns.kind == MULTI_LABEL:
+    if kind == MULTI_LABEL:
         labels = [sorted(set(label)) for label in labels]
-    pairs = None if columns.pair is None else [pair or "" for _, pair, _ in rows]
-    return Split([text for text, _, _ in rows], pairs, labels)
+    pairs = [pair for _, pair, _ in rows if pair is not None]
+    return Split([text for text, _, _ in rows], pairs or None, labels)
 
 
 def _name(sources: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 from tqdm import tqdm
 
 from diffmask.config.evaluation import (
-    KINDS,
     MULTI_LABEL,
     REFUSE,
     SINGLE_LABEL,
@@ -21,7 +20,7 @@ from diffmask.config.evaluation import (
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.tasks.leakage import Leakage
-from diffmask.tasks.task import SPLIT_NAMES, SPLITS, Split, Task, hash_task, hold_out, label_names
+from diffmask.tasks.task import SPLIT_NAMES, SPLITS, Split, Task, hash_task, hold_out, label_names, make_split
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.join_tables import join
@@ -48,6 +47,26 @@ class VideoTask(Task):
         """What the examples are called."""
         return "clips"
 
+    def sources(self) -> dict[str, Any]:
+        """Return for the record of a result what the examples are, and which were left out."""
+        return {"examples": self.examples, "left_out": {split: dict(found) for split, found in self.left_out.items()}}
+
+    def summarise(self, found: Leakage) -> str:
+        """Return in one or two sentences how many test clips are the same files as others; captions do not count."""
+        twins = found.elsewhere["test"]
+        if not twins.any():
+            return f"None of the {len(twins):,} clips of test is a file of train or dev too."
+        between = [overlap for overlap in found.between if overlap.split == "test" and overlap.num_found]
+        parts = "; ".join(
+            f"{each.num_found:,} in {each.other}"
+            + (f" ({each.other_label:,} with another label)" if each.other_label else "")
+            for each in between
+        )
+        return (
+            f"{twins.sum():,} of the {len(twins):,} clips of test ({100 * twins.mean():.1f} %) are files of other "
+            f"splits too: {parts}. {(~twins).sum():,} are unseen."
+        )
+
     def clips_of(self, split: Split) -> list[Clip]:
         """Return the clips of a split."""
         return [self.clips[content] for content in split.texts]
@@ -68,14 +87,10 @@ def read_video_task(settings: EvaluateSettings, *, progress: bool = False) -> Vi
     labels = {split: [_label(clip, kind, settings.task) for clip in clips] for split, clips in usable.items()}
     names = label_names([label for each in labels.values() for label in each], kind, "clips")
     _check_learnable(labels, kind)
-    numbers = {name: row for row, name in enumerate(names)}
     contents = _contents([clip for clips in usable.values() for clip in clips], progress=progress)
-    several = kind == MULTI_LABEL
     splits = {
-        split: Split(
-            [contents[clip.path] for clip in clips],
-            None,
-            [sorted({numbers[name] for name in label}) if several else numbers[label] for label in labels[split]],
+        split: make_split(
+            [(contents[clip.path], None, label) for clip, label in zip(clips, labels[split], strict=True)], kind, names
         )
         for split, clips in usable.items()
     }
@@ -94,27 +109,8 @@ def read_video_task(settings: EvaluateSettings, *, progress: bool = False) -> Vi
     )
 
 
-def clip_leakage(found: Leakage) -> str:
-    """Return in one or two sentences how many test clips are the same files as others; captions do not count."""
-    twins = found.elsewhere["test"]
-    if not twins.any():
-        return f"None of the {len(twins):,} clips of test is a file of train or dev too."
-    between = [overlap for overlap in found.between if overlap.split == "test" and overlap.num_found]
-    parts = "; ".join(
-        f"{each.num_found:,} in {each.other}"
-        + (f" ({each.other_label:,} with another label)" if each.other_label else "")
-        for each in between
-    )
-    return (
-        f"{twins.sum():,} of the {len(twins):,} clips of test ({100 * twins.mean():.1f} %) are files of other splits "
-        f"too: {parts}. {(~twins).sum():,} are unseen."
-    )
-
-
 def _kind(settings: TaskSettings) -> str:
     kind = settings.kind or SINGLE_LABEL
-    if kind not in KINDS:
-        raise InputError(f"unknown kind of task {kind!r}; choose from: {', '.join(KINDS)}")
     if kind == TOKENS:
         raise InputError(
             f"a task of kind {TOKENS} labels words, and clips have none; choose from: single-label, multi-label"

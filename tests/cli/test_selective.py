@@ -92,11 +92,11 @@ def test_a_delta_that_takes_every_word_is_refused(world, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--max-texts", "3", "max_texts=3 is too small; give at least 10"),
-        ("--batch-size", "0", "batch_size=0 is too small; give at least 1"),
-        ("--seed", "-1", "seed=-1 is too small; give at least 0"),
-        ("--epochs", "0", "epochs=0 is too small; give more than 0"),
-        ("--scorer-learning-rate", "-1", "scorer_learning_rate=-1 is too small; give more than 0"),
+        ("--max-texts", "3", "max_texts=3 must be at least 10"),
+        ("--batch-size", "0", "batch_size=0 must be at least 1"),
+        ("--seed", "-1", "seed=-1 must be at least 0"),
+        ("--epochs", "0", "epochs=0 must be above 0"),
+        ("--scorer-learning-rate", "-1", "scorer_learning_rate=-1 must be above 0"),
         ("--delta", "1.5", "delta=1.5 is outside (0, 1]; it is a difference of two probabilities"),
         ("--max-length", "100", "max_length=100 is outside [3, 64], what this model reads"),
         ("--max-length", "2", "max_length=2 is outside [3, 64], what this model reads"),

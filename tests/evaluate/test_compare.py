@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
-from support.compared import write_result
+from support.compared import SCORES, write_result
 
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.compare import HIGHER, LOWER, NOT_SHOWN, CompareSettings, compare
-from diffmask.evaluate.compare.results import common_seeds, find_results, read_results
+from diffmask.evaluate.compare import HIGHER, LOWER, NOT_SHOWN, CompareSettings, compare
+from diffmask.evaluate.results import common_seeds, find_results, read_results
 
 FAST = {"num_draws": 1000}
 
@@ -178,6 +178,7 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path, changes, sentence
         (lambda d: d["unseen"].pop(), "is damaged: 119 marks of unseen texts for 120 texts"),
         (lambda d: d["shares"][0]["predictions"].pop(), "119 predictions at share 1 for 120 texts"),
         (lambda d: d["targets"].__setitem__(0, 3), "targets: [3] is no label of a single-label task of 3 labels"),
+        (lambda d: d["shares"][0].pop("test"), "is damaged: shares[0].test is missing or of a wrong type"),
         (lambda d: d.update(seed=5), "is of seed 5; give the file the name of its seed"),
         (lambda d: d.update(name="b"), "have different names (none and b), so they are not of one result"),
     ],
@@ -201,7 +202,7 @@ def test_what_is_no_json_object_is_damaged(tmp_path, content):
 
 def test_tokens_and_several_labels_are_checked_for_their_shape(tmp_path):
     def write(name, kind, targets, predictions):
-        shares = [{"share": 1.0, "num_train": 1, "predictions": predictions}]
+        shares = [{"share": 1.0, "num_train": 1, "predictions": predictions, "test": {"all": SCORES}}]
         parts = {"targets": targets, "unseen": [True] * 2, "shares": shares}
         return write_result(tmp_path / name, task={"kind": kind}, parts=parts)
 
@@ -263,12 +264,12 @@ def test_shares_without_overlap_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"metric": "f1"}, "the metric 'f1' is unknown; choose from: micro_f1, macro_f1, accuracy"),
-        ({"texts": "some"}, "the texts 'some' are unknown; choose from: all, unseen"),
+        ({"metric": "f1"}, "unknown metric 'f1'; choose from: micro_f1, macro_f1, accuracy"),
+        ({"texts": "some"}, "unknown texts 'some'; choose from: all, unseen"),
         ({"share": 0.2}, "the share 0.2 is not in all results; choose from: 1"),
         ({"baseline": "c"}, "no result is named 'c'; choose the baseline from: a, b"),
-        ({"num_draws": 10}, "10 draws are too few for an interval; give at least 1000"),
-        ({"seed": -1}, "the seed -1 is negative; give 0 or more"),
+        ({"num_draws": 10}, "num_draws=10 must be at least 1000; fewer are too few for an interval"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(tmp_path, settings, sentence):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffmask.evaluate.compare.resampling import Draws, count, ratio
+from diffmask.evaluate.resampling import Draws, count, ratio
 from diffmask.tasks.metrics import score
 
 LABELS = ["O", "a", "b", "c", "never"]
@@ -93,11 +93,11 @@ def test_all_seeds_exchange_the_same_texts():
 
 def test_draws_are_the_same_whether_they_are_kept_or_not(monkeypatch):
     kept = np.concatenate(list(Draws(30, 100, 0)._chunks(0)))
-    monkeypatch.setattr("diffmask.evaluate.compare.resampling._KEPT", 0)
+    monkeypatch.setattr("diffmask.evaluate.resampling._KEPT", 0)
     again = Draws(30, 100, 0)
     assert (np.concatenate(list(again._chunks(0))) == kept).all()
     assert (np.concatenate(list(again._chunks(0))) == kept).all()
-    monkeypatch.setattr("diffmask.evaluate.compare.resampling._CHUNK", 300)
+    monkeypatch.setattr("diffmask.evaluate.resampling._CHUNK", 300)
     assert [len(each) for each in Draws(30, 25, 0)._chunks(0)] == [10, 10, 5]
 
 

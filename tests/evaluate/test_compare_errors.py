@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffmask.evaluate.compare.resampling import holm, interval, noise, p_value
+from diffmask.evaluate.resampling import holm, interval, noise, p_value
 
 TOOL = Path(__file__).parents[2] / "tools" / "simulate_compare.py"
 

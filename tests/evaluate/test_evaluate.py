@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
+from support.compared import NOTHING, SCORES, write_result
 from support.labelled import TOLD_BY, labelled_rows
 from support.tiny import tiny_model, tiny_tokenizer
 from transformers import (
@@ -21,10 +22,10 @@ from transformers import (
 from diffmask.cli import main
 from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.checks import check_length
-from diffmask.evaluate.compare.results import read_results
-from diffmask.evaluate.record import is_done, remove_others
-from diffmask.evaluate.run import _write, choose_share, evaluate
+from diffmask.evaluate.methods.text import check_length
+from diffmask.evaluate.results import read_results
+from diffmask.evaluate.run import choose_share, evaluate
+from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
 from diffmask.tasks.task import read_task
 from diffmask.text.model.load import load_weights
 
@@ -172,25 +173,23 @@ def test_a_model_with_other_weights_is_another_evaluation(world, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", r"seed-0.json is not the result of an evaluation \(it names no task\); delete it, or use --overwrite"),
-        ("{", r"seed-0.json is not the result of an evaluation \(Expecting"),
+        ("[]", "seed-0.json is damaged: it holds no object; delete it and evaluate that seed again"),
+        ("{", r"seed-0.json is damaged: it is no JSON \(Expecting"),
         ({"settings": {"old": 1}}, "seed-0.json was made with settings.old=1, not None; give another folder"),
     ],
 )
 def test_a_file_that_is_no_such_result(tmp_path, content, message):
-    record = {"format": 1, "model_hash": "a", "method": "probe", "settings": {}, "task": {}}
-    text = content if isinstance(content, str) else json.dumps(record | content)
-    (tmp_path / "seed-0.json").write_text(text)
+    path = write_result(tmp_path, seeds=(0,), parts={"settings": {}}) / "seed-0.json"
+    record = read(path) | {"model_hash": None}
+    path.write_text(content if isinstance(content, str) else json.dumps(record | content))
     with pytest.raises(InputError, match=message):
-        is_done(tmp_path / "seed-0.json", record)
+        is_done(path, record)
 
 
 def test_overwriting_leaves_no_seeds_of_another_evaluation(world, tmp_path):
     out = tmp_path / "out"
-    task = {"hash": "a", "name": "b", "kind": "single-label", "labels": ["x", "y"]}
-    record = {"format": 1, "model_hash": "a", "name": "n", "method": "probe", "settings": {}, "task": task}
-    out.mkdir()
-    others = [{}, {"model_hash": "b"}, {"name": "m"}, {"task": task | {"hash": "c"}}]
+    record = read(write_result(out, seeds=(0,)) / "seed-0.json") | {"model_hash": "a"}
+    others = [{}, {"model_hash": "b"}, {"name": "m"}, {"task": record["task"] | {"hash": "c"}}]
     for seed, changes in enumerate(others):
         (out / f"seed-{seed}.json").write_text(json.dumps(record | changes))
     (out / "seed-9.json").write_text("[]")
@@ -201,13 +200,18 @@ def test_overwriting_leaves_no_seeds_of_another_evaluation(world, tmp_path):
 
 
 def test_another_outside_is_another_evaluation(tmp_path):
-    task = {"hash": "a", "name": "b", "kind": "tokens", "labels": ["O", "X"], "outside": "O"}
-    record = {"format": 1, "model_hash": "a", "method": "probe", "settings": {}, "task": task}
-    before = {name: value for name, value in task.items() if name != "outside"}
-    (tmp_path / "seed-0.json").write_text(json.dumps(record | {"task": before}))
-    assert is_done(tmp_path / "seed-0.json", record)
+    labels = ["O", "alpha", "beta"]
+    task = {"kind": "tokens", "labels": labels, "outside": "O"}
+    measures = {"per_class": dict.fromkeys(labels, NOTHING)}
+    shares = [{"share": 1.0, "num_train": 1, "predictions": [[0]], "test": {"all": SCORES | measures}}]
+    parts = {"targets": [[0]], "unseen": [True], "shares": shares}
+    path = write_result(tmp_path, seeds=(0,), task=task, parts=parts) / "seed-0.json"
+    record = read(path) | {"model_hash": None}
+    before = {name: value for name, value in record["task"].items() if name != "outside"}
+    path.write_text(json.dumps(record | {"task": before}))
+    assert is_done(path, record)
     with pytest.raises(InputError, match="was made with task.outside=O, not X"):
-        is_done(tmp_path / "seed-0.json", record | {"task": task | {"outside": "X"}})
+        is_done(path, record | {"task": record["task"] | {"outside": "X"}})
 
 
 def test_positions_of_roberta_begin_behind_the_pad_token():
@@ -304,16 +308,22 @@ def test_words_beyond_the_length_get_the_most_frequent_label(world, tmp_path):
         ({"method": "guess"}, "unknown method 'guess'; choose from: finetune, probe"),
         ({"metric": "auc"}, "unknown metric 'auc'; choose from: micro_f1, macro_f1, accuracy"),
         ({"precision": "fp64"}, "unknown precision 'fp64'; choose from: fp32, bf16, fp16"),
-        ({"shares": (0.0, 1.0)}, r"shares=\[0.0, 1.0\] must lie in \(0, 1\]"),
+        ({"shares": (0.0, 1.0)}, r"shares=\[0.0, 1.0\] must hold numbers in \(0, 1\]; give for example 0.1, 0.3 and 1"),
         ({"shares": (0.01,)}, "a share of 0.01 of the training texts has fewer than two labels; give a larger one"),
-        ({"seeds": 0}, "seeds=0 is too small; give at least 1"),
-        ({"finetune": FinetuneSettings(epochs=0)}, "finetune.epochs=0 is too small; give at least 1"),
-        ({"finetune": FinetuneSettings(learning_rates=())}, r"learning_rates=\[\] must be numbers above 0"),
+        ({"seeds": 0}, "seeds=0 must be at least 1"),
+        ({"finetune": FinetuneSettings(epochs=0)}, "finetune.epochs=0 must be at least 1"),
+        (
+            {"finetune": FinetuneSettings(learning_rates=())},
+            "finetune.learning_rates is empty; give one or more",
+        ),
         ({"device": "cuda:9"}, "unknown device 'cuda:9'; choose from: auto, cpu, cuda"),
         ({"precision": "fp16"}, "precision fp16 needs a GPU, and the device is the CPU; give fp32 or bf16"),
         ({"max_length": 513}, "max_length=513 is more than the 512 tokens that the model reads; give less"),
-        ({"finetune": FinetuneSettings(warmup_ratio=1.0)}, r"finetune.warmup_ratio=1 must lie in \[0, 1\)"),
-        ({"finetune": FinetuneSettings(weight_decay=-0.1)}, "finetune.weight_decay=-0.1 must be 0 or more"),
+        (
+            {"finetune": FinetuneSettings(warmup_ratio=1.0)},
+            r"finetune.warmup_ratio=1 is outside \[0, 1\); 0.06",
+        ),
+        ({"finetune": FinetuneSettings(weight_decay=-0.1)}, "finetune.weight_decay=-0.1 must be at least 0; 0.05 or"),
         ({"finetune": FinetuneSettings(max_grad_norm=0.0)}, "finetune.max_grad_norm=0 must be above 0"),
     ],
 )
@@ -346,7 +356,7 @@ def test_the_command_says_what_is_outside(world, tmp_path, capsys):
 
 def test_a_result_is_json_or_nothing(tmp_path):
     with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
-        _write(tmp_path / "seed-0.json", {"score": float("nan")})
+        write_seed_file(tmp_path / "seed-0.json", {"score": float("nan")})
     assert not list(tmp_path.iterdir())
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffmask.evaluate.compare.resampling import count, ratio
+from diffmask.evaluate.resampling import count, ratio
 from diffmask.tasks.metrics import score, summary
 
 LABELS = ["a", "b", "c"]

@@ -223,7 +223,7 @@ def test_numbers_are_labels_in_the_order_of_numbers(tmp_path):
         ({"train": [{"text": "x", "topic": "y"}]}, {}, "has no column of labels; name it with --label"),
         ({}, {"label": "gold"}, "has no column 'gold'; its columns: text, label"),
         ({}, {"kind": "tokens"}, "not a list of words; token classification needs lists of words and of labels"),
-        ({}, {"kind": "ranking"}, "unknown kind of task 'ranking'; choose from: single-label, multi-label, tokens"),
+        ({}, {"kind": "ranking"}, "unknown task.kind 'ranking'; choose from: single-label, multi-label, tokens"),
     ],
 )
 def test_what_is_refused(tmp_path, changes, settings, message):

@@ -25,13 +25,11 @@ from diffmask.config.evaluation import (
 )
 from diffmask.core.errors import InputError
 from diffmask.demo.rendered_clips import encode
-from diffmask.evaluate.checks import check_modality
-from diffmask.evaluate.compare.compare import CompareSettings, compare
-from diffmask.evaluate.compare.results import read_results
+from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.methods.frozen import TEMPERATURE, AttentivePool, AttentiveProber, Neighbours
 from diffmask.evaluate.methods.video import LabelledViews, _empty_tokens, encode_clips
-from diffmask.evaluate.run import evaluate
-from diffmask.report.evaluations import read_evaluation
+from diffmask.evaluate.results import read_result, read_results
+from diffmask.evaluate.run import evaluate, methods_for
 from diffmask.report.html.page import page
 from diffmask.report.run.evaluations_html import evaluation_parts
 from diffmask.tasks.task import Split, Task
@@ -99,7 +97,7 @@ def test_results_of_clips_are_compared_as_those_of_texts_are(world, tmp_path):
     found = compare(read_results([tmp_path / "trained", tmp_path / "image"]), CompareSettings(num_draws=1000))
     assert [score.name for score in found.scores] == ["trained", "image"]
     assert found.num_texts == 6 and found.num_seen == 0
-    assert check(page("page", evaluation_parts([read_evaluation(tmp_path / "image")])))
+    assert check(page("page", evaluation_parts([read_result(tmp_path / "image")])))
 
 
 def test_shares_and_seeds(world, tmp_path):
@@ -221,10 +219,13 @@ def test_the_command(world, tmp_path, capsys, monkeypatch):
     [
         (
             {"method": "knn", "model": "text"},
-            "the method knn is for video, and bert is a model of text; choose from: fine",
+            "bert, a model of text, is not evaluated by the method knn; choose from: finetune, probe",
         ),
-        ({"model": "text"}, r"settings of video.\* are for video, and bert is a model of text; leave them out"),
-        ({"finetune": FinetuneSettings(epochs=3)}, r"settings of finetune.\* are for text, .* write video.finetune.\*"),
+        ({"model": "text"}, "video.stride=1 has no effect with bert, a model of text; leave it out"),
+        (
+            {"finetune": FinetuneSettings(epochs=3)},
+            "finetune.epochs=3 .* videomae, .* write video.finetune.epochs",
+        ),
         (
             {"method": "finetune", "model": "vit_mae"},
             "vit_mae model, which is not fine-tuned on clips; choose from: probe",
@@ -234,21 +235,21 @@ def test_the_command(world, tmp_path, capsys, monkeypatch):
             {"video": VideoSettings(num_frames=16), "model": "vit_mae"},
             "image model, which takes clips of 1 frame, not of",
         ),
-        ({"video": VideoSettings(num_views=0)}, "video.num_views=0 is too small; give at least 1"),
+        ({"video": VideoSettings(num_views=0)}, "video.num_views=0 must be at least 1"),
         ({"video": VideoSettings(sampling="all")}, "unknown sampling 'all'; choose from: dense, uniform"),
         ({"video": VideoSettings(reader="eyes")}, "unknown reader 'eyes'; choose from: auto, decord, pyav, torchcodec"),
-        ({"video": VideoSettings(neighbours=(0,))}, r"video.neighbours=\[0\] must be whole numbers above 0"),
+        ({"video": VideoSettings(neighbours=(0,))}, r"video.neighbours=\[0\] must hold numbers at least 1"),
         (
             {"video": VideoSettings(unreadable="skip")},
             "unknown video.unreadable 'skip'; choose from: refuse, leave-out",
         ),
         (
             {"video": VideoSettings(finetune=VideoFinetuneSettings(layer_decay=0.0))},
-            r"layer_decay=0 must lie in \(0, 1\]",
+            r"video.finetune.layer_decay=0 is outside \(0, 1\]",
         ),
         (
             {"video": VideoSettings(attentive=AttentiveSettings(learning_rates=()))},
-            r"video.attentive.learning_rates=\[\] must be numbers above 0",
+            "video.attentive.learning_rates is empty; give one or more",
         ),
     ],
 )
@@ -261,7 +262,7 @@ def test_what_is_refused(world, tmp_path, changes, message):
 @pytest.mark.parametrize(
     ("method", "changes", "message"),
     [
-        ("probe", {"max_length": 128}, "max_length=128 is for text, and videomae is a model of video; leave it out"),
+        ("probe", {"max_length": 128}, "max_length=128 has no effect with videomae, a model of video; leave it out"),
         ("knn", {"probe": ProbeSettings(folds=5)}, "probe.folds=5 has no effect with the method knn; it is for the "),
         ("attentive", {"probe": ProbeSettings(folds=5)}, "the method attentive; it is for the method probe, so leave"),
         ("finetune", {"probe": ProbeSettings(max_iterations=9)}, "probe.max_iterations=9 has no effect with the metho"),
@@ -308,7 +309,8 @@ def test_settings_that_do_nothing_are_refused(world, tmp_path, method, changes, 
     ],
 )
 def test_settings_that_the_method_reads_are_taken(world, tmp_path, method, changes):
-    check_modality(settings_for(world, tmp_path, method, **changes), SimpleNamespace(model_type="videomae"), video=True)
+    config = SimpleNamespace(model_type="videomae")
+    methods_for("videomae").check(settings_for(world, tmp_path, method, **changes), config)
 
 
 def test_a_clip_that_is_gone_since_it_was_indexed(world, tmp_path):

@@ -145,7 +145,7 @@ def test_too_few_for_a_dev_split(tmp_path, clips):
     ("settings", "message"),
     [
         ({"kind": "tokens"}, "kind tokens labels words, and clips have none; choose from: single-label, multi-label"),
-        ({"kind": "many"}, "unknown kind of task 'many'"),
+        ({"kind": "many"}, "unknown task.kind 'many'; choose from: single-label, multi-label"),
         ({"label": "class"}, "task.label is for texts; clips have the labels and splits of their index"),
         ({"outside": "O"}, "task.outside is for texts"),
     ],

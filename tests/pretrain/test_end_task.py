@@ -173,7 +173,7 @@ def test_what_cannot_be_used_is_refused(world, tmp_path):
     assert "task.weight=0 must be above 0; leave task out" in refusal({"weight": 0.0})
     assert "task.dropout=1 is outside [0, 1); the paper's is 0.3" in refusal({"dropout": 1.0})
     assert "task.batch_size=0 must be at least 1; leave it out for training.batch_size" in refusal({"batch_size": 0})
-    assert "unknown task.kind='tokens'; choose from: single-label, multi-label" in refusal({"kind": "tokens"})
+    assert "unknown task.kind 'tokens'; choose from: single-label, multi-label" in refusal({"kind": "tokens"})
     nothing = TrainingConfig(steps=0, device="cpu")
     assert "a task cannot be learned in training.steps=0; leave task out, or give" in refusal(training=nothing)
     data = config_for(world, tmp_path).data

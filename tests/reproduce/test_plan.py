@@ -185,7 +185,7 @@ def test_the_issue_s_arms_are_shipped():
         ({"arms": {"random": 5}}, "`arms.random` is 5; it must be a group of settings"),
         ({"tasks": {"proteins": None}}, "`tasks.proteins` is empty; it must be a group of settings"),
         ({"pretrain": {"training": 5}}, "`pretrain.training` is 5; it must be a group of settings"),
-        ({"pretrain": {"training": {"steps": -5}}}, "and steps at least 0"),
+        ({"pretrain": {"training": {"steps": -5}}}, "training.steps=-5 must be at least 0"),
         ({"arms": {"random": {"masking": {"policy": "diference"}}}}, "unknown policy 'diference'; choose from:"),
         ({"arms": {"random": {"anchors": {"num_anchors": -3}}}}, "num_anchors=-3 is below 1"),
         ({"tasks": {"proteins": {"files": [""], "text": ["proteins"]}}}, "the data set '' is not in"),

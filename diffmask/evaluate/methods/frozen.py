@@ -1,8 +1,6 @@
-"""Probing: a logistic regression on frozen features.
+"""Methods on frozen features: a logistic regression, the nearest neighbours, and an attentive probe.
 
-k nearest neighbours on frozen features, by cosine similarity.
-
-An attentive probe: learned queries pool frozen tokens, and a linear layer reads what they pool.
+All of them take features that were computed once, and serve every seed and share.
 """
 
 import math
@@ -23,8 +21,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
 from diffmask.core.machine import resolve_device
-from diffmask.evaluate.methods.text import decode
-from diffmask.tasks.metrics import Predicted
+from diffmask.evaluate.methods.tuner import decode
+from diffmask.evaluate.modality import Predicted
 from diffmask.tasks.task import Task
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
@@ -170,7 +168,7 @@ class Neighbours:
         known = self.features["train"][list(train)]
         mean = known.mean(0)
         known = normalize(known - mean, dim=1)
-        labels = self._labels([self.task.train.labels[place] for place in train])
+        labels = _label_table([self.task.train.labels[place] for place in train], len(self.task.labels))
         counts = sorted({min(count, len(train)) for count in self.settings.video.neighbours})
         votes = {
             split: _votes(normalize(self.features[split] - mean, dim=1) @ known.T, labels, counts)
@@ -184,17 +182,18 @@ class Neighbours:
         dev, test = (self._decode(votes[split][best]) for split in ("dev", "test"))
         return Predicted(dev, test, {"neighbours": best, "dev": scores[best]})
 
-    def _labels(self, labels: Sequence[Any]) -> Tensor:
-        """Return ones where an example has a label, (N, C)."""
-        table = torch.zeros(len(labels), len(self.task.labels))
-        for row, label in enumerate(labels):
-            table[row, label] = 1.0
-        return table
-
     def _decode(self, votes: Tensor) -> list[Any]:
         if self.task.kind == MULTI_LABEL:
             return [torch.nonzero(row > 0.5).flatten().tolist() for row in votes]
         return votes.argmax(1).tolist()
+
+
+def _label_table(labels: Sequence[Any], num_labels: int) -> Tensor:
+    """Return ones where an example has a label, (N, C)."""
+    table = torch.zeros(len(labels), num_labels)
+    for row, label in enumerate(labels):
+        table[row, label] = 1.0
+    return table
 
 
 def _votes(similarity: Tensor, labels: Tensor, counts: Sequence[int]) -> dict[int, Tensor]:
@@ -212,10 +211,10 @@ class AttentivePool(nn.Module):
     """Pools tokens by attention and tells labels.
 
     Args:
-        mean: Of the training tokens, (D,): they are standardised.
-        std: Likewise.
-        num_heads: Queries; each weighs the tokens, and pools its own part of their dimensions.
-        num_labels: Logits.
+        mean: Mean of the training tokens, (D,), by which tokens are standardised.
+        std: Standard deviation of the training tokens, (D,).
+        num_heads: Number of queries; each weighs the tokens, and pools its own part of their dimensions.
+        num_labels: Number of labels.
     """
 
     mean: Tensor
@@ -297,10 +296,7 @@ class AttentiveProber:
     def _targets(self, labels: Sequence[Any]) -> Tensor:
         if self.task.kind != MULTI_LABEL:
             return torch.tensor(labels)
-        table = torch.zeros(len(labels), len(self.task.labels))
-        for row, label in enumerate(labels):
-            table[row, label] = 1.0
-        return table
+        return _label_table(labels, len(self.task.labels))
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.task.kind == MULTI_LABEL:

@@ -1,7 +1,4 @@
-"""Fine-tuning on texts.
-
-Frozen features of texts.
-"""
+"""The methods for texts: fine-tuning, and a probe of the last layer's states."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,26 +11,84 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS, EvaluateSettings
+from diffmask.config.evaluation import FINETUNE, PROBE, TOKENS, EvaluateSettings
+from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
-from diffmask.evaluate.methods.tuner import Tuner
+from diffmask.evaluate.methods.frozen import Prober
+from diffmask.evaluate.methods.tuner import PRECISIONS, Tuner, decode
+from diffmask.evaluate.modality import ModalityMethods, Predict, Predicted
 from diffmask.tasks.encode import Row, encode
-from diffmask.tasks.metrics import Predicted
-from diffmask.tasks.task import Split, Task
+from diffmask.tasks.task import Split, Task, read_task
 from diffmask.text.corpus.words import split_words
-from diffmask.text.model.load import load_weights
+from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.segment.pad import Batches, by_length
 from diffmask.text.segment.segmenter import pad_id
 
-PROBLEMS = {SINGLE_LABEL: "single_label_classification", MULTI_LABEL: "multi_label_classification"}
-"""What transformers calls the kinds of task."""
+_AFTER_PAD = (
+    "camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta",
+    "xlm-roberta-xl", "xmod",
+)  # fmt: skip
+"""Models that count positions from behind that of the pad token."""
 
 
-class Finetuner(Tuner):
+class TextMethods(ModalityMethods):
+    """The methods for texts; any model that is of no other modality is taken for one of text."""
+
+    name = "text"
+    methods = (FINETUNE, PROBE)
+    read_by = {"finetune.": FINETUNE, "probe.": PROBE}
+    unread = {"video.": ""}
+
+    def takes(self, model_type: str) -> bool:
+        """Take every model."""
+        return True
+
+    def check(self, settings: EvaluateSettings, config: Any) -> None:
+        """Refuse also texts that are longer than what the model has positions for."""
+        super().check(settings, config)
+        check_length(config, settings.max_length)
+
+    def read_task(self, settings: EvaluateSettings, *, progress: bool) -> Task:
+        """Read the task's files."""
+        return read_task(settings.task)
+
+    def predictor(
+        self, folder: str, task: Task, settings: EvaluateSettings, *, output: Path, progress: bool
+    ) -> Predict:
+        """Return what fine-tunes, or what probes features that are computed here."""
+        # byte-level tokenizers split lists of words only as if a space stood before each
+        options = {"add_prefix_space": True} if task.kind == TOKENS else {}
+        tokenizer = load_tokenizer(folder, **options)
+        if settings.method == FINETUNE:
+            tuner = _TextTuner(folder, tokenizer, task, settings, output=output, progress=progress)
+            return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
+        features = _text_features(folder, tokenizer, task, settings, progress=progress)
+        return Prober(features, _word_keys(task.train), task, settings).predict
+
+
+def check_length(config: Any, max_length: int) -> None:
+    """Refuse texts longer than what a model has positions for.
+
+    Args:
+        config: Config of the model.
+        max_length: Number of tokens that are read of a text.
+
+    Raises:
+        InputError: If the model has fewer positions.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None or not getattr(config, "position_biased_input", True):
+        return  # its positions are relative
+    if config.model_type in _AFTER_PAD:
+        positions -= config.pad_token_id + 1
+    if max_length > positions:
+        raise InputError(f"max_length={max_length} is more than the {positions} tokens that the model reads; give less")
+
+
+class _TextTuner(Tuner):
     """Fine-tunes one model of text on one task, for any seed and any share of its training texts."""
 
     sampling = "group_by_length"
@@ -48,9 +103,10 @@ class Finetuner(Tuner):
         output: Path,
         progress: bool,
     ):
-        super().__init__(task, settings, settings.finetune, output=output, progress=progress)
-        self.folder, self.tokenizer = folder, tokenizer
-        self.collate = Batches(pad_id(tokenizer), task.kind == TOKENS)
+        super().__init__(folder, task, settings, settings.finetune, output=output, progress=progress)
+        of_words = task.kind == TOKENS
+        self.architecture = AutoModelForTokenClassification if of_words else AutoModelForSequenceClassification
+        self.tokenizer, self.collate = tokenizer, Batches(pad_id(tokenizer), of_words)
         self.fallback = 0
         self._encoded = {name: self.training_rows(task.splits[name], 0) for name in ("dev", "test")}
 
@@ -58,21 +114,6 @@ class Finetuner(Tuner):
         """Fine-tune and predict; words that the model does not read get the most frequent label."""
         self.fallback = _most_frequent(train, self.task)
         return super().predict(train, seed)
-
-    def load(self, device: torch.device) -> tuple[PreTrainedModel, tuple[str, ...]]:
-        """Return the model with a classifier of the task's labels."""
-        names = self.task.labels
-        kind = AutoModelForTokenClassification if self.task.kind == TOKENS else AutoModelForSequenceClassification
-        options: dict[str, Any] = {} if self.task.kind == TOKENS else {"problem_type": PROBLEMS[self.task.kind]}
-        return load_weights(
-            kind,
-            self.folder,
-            num_labels=len(names),
-            id2label=dict(enumerate(names)),
-            label2id={name: row for row, name in enumerate(names)},
-            **options,
-            **fast_attention(device, self.settings.precision),
-        )
 
     def training_rows(self, split: Split, seed: int) -> list[Row]:
         """Return the texts as token ids."""
@@ -86,7 +127,6 @@ class Finetuner(Tuner):
 
     def decode(self, logits: Any, rows: Sequence[Row]) -> list[Any]:
         """Return labels from logits (B, C) or (B, L, C)."""
-        logits = logits[0] if isinstance(logits, tuple) else logits
         if self.task.kind != TOKENS:
             return decode(logits, self.task.kind)
         guessed = logits.argmax(-1)
@@ -96,13 +136,6 @@ class Finetuner(Tuner):
         ]
 
 
-def decode(logits: Any, kind: str) -> list[Any]:
-    """Return the label of each row of logits, an array (B, C), or its labels where there may be several."""
-    if kind == SINGLE_LABEL:
-        return logits.argmax(-1).tolist()
-    return [np.flatnonzero(row > 0).tolist() for row in logits]
-
-
 def _most_frequent(train: Split, task: Task) -> int:
     """Return the most frequent label of words; other kinds of task have no use for it."""
     if task.kind != TOKENS:
@@ -110,16 +143,12 @@ def _most_frequent(train: Split, task: Task) -> int:
     return int(np.bincount([label for labels in train.labels for label in labels]).argmax())
 
 
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What a precision is called in torch."""
-
-
-def word_keys(split: Split) -> list[tuple[str, ...]]:
+def _word_keys(split: Split) -> list[tuple[str, ...]]:
     """Return a key for each text, equal for texts of the same words, such as one with marks around other entities."""
     return [tuple(sorted(split_words(text))) for text in split.joined()]
 
 
-def text_features(
+def _text_features(
     folder: str, tokenizer: PreTrainedTokenizerBase, task: Task, settings: EvaluateSettings, *, progress: bool
 ) -> dict[str, list[np.ndarray]]:
     """Return the features of each text of each split: one row (1, D), or one for each word (W, D).
@@ -128,8 +157,8 @@ def text_features(
     state of its first token.
 
     Args:
-        folder: Of the model, or its name.
-        tokenizer: Its tokenizer.
+        folder: Folder of the model, or its name.
+        tokenizer: The model's tokenizer.
         task: The task.
         settings: How.
         progress: Show a progress bar.
@@ -157,7 +186,7 @@ class _Encoder:
         """Return the features of each row; the model reads them by length."""
         found: list[Any] = [None] * len(rows)
         order, size = by_length(rows), self.settings.eval_batch_size
-        device, kind = self.model.device, TYPES[self.settings.precision]
+        device, kind = self.model.device, PRECISIONS[self.settings.precision]
         for start in range(0, len(order), size):
             places = order[start : start + size]
             batch = {name: value.to(device) for name, value in self.batches.inputs([rows[p] for p in places]).items()}

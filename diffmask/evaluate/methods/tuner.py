@@ -1,4 +1,4 @@
-"""Fine-tuning by the Hugging Face Trainer, stopped early by the dev split; of texts or of clips."""
+"""Fine-tuning by the Hugging Face Trainer, stopped early by the dev split; what it trains on is up to a modality."""
 
 import shutil
 from abc import ABC, abstractmethod
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch.utils.data import SequentialSampler
 from transformers import (
@@ -19,16 +20,20 @@ from transformers import (
     TrainingArguments,
 )
 
-from diffmask.config.evaluation import EvaluateSettings, FinetuneSettings, VideoFinetuneSettings
-from diffmask.core.errors import InputError
-from diffmask.core.machine import resolve_device
+from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, EvaluateSettings, FinetuneSettings
+from diffmask.core.errors import InputError, worker_errors
+from diffmask.core.machine import fast_attention, resolve_device
+from diffmask.evaluate.modality import Predicted
 from diffmask.files.folders import writing
-from diffmask.tasks.metrics import Predicted
 from diffmask.tasks.task import Split, Task
+from diffmask.text.model.load import load_weights
 
 Rows = Any
 """Examples as the collator takes them: a sequence."""
-_PRECISIONS = {"fp32": {}, "bf16": {"bf16": True}, "fp16": {"fp16": True}}
+_PROBLEMS = {SINGLE_LABEL: "single_label_classification", MULTI_LABEL: "multi_label_classification"}
+"""What transformers calls the kinds of task."""
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What a precision is called in torch."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class _Trainer(Trainer):
 class Tuner(ABC):
     """Fine-tunes one model on one task, for any seed and any share of its training examples."""
 
+    architecture: Any
+    """The class of transformers that puts a classifier on the model."""
     sampling: str
     """How the Trainer orders what it trains on."""
     collate: Callable[[Sequence[Any]], dict[str, torch.Tensor]]
@@ -57,19 +64,16 @@ class Tuner(ABC):
 
     def __init__(
         self,
+        folder: str,
         task: Task,
         settings: EvaluateSettings,
-        tuning: FinetuneSettings | VideoFinetuneSettings,
+        tuning: FinetuneSettings,
         *,
         output: Path,
         progress: bool,
     ):
-        self.task, self.settings, self.tuning = task, settings, tuning
+        self.folder, self.task, self.settings, self.tuning = folder, task, settings, tuning
         self.output, self.progress = output, progress
-
-    @abstractmethod
-    def load(self, device: torch.device) -> tuple[PreTrainedModel, tuple[str, ...]]:
-        """Return the model to train, and the parameters that its checkpoint lacks."""
 
     @abstractmethod
     def training_rows(self, split: Split, seed: int) -> Rows:
@@ -83,6 +87,10 @@ class Tuner(ABC):
     def decode(self, logits: Any, rows: Rows) -> list[Any]:
         """Return labels of rows from a model's logits."""
 
+    def options(self) -> dict[str, Any]:
+        """Return what the model is loaded with besides the names of its labels."""
+        return {}
+
     def optimizer(self, model: PreTrainedModel, rate: float) -> torch.optim.Optimizer | None:
         """Return the optimizer; None for the Trainer's own."""
         return None
@@ -91,10 +99,10 @@ class Tuner(ABC):
         """Fine-tune on some of the training examples, at each learning rate, and predict with what does best on dev.
 
         Raises:
-            InputError: If there is no such model.
+            InputError: If there is no such model, or an example cannot be read any more.
         """
         rows = self.training_rows(train, seed)
-        with _draft(self.output / f".draft-seed-{seed}") as draft:
+        with worker_errors(), _draft(self.output / f".draft-seed-{seed}") as draft:
             best: _Tuned | None = None
             for place, rate in enumerate(self.tuning.learning_rates):
                 tuned = self._tune(rows, rate, seed, f"{draft}/{place}")
@@ -104,16 +112,30 @@ class Tuner(ABC):
             dev, test = (self._predictions(best.trainer, split) for split in ("dev", "test"))
         return Predicted(dev, test, best.chosen, best.fresh)
 
+    def _load(self, device: torch.device) -> tuple[PreTrainedModel, tuple[str, ...]]:
+        """Return the model with a classifier of the task's labels, and the parameters that its checkpoint lacks."""
+        names, kind = self.task.labels, self.task.kind
+        return load_weights(
+            self.architecture,
+            self.folder,
+            num_labels=len(names),
+            id2label=dict(enumerate(names)),
+            label2id={name: row for row, name in enumerate(names)},
+            **({"problem_type": _PROBLEMS[kind]} if kind in _PROBLEMS else {}),
+            **self.options(),
+            **fast_attention(device, self.settings.precision),
+        )
+
     def _tune(self, rows: Rows, rate: float, seed: int, draft: str) -> _Tuned:
         device = resolve_device(self.settings.device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model, fresh = self.load(device)
+            model, fresh = self._load(device)
             dev, order = self.rows("dev")
             targets = [self.task.dev.labels[place] for place in order]
 
             def measure(prediction: EvalPrediction) -> dict[str, float]:
-                guessed = self.decode(prediction.predictions, dev)
+                guessed = self.decode(_logits(prediction.predictions), dev)
                 return {"score": self.task.score(targets, guessed)[self.settings.metric]}
 
             trainer = _Trainer(
@@ -161,7 +183,8 @@ class Tuner(ABC):
             disable_tqdm=not self.progress,
             remove_unused_columns=False,
             label_names=["labels"],
-            **_PRECISIONS[self.settings.precision],
+            bf16=self.settings.precision == "bf16",
+            fp16=self.settings.precision == "fp16",
         )
         if arguments.n_gpu > 1:
             raise InputError(
@@ -174,11 +197,23 @@ class Tuner(ABC):
         """Return predictions in the order of the split."""
         rows, order = self.rows(split)
         trainer.compute_metrics = None  # knows the labels of the dev split alone
-        logits = trainer.predict(rows).predictions
+        logits = _logits(trainer.predict(rows).predictions)
         predictions: list[Any] = [None] * len(order)
         for place, guessed in zip(order, self.decode(logits, rows), strict=True):
             predictions[place] = guessed
         return predictions
+
+
+def _logits(predictions: Any) -> Any:
+    """Return a model's logits, which are the first of what it returns where it returns more."""
+    return predictions[0] if isinstance(predictions, tuple) else predictions
+
+
+def decode(logits: Any, kind: str) -> list[Any]:
+    """Return the label of each row of logits, an array (B, C), or its labels where there may be several."""
+    if kind == SINGLE_LABEL:
+        return logits.argmax(-1).tolist()
+    return [np.flatnonzero(row > 0).tolist() for row in logits]
 
 
 @contextmanager

@@ -1,10 +1,7 @@
-"""The methods of an evaluation on clips, by name.
+"""The methods for clips: fine-tuning, and three that read frozen features.
 
-Views of clips for features: each clip is opened once for all of them.
-
-Frozen features of clips: the last states of an encoder, of every patch or their mean, averaged over views.
-
-Fine-tuning on clips.
+Features are the last states of an encoder, of every patch or their mean, averaged over views; each clip is opened once
+for all its views.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,16 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import PreTrainedModel, VideoMAEForVideoClassification
 
-from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, MULTI_LABEL, EvaluateSettings, VideoSettings
+from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, MULTI_LABEL, PROBE, EvaluateSettings, VideoSettings
 from diffmask.core.errors import InputError, worker_errors
-from diffmask.core.machine import fast_attention, free_memory, resolve_device
+from diffmask.core.machine import free_memory, resolve_device
 from diffmask.evaluate.methods.frozen import AttentiveProber, Neighbours, Prober
-from diffmask.evaluate.methods.text import PROBLEMS, TYPES, decode
-from diffmask.evaluate.methods.tuner import Tuner
-from diffmask.tasks.metrics import Predicted
-from diffmask.tasks.task import Split
-from diffmask.tasks.video_task import VideoTask
-from diffmask.text.model.load import load_weights
+from diffmask.evaluate.methods.tuner import PRECISIONS, Tuner, decode
+from diffmask.evaluate.modality import ModalityMethods, Predict
+from diffmask.tasks.task import Split, Task
+from diffmask.tasks.video_task import VideoTask, read_video_task
 from diffmask.train.optimizer import parameter_groups
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.model.load import LoadedVideo, load_video_model
@@ -36,6 +31,58 @@ from diffmask.video.model.vit_mae import ViTMAEForPreTraining
 from diffmask.video.read.dataset import ClipDataset, Sampling
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import centre_crop, crop_frames, dense, uniform
+
+
+class ClipMethods(ModalityMethods):
+    """The methods for clips, and for images as clips of one frame."""
+
+    name = "video"
+    methods = (FINETUNE, PROBE, ATTENTIVE, KNN)
+    read_by = {
+        "probe.": PROBE,
+        "video.attentive.": ATTENTIVE,
+        "video.finetune.": FINETUNE,
+        "video.neighbours": KNN,
+    }
+    unread = {"finetune.": "video.finetune.", "max_length": ""}
+    without_effect = ("video.num_workers", "video.unreadable")
+
+    def takes(self, model_type: str) -> bool:
+        """Take masked autoencoders of clips and of images."""
+        return model_type in ("videomae", "vit_mae")
+
+    def check(self, settings: EvaluateSettings, config: Any) -> None:
+        """Refuse also a stride where frames are not taken by it."""
+        super().check(settings, config)
+        stride = settings.video.stride
+        if settings.video.sampling == "uniform" and stride != VideoSettings().stride:
+            raise InputError(
+                f"video.stride={stride} has no effect with video.sampling=uniform; it is for dense sampling, so leave "
+                "one of them out"
+            )
+
+    def read_task(self, settings: EvaluateSettings, *, progress: bool) -> Task:
+        """Read an index, a folder or a table of clips."""
+        return read_video_task(settings, progress=progress)
+
+    def predictor(
+        self, folder: str, task: Task, settings: EvaluateSettings, *, output: Path, progress: bool
+    ) -> Predict:
+        """Return what fine-tunes, or what reads features that are computed here."""
+        assert isinstance(task, VideoTask)
+        if settings.method == FINETUNE:
+            tuner = _ClipTuner(folder, task, settings, output=output, progress=progress)
+            return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
+        encoded = encode_clips(folder, task, settings, tokens=settings.method == ATTENTIVE, progress=progress)
+        rows = {name: encoded.of(split.texts) for name, split in task.splits.items()}
+        if settings.method == ATTENTIVE:
+            assert encoded.tokens is not None
+            return AttentiveProber(encoded.tokens, rows, task, settings).predict
+        if settings.method == KNN:
+            return Neighbours({name: encoded.pooled[places] for name, places in rows.items()}, task, settings).predict
+        features = {name: list(encoded.pooled[places].numpy()[:, None]) for name, places in rows.items()}
+        # equal files fall into one fold
+        return Prober(features, task.train.texts, task, settings).predict
 
 
 class _ClipViews(Dataset):
@@ -147,7 +194,7 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
     Raises:
         InputError: If the model cannot be loaded, a clip cannot be read any more, or the tokens do not fit in memory.
     """
-    device, kind = resolve_device(settings.device), TYPES[settings.precision]
+    device, kind = resolve_device(settings.device), PRECISIONS[settings.precision]
     loaded, video = _load_for(folder, settings.video), settings.video
     encoder, ready = _encoder(loaded, device), normalise(loaded, device)
     rows = {content: row for row, content in enumerate(task.clips)}
@@ -223,14 +270,15 @@ class LabelledViews(Dataset):
         return {"frames": made["frames"], "labels": self.labels[row // self.views.sampling.clips_per_video]}
 
 
-class _VideoTuner(Tuner):
+class _ClipTuner(Tuner):
     """Fine-tunes one model of video on one task, for any seed and any share of its training clips."""
 
+    architecture = VideoMAEForVideoClassification
     sampling = "random"
 
     def __init__(self, folder: str, task: VideoTask, settings: EvaluateSettings, *, output: Path, progress: bool):
-        super().__init__(task, settings, settings.video.finetune, output=output, progress=progress)
-        self.folder, self.clips = folder, task.clips
+        super().__init__(folder, task, settings, settings.video.finetune, output=output, progress=progress)
+        self.clips = task.clips
         self.loaded = _load_for(folder, settings.video)
         if self.loaded.model.config.model_type != "videomae":
             raise InputError(
@@ -240,30 +288,10 @@ class _VideoTuner(Tuner):
         self._normalise = normalise(self.loaded, torch.device("cpu"))
         self.collate, self.num_workers = self._batch, settings.video.num_workers
 
-    def predict(self, train: Split, seed: int) -> Predicted:
-        """Fine-tune and predict.
-
-        Raises:
-            InputError: If a clip cannot be read any more.
-        """
-        with worker_errors():
-            return super().predict(train, seed)
-
-    def load(self, device: torch.device) -> tuple[PreTrainedModel, tuple[str, ...]]:
-        """Return the model with a classifier of the task's labels, which reads the mean over the patches."""
-        names = self.task.labels
-        return load_weights(
-            VideoMAEForVideoClassification,
-            self.folder,
-            num_frames=self.loaded.num_frames,
-            image_size=self.loaded.image_size,
-            use_mean_pooling=True,
-            num_labels=len(names),
-            id2label=dict(enumerate(names)),
-            label2id={name: row for row, name in enumerate(names)},
-            problem_type=PROBLEMS[self.task.kind],
-            **fast_attention(device, self.settings.precision),
-        )
+    def options(self) -> dict[str, Any]:
+        """Return the size of the views, and that the classifier reads the mean over the patches."""
+        size = {"num_frames": self.loaded.num_frames, "image_size": self.loaded.image_size}
+        return size | {"use_mean_pooling": True}
 
     def training_rows(self, split: Split, seed: int) -> LabelledViews:
         """Return random views of the clips, cropped and mirrored."""
@@ -282,7 +310,6 @@ class _VideoTuner(Tuner):
 
     def decode(self, logits: Any, rows: LabelledViews) -> list[Any]:
         """Return labels from the mean of the logits of a clip's views."""
-        logits = logits[0] if isinstance(logits, tuple) else logits
         views = rows.views.sampling.clips_per_video
         return decode(np.asarray(logits).reshape(-1, views, logits.shape[-1]).mean(1), self.task.kind)
 
@@ -301,37 +328,3 @@ class _VideoTuner(Tuner):
     def _batch(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         frames = torch.stack([row["frames"] for row in rows])
         return {"pixel_values": self._normalise(frames), "labels": torch.tensor([row["labels"] for row in rows])}
-
-
-VIDEO_MODELS = ("videomae", "vit_mae")
-"""Architectures whose examples are clips."""
-
-
-def video_predictor(
-    folder: str, task: VideoTask, settings: EvaluateSettings, *, output: Path, progress: bool
-) -> Callable[[list[int], int], Predicted]:
-    """Return what predicts from a choice of training clips and a seed; features are computed here, once.
-
-    Args:
-        folder: Of the model, or its name.
-        task: The task.
-        settings: How.
-        output: Folder of the results, for drafts.
-        progress: Show progress bars.
-
-    Raises:
-        InputError: If the model cannot be used, or a clip cannot be read.
-    """
-    if settings.method == FINETUNE:
-        tuner = _VideoTuner(folder, task, settings, output=output, progress=progress)
-        return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
-    encoded = encode_clips(folder, task, settings, tokens=settings.method == ATTENTIVE, progress=progress)
-    rows = {name: encoded.of(split.texts) for name, split in task.splits.items()}
-    if settings.method == ATTENTIVE:
-        assert encoded.tokens is not None
-        return AttentiveProber(encoded.tokens, rows, task, settings).predict
-    if settings.method == KNN:
-        return Neighbours({name: encoded.pooled[places] for name, places in rows.items()}, task, settings).predict
-    features = {name: list(encoded.pooled[places].numpy()[:, None]) for name, places in rows.items()}
-    # equal files fall into one fold
-    return Prober(features, task.train.texts, task, settings).predict

@@ -1,4 +1,7 @@
-"""Charts of a page, as SVG in the page's own colours and font, and tables in the colours of its heat maps."""
+"""Figures inside a page: charts of lines, any figure of matplotlib as SVG, and tables coloured as heat maps are.
+
+All of them take their colours and their font from the page around them.
+"""
 
 import io
 import math
@@ -7,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from diffmask.report.figures.figures import level, percent
+from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, level, percent
 from diffmask.report.html.page import macros
 from diffmask.train.log import Log, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _KINDS = {
     "line": {"lw": 1.9},
@@ -30,6 +34,37 @@ _SMALL = 0.01
 _STEPS = [1, 2, 2.5, 5, 10]
 _MOST_MARKED = 12
 """Points of a line that are marked one by one."""
+
+_ON_A_PAGE = {
+    **dict(zip(COLOURS, ("first", "second", "third"), strict=False)),
+    INK: "ink",
+    SOFT: "soft",
+    LINE: "line",
+    PAGE: "card",
+}
+"""Colours of figures that are files, and what a page calls its own."""
+
+
+def embed(figure: "Figure", key: str, told: str) -> Markup:
+    """Return a figure of matplotlib as SVG for a page, at most as wide as it was drawn.
+
+    The same figure gives the same text, to the last character.
+
+    Args:
+        figure: Drawn in the colours of `report.figures.figures`, which become those of the page, light or dark.
+        key: Begins the ids inside it; different for each figure of a page.
+        told: What it shows, in words, for those who do not see it.
+    """
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = "<svg" + _tidy(text.getvalue(), key)
+    for colour, name in _ON_A_PAGE.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    widest = f"max-width:{96 * figure.get_figwidth():g}px"
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(told)}" style="{widest}"', 1))
 
 
 @dataclass(frozen=True)

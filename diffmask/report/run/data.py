@@ -13,7 +13,7 @@ from diffmask.config import default_mapping, explain_settings, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Schedule
-from diffmask.report.evaluations import Evaluation
+from diffmask.evaluate.results import Result
 from diffmask.report.preview import Preview
 from diffmask.train.log import Log
 
@@ -129,7 +129,7 @@ class RunData:
     preview: Preview | None = None
     note: str = ""
     sections: Sequence[Section] = ()
-    evaluations: Sequence[Evaluation] = ()
+    evaluations: Sequence[Result] = ()
     missing: Sequence[str] = ()
 
     @property

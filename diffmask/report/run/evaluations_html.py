@@ -5,7 +5,9 @@ from typing import Any
 
 from markupsafe import escape
 
-from diffmask.report.evaluations import METRICS, PER_CLASS, Evaluation, Spread
+from diffmask.config.evaluation import METRICS
+from diffmask.evaluate.results import Result, Spread
+from diffmask.evaluate.seed_file import OF_A_CLASS
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import duration, facts, folded, paragraph, prose, table
 
@@ -40,18 +42,21 @@ def say(spread: Spread | None) -> str:
     return f"{100 * spread.mean:.1f}" + ("" if spread.deviation is None else f" ± {100 * spread.deviation:.1f}")
 
 
-def evaluation_parts(evaluations: Sequence[Evaluation]) -> Iterator[str]:
+def evaluation_parts(evaluations: Sequence[Result]) -> Iterator[str]:
     """Yield all evaluations: a table of all of them where there are several, then each by itself."""
     yield f'<p class="soft">{prose(LEAD)}</p>'
     if len(evaluations) > 1:
-        rows = (f'<tr><th scope="row">{escape(each.name)}</th>{_numbers(_summary(each))}</tr>' for each in evaluations)
-        yield table(["evaluation", "seeds", *METRICS.values(), "macro F1, unseen texts"], rows)
+        rows = (
+            f'<tr><th scope="row">{escape(each.folder.name)}</th>{_numbers(_summary(each))}</tr>'
+            for each in evaluations
+        )
+        yield table(["evaluation", "seeds", *METRICS.values(), f"{METRICS['macro_f1']}, unseen texts"], rows)
     for place, each in enumerate(evaluations):
-        yield f"<h3>{escape(each.name)}</h3>"
+        yield f"<h3>{escape(each.folder.name)}</h3>"
         yield from _evaluation(each, f"evaluation{place}")
 
 
-def _summary(evaluation: Evaluation) -> list[str]:
+def _summary(evaluation: Result) -> list[str]:
     shown = [say(evaluation.spread("all", metric)) for metric in METRICS]
     return [str(len(evaluation.seeds)), *shown, say(evaluation.spread("unseen", "macro_f1"))]
 
@@ -60,14 +65,14 @@ def _numbers(cells: Sequence[str]) -> str:
     return "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
 
 
-def _evaluation(evaluation: Evaluation, key: str) -> Iterator[str]:
+def _evaluation(evaluation: Result, key: str) -> Iterator[str]:
     task, num_seeds = evaluation.task, len(evaluation.seeds)
     seeds = "one seed, so that there is no spread" if num_seeds == 1 else f"{num_seeds} seeds"
     yield paragraph(
-        f"{task['name']} ({task['kind']}, {len(task['labels'])} labels): {task['num_train']:,} {_examples(task)} to "
-        f"train on, {task['num_dev']:,} to choose on, {task['num_test']:,} to test on; by "
-        f"{evaluation.about['method']}, {seeds}, "
-        f"{duration(sum(seed.seconds for seed in evaluation.seeds))} on {evaluation.about.get('hardware', '-')}."
+        f"{task['name']} ({task['kind']}, {len(task['labels'])} labels): {task['num_train']:,} {evaluation.examples} "
+        f"to train on, {task['num_dev']:,} to choose on, {task['num_test']:,} to test on; by "
+        f"{evaluation.first.method}, {seeds}, "
+        f"{duration(sum(seed.seconds for seed in evaluation.seeds.values()))} on {evaluation.first.hardware}."
     )
     yield _scores(evaluation)
     yield from _unseen_note(evaluation)
@@ -76,21 +81,16 @@ def _evaluation(evaluation: Evaluation, key: str) -> Iterator[str]:
     yield _classes(evaluation)
     yield from _confusion(evaluation)
     yield _leakage(task.get("leakage"))
-    settings = sorted(_flat(evaluation.about["settings"]))
+    settings = sorted(_flat(evaluation.first.settings))
     yield folded("Settings of this evaluation", facts([*settings, ("hash of the task", task["hash"])]))
 
 
-def _examples(task: Mapping[str, Any]) -> str:
-    """Return what is labelled: texts, clips."""
-    return task.get("examples", "texts")
-
-
-def _scores(evaluation: Evaluation) -> str:
-    num_unseen = evaluation.seeds[0].num_unseen
-    scopes = {"all": f"all test {_examples(evaluation.task)}"} | (
+def _scores(evaluation: Result) -> str:
+    num_unseen = sum(evaluation.first.unseen)
+    scopes = {"all": f"all test {evaluation.examples}"} | (
         {"unseen": f"{num_unseen:,} unseen ones"} if num_unseen else {}
     )
-    by_seed = [f"seed {seed.seed}" for seed in evaluation.seeds] if len(evaluation.seeds) > 1 else []
+    by_seed = [f"seed {seed}" for seed in evaluation.seeds] if len(evaluation.seeds) > 1 else []
     rows = []
     for metric, name in METRICS.items():
         cells = [say(evaluation.spread(scope, metric)) for scope in scopes]
@@ -99,16 +99,16 @@ def _scores(evaluation: Evaluation) -> str:
     return table(["percent", *scopes.values(), *by_seed], rows)
 
 
-def _unseen_note(evaluation: Evaluation) -> Iterator[str]:
-    num_test, num_unseen = evaluation.task["num_test"], evaluation.seeds[0].num_unseen
+def _unseen_note(evaluation: Result) -> Iterator[str]:
+    num_test, num_unseen = evaluation.task["num_test"], sum(evaluation.first.unseen)
     if num_unseen < num_test:
         yield paragraph(
-            f"{num_test - num_unseen:,} of {num_test:,} test {_examples(evaluation.task)} stand, exactly or nearly so, "
+            f"{num_test - num_unseen:,} of {num_test:,} test {evaluation.examples} stand, exactly or nearly so, "
             "in another split too; the unseen ones are those that do not."
         )
 
 
-def _learning_curve(evaluation: Evaluation, key: str) -> str:
+def _learning_curve(evaluation: Result, key: str) -> str:
     shares, lines, rows = evaluation.shares, [], []
     places = [100 * share for share in shares]
     for metric, colour in (("micro_f1", "first"), ("macro_f1", "second")):
@@ -123,7 +123,7 @@ def _learning_curve(evaluation: Evaluation, key: str) -> str:
     return f'<div class="beside"><div class="card">{drawn}</div>{numbers}</div>'
 
 
-def _classes(evaluation: Evaluation) -> str:
+def _classes(evaluation: Result) -> str:
     """Return precision, recall and F1 of each label, the most frequent first."""
 
     def support(label: str) -> float:
@@ -131,28 +131,28 @@ def _classes(evaluation: Evaluation) -> str:
 
     rows = []
     for label in sorted(evaluation.task["labels"], key=lambda label: -support(label)):
-        measured = [evaluation.spread("all", "per_class", label, name) for name in PER_CLASS]
+        measured = [evaluation.spread("all", "per_class", label, name) for name in OF_A_CLASS]
         # without a text of the label nothing was measured
         precision, recall, f1 = measured if support(label) else (None, None, None)
         bar = f'<td class="number bar" style="--share:{f1.mean if f1 else 0:.3f}">{escape(say(f1))}</td>'
         cells = _numbers([say(precision), say(recall), f"{support(label):,.0f}"])
         rows.append(f'<tr><th scope="row">{escape(label)}</th>{bar}{cells}</tr>')
-    return table(["label", "F1", "precision", "recall", f"test {_examples(evaluation.task)}"], rows)
+    return table(["label", "F1", "precision", "recall", f"test {evaluation.examples}"], rows)
 
 
-def _confusion(evaluation: Evaluation) -> Iterator[str]:
+def _confusion(evaluation: Result) -> Iterator[str]:
     counts, labels = evaluation.confusion(), evaluation.task["labels"]
     if counts is None or len(labels) > MOST_CLASSES:
         return
     sums = [sum(row) for row in counts]
     shares = [[cell / total if total else 0.0 for cell in row] for row, total in zip(counts, sums, strict=True)]
     yield paragraph(
-        f"What {_examples(evaluation.task)} of each label (rows) were taken for (columns), in percent of the row; on "
+        f"What {evaluation.examples} of each label (rows) were taken for (columns), in percent of the row; on "
         "the diagonal they were recognised."
     )
     titles = [
         [
-            f"{labels[row]} taken for {labels[column]}: {cell:,.1f} {_examples(evaluation.task)}"
+            f"{labels[row]} taken for {labels[column]}: {cell:,.1f} {evaluation.examples}"
             for column, cell in enumerate(cells)
         ]
         for row, cells in enumerate(counts)

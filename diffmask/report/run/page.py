@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from diffmask.config.evaluation import METRICS
 from diffmask.report.figures.run_logs import SMOOTHED_OVER, smooth
 from diffmask.report.html.charts import Axis, Line, chart
 from diffmask.report.html.page import duration, macros, page
@@ -72,8 +73,8 @@ def _tiles(run: RunData) -> Iterator[tuple[str, str, str]]:
     if speed is not None:
         yield f"{run.words.parts} per second", f"{speed:,.0f}", "in training, per process"
     for each in run.evaluations[:_MOST_TILES]:
-        note = f"micro {say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
-        yield f"macro F1, {each.name}", say(each.spread("all", "macro_f1")), note
+        note = f"{METRICS['micro_f1']} {say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
+        yield f"{METRICS['macro_f1']}, {each.folder.name}", say(each.spread("all", "macro_f1")), note
 
 
 def _mean(run: RunData, key: str) -> float | None:

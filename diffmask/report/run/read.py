@@ -7,7 +7,7 @@ from typing import Any
 
 from diffmask.assemble.modality import modality_named, modality_of, read_config
 from diffmask.core.errors import InputError
-from diffmask.report.evaluations import Evaluation, read_evaluation
+from diffmask.evaluate.results import Result, read_result
 from diffmask.report.run.data import Folder, RunData, list_settings, read_settings_file
 from diffmask.train.folder import INPUTS_FILE, SETTINGS_FILE
 from diffmask.train.log import Log, read_log
@@ -53,11 +53,11 @@ def read_run(path: Path) -> RunData:
     )
 
 
-def _evaluations(folder: Folder) -> list[Evaluation]:
+def _evaluations(folder: Folder) -> list[Result]:
     paths = sorted((folder.path / "evaluation").glob("*/"))
     if not paths:
         folder.missing.append("Evaluation: none was made; `diffmask evaluate RUN --task TASK` makes one.")
-    found = (folder.attempt("Evaluation", read_evaluation, path) for path in paths)
+    found = (folder.attempt("Evaluation", read_result, path) for path in paths)
     return [each for each in found if each is not None]
 
 

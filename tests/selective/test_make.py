@@ -12,8 +12,8 @@ from support.tiny import tiny_model, tiny_rows, tiny_tokenizer
 from transformers import AutoModelForTokenClassification
 
 from diffmask.core.errors import InputError
-from diffmask.selective.gain import Gain, encode_texts
-from diffmask.selective.make import SelectiveSettings, build_scorer, find_needed, list_words, quality, score_units
+from diffmask.selective.gain import Gain, encode_texts, find_needed, list_words, quality, score_units
+from diffmask.selective.make import SelectiveSettings, build_scorer
 from diffmask.text.anchors.anchor_set import hash_tokenizer
 from diffmask.text.score.gain_scorer import check_scorer_folder, load_gain
 from diffmask.text.score.position_scores import MEAN, add_scores, unit_scores

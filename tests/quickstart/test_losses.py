@@ -5,14 +5,14 @@ import pytest
 from rich.console import Console
 from support.html_checks import check
 
-from diffmask.report.compare.losses import (
+from diffmask.quickstart.losses import (
     BEFORE,
-    Result,
+    HeldOutLoss,
     curve_section,
-    mean_results,
-    read_results,
-    result_section,
-    result_table,
+    loss_section,
+    loss_table,
+    mean_of_seeds,
+    read_losses,
 )
 from diffmask.report.html.charts import chart_of_runs
 from diffmask.report.html.page import page
@@ -29,23 +29,23 @@ LOGS = {"random": log(4.0, 5.5), "difference": log(4.25, 5.0)}
 
 
 def test_results_are_the_first_and_the_last_evaluations():
-    assert read_results(LOGS) == [(BEFORE, 5.0, 6.0), ("random", 4.0, 5.5), ("difference", 4.25, 5.0)]
+    assert read_losses(LOGS) == [(BEFORE, 5.0, 6.0), ("random", 4.0, 5.5), ("difference", 4.25, 5.0)]
 
 
 def test_means_are_over_seeds():
-    seeds = [read_results(LOGS), [(BEFORE, 5.0, 6.0), ("random", 3.0, 4.5), ("difference", 3.75, 4.0)]]
-    means = mean_results([[Result(*each) for each in seed] for seed in seeds])
+    seeds = [read_losses(LOGS), [(BEFORE, 5.0, 6.0), ("random", 3.0, 4.5), ("difference", 3.75, 4.0)]]
+    means = mean_of_seeds([[HeldOutLoss(*each) for each in seed] for seed in seeds])
     assert means == [(BEFORE, 5.0, 6.0), ("random", 3.5, 5.0), ("difference", 4.0, 4.5)]
 
 
 def test_a_run_that_did_not_evaluate_at_first_is_a_defect():
     with pytest.raises(AssertionError, match="must evaluate before its first step"):
-        read_results({"random": LOGS["random"][1:]})
+        read_losses({"random": LOGS["random"][1:]})
 
 
 def test_the_table_tells_what_changed():
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(result_table(read_results(LOGS)))
+    console.print(loss_table(read_losses(LOGS)))
     lines = console.export_text().splitlines()
     assert lines[1].split() == ["not", "continued", "5.000", "6.000"]
     assert lines[3].split() == ["difference", "4.250", "-0.750", "5.000", "-1.000"]
@@ -58,7 +58,7 @@ def test_a_log_is_read_line_by_line(tmp_path):
 
 
 def test_the_sections_make_a_whole_page():
-    text = page("t", [result_section(read_results(LOGS), "a < b"), curve_section(LOGS)])
+    text = page("t", [loss_section(read_losses(LOGS), "a < b"), curve_section(LOGS)])
     checker = check(text)
     assert "a < b" in checker.text and "-1.000" in checker.text
     assert text.count("<svg") == 3

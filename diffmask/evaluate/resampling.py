@@ -2,7 +2,7 @@
 
 A difference D of two methods varies for two reasons: other seeds, and other test texts. What the texts add is drawn
 (resampled for an interval, exchanged for a test). What the seeds add is drawn from a normal distribution whose variance
-is itself uncertain, as in a t-test, because five values are too few to resample: for each draw
+is itself uncertain, as in a t-test, because five values are too few to resample. For each draw
 
     v = max(s2 * (S - 1) / chi2(S - 1), w),    noise = mean over seeds of what the texts add + sqrt((v - w) / S) * z
 
@@ -10,15 +10,11 @@ where s2 is the variance of D over the S seeds, w the part of it that comes from
 differently, which the texts' noise already holds, and z is standard normal. Without noise of texts this is the t-test
 over seeds; without noise of seeds, the bootstrap (permutation test) over texts. `docs/compare.md` has its error rates.
 
-Scores as ratios of sums over texts, so that the score of a resampled test set is one matrix product away.
-
-Each metric here is a mean of ratios `sum of numerators / sum of denominators`: accuracy is right / all; F1 is
+A metric is a mean of ratios `sum of numerators / sum of denominators`: accuracy is right / all; F1 is
 `2 * true positives / (predicted + given)`, of all classes together (micro) or of each (macro). A text adds its own
-share to both sums, however many labels or words it has.
-
-Random draws of test texts, the same for everything that is compared.
-
-These draws decide no mask, so they come from a NumPy generator that is seeded where it is used.
+share to both sums, however many labels or words it has, so that the score of a resampled test set is one matrix product
+away. Test texts are drawn alike for everything that is compared. These draws decide no mask, so they come from a NumPy
+generator that is seeded where it is used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,9 +35,9 @@ def noise(scores: np.ndarray, drawn: np.ndarray, random: np.random.Generator) ->
     """Return draws (R,) of how far the mean over seeds and texts is off.
 
     Args:
-        scores: Of each seed on the test set, (S,).
+        scores: Score of each seed on the test set, (S,).
         drawn: What the texts add to the score of each seed, (R, S), around 0.
-        random: Of what the seeds add.
+        random: Generator of what the seeds add.
     """
     num_seeds = len(scores)
     if num_seeds == 1:  # nothing is known of other seeds
@@ -55,9 +51,9 @@ def interval(scores: np.ndarray, resampled: np.ndarray, random: np.random.Genera
     """Return the 95 % interval of the mean over all seeds and texts.
 
     Args:
-        scores: Of each seed, or differences of two, (S,).
+        scores: Score of each seed, or difference of two, (S,).
         resampled: The same on resampled texts, (R, S).
-        random: Of what the seeds add.
+        random: Generator of what the seeds add.
     """
     # resampling shows the spread; its mean is off where classes are rare
     drawn = noise(scores, resampled - resampled.mean(axis=0), random)
@@ -69,9 +65,9 @@ def p_value(differences: np.ndarray, exchanged: np.ndarray, random: np.random.Ge
     """Return how often a difference at least so large arises between methods that do not differ (two-sided).
 
     Args:
-        differences: Of each seed, (S,).
+        differences: Difference of the two methods for each seed, (S,).
         exchanged: Differences after exchanging predictions, (R, S).
-        random: Of what the seeds add.
+        random: Generator of what the seeds add.
     """
     drawn = noise(differences, exchanged, random)
     # the result itself is one of the draws, so that p is never 0
@@ -106,8 +102,8 @@ def count(
         metric: micro_f1, macro_f1 or accuracy.
         kind: single-label, multi-label or tokens.
         labels: Names of the labels.
-        targets: Of each text: a row of `labels`, a list of rows, or one row per word.
-        predictions: The same shape.
+        targets: For each text, a row of `labels`, a list of rows, or one row per word.
+        predictions: What was predicted, in the same shape.
         outside: For tokens, the label of words that are part of nothing.
     """
     if metric == "accuracy":
@@ -184,9 +180,9 @@ class Draws:
     """Test texts drawn with replacement, and test texts whose predictions two results exchange.
 
     Args:
-        num_texts: Texts of the test set, N.
-        num_draws: How often is drawn, R.
-        seed: Of all draws.
+        num_texts: Number of texts in the test set, N.
+        num_draws: Number of draws, R.
+        seed: Decides all draws.
     """
 
     def __init__(self, num_texts: int, num_draws: int, seed: int):

@@ -1,21 +1,18 @@
-"""Compare results: means over seeds, differences with intervals, and which of them are more than chance.
-
-What comparing results needs to know, and what it comes to.
-"""
+"""Compare results: means over seeds, differences with intervals, and which of them are more than chance."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
 from diffmask.config.evaluation import METRICS
+from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
-from diffmask.evaluate.compare.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
-from diffmask.evaluate.compare.results import Result, common_seeds
+from diffmask.evaluate.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
+from diffmask.evaluate.results import Result, common_seeds
 from diffmask.tasks.metrics import OUTSIDE
 
-TEXTS = ("all", "unseen")
 HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
 
 
@@ -23,9 +20,9 @@ HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
 class CompareSettings:
     """What is compared, and how."""
 
-    metric: str = "micro_f1"
+    metric: Annotated[str, OneOf(tuple(METRICS))] = "micro_f1"
     """micro_f1, macro_f1 or accuracy."""
-    texts: str = "all"
+    texts: Annotated[str, OneOf(("all", "unseen"))] = "all"
     """all test texts, or those `unseen` in the other splits."""
     share: float | None = None
     """Share of the training texts; None takes the largest that all results have."""
@@ -33,26 +30,19 @@ class CompareSettings:
     """Name of the result that the others are held against; None takes the first."""
     all_pairs: bool = False
     """Whether each is compared with each."""
-    num_draws: int = 10_000
+    num_draws: Annotated[int, at_least(1000, "fewer are too few for an interval")] = 10_000
     """How often texts are resampled, and how often predictions are exchanged."""
-    seed: int = 0
-    """Of these draws."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed of these draws."""
 
     def __post_init__(self):
         """Check what needs no results to be checked."""
-        if self.metric not in METRICS:
-            raise InputError(f"the metric {self.metric!r} is unknown; choose from: {', '.join(METRICS)}")
-        if self.texts not in TEXTS:
-            raise InputError(f"the texts {self.texts!r} are unknown; choose from: {', '.join(TEXTS)}")
-        if self.num_draws < 1000:
-            raise InputError(f"{self.num_draws} draws are too few for an interval; give at least 1000")
-        if self.seed < 0:
-            raise InputError(f"the seed {self.seed} is negative; give 0 or more")
+        check_limits(self)
 
 
 @dataclass(frozen=True)
-class _Score:
-    """A result's score: of each seed, over seeds, and where the mean over all seeds and texts is with 95 % confidence.
+class Score:
+    """A result's score for each seed and over the seeds, and where the mean over all seeds and texts lies (95 %).
 
     Attributes:
         deviation: Standard deviation over the seeds; None where there is one.
@@ -67,11 +57,11 @@ class _Score:
 
 
 @dataclass(frozen=True)
-class Difference:
+class DifferenceOfMeans:
     """How a result differs from another, over the same seeds and texts.
 
     Attributes:
-        p_value: Of a permutation test.
+        p_value: p-value of a permutation test.
         corrected: The p-value, corrected for the number of comparisons (Holm).
         verdict: higher, lower or no difference shown.
     """
@@ -88,7 +78,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class _Point:
+class CurvePoint:
     """A result's score with a share of the training texts."""
 
     name: str
@@ -105,11 +95,11 @@ class Comparison:
 
     Attributes:
         task: Name, kind and hash of the task.
-        method: finetune or probe.
+        method: How the models were evaluated: finetune, probe, attentive or knn.
         settings: How it was compared; share and baseline as they were chosen.
         num_texts: Test texts that were compared on.
         num_seen: Test texts that stand in another split too, exactly or nearly.
-        seeds: That all results have.
+        seeds: Seeds that all results have.
         left_out: Seeds of each result that others lack.
         scores: One for each result, in their order.
         differences: To the baseline, or of each pair.
@@ -124,14 +114,21 @@ class Comparison:
     num_seen: int
     seeds: tuple[int, ...]
     left_out: dict[str, list[int]]
-    scores: tuple[_Score, ...]
-    differences: tuple[Difference, ...]
-    curve: tuple[_Point, ...]
+    scores: tuple[Score, ...]
+    differences: tuple[DifferenceOfMeans, ...]
+    curve: tuple[CurvePoint, ...]
     one_model: tuple[str, ...]
 
-    def describe(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
+    @property
+    def examples(self) -> str:
+        """What is labelled: texts, clips."""
+        return self.task.get("examples", "texts")
+
+    @property
+    def against(self) -> str:
+        """Name of what all others are compared with; empty where there is more than one such."""
+        others = {each.other for each in self.differences}
+        return others.pop() if len(others) == 1 else ""
 
 
 Drawn = tuple[Sums, np.ndarray]
@@ -219,7 +216,7 @@ def _deviation(values: np.ndarray) -> float | None:
 
 def _measure(
     results: Sequence[Result], share: float, seeds: Sequence[int], rows: np.ndarray, metric: str, draws: Draws
-) -> tuple[dict[str, _Score], dict[str, Drawn]]:
+) -> tuple[dict[str, Score], dict[str, Drawn]]:
     """Return the scores of each result with a share of the training texts, and what they were computed from."""
     sums = [[_count(metric, result, seed, share, rows) for seed in seeds] for result in results]
     scores, drawn = {}, {}
@@ -229,19 +226,21 @@ def _measure(
         by_seed = dict(zip(seeds, values.tolist(), strict=True))
         # an interval around a score near 1 may reach beyond it
         low, high = max(low, 0.0), min(high, 1.0)
-        scores[result.name] = _Score(result.name, by_seed, float(values.mean()), _deviation(values), low, high)
+        scores[result.name] = Score(result.name, by_seed, float(values.mean()), _deviation(values), low, high)
         drawn[result.name] = (each, resampled)
     return scores, drawn
 
 
-def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, _Score]]) -> Iterator[_Point]:
+def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, Score]]) -> Iterator[CurvePoint]:
     for share, by_name in scores.items():
         for result in results:
             score = by_name[result.name]
-            yield _Point(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
+            yield CurvePoint(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
 
 
-def _differences(pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws) -> tuple[Difference, ...]:
+def _differences(
+    pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws
+) -> tuple[DifferenceOfMeans, ...]:
     """Test each pair, and correct for their number."""
     found = []
     for name, other in pairs:
@@ -249,7 +248,9 @@ def _differences(pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], d
         values = _of_seeds(sums) - _of_seeds(other_sums)
         low, high = interval(values, resampled - other_resampled, draws.generator())
         p = p_value(values, draws.exchanged(sums, other_sums), draws.generator())
-        found.append(Difference(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN))
+        found.append(
+            DifferenceOfMeans(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN)
+        )
     corrected = holm([each.p_value for each in found])
     return tuple(
         replace(each, corrected=p, verdict=verdict(each.low, each.high, p))

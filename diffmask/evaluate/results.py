@@ -1,10 +1,12 @@
-"""Results of `diffmask evaluate`, found, read and checked, for comparing them."""
+"""Results of `diffmask evaluate`: the seeds of one model on one task, found, read, checked, and averaged."""
 
 import re
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from diffmask.config.evaluation import TOKENS
 from diffmask.config.read import flat
@@ -13,6 +15,13 @@ from diffmask.evaluate.seed_file import SeedFile, read_seed_file
 from diffmask.tasks.metrics import OUTSIDE
 
 _NAME = re.compile(r"seed-(\d+)\.json")
+
+
+class Spread(NamedTuple):
+    """A measure over seeds; `deviation` is that of a sample, and None where there is one seed."""
+
+    mean: float
+    deviation: float | None
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,16 @@ class Result:
         return next(iter(self.seeds.values()))
 
     @property
+    def task(self) -> Mapping[str, Any]:
+        """The task."""
+        return self.first.task
+
+    @property
+    def examples(self) -> str:
+        """What is labelled: texts, clips."""
+        return self.task.get("examples", "texts")
+
+    @property
     def shares(self) -> list[float]:
         """Shares of the labels that every seed has, ascending."""
         return sorted(set.intersection(*(set(seed.predictions) for seed in self.seeds.values())))
@@ -43,6 +62,35 @@ class Result:
     def models(self) -> set[str]:
         """Models that its seeds start from."""
         return {seed.model for seed in self.seeds.values()}
+
+    def values(self, part: str, *path: str, share: float | None = None) -> list[float]:
+        """Return a measure of each seed that has it.
+
+        Args:
+            part: all or unseen test texts.
+            path: Where it stands, such as "macro_f1" or "per_class", "INHIBITOR", "f1".
+            share: Share of the labels; None takes the largest.
+        """
+        share = self.shares[-1] if share is None else share
+        found: list[Any] = [seed.scores[share].get(part) for seed in self.seeds.values()]
+        for key in path:
+            found = [each[key] for each in found if each is not None]
+        return [float(each) for each in found]
+
+    def spread(self, part: str, *path: str, share: float | None = None) -> Spread | None:
+        """Return mean and standard deviation of a measure over the seeds; None where it was not taken."""
+        values = self.values(part, *path, share=share)
+        if not values:
+            return None
+        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+    def confusion(self) -> list[list[float]] | None:
+        """Return the mean number of texts of each label (row) that were taken for each (column), if it is known."""
+        tables = [(seed.scores[self.shares[-1]]["all"] or {}).get("confusion") for seed in self.seeds.values()]
+        known = [table for table in tables if table is not None]
+        if not known:
+            return None
+        return [[statistics.fmean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*known, strict=True)]
 
 
 def read_results(paths: Iterable[str | Path]) -> list[Result]:
@@ -58,7 +106,7 @@ def read_results(paths: Iterable[str | Path]) -> list[Result]:
     for path in paths:
         for folder in find_results(Path(path)):
             folders.setdefault(folder.resolve(), folder)
-    results = [_read_result(folder) for folder in folders.values()]
+    results = [read_result(folder) for folder in folders.values()]
     for result in results[1:]:
         _check_comparable(results[0], result)
     times = Counter(result.name for result in results)
@@ -108,12 +156,19 @@ def _seed_paths(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def _read_result(folder: Path) -> Result:
+def read_result(folder: Path) -> Result:
+    """Read the seeds in a folder.
+
+    Raises:
+        InputError: If there is none, a file is damaged, or they are of different evaluations.
+    """
     seeds = {}
     for number, path in _seed_paths(folder).items():
         seeds[number] = read_seed_file(path)
         if seeds[number].seed != number:
             raise InputError(f"{path} is of seed {seeds[number].seed}; give the file the name of its seed")
+    if not seeds:
+        raise InputError(f"{folder} holds no seed-N.json; let `diffmask evaluate` finish one seed")
     result = Result(_printable(next(iter(seeds.values())).name), folder, seeds)
     for number, seed in seeds.items():
         what = _difference(result.first, seed)

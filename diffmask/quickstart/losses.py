@@ -17,7 +17,7 @@ BEFORE = "not continued"
 _ALL, _DOMAIN = "eval_loss", "eval_loss_domain"
 
 
-class Result(NamedTuple):
+class HeldOutLoss(NamedTuple):
     """A model's loss per masked position of what is held out."""
 
     name: str
@@ -25,7 +25,7 @@ class Result(NamedTuple):
     loss_domain: float
 
 
-def read_results(logs: Mapping[str, Log]) -> list[Result]:
+def read_losses(logs: Mapping[str, Log]) -> list[HeldOutLoss]:
     """Return the losses before the first step, which all runs share, and after the last step of each run.
 
     Args:
@@ -36,18 +36,18 @@ def read_results(logs: Mapping[str, Log]) -> list[Result]:
     assert first["step"] == 0, "a run that is compared must evaluate before its first step"
     last = {name: entries[-1] for name, entries in evaluations.items()}
     # without a masked position of the domain there is no loss
-    return [Result(name, entry[_ALL], entry.get(_DOMAIN, nan)) for name, entry in {BEFORE: first, **last}.items()]
+    return [HeldOutLoss(name, entry[_ALL], entry.get(_DOMAIN, nan)) for name, entry in {BEFORE: first, **last}.items()]
 
 
-def mean_results(seeds: Sequence[Sequence[Result]]) -> list[Result]:
+def mean_of_seeds(seeds: Sequence[Sequence[HeldOutLoss]]) -> list[HeldOutLoss]:
     """Return the means of several seeds' results of the same runs."""
     return [
-        Result(same[0].name, fmean(each.loss for each in same), fmean(each.loss_domain for each in same))
+        HeldOutLoss(same[0].name, fmean(each.loss for each in same), fmean(each.loss_domain for each in same))
         for same in zip(*seeds, strict=True)
     ]
 
 
-def result_table(results: Sequence[Result], units: str = "words") -> Table:
+def loss_table(results: Sequence[HeldOutLoss], units: str = "words") -> Table:
     """Return the losses for the terminal, with what changed from the first row."""
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for place, name in enumerate(_columns(units)):
@@ -57,7 +57,7 @@ def result_table(results: Sequence[Result], units: str = "words") -> Table:
     return shown
 
 
-def result_section(results: Sequence[Result], *notes: str, units: str = "words") -> str:
+def loss_section(results: Sequence[HeldOutLoss], *notes: str, units: str = "words") -> str:
     """Return the losses for a page; notes say what they show and what they do not."""
     rows = (
         f'<tr><th scope="row">{escape(name)}</th>'
@@ -93,7 +93,7 @@ def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
     return section("Curves", paragraph(lead), f'<div class="card grid">{drawn}</div>')
 
 
-def _cells(results: Sequence[Result]) -> Iterator[list]:
+def _cells(results: Sequence[HeldOutLoss]) -> Iterator[list]:
     """Yield the name of each row, then for each column the loss and how it differs from the first row's, as text."""
     first = results[0]
     for result in results:
