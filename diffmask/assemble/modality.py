@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from diffmask.config.limits import check_limits, choose
 from diffmask.config.read import from_mapping, overridden, read_mapping
@@ -96,6 +96,11 @@ class Modality(ABC):
             read_data: Read and count its data, as the run does; otherwise nothing is read.
         """
 
+    @property
+    @abstractmethod
+    def source(self) -> Any:
+        """The class of what `diffmask preview` shows, a `report.preview.Source`."""
+
     @abstractmethod
     def masked_in(self, folder: Any, config: Any, inputs: Any) -> Any:
         """Return what a run masked, for its page: a `report.run.data.Masked`.
@@ -105,6 +110,10 @@ class Modality(ABC):
             config: Its settings; None where they are those of another version.
             inputs: What it recorded of its data.
         """
+
+    def plain(self, data: Sequence[str], model: str) -> Any:
+        """Return settings of a run, all of them defaults but the data and the model."""
+        return self.config(model=model, output="", data=get_type_hints(self.config)["data"](tuple(data)))
 
 
 MODALITIES: dict[str, Modality | str] = {

@@ -1,8 +1,15 @@
 """diffmask preview: look at what would be masked, before training."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffmask.assemble.masking import ResolvedMasking
+    from diffmask.assemble.modality import Modality
+    from diffmask.report.preview import Source
 
 DESCRIPTION = """\
 Show what training would mask in your text: a heat map of the probability of each word, with one drawn mask, in the
@@ -32,8 +39,6 @@ examples:
   diffmask preview clips.parquet --anchors anchors/ --policy difference --policy motion -o preview.html
   diffmask preview clips/ --policy boxes --set boxes=faces.csv --ratio 0.75 --num-clips 8 -o preview.gif
   diffmask preview clips.parquet --checkpoint runs/kitchen/checkpoint-500 -o preview.png"""
-
-NUM_SENTENCES = 8
 
 
 def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
@@ -76,97 +81,85 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw masks, print them, write the page."""
-    from diffmask.cli.expected import expects_clips
-    from diffmask.video.clip.find import are_clips, refuse_nothing
-
-    if are_clips(args.data, lambda: expects_clips(args)):
-        from diffmask.cli.preview_video import run_video
-
-        run_video(args)
-    else:
-        refuse_nothing(args.data)
-        _run_text(args)
-
-
-def _run_text(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.core.errors import InputError
-    from diffmask.report.html.page import check_output
-    from diffmask.text.anchors.anchor_set import load_anchors
-    from diffmask.text.corpus.documents import read_documents
+    from diffmask.report.preview import Asked
 
-    if args.num_clips is not None:
-        raise InputError(f"--num-clips is an option for video, but {args.data[0]} holds no clips; leave it out")
-    num_sentences = NUM_SENTENCES if args.num_sentences is None else args.num_sentences
-    if num_sentences < 1:
-        raise InputError(f"--num-sentences {num_sentences} is below 1; give at least one")
+    modality = _modality(args)
+    source: type[Source] = modality.source
+    count = getattr(args, source.options[0])
+    count = source.count if count is None else count
+    if count < 1:
+        raise InputError(f"--{source.options[0].replace('_', '-')} {count} is below 1; give at least one")
     # before the work, not after it
     if args.output is not None:
-        check_output(args.output, overwrite=args.overwrite)
-    documents = read_documents(args.data, args.column)
-    masking, model, progress, learned = _settings(args)
-    anchors = None if masking.anchors is None else load_anchors(masking.anchors)
-    model = model or (anchors.metadata["model"]["name"] if anchors is not None else None)
-    if model is None:
-        raise InputError("neither --model nor --anchors nor --config says which tokenizer to use; add --model MODEL")
+        source.check_output(args.output, overwrite=args.overwrite)
+    config, progress, learned = _settings(args, modality)
+    maskings = _maskings(args, modality, config.masking)
 
     import transformers
 
-    from diffmask.assemble.text import TextMasking
-    from diffmask.report.text.look import build_look
-    from diffmask.report.text.preview import PreviewSettings, make_preview
-    from diffmask.text.model.load import load_tokenizer
-
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    tokenizer = load_tokenizer(model)
-    if anchors is not None:
-        anchors.check_model(model, tokenizer)
-    configs = _configs(args, masking)
-    looks = {
-        name: build_look(TextMasking.resolve(each), tokenizer, anchors, progress=progress)
-        for name, each in configs.items()
-    }
+    samples = source(Asked(args.data, config, maskings, count, args.column, args.model, args.checkpoint))
+    looks = {name: samples.look(masking, progress) for name, masking in maskings.items()}
     if learned:
-        looks[masking.policy].masker.policy.load_state_dict(learned)
+        looks[config.masking.policy].masker.policy.load_state_dict(learned)
     fresh = [name for name, look in looks.items() if look.masker.policy.state_dict() and not learned]
-    settings = PreviewSettings(
-        num_sentences=num_sentences,
-        max_length=min(PreviewSettings.max_length, tokenizer.model_max_length),
-        domain_threshold=masking.domain_threshold,
-    )
-    preview = make_preview(documents, looks, anchors, tokenizer, settings)
-    preview.print(Console())
-    if fresh:
-        print(f"\n{', '.join(fresh)}: shown as before training, when nothing is learned (--checkpoint shows it later)")
+    notes = samples.notes + [
+        f"{name}: shown as before training, when nothing is learned (--checkpoint shows it later)." for name in fresh
+    ]
+    preview = samples.preview(looks)
+    preview.print(Console(highlight=False))
+    print("".join(f"\n{note}" for note in notes))
     if args.output is not None:
-        preview.write(args.output, _facts(args, masking, model, progress, fresh))
-        print(f"\nwrote {args.output}")
+        preview.write(args.output, _facts(samples.facts, config.masking, progress), notes)
+        print(f"wrote {args.output}")
 
 
-def _settings(args: argparse.Namespace):
-    """Return the masking, the model, the progress and what the policy has learned, as far as they are given."""
-    from diffmask.assemble.modality import read_config
-    from diffmask.config import MaskingConfig, PretrainConfig, ScheduleConfig, with_overrides
+def _modality(args: argparse.Namespace) -> "Modality":
+    """Return what the data hold, and refuse options of another modality."""
+    from diffmask.assemble.modality import MODALITIES, modality_named
+    from diffmask.cli.expected import expects_clips
+    from diffmask.core.errors import InputError
+    from diffmask.video.clip.find import are_clips, refuse_nothing
+
+    clips = are_clips(args.data, lambda: expects_clips(args))
+    if not clips:
+        refuse_nothing(args.data)
+    modality = modality_named("video" if clips else "text")
+    for name in MODALITIES:
+        options = modality_named(name).source.options
+        for option in options if name != modality.name else ():
+            if getattr(args, option, None) is not None:
+                raise InputError(
+                    f"--{option.replace('_', '-')} is an option for {name}, but {args.data[0]} holds "
+                    f"{modality.source.holds}; leave it out"
+                )
+    return modality
+
+
+def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, float | None, dict[str, Any]]:
+    """Return the run that is shown, how far it is, and what its policy has learned, as far as they are given."""
+    from diffmask.assemble.modality import modality_of, read_config
+    from diffmask.config import ScheduleConfig, with_overrides
     from diffmask.core.errors import InputError
     from diffmask.report.preview import read_checkpoint
 
     if args.checkpoint is not None and (args.config is not None or args.policy):
         raise InputError("--checkpoint has the config and the policy of its run; leave --config and --policy out")
-    config, masking, model, progress, learned = None, MaskingConfig(), args.model, args.progress, {}
+    config, progress, learned = modality.plain(args.data, args.model or ""), args.progress, {}
     if args.checkpoint is not None:
         config, at, learned = read_checkpoint(args.checkpoint)
         progress = at if progress is None else progress
     elif args.config is not None:
         config = read_config(args.config)
-    if config is not None and not isinstance(config, PretrainConfig):
+    if modality_of(config) is not modality:
         raise InputError(
-            f"{args.checkpoint or args.config} is of video, but {args.data[0]} holds no clips; give videos, a folder "
-            "of them, or an index of `diffmask index`"
+            f"{args.checkpoint or args.config} is of {modality_of(config).name}, but {args.data[0]} holds "
+            f"{modality.source.holds}; {modality.source.remedy}"
         )
-    if config is not None:
-        masking, model = config.masking, model or config.model
     given = {
         "anchors": args.anchors,
         "ratio": None if args.ratio is None else ScheduleConfig(start=args.ratio),
@@ -175,38 +168,31 @@ def _settings(args: argparse.Namespace):
         "units": args.units,
         "seed": args.seed,
     }
-    masking = replace(masking, **{name: value for name, value in given.items() if value is not None})
-    return with_overrides(masking, args.set, "masking."), model, progress, learned
+    masking = replace(config.masking, **{name: value for name, value in given.items() if value is not None})
+    return replace(config, masking=with_overrides(masking, args.set, "masking.")), progress, learned
 
 
-def _configs(args: argparse.Namespace, masking) -> dict:
-    """Return the config of each policy that is shown, random masking first."""
-    from diffmask.assemble.text import TextMasking
+def _maskings(args: argparse.Namespace, modality: "Modality", given: Any) -> "dict[str, ResolvedMasking]":
+    """Return the masking of each policy that is shown, random masking first."""
     from diffmask.core.errors import InputError
 
-    names = list(dict.fromkeys(args.policy or [masking.policy]))
-    plain = "random-token" if masking.units == "token" else "whole-word"
-    configs = {name: TextMasking.for_policy(masking, name) for name in dict.fromkeys([plain, *names])}
-    for setting in sorted(set.intersection(*(TextMasking.changed_by(masking, name) for name in names))):
+    names, masking = list(dict.fromkeys(args.policy or [given.policy])), modality.masking
+    shown = dict.fromkeys([modality.source.baseline(given), *names])
+    made = {name: masking.for_policy(given, name) for name in shown}
+    for setting in sorted(set.intersection(*(masking.changed_by(given, name) for name in names))):
         raise InputError(f"masking.{setting} is given, and says nothing to {', '.join(names)}; leave it out")
-    return configs
+    return {name: masking.resolve(each) for name, each in made.items()}
 
 
-def _facts(
-    args: argparse.Namespace, masking, model: str, progress: float | None, fresh: list[str]
-) -> list[tuple[str, str]]:
+def _facts(own: Mapping[str, str | None], masking: Any, progress: float | None) -> list[tuple[str, str]]:
+    """Return what the preview was made from."""
+    schedules = {"mask ratio": masking.ratio, "strength": masking.strength}
     facts = {
-        "text": ", ".join(args.data),
-        "anchors": masking.anchors,
-        "model": model,
-        "mask ratio": f"{masking.ratio.start:g}" if masking.ratio.schedule == "constant" else masking.ratio.schedule,
-        "strength": f"{masking.strength.start:g}"
-        if masking.strength.schedule == "constant"
-        else masking.strength.schedule,
+        **own,
+        **{name: f"{x.start:g}" if x.schedule == "constant" else x.schedule for name, x in schedules.items()},
         "progress": None if progress is None else f"{progress:.0%}",
         "weighting": masking.weighting,
         "units": masking.units,
         "seed": str(masking.seed),
-        "shown as before training": ", ".join(fresh) or None,
     }
     return [(name, value) for name, value in facts.items() if value is not None]

@@ -5,22 +5,22 @@ import sys
 from pathlib import Path
 
 DESCRIPTION = """\
-Do all of it once, small and offline: real text (the documentation strings of scikit-learn, SciPy and PyTorch, as
-installed here), real weights (MiniLM, from the extra `demo`), and a comparison.
+Go through the whole method once, small and offline, with real text (the docstrings of the installed scikit-learn, SciPy
+and PyTorch), real weights (MiniLM, from the extra `demo`) and a comparison at the end.
 
-  1  collect the text, and hold a part of it out
+  1  collect the text, and hold out a part of it
   2  find the words that make it different from general English (anchors)
   3  show what random and difference masking would hide (preview)
   4  continue pretraining with random masks, three seeds
   5  continue pretraining with difference masks, everything else the same
   6  ask each model which subpackage a held-out text documents (by probe), and compare
 
-Each step prints the command that does it on your own data. At the end there are tables of held-out losses and of the
-task, with intervals, and one HTML page. It takes some minutes on two cores; run it again at any time: it starts
-over.
+Each step prints the command that does it on your own data. At the end there are tables of the held-out losses and of
+the task, with intervals, and an HTML page. It takes a few minutes on two cores. You can run it again at any time; it
+starts over.
 
-With --video it does the same with clips: handwritten digits that move over moving clutter, rendered and encoded here;
-a small VideoMAE, pretrained on other such clips; random tubes, random patches and difference masking."""
+With --video it does the same with clips: handwritten digits that move over moving clutter, rendered and encoded here,
+a small VideoMAE that was pretrained on other such clips, random tubes, random patches and difference masking."""
 
 EPILOG = """\
 examples:
@@ -36,7 +36,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
         description=DESCRIPTION,
         epilog=EPILOG,
-        help="all of it once, small and offline, in minutes",
+        help="go through the whole method once, small and offline, in minutes",
     )
     parser.add_argument(
         "-o",
@@ -44,7 +44,7 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         type=Path,
         default=Path("quickstart"),
         metavar="FOLDER",
-        help="folder that everything lands in (default: quickstart)",
+        help="folder for everything that is written (default: quickstart)",
     )
     parser.add_argument("--video", action="store_true", help="use clips, rendered here, instead of text")
     parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 30; --video 150)")

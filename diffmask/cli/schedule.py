@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
 
     from diffmask.assemble.modality import modality_of, resolve
     from diffmask.pretrain.budget import run_budget
-    from diffmask.report.figures.schedules import course, draw_courses, print_course
+    from diffmask.report.figures.schedules import Course, draw_courses
 
     modality, masking = modality_of(config), resolve(config)
     usual = type(config.masking)()
@@ -91,11 +91,11 @@ def run(args: argparse.Namespace) -> None:
     }
     transformers.logging.disable_progress_bar()
     budget = run_budget(config, masking, read_data=not args.no_data)
-    courses = [course(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
+    courses = [Course.of(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
     notes = _notes(budget, courses[0], modality.words)
     console = Console(highlight=False)
     for each in courses:
-        print_course(each, console)
+        each.print(console)
         console.print()
     for note in notes:
         console.print(note)
@@ -132,14 +132,10 @@ def _notes(budget: "Budget", ratio: "Course", words: "Words") -> list[str]:
 def _list(output: Path | None) -> None:
     from rich.console import Console
 
-    from diffmask.assemble.schedules import PRESETS, SCHEDULES
-    from diffmask.report.figures.schedules import Listed, draw_presets, print_presets, print_shapes
+    from diffmask.report.figures.schedules import draw_presets, print_schedules
 
-    presets = [Listed(name, each.formula, each.source, each.schedule) for name, each in PRESETS.items()]
     console = Console(highlight=False)
-    print_shapes({name: (shape.needs, shape.takes) for name, shape in SCHEDULES.items()}, console)
-    console.print()
-    print_presets(presets, console)
+    print_schedules(console)
     if output is not None:
-        draw_presets(presets, output)
+        draw_presets(output)
         console.print(f"\nwrote {output}")

@@ -35,6 +35,12 @@ class _Text(Modality):
 
         return text_row_sizes(config, masking, read_data=read_data)
 
+    @property
+    def source(self):
+        from diffmask.report.text.source import TextSource
+
+        return TextSource
+
     def masked_in(self, folder, config, inputs):
         from diffmask.report.run.masked_text import MaskedText
 

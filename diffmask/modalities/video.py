@@ -32,6 +32,12 @@ class _Video(Modality):
 
         return clip_row_sizes(config, masking, read_data=read_data)
 
+    @property
+    def source(self):
+        from diffmask.report.clips.source import ClipSource
+
+        return ClipSource
+
     def masked_in(self, folder, config, inputs):
         from diffmask.report.run.masked_clips import MaskedClips
 

@@ -9,6 +9,7 @@ from markupsafe import escape
 from rich.table import Table
 from rich.text import Text
 
+from diffmask.assemble.modality import Words
 from diffmask.report.html.charts import chart_of_runs
 from diffmask.report.html.page import paragraph, section, table
 from diffmask.train.log import Log, has_values
@@ -47,17 +48,17 @@ def mean_of_seeds(seeds: Sequence[Sequence[HeldOutLoss]]) -> list[HeldOutLoss]:
     ]
 
 
-def loss_table(results: Sequence[HeldOutLoss], units: str = "words") -> Table:
+def loss_table(results: Sequence[HeldOutLoss], words: Words) -> Table:
     """Return the losses for the terminal, with what changed from the first row."""
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for place, name in enumerate(_columns(units)):
+    for place, name in enumerate(_columns(words)):
         shown.add_column(name, justify="right" if place else "left")
     for name, *cells in _cells(results):
         shown.add_row(Text(name), *(f"{loss} {change:>8}" for loss, change in cells))
     return shown
 
 
-def loss_section(results: Sequence[HeldOutLoss], *notes: str, units: str = "words") -> str:
+def loss_section(results: Sequence[HeldOutLoss], *notes: str, words: Words) -> str:
     """Return the losses for a page; notes say what they show and what they do not."""
     rows = (
         f'<tr><th scope="row">{escape(name)}</th>'
@@ -65,19 +66,18 @@ def loss_section(results: Sequence[HeldOutLoss], *notes: str, units: str = "word
         + "</tr>"
         for name, *cells in _cells(results)
     )
-    title = "Held-out text" if units == "words" else "Held-out clips"
-    return section(title, table(_columns(units), rows), *(paragraph(note) for note in notes))
+    return section(f"Held-out {words.samples}", table(_columns(words), rows), *(paragraph(note) for note in notes))
 
 
-def _columns(units: str) -> tuple[str, str, str]:
-    return "held-out loss", f"all {units}", f"domain {units}"
+def _columns(words: Words) -> tuple[str, str, str]:
+    return "held-out loss", f"all {words.wholes}", f"domain {words.wholes}"
 
 
-def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
+def curve_section(logs: Mapping[str, Log], words: Words) -> str:
     """Return the curves of several runs."""
     figures = {
-        _ALL: f"held-out loss, all {units}",
-        _DOMAIN: f"held-out loss, domain {units}",
+        _ALL: f"held-out loss, all {words.wholes}",
+        _DOMAIN: f"held-out loss, domain {words.wholes}",
         "loss": "training loss, each on its own masks",
     }
     drawn = "".join(
@@ -87,8 +87,8 @@ def curve_section(logs: Mapping[str, Log], units: str = "words") -> str:
     )
     lead = (
         "The held-out losses are measured on the same random masks for every run, so they can be compared. The "
-        f"training losses cannot: each is measured on the {units} that its own policy hides, and some are harder to "
-        "guess."
+        f"training losses cannot: each is measured on the {words.wholes} that its own policy hides, and some are "
+        "harder to guess."
     )
     return section("Curves", paragraph(lead), f'<div class="card grid">{drawn}</div>')
 

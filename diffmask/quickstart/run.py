@@ -17,6 +17,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 import yaml
 from rich.console import Console
 
+from diffmask.assemble.modality import modality_named
 from diffmask.config import PretrainConfig, VideoConfig, to_mapping
 from diffmask.config.evaluation import PROBE, EvaluateSettings
 from diffmask.core.errors import InputError
@@ -35,6 +36,7 @@ from diffmask.quickstart.losses import (
 )
 from diffmask.report.comparison import comparison_sections, finding, print_comparison
 from diffmask.report.html.page import code, header, page, paragraph, section, write_page
+from diffmask.report.preview import Preview
 from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 
@@ -46,7 +48,6 @@ _Logs = dict[str, list[Log]]
 
 Data = TypeVar("Data")
 Anchors = TypeVar("Anchors")
-Preview = TypeVar("Preview")
 
 
 class Stage(NamedTuple):
@@ -74,7 +75,7 @@ class Sentences:
     command_lead: str
 
 
-class Quickstart(ABC, Generic[Data, Anchors, Preview]):
+class Quickstart(ABC, Generic[Data, Anchors]):
     """What the steps ask of a modality.
 
     Attributes:
@@ -82,9 +83,8 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
         steps: Optimiser steps of each run.
         seeds: How many runs each policy has, which differ in their seed.
         seed: The first seed; those of everything else follow from it.
-        modality: Its name.
+        modality: Name of its modality.
         policies: Policies that are compared, and what they are called.
-        units: What is masked, for tables: words, patches.
         leaves: Files and folders in the output folder that only this modality leaves.
     """
 
@@ -94,7 +94,6 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
     seed: int
     modality: ClassVar[str]
     policies: ClassVar[Mapping[str, str]]
-    units: ClassVar[str]
     leaves: ClassVar[Sequence[str]]
 
     @abstractmethod
@@ -149,7 +148,7 @@ class Quickstart(ABC, Generic[Data, Anchors, Preview]):
         """Return how models are probed; name, output, method, metric and seeds are not read."""
 
     @abstractmethod
-    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], list[str]]:
+    def story(self, data: Data, anchors: Anchors, preview: Preview) -> tuple[list[tuple[str, str]], str]:
         """Return facts for the head of the page, by name, and its sections about what is masked."""
 
 
@@ -184,7 +183,7 @@ def run_quickstart(
         return _stopped(console)
     losses = _mean_losses(logs)
     console.print()
-    console.print(loss_table(losses, quickstart.units))
+    console.print(loss_table(losses, modality_named(quickstart.modality).words))
     console.print(f"\n{said.loss_limit}")
     with step(said.task_step, commands["evaluate"]):
         quickstart.make_task(data, console)
@@ -238,14 +237,14 @@ def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
 
 
 class _Steps:
-    """Steps that are numbered and say what is done, what a user types for it, and how long it took."""
+    """Numbers the steps, and prints what each does, the command for it, and how long it took."""
 
     def __init__(self, console: Console, number: int):
         self._console, self._number, self._done = console, number, 0
 
     @contextmanager
     def __call__(self, title: str, command: str = "") -> Iterator[None]:
-        """Print what is said about a step; without a title nothing is."""
+        """Announce a step, and print how long it took; a step without a title is silent."""
         if not title:
             yield
             return
@@ -304,13 +303,13 @@ def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> Comparison:
 def _page(
     quickstart: Quickstart,
     facts: Sequence[tuple[str, str]],
-    masked: Sequence[str],
+    masked: str,
     logs: _Logs,
     losses: Sequence[HeldOutLoss],
     scores: Comparison,
 ) -> str:
     """Return the page: curves of the first seed, and losses that are means over the seeds."""
-    said, units = quickstart.sentences(), quickstart.units
+    said, words = quickstart.sentences(), modality_named(quickstart.modality).words
     ratio = quickstart.config(next(iter(quickstart.policies))).masking.ratio.start
     seeds = ", ".join(str(quickstart.seed + seed) for seed in range(quickstart.seeds))
     return page(
@@ -319,9 +318,9 @@ def _page(
             header(said.heading, said.lead, [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)]),
             section(said.question, paragraph(finding(scores)), paragraph(said.task_limit)),
             *comparison_sections(scores),
-            loss_section(losses, said.loss_limit, units=units),
-            curve_section({label: seeds[0] for label, seeds in logs.items()}, units=units),
-            *masked,
+            loss_section(losses, said.loss_limit, words=words),
+            curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
+            masked,
             section(
                 "Each step by itself", paragraph(said.command_lead), code("\n".join(quickstart.commands().values()))
             ),

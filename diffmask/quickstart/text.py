@@ -20,8 +20,9 @@ from diffmask.core.errors import InputError
 from diffmask.demo.docstrings import Documented, find_package, is_held_out, read_docstrings, write_documents
 from diffmask.pretrain import HEAD_FILE
 from diffmask.quickstart.run import Quickstart, Sentences, Stage
+from diffmask.report.preview import Preview
 from diffmask.report.text.look import build_look
-from diffmask.report.text.preview import PreviewSettings, TextPreview, make_preview
+from diffmask.report.text.preview import PreviewSettings, make_preview
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.documents import read_documents
@@ -38,17 +39,17 @@ _LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same text, those of one seed in the same order, at the same mask ratio, "
     "for the same number of steps, and started from the same model and the same freshly trained prediction head. The "
     "losses are on the same held-out text under the same random masks. Difference masking trains on other words than "
-    "these masks ask for, so its loss on all words may well be higher; which policy is better for a task is not to be "
-    "seen here."
+    "these masks ask for, so its loss on all words may well be higher. The losses do not say which policy is better "
+    "for a task."
 )
 _TASK_LIMIT = (
     "What this does not show: which policy is better in general. It is one small task about the very text that was "
     "trained on, with frozen features, few held-out texts, a small model and minutes of training. Where it says that "
-    "no difference is shown, that is the result; longer training, more seeds and your own task may tell more."
+    "no difference is shown, that is the result; longer training, more seeds and your own task may show more."
 )
 _COMMANDS = (
-    "These commands do the same. On your own data, put your files in the place of the text and your model in the place "
-    "of the name after --model; a model is a folder or a name on the hub."
+    "These commands do the same. To use your own data, replace the text with your files, and the name after --model "
+    "with your model, a folder or a name on the hub."
 )
 
 
@@ -69,7 +70,7 @@ def installed_sources() -> dict[str, Path]:
 
 
 @dataclass(frozen=True)
-class TextQuickstart(Quickstart[list[Documented], AnchorSet, TextPreview]):
+class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
     """The quickstart on text, and how large it is.
 
     Attributes:
@@ -96,7 +97,6 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, TextPreview]):
 
     modality: ClassVar = "text"
     policies: ClassVar = {"whole-word": "random masking", "difference": "difference masking"}
-    units: ClassVar = "words"
     leaves: ClassVar = ("text", "task")
 
     def start(self) -> str:
@@ -172,7 +172,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, TextPreview]):
         console.print(", ".join(anchors.anchors), style="bold")
         return anchors
 
-    def preview(self, data: list[Documented], anchors: AnchorSet, console: Console) -> TextPreview:
+    def preview(self, data: list[Documented], anchors: AnchorSet, console: Console) -> Preview:
         """Show some sentences; the page has more."""
         tokenizer = load_tokenizer(self.model)
         looks = {
@@ -254,9 +254,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, TextPreview]):
         probe = ProbeSettings(regularisations=(0.001, 0.01, 0.1))
         return EvaluateSettings(self.start(), task, max_length=_MAX_LENGTH, probe=probe)
 
-    def story(
-        self, data: list[Documented], anchors: AnchorSet, preview: TextPreview
-    ) -> tuple[list[tuple[str, str]], list[str]]:
+    def story(self, data: list[Documented], anchors: AnchorSet, preview: Preview) -> tuple[list[tuple[str, str]], str]:
         """Return facts for the page, and its sections: the anchors, and heat maps of some sentences."""
         facts = [
             ("text", f"{len(data):,} documents, {_count_words(data):,} words"),
@@ -264,7 +262,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet, TextPreview]):
             ("reference", anchors.metadata["reference"]["name"]),
             ("steps", f"{self.steps:,} of {self.batch_size} rows"),
         ]
-        return facts, [preview.sections()]
+        return facts, preview.sections()
 
 
 def _count_words(documents: Sequence[Documented]) -> int:

@@ -27,6 +27,7 @@ from diffmask.quickstart.run import Quickstart, Sentences, Stage
 from diffmask.report.clips.gather import gather_clips, load_trained, preview_clips, spread_out
 from diffmask.report.clips.look import build_look
 from diffmask.report.clips.preview import ClipPreview
+from diffmask.report.preview import Preview
 from diffmask.video.anchors.anchor_set import VisualAnchors
 from diffmask.video.anchors.contact_sheet import draw_sheet
 from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
@@ -58,26 +59,26 @@ _NUM_SHOWN = 4
 _LOSS_LIMIT = (
     "Means over the seeds. All runs saw the same clips, those of one seed the same crops in the same order, at the "
     "same mask ratio, for the same number of steps, and started from the same model. The losses are on the same "
-    "held-out clips under the same random tubes. Difference masking trains on other patches than these masks ask for; "
-    "which policy is better for a task is not to be seen here."
+    "held-out clips under the same random tubes. Difference masking trains on other patches than these masks ask for, "
+    "and the losses do not say which policy is better for a task."
 )
 _TASK_LIMIT = (
     "What this does not show: which policy is better in general. It is one small task on rendered clips, with frozen "
     "features, a model of a million weights and minutes of training. Where it says that no difference is shown, "
-    "that is the result; longer training, more seeds and your own clips may tell more."
+    "that is the result; longer training, more seeds and your own clips may show more."
 )
 _LEAD = (
     "A small video model, pretrained on shapes that move over clutter and continued on handwritten digits that do: "
     "with random masks, and with masks that prefer what makes these clips different."
 )
 _COMMANDS = (
-    "These commands do the same. On your own data, put your clips in the place of the rendered ones, and a VideoMAE, a "
-    "folder or a name on the hub, in the place of the model in the config."
+    "These commands do the same. To use your own data, replace the rendered clips with yours, and the model in the "
+    "config with a VideoMAE, a folder or a name on the hub."
 )
 
 
 @dataclass(frozen=True)
-class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPreview]):
+class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors]):
     """The quickstart on clips, and how large it is.
 
     Attributes:
@@ -110,7 +111,6 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
         "random-patch": "random patches",
         "difference": "difference masking",
     }
-    units: ClassVar = "patches"
     leaves: ClassVar = ("clips", "fresh", *(f"{name}.parquet" for name in (_GENERAL, "domain", "train", "test")))
 
     def path(self, *parts: str) -> str:
@@ -280,8 +280,8 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
         )
 
     def story(
-        self, data: dict[str, list[Clip]], anchors: VisualAnchors, preview: ClipPreview
-    ) -> tuple[list[tuple[str, str]], list[str]]:
+        self, data: dict[str, list[Clip]], anchors: VisualAnchors, preview: Preview
+    ) -> tuple[list[tuple[str, str]], str]:
         """Return facts for the page, and its sections: what is hidden, and what the continued model makes of it."""
         facts = [
             ("clips", ", ".join(f"{len(data[name])} {name}" for name in (_GENERAL, "train", "test"))),
@@ -290,5 +290,4 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]], VisualAnchors, ClipPrevi
             ("continued", f"{self.steps:,} steps of {self.batch_size} clips"),
         ]
         filled = self._preview(data, anchors, self.config("difference"))
-        title = "What is hidden, and what the continued model makes of it"
-        return facts, [filled.sections(title)]
+        return facts, filled.sections("What is hidden, and what the continued model makes of it")

@@ -41,7 +41,7 @@ _TITLE_CHARS, _NAME_CHARS = 90, 40
 
 
 def write_comparison(found: Comparison, folder: Path) -> None:
-    """Write a folder that `check_folder` allowed: Markdown, CSV, HTML, JSON and figures."""
+    """Write a folder of `FILES` that `files.folders.check_folder` allowed, all at once."""
     with draft(folder) as new:
         new.mkdir()
         (new / "comparison.md").write_text(to_markdown(found), encoding="utf-8")

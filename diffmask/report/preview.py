@@ -1,10 +1,10 @@
-"""What previews of text and of clips have in common: how they are shown, and how far a training is held."""
+"""What previews have in common, whatever is masked: what a modality hands in, and how far a training is held."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from markupsafe import Markup
 from rich.console import Console
@@ -19,6 +19,15 @@ TITLE = "What training will hide"
 """Of the page of a preview."""
 
 
+class Look(Protocol):
+    """How a policy looks at samples."""
+
+    @property
+    def masker(self) -> Masker:
+        """What is hidden."""
+        ...
+
+
 class Preview(Protocol):
     """What several maskers hide of the same samples, ready to be shown."""
 
@@ -27,8 +36,8 @@ class Preview(Protocol):
         """Share of the samples that is of the domain; None where that is not known."""
         ...
 
-    def sections(self) -> Markup:
-        """Return it as sections of a page."""
+    def sections(self, title: str, notes: Sequence[str] = ()) -> Markup:
+        """Return it as sections of a page; the one that shows the samples has the title, and the notes."""
         ...
 
     def run_part(self, note: str) -> Markup:
@@ -47,6 +56,69 @@ class Preview(Protocol):
             made_from: What it was made from, as pairs of name and value.
             notes: What else is to be said, one sentence each.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a preview is to show.
+
+    Attributes:
+        data: Files, folders or globs.
+        config: The run's settings, or plain ones.
+        maskings: The resolved masking of each policy that is shown, by name.
+        count: How many samples.
+        column: Of the text; None finds it by its name.
+        model: What is given in the place of the config's model.
+        checkpoint: Of a run, which is shown as it was then.
+    """
+
+    data: Sequence[str]
+    config: Any
+    maskings: Mapping[str, Any]
+    count: int
+    column: str | None = None
+    model: str | None = None
+    checkpoint: Path | None = None
+
+
+class Source(Protocol):
+    """Samples to preview, and how policies look at them: a class for each modality.
+
+    Attributes:
+        options: Options of the command that no other modality has; the first is how many samples to show.
+        count: How many samples it shows if nothing else is asked for.
+        holds: What its data hold, in words.
+        remedy: What to give where its data come with a config of another modality.
+        facts: What a preview was made from, by name; None where there is nothing to say.
+        notes: What else is to be said, one sentence each.
+    """
+
+    options: ClassVar[tuple[str, ...]]
+    count: ClassVar[int]
+    holds: ClassVar[str]
+    remedy: ClassVar[str]
+    facts: dict[str, str | None]
+    notes: list[str]
+
+    def __init__(self, asked: Asked): ...
+
+    @staticmethod
+    def check_output(path: Path, *, overwrite: bool) -> None:
+        """Refuse an output that cannot be written, before the work is done."""
+        ...
+
+    @staticmethod
+    def baseline(masking: Any) -> str:
+        """Return the random masking that the settings of a masking are shown beside."""
+        ...
+
+    def look(self, masking: Any, progress: float | None) -> Look:
+        """Return how a resolved masking looks at the samples, at a share of the training or over all of it."""
+        ...
+
+    def preview(self, looks: Mapping[str, Any]) -> Preview:
+        """Return what the policies hide of the samples."""
         ...
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import yaml
 
-from diffmask.assemble.schedules import RATIO_FLOOR, build_schedule
 from diffmask.assemble.text import TextMasking
 from diffmask.assemble.training import check_training
 from diffmask.config import PretrainConfig, from_mapping, to_mapping
@@ -283,7 +282,7 @@ def _check_evaluation(place: _Place) -> None:
     """Refuse settings of the evaluation that cannot be used."""
     given = {**place.config.evaluate, "metric": place.task.metric, "model": place.config.model}
     given["task"] = {**place.task.task, "files": place.named(place.task.files)}
-    from_mapping(EvaluateSettings, given, "evaluate.")  # refuses settings that cannot be used
+    from_mapping(EvaluateSettings, given, "evaluate.")  # it refuses what cannot be used
 
 
 def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
@@ -296,10 +295,7 @@ def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
 
 def _check_budgets(configs: Mapping[str, PretrainConfig]) -> None:
     """Refuse arms with unequal mean mask ratios: arms may differ in what is masked, never in how much."""
-    ratios = {
-        name: mean(build_schedule(config.masking.ratio, "masking.ratio", RATIO_FLOOR))
-        for name, config in configs.items()
-    }
+    ratios = {name: mean(TextMasking(config.masking).schedule("ratio")) for name, config in configs.items()}
     first = next(iter(ratios), None)
     for name, ratio in ratios.items():
         assert first is not None

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 from support.html_checks import check
 
+from diffmask.assemble.modality import modality_named
 from diffmask.quickstart.losses import (
     BEFORE,
     HeldOutLoss,
@@ -25,6 +26,7 @@ def log(final, domain):
     return [*rows, {"step": 10, "eval_loss": final, "eval_loss_domain": domain}, {"step": 10, "train_runtime": 1.0}]
 
 
+WORDS = modality_named("text").words
 LOGS = {"random": log(4.0, 5.5), "difference": log(4.25, 5.0)}
 
 
@@ -45,7 +47,7 @@ def test_a_run_that_did_not_evaluate_at_first_is_a_defect():
 
 def test_the_table_tells_what_changed():
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(loss_table(read_losses(LOGS)))
+    console.print(loss_table(read_losses(LOGS), WORDS))
     lines = console.export_text().splitlines()
     assert lines[1].split() == ["not", "continued", "5.000", "6.000"]
     assert lines[3].split() == ["difference", "4.250", "-0.750", "5.000", "-1.000"]
@@ -58,7 +60,7 @@ def test_a_log_is_read_line_by_line(tmp_path):
 
 
 def test_the_sections_make_a_whole_page():
-    text = page("t", [loss_section(read_losses(LOGS), "a < b"), curve_section(LOGS)])
+    text = page("t", [loss_section(read_losses(LOGS), "a < b", words=WORDS), curve_section(LOGS, WORDS)])
     checker = check(text)
     assert "a < b" in checker.text and "-1.000" in checker.text
     assert text.count("<svg") == 3
@@ -78,7 +80,7 @@ def test_curves_are_the_same_each_time():
 
 def test_what_no_run_logged_is_not_drawn():
     logs = {"random": [entry for entry in LOGS["random"] if "loss" not in entry]}
-    assert curve_section(logs).count("<svg") == 2
+    assert curve_section(logs, WORDS).count("<svg") == 2
 
 
 def test_the_names_of_runs_are_text():

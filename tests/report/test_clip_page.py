@@ -13,7 +13,7 @@ from support.html_checks import check
 from diffmask.core.errors import InputError
 from diffmask.report.clips.film_strip import side_by_side
 from diffmask.report.clips.look import ClipReading, ShownClip
-from diffmask.report.clips.preview import SIZE, ClipPreview, check_pictures, layers, moving, still
+from diffmask.report.clips.preview import SIZE, ClipPreview, check_pictures, layers
 from diffmask.report.html.page import page
 
 EVIL = "<script>alert('clip')</script>\x1b[31m\"&"
@@ -71,7 +71,7 @@ def test_scores_that_are_all_the_same_have_one_number():
     same = replace(shown.readings["boxes"][0], scores=torch.zeros(2, 2, 2))
     shown = replace(shown, readings=shown.readings | {"boxes": [same]})
     assert "score0 throughout" in check(shown.page([]), pictures=True).text
-    assert still(shown).height > 0
+    assert shown.still().height > 0
 
 
 def test_a_page_without_pictures_allows_none():
@@ -130,12 +130,12 @@ def test_eight_clips_and_four_policies_stay_below_five_megabytes():
 def test_a_still_picture_has_a_row_for_each_kind_of_each_policy():
     shown = preview(filled=True)
     rows = 2 * (1 + 3 + 4)
-    assert still(shown).height == pytest.approx(rows * SIZE, rel=0.1)
+    assert shown.still().height == pytest.approx(rows * SIZE, rel=0.1)
 
 
 def test_a_moving_picture_has_each_frame_of_the_clips(tmp_path):
     shown = preview(filled=True, frames=6)
-    assert len(moving(shown)) == 6
+    assert len(shown.moving()) == 6
     shown.write(tmp_path / "a.gif", [])
     found = Image.open(io.BytesIO((tmp_path / "a.gif").read_bytes()))
     assert found.n_frames == 6 and found.format == "GIF"

@@ -5,13 +5,13 @@ import pytest
 from rich.console import Console
 
 from diffmask.core.schedule import Constant, Cosine, Linear, Steps
-from diffmask.report.figures.schedules import NUM_PLACES, NUM_ROWS, course, describe, draw_courses, print_course
+from diffmask.report.figures.schedules import NUM_PLACES, NUM_ROWS, Course, draw_courses
 
 
 def printed(given, width=60, encoding="utf-8"):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=stream, width=width, highlight=False)
-    print_course(given, console)
+    given.print(console)
     stream.flush()
     return stream.buffer.getvalue().decode(encoding).splitlines()
 
@@ -20,7 +20,7 @@ def printed(given, width=60, encoding="utf-8"):
 def test_a_course_is_what_each_step_is_given(num_steps):
     schedule = Cosine(0.3, 0.1)
     slow = [schedule(step / num_steps) for step in range(num_steps)]
-    found = course("mask ratio", schedule, num_steps)
+    found = Course.of("mask ratio", schedule, num_steps)
     assert found.values == pytest.approx(slow)
     assert found.mean == pytest.approx(sum(slow) / num_steps)
     assert (found.least, found.greatest) == pytest.approx((min(slow), max(slow)))
@@ -28,7 +28,7 @@ def test_a_course_is_what_each_step_is_given(num_steps):
 
 @pytest.mark.parametrize("num_steps", [None, 123_457])
 def test_a_long_course_is_a_sample_of_its_steps(num_steps):
-    found = course("mask ratio", Linear(0.3, 0.0), num_steps)
+    found = Course.of("mask ratio", Linear(0.3, 0.0), num_steps)
     assert len(found.values) == NUM_PLACES
     assert found.mean == pytest.approx(0.15, abs=1e-5)
     assert found.at(0.5) == pytest.approx(0.15, abs=1e-4)
@@ -36,7 +36,7 @@ def test_a_long_course_is_a_sample_of_its_steps(num_steps):
 
 @pytest.mark.parametrize("width", [24, 40, 80, 200])
 def test_a_chart_fits_its_console_and_rises_with_the_values(width):
-    lines = printed(course("mask ratio", Linear(0.0, 0.3), 1000), width)
+    lines = printed(Course.of("mask ratio", Linear(0.0, 0.3), 1000), width)
     start = next(index for index, line in enumerate(lines) if "│" in line)
     chart = lines[start : start + NUM_ROWS]
     assert all(len(line) <= width for line in lines)
@@ -50,28 +50,28 @@ def test_a_chart_fits_its_console_and_rises_with_the_values(width):
 
 
 def test_a_terminal_without_unicode_gets_plain_characters():
-    lines = printed(course("mask ratio", Linear(0.3, 0.1), None), encoding="ascii")
+    lines = printed(Course.of("mask ratio", Linear(0.3, 0.1), None), encoding="ascii")
     assert any("#" in line for line in lines)
     assert "progress" in lines[-1]
 
 
 def test_a_constant_is_said_and_not_drawn():
-    assert printed(course("strength", Constant(1.0), 10)) == ["strength: 100 % throughout"]
+    assert printed(Course.of("strength", Constant(1.0), 10)) == ["strength: 100 % throughout"]
 
 
 def test_a_jump_is_seen():
-    lines = printed(course("mask ratio", Steps((0.0, 0.5), (0.3, 0.1)), 100), 70)
+    lines = printed(Course.of("mask ratio", Steps((0.0, 0.5), (0.3, 0.1)), 100), 70)
     top = next(line for line in lines if line.startswith(" 30 %"))
     assert abs(top.count("█") - top.split("│")[1].count(" ")) <= 1 or top.rstrip().endswith("█")
     assert top.split("│")[1].rstrip().count("█") == pytest.approx(31, abs=2)
 
 
 def test_mean_least_and_greatest_in_words():
-    assert describe(course("mask ratio", Linear(0.3, 0.1), 2)) == "mask ratio: mean 25.0 %, from 20.0 % to 30.0 %"
+    assert Course.of("mask ratio", Linear(0.3, 0.1), 2).in_words == "mask ratio: mean 25.0 %, from 20.0 % to 30.0 %"
 
 
 def test_the_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    courses = [course("mask ratio", Linear(0.3, 0.1), 100), course("strength", Constant(0.0), 100)]
+    courses = [Course.of("mask ratio", Linear(0.3, 0.1), 100), Course.of("strength", Constant(0.0), 100)]
     draw_courses(courses, "a run", ["100 steps"], tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     draw_courses(courses, "a run", [], tmp_path / "a.svg")
@@ -89,5 +89,5 @@ def test_the_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_the_ends_of_a_sampled_mean_are_weighed_as_in_the_trapezoid_rule():
-    found = course("x", lambda t: math.sin(math.pi * t), None)
+    found = Course.of("x", lambda t: math.sin(math.pi * t), None)
     assert found.mean == pytest.approx(2 / math.pi, abs=1e-7)

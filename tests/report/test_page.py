@@ -14,7 +14,7 @@ from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.figures.figures import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
 from diffmask.report.html.page import check_output, page, write_page
-from diffmask.report.text.look import Look
+from diffmask.report.text.look import TextLook
 from diffmask.report.text.preview import PreviewSettings, make_preview
 from diffmask.text.adapter import text_adapter
 
@@ -28,7 +28,7 @@ def rendered():
     tokenizer = tiny_tokenizer()
     texts = [f'{EVIL} & "{SENTENCES[0]}"', *SENTENCES, " ".join(SENTENCES * 3)]
     maskers = {EVIL: Masker(Uniform()), "difference": Masker(Difference(anchors.scores, anchors.unknown_score))}
-    looks = {name: Look(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
+    looks = {name: TextLook(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
     settings = PreviewSettings(num_sentences=4, max_length=32)
     corpus = [document._replace(source=EVIL) for document in documents(texts)]
     preview = make_preview(corpus, looks, anchors, tokenizer, settings)

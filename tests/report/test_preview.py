@@ -15,7 +15,7 @@ from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.text.cut import cut_documents, cut_texts
-from diffmask.report.text.look import DOMAIN, FUNCTION, TRAITS, Look, Traits, draw
+from diffmask.report.text.look import DOMAIN, FUNCTION, TRAITS, TextLook, Traits, draw
 from diffmask.report.text.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
 from diffmask.text.adapter import text_adapter
 from diffmask.text.annotate.salient import RuleSalient
@@ -33,7 +33,7 @@ def maskers():
 
 
 def looks(tokenizer, units="word"):
-    return {name: Look(masker, text_adapter(tokenizer, units)) for name, masker in maskers().items()}
+    return {name: TextLook(masker, text_adapter(tokenizer, units)) for name, masker in maskers().items()}
 
 
 def look(tokenizer, units="word", texts=None, **settings):
@@ -52,7 +52,7 @@ def inclusion(masker, units, num_draws):
         def units(self, batch, step, ratio=1.0):
             return units
 
-    return draw(Look(masker, Given()), {}, num_draws).probabilities
+    return draw(TextLook(masker, Given()), {}, num_draws).probabilities
 
 
 def units_of_one_position(num_units):
@@ -185,7 +185,7 @@ def test_a_corpus_that_the_tokenizer_does_not_know_is_refused(tokenizer):
 
 
 def test_spans_are_shown_by_the_words_that_they_are_made_of(tokenizer):
-    given = {name: Look(masker, text_adapter(tokenizer, "span")) for name, masker in maskers().items()}
+    given = {name: TextLook(masker, text_adapter(tokenizer, "span")) for name, masker in maskers().items()}
     preview = make_preview(documents(), given, domain_anchors(), tokenizer, PreviewSettings(max_length=32))
     plain_preview = look(tokenizer)
     assert preview.spans == plain_preview.spans
@@ -212,7 +212,7 @@ def test_annotators_read_the_document_that_an_excerpt_stands_in(tokenizer):
 
     document = "We  found a rat.\tThe rat was found in , the blood , of a cell.\nThe kinase binds."
     excerpt = "The rat was found in , the blood , of a ce"
-    given = Look(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (Numbered(),))
+    given = TextLook(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (Numbered(),))
     cut = cut_texts([(excerpt, document)], tokenizer, given, [])
     shown = [excerpt[span.start : span.stop] for span in cut.spans[0]]
     words = [*"We found a rat . The rat was found in , the blood , of a cell . The kinase binds .".split()]
@@ -232,7 +232,7 @@ def test_annotators_read_the_document_that_an_excerpt_stands_in(tokenizer):
     ],
 )
 def test_an_excerpt_need_not_have_the_words_of_its_document(tokenizer, excerpt, document):
-    given = Look(Masker(Uniform()), text_adapter(tokenizer, "group", features=("salient",)), (RuleSalient(),))
+    given = TextLook(Masker(Uniform()), text_adapter(tokenizer, "group", features=("salient",)), (RuleSalient(),))
     cut = cut_texts([(excerpt, document), ("the rat", "we found the rat")], tokenizer, given, [])
     units = given.adapter.units(cut.batch, 0)
     assert units.eligible[1].sum() == 2
@@ -245,7 +245,7 @@ def test_excerpts_of_every_kind_of_text_are_found_in_their_documents(family):
         "a\u200bb \ufeff end\x1c of qStra\u00dfe. x",
     ]
     tokenizer = tokenizer_of(family)
-    given = Look(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (ShapeClasses(),))
+    given = TextLook(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (ShapeClasses(),))
     for text in texts:
         packed = " ".join(text.split())
         pieces = [packed[start:stop] for start in range(0, len(packed), 3) for stop in (start + 5, start + 12)]

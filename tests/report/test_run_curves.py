@@ -7,8 +7,8 @@ from rich.console import Console
 
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Constant, Linear
-from diffmask.report.figures.figures import COLOURS, check_figure, line_style, spread
-from diffmask.report.figures.run_logs import RunLog, draw_runs, print_runs, smooth
+from diffmask.report.figures.figures import COLOURS, check_figure, line_style
+from diffmask.report.figures.run_logs import RunLog, draw_runs, print_runs, smooth, spread
 from diffmask.train.log import read_log
 
 

@@ -9,7 +9,7 @@ from support.tiny import tiny_tokenizer
 from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.text.look import Look
+from diffmask.report.text.look import TextLook
 from diffmask.report.text.preview import PreviewSettings, make_preview
 from diffmask.text.adapter import text_adapter
 
@@ -19,7 +19,7 @@ def preview():
     anchors, tokenizer = domain_anchors(), tiny_tokenizer()
     texts = [SENTENCES[0] + " \x1b[31mred\x07 [bold]kinase[/bold]", SENTENCES[1]]
     maskers = {"uniform": Masker(Uniform()), "difference": Masker(Difference(anchors.scores, anchors.unknown_score))}
-    looks = {name: Look(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
+    looks = {name: TextLook(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
     return make_preview(documents(texts), looks, anchors, tokenizer, PreviewSettings(max_length=32))
 
 

@@ -1,7 +1,4 @@
-"""Pictures of clips: frames side by side, rows below each other, as PNG, as a GIF that loops, or inside a page.
-
-Scores and masks laid over the frames of a clip: pixels in, pixels out.
-"""
+"""Pictures of clips: scores and masks laid over frames, frames side by side, as PNG, as a looping GIF, or in a page."""
 
 import base64
 import io
@@ -90,14 +87,9 @@ def to_pixels(patches: Tensor, frames: Tensor) -> Tensor:
     return patches.repeat_interleave(times, 0).repeat_interleave(down, 2).repeat_interleave(across, 3)
 
 
-def spread(values: Tensor) -> tuple[float, float]:
-    """Return the ends of a colour scale: the least and the greatest value."""
-    return float(values.min()), float(values.max())
-
-
 GAP = 2
 """Pixels between frames."""
-QUALITY = 82
+_QUALITY = 82
 """Of JPEG."""
 _INK, _SOFT, _PAPER, _BACK = (31, 27, 23), (107, 98, 90), (255, 255, 255), (184, 179, 174)
 _LABEL_WIDTH, _TITLE_HEIGHT, _BAR = 176, 24, 3
@@ -307,7 +299,7 @@ def data_uri(picture: "Image", *, exact: bool = False) -> str:
     """
     made = {"png": _bytes(picture, "PNG", optimize=True)}
     if not exact:
-        made["jpeg"] = _bytes(picture, "JPEG", quality=QUALITY, optimize=True, subsampling=0)
+        made["jpeg"] = _bytes(picture, "JPEG", quality=_QUALITY, optimize=True, subsampling=0)
     kind = min(made, key=lambda each: len(made[each]))
     return f"data:image/{kind};base64,{base64.b64encode(made[kind]).decode()}"
 

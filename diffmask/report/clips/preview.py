@@ -26,7 +26,6 @@ from diffmask.report.clips.film_strip import (
     resize,
     sheet,
     side_by_side,
-    spread,
     to_grey,
     write_gif,
     write_png,
@@ -99,7 +98,7 @@ class ClipPreview:
         return macros("clips.html").run_part(self, _pictures_of(self), note)
 
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
-        """Return a page of its own, as `report.preview.Preview` says."""
+        """Return a page of its own, as `write` writes it."""
         lead = "Masks of several policies on the same clips, at the same ratio."
         return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
 
@@ -108,9 +107,38 @@ class ClipPreview:
         if path.suffix == ".html":
             write_page(self.page(made_from, notes), path)
         elif path.suffix == ".gif":
-            write_gif(moving(self), path)
+            write_gif(self.moving(), path)
         else:
-            write_png(still(self), path)
+            write_png(self.still(), path)
+
+    def still(self) -> "Image":
+        """Return all clips, with some of their frames side by side and a row for each picture."""
+        blocks = []
+        for index, clip in enumerate(self.clips):
+            shown = pick(len(clip.frames), _NUM_SHOWN)
+            rows = [Row("frames", clip.frames[shown])]
+            for name, readings in self.readings.items():
+                for layer in layers(clip, readings[index], self.num_draws):
+                    label = f"{_folded(name)}\n{layer.label}\n{_said(readings[index], layer.label)}"
+                    rows.append(Row(label, layer.frames[shown], layer.scale))
+            blocks.append(Block(_title(clip), rows))
+        return sheet(blocks, SIZE)
+
+    def moving(self) -> list["Image"]:
+        """Return a picture for each time, with a row for each policy and a column for each kind of picture."""
+        cells = [_cells(self, index) for index in range(len(self.clips))]
+        heads = list(dict.fromkeys(name for clip in cells for row in clip.values() for name in row))
+        # random masking, which comes first, has no scores
+        heads.sort(key=lambda name: ["frame", "score"].index(name) if name in ("frame", "score") else 2)
+        pictures = []
+        for time in range(min(len(clip.frames) for clip in self.clips)):
+            blocks = [
+                Block(_title(clip), [_row_at(time, name, self.readings[name][index], cells[index][name], heads)
+                                     for name in self.readings])
+                for index, clip in enumerate(self.clips)
+            ]  # fmt: skip
+            pictures.append(sheet(blocks, SIZE, heads))
+        return pictures
 
     def print(self, console: Console) -> None:
         """Print what each policy hides of each clip."""
@@ -130,6 +158,8 @@ class ClipPreview:
                 "policy's best scores"
             )
         )
+        for path, reason in self.failed.items():
+            console.print(Text(printable(f"not shown: {path} ({reason})")), soft_wrap=True)
 
 
 def _percent(share: float | None) -> str:
@@ -162,30 +192,16 @@ def make_clip_preview(
     return ClipPreview(list(clips), readings, num_draws)
 
 
-class Layer(NamedTuple):
-    """What is shown of a clip under a policy.
-
-    Attributes:
-        name: What it is.
-        frames: uint8 (T, 3, H, W).
-        scale: Values of the first and the last colour, where colours are values.
-    """
-
-    name: str
-    frames: Tensor
-    scale: tuple[float, float] | None = None
-
-
-def layers(clip: ShownClip, reading: ClipReading, num_draws: int) -> Iterator[Layer]:
+def layers(clip: ShownClip, reading: ClipReading, num_draws: int) -> Iterator[Row]:
     """Yield the pictures of a clip under a policy."""
     ground = _outlines(clip.frames)
     if reading.scores is not None:
-        low, high = spread(reading.scores)
-        yield Layer("score", heat(ground, reading.scores, low, high), (low, high))
-    yield Layer(f"hidden in {num_draws} masks", heat(ground, reading.often, 0.0, 1.0), (0.0, 1.0))
-    yield Layer("one mask", hide(clip.frames, reading.masked))
+        low, high = float(reading.scores.min()), float(reading.scores.max())
+        yield Row("score", heat(ground, reading.scores, low, high), (low, high))
+    yield Row(f"hidden in {num_draws} masks", heat(ground, reading.often, 0.0, 1.0), (0.0, 1.0))
+    yield Row("one mask", hide(clip.frames, reading.masked))
     if reading.reconstruction is not None:
-        yield Layer("filled in", reading.reconstruction)
+        yield Row("filled in", reading.reconstruction)
 
 
 def _outlines(frames: Tensor) -> Tensor:
@@ -234,7 +250,7 @@ def _pictures_of(preview: ClipPreview) -> Iterator[tuple[ShownClip, _Picture, li
         shown = pick(len(clip.frames), _NUM_SHOWN)
         yield (
             clip,
-            _picture(clip, Layer("frames", clip.frames), shown, ""),
+            _picture(clip, Row("frames", clip.frames), shown, ""),
             [
                 (
                     name,
@@ -246,14 +262,14 @@ def _pictures_of(preview: ClipPreview) -> Iterator[tuple[ShownClip, _Picture, li
         )
 
 
-def _picture(clip: ShownClip, layer: Layer, shown: Sequence[int], policy: str) -> _Picture:
+def _picture(clip: ShownClip, layer: Row, shown: Sequence[int], policy: str) -> _Picture:
     image = side_by_side(layer.frames[shown], SIZE)
-    told = ", ".join(filter(None, [clip.name, policy, layer.name]))
+    told = ", ".join(filter(None, [clip.name, policy, layer.label]))
     table = colour_table()
     rows = [round(place * (len(table) - 1) / (_NUM_STOPS - 1)) for place in range(_NUM_STOPS)]
     stops = ["#" + bytes(table[row].tolist()).hex() for row in rows]
     ends = [] if layer.scale is None else [number(value) for value in sorted(set(layer.scale))]
-    return _Picture(layer.name, told, image, data_uri(image, exact=layer.scale is not None), ends, stops)
+    return _Picture(layer.label, told, image, data_uri(image, exact=layer.scale is not None), ends, stops)
 
 
 def _hides(reading: ClipReading) -> str:
@@ -261,43 +277,12 @@ def _hides(reading: ClipReading) -> str:
     return f"hides {100 * reading.ratio:.1f}\u00a0% of the patches{best}"
 
 
-def still(preview: ClipPreview) -> "Image":
-    """Return all clips, with some of their frames side by side and a row for each picture."""
-    blocks = []
-    for index, clip in enumerate(preview.clips):
-        shown = pick(len(clip.frames), _NUM_SHOWN)
-        rows = [Row("frames", clip.frames[shown])]
-        for name, readings in preview.readings.items():
-            for layer in layers(clip, readings[index], preview.num_draws):
-                label = f"{_folded(name)}\n{layer.name}\n{_said(readings[index], layer.name)}"
-                rows.append(Row(label, layer.frames[shown], layer.scale))
-        blocks.append(Block(_title(clip), rows))
-    return sheet(blocks, SIZE)
-
-
-def moving(preview: ClipPreview) -> list["Image"]:
-    """Return a picture for each time, with a row for each policy and a column for each kind of picture."""
-    cells = [_cells(preview, index) for index in range(len(preview.clips))]
-    heads = list(dict.fromkeys(name for clip in cells for row in clip.values() for name in row))
-    # random masking, which comes first, has no scores
-    heads.sort(key=lambda name: ["frame", "score"].index(name) if name in ("frame", "score") else 2)
-    pictures = []
-    for time in range(min(len(clip.frames) for clip in preview.clips)):
-        blocks = [
-            Block(_title(clip), [_row_at(time, name, preview.readings[name][index], cells[index][name], heads)
-                                 for name in preview.readings])
-            for index, clip in enumerate(preview.clips)
-        ]  # fmt: skip
-        pictures.append(sheet(blocks, SIZE, heads))
-    return pictures
-
-
 def _cells(preview: ClipPreview, index: int) -> dict[str, dict[str, Tensor]]:
     """Return, for each policy, the pictures of a clip by what they are, in the size in which they are shown."""
     clip = preview.clips[index]
     return {
         name: {"frame": resize(clip.frames, SIZE)}
-        | {each.name: resize(each.frames, SIZE) for each in layers(clip, readings[index], preview.num_draws)}
+        | {each.label: resize(each.frames, SIZE) for each in layers(clip, readings[index], preview.num_draws)}
         for name, readings in preview.readings.items()
     }
 

@@ -16,7 +16,6 @@ from diffmask.report.figures.figures import (
     COLOURS,
     INK,
     dress,
-    label_ends,
     line_style,
     new_figure,
     percent,
@@ -32,7 +31,9 @@ CLASS_LOSS = "class_loss/"
 SMOOTHED_OVER = 1 / 15
 """Share of a run's log lines that a smooth line averages over."""
 
-Points = tuple[np.ndarray, np.ndarray]
+_FONT_SIZE = 8.0
+
+_Points = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class RunLog:
     strength: Schedule
     wholes: str = "words"
 
-    def points(self, key: str) -> Points:
+    def points(self, key: str) -> _Points:
         """Return the steps at which a value was logged, and the values; a step that was logged again counts once."""
         steps, values = points(self.entries, key)
         return np.array(steps, float), np.array(values, float)
@@ -154,7 +155,74 @@ def _draw_classes(axes: "Axes", run: RunLog) -> None:
         axes.plot(steps, values, lw=1.5, **line_style(place))
         ends.append((name, float(steps[-1]), float(values[-1]), COLOURS[place % len(COLOURS)]))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    label_ends(axes, ends)
+    _label_ends(axes, ends)
+
+
+def spread(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Return places as near to the wanted ones as may be, with at least `gap` between any two, in the same order.
+
+    Places that are too close become a pile around the mean of what its members wanted; piles that meet are joined. A
+    pile stays between `low` and `high`, if it fits there.
+
+    >>> [round(place, 2) for place in spread([0.0, 0.1, 1.0], 0.3)]
+    [-0.1, 0.2, 1.0]
+    >>> [round(place, 2) for place in spread([0.0, 0.1, 1.0], 0.3, low=0.0)]
+    [0.0, 0.3, 1.0]
+    """
+
+    def bottom(pile: Sequence[int]) -> float:
+        height = gap * (len(pile) - 1)
+        centred = sum(wanted[index] for index in pile) / len(pile) - height / 2
+        return max(low, min(high - height, centred))
+
+    piles: list[list[int]] = []
+    for index in sorted(range(len(wanted)), key=lambda index: wanted[index]):
+        piles.append([index])
+        while len(piles) > 1 and bottom(piles[-1]) - bottom(piles[-2]) < gap * len(piles[-2]):
+            last = piles.pop()
+            piles[-1] += last
+    places = [0.0] * len(wanted)
+    for pile in piles:
+        for rank, index in enumerate(pile):
+            places[index] = bottom(pile) + rank * gap
+    return places
+
+
+def _label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]]) -> None:
+    """Write names beside the ends of lines, in their colours.
+
+    Args:
+        axes: Where the lines are drawn already.
+        ends: Name, x, y and colour of each.
+    """
+    if not ends:
+        return
+    low, high = axes.get_ylim()
+    figure = axes.get_figure()
+    assert figure is not None
+    height = figure.get_figheight() * 0.8 / axes.get_gridspec().nrows  # type: ignore[union-attr]
+    gap = (high - low) * min(_FONT_SIZE * 1.25 / 72 / height, 1.0 / len(ends))
+    right = max(x for _, x, _, _ in ends)
+    for (name, x, y, colour), place in zip(ends, spread([y for _, _, y, _ in ends], gap, low, high), strict=True):
+        axes.annotate(
+            name,
+            xy=(x, y),
+            xytext=(1.03, place),
+            textcoords=("axes fraction", "data"),
+            color=colour,
+            fontsize=_FONT_SIZE,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "lw": 0.5,
+                "alpha": 0.6,
+                "relpos": (0.0, 0.5),
+                "shrinkB": 0,
+            },
+        )
+    axes.set_xlim(right=right)
 
 
 def print_runs(runs: Sequence[RunLog], console: Console) -> None:

@@ -1,18 +1,16 @@
-"""Schedules over a run: as a chart in the terminal and as a figure.
+"""Schedules: that of a run over its steps, and all that there are; each as a chart in the terminal and as a figure."""
 
-All schedules and presets: in the terminal, and as one figure.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from diffmask.core.schedule import Schedule, mean
+from diffmask.assemble.schedules import PRESETS, SCHEDULES
+from diffmask.core.schedule import mean
 from diffmask.report.figures.figures import ACCENT, FILL, INK, SOFT, dress, new_figure, percent, save_figure
 
 if TYPE_CHECKING:
@@ -45,69 +43,69 @@ class Course:
     greatest: float
     num_steps: int | None
 
+    @classmethod
+    def of(cls, name: str, schedule: Callable[[float], float], num_steps: int | None) -> Self:
+        """Follow a schedule through a run; step s of T is at progress s / T, so that the last one is just below 1."""
+        num_places = NUM_PLACES if num_steps is None else min(num_steps, NUM_PLACES)
+        last = 1.0 if num_steps is None else (num_steps - 1) / num_steps
+        values = tuple(schedule(last * place / max(num_places - 1, 1)) for place in range(num_places))
+        if num_places == num_steps:
+            mean = sum(values) / num_places
+        else:  # of a sample, the ends stand for half as many steps as each place in between
+            mean = (sum(values) - (values[0] + values[-1]) / 2) / (num_places - 1)
+        return cls(name, values, mean, min(values), max(values), num_steps)
+
     @property
     def is_constant(self) -> bool:
         """Whether it never changes."""
         return self.least == self.greatest
 
+    @property
+    def in_words(self) -> str:
+        """Mean, least and greatest value.
+
+        >>> Course.of("mask ratio", lambda progress: 0.3 - 0.3 * progress, None).in_words
+        'mask ratio: mean 15.0 %, from 0.0 % to 30.0 %'
+        """
+        if self.is_constant:
+            return f"{self.name}: {100 * self.mean:.4g} % throughout"
+        return (
+            f"{self.name}: mean {100 * self.mean:.1f} %, from {100 * self.least:.1f} % to {100 * self.greatest:.1f} %"
+        )
+
     def at(self, progress: float) -> float:
         """Return the value at a share of the run."""
         return self.values[round(min(1.0, max(0.0, progress)) * (len(self.values) - 1))]
 
-
-def course(name: str, schedule: Callable[[float], float], num_steps: int | None) -> Course:
-    """Follow a schedule through a run; step s of T is at progress s / T, so that the last one is just below 1."""
-    num_places = NUM_PLACES if num_steps is None else min(num_steps, NUM_PLACES)
-    last = 1.0 if num_steps is None else (num_steps - 1) / num_steps
-    values = tuple(schedule(last * place / max(num_places - 1, 1)) for place in range(num_places))
-    if num_places == num_steps:
-        mean = sum(values) / num_places
-    else:  # of a sample, the ends stand for half as many steps as each place in between
-        mean = (sum(values) - (values[0] + values[-1]) / 2) / (num_places - 1)
-    return Course(name, values, mean, min(values), max(values), num_steps)
-
-
-def describe(given: Course) -> str:
-    """Return mean, least and greatest in words.
-
-    >>> describe(course("mask ratio", lambda progress: 0.3 - 0.3 * progress, None))
-    'mask ratio: mean 15.0 %, from 0.0 % to 30.0 %'
-    """
-    if given.is_constant:
-        return f"{given.name}: {100 * given.mean:.4g} % throughout"
-    return (
-        f"{given.name}: mean {100 * given.mean:.1f} %, from {100 * given.least:.1f} % to {100 * given.greatest:.1f} %"
-    )
-
-
-def print_course(given: Course, console: Console) -> None:
-    """Print a schedule as an area over steps, as wide as the console."""
-    console.print(Text(describe(given), "bold"))
-    if given.is_constant:
-        return
-    top = _rounded_up(given.greatest)
-    labels = [f"{100 * top:.4g} %", f"{50 * top:.4g} %", "0"]
-    margin = max(map(len, labels)) + 1
-    width = max(10, min(console.width, 100) - margin - 1)
-    heights = [given.at((column + 0.5) / width) / top for column in range(width)]
-    named = {0: labels[0], NUM_ROWS // 2: labels[1]}
-    is_unicode = console.encoding.lower().startswith("utf")
-    for row in range(NUM_ROWS):
-        cells = "".join(_cell(height * NUM_ROWS - (NUM_ROWS - 1 - row), is_unicode) for height in heights)
-        line = Text(f"{named.get(row, ''):>{margin}}", "dim").append("│" if is_unicode else "|", "dim")
-        console.print(line.append(cells, FILL), no_wrap=True, overflow="crop")
-    corner, rule = ("└", "─") if is_unicode else ("+", "-")
-    console.print(Text(f"{labels[2]:>{margin}}{corner}{rule * width}", "dim"), no_wrap=True, overflow="crop")
-    end = "1" if given.num_steps is None else f"{given.num_steps:,}"
-    what = "progress" if given.num_steps is None else "steps"
-    gap = max(1, width - len(end) - 1)
-    console.print(Text(" " * (margin + 1) + "0" + f"{what:^{gap}.{gap}}" + end, "dim"), no_wrap=True, overflow="crop")
+    def print(self, console: Console) -> None:
+        """Print it as an area over the steps, as wide as the console."""
+        console.print(Text(self.in_words, "bold"))
+        if self.is_constant:
+            return
+        top = _rounded_up(self.greatest)
+        labels = [f"{100 * top:.4g} %", f"{50 * top:.4g} %", "0"]
+        margin = max(map(len, labels)) + 1
+        width = max(10, min(console.width, 100) - margin - 1)
+        heights = [self.at((column + 0.5) / width) / top for column in range(width)]
+        named = {0: labels[0], NUM_ROWS // 2: labels[1]}
+        is_unicode = console.encoding.lower().startswith("utf")
+        for row in range(NUM_ROWS):
+            cells = "".join(_cell(height * NUM_ROWS - (NUM_ROWS - 1 - row), is_unicode) for height in heights)
+            line = Text(f"{named.get(row, ''):>{margin}}", "dim").append("│" if is_unicode else "|", "dim")
+            console.print(line.append(cells, FILL), no_wrap=True, overflow="crop")
+        corner, rule = ("└", "─") if is_unicode else ("+", "-")
+        console.print(Text(f"{labels[2]:>{margin}}{corner}{rule * width}", "dim"), no_wrap=True, overflow="crop")
+        end = "1" if self.num_steps is None else f"{self.num_steps:,}"
+        what = "progress" if self.num_steps is None else "steps"
+        gap = max(1, width - len(end) - 1)
+        axis = " " * (margin + 1) + "0" + f"{what:^{gap}.{gap}}" + end
+        console.print(Text(axis, "dim"), no_wrap=True, overflow="crop")
 
 
 def _sparkline(values: Sequence[float], top: float) -> str:
     """Return values as one row of blocks, with `top` a full one.
 
-    >>> sparkline([0.0, 0.15, 0.3], 0.3)
+    >>> _sparkline([0.0, 0.15, 0.3], 0.3)
     ' ▄█'
     """
     return "".join(_cell(value / top, True) for value in values)
@@ -158,7 +156,7 @@ def _draw_course(axes: "Axes", given: Course, title: str | None = None, top: flo
         title: In the place of its name and its figures.
         top: Upper end of the axis; by default as its values need it.
     """
-    dress(axes, describe(given) if title is None else title)
+    dress(axes, given.in_words if title is None else title)
     end = 1.0 if given.num_steps is None else float(given.num_steps)
     xs = [end * place / max(len(given.values) - 1, 1) for place in range(len(given.values))]
     axes.fill_between(xs, given.values, color=FILL, alpha=0.35, lw=0)
@@ -176,57 +174,48 @@ _WIDTH = 14
 _NUM_COLUMNS = 5
 
 
-class Listed(NamedTuple):
-    """A preset as it is shown."""
-
-    name: str
-    formula: str
-    source: str
-    schedule: Schedule
-
-
-def print_shapes(shapes: Mapping[str, tuple[Sequence[str], Sequence[str]]], console: Console) -> None:
-    """Print each schedule with the settings that it needs and those that it takes."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+def print_schedules(console: Console) -> None:
+    """Print each schedule with its settings, then each preset with its course, its mean and its formula, and papers."""
+    shapes = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("schedule", "needs", "takes"):
-        table.add_column(name)
-    for name, (needs, takes) in shapes.items():
-        table.add_row(name, ", ".join(needs), ", ".join(takes))
-    console.print(table)
-
-
-def print_presets(presets: Sequence[Listed], console: Console) -> None:
-    """Print each preset with its course, its mean and its formula, then the papers."""
-    top = max(each.schedule(place / 100) for each in presets for place in range(101))
+        shapes.add_column(name)
+    for name, shape in SCHEDULES.items():
+        shapes.add_row(name, ", ".join(shape.needs), ", ".join(shape.takes))
+    console.print(shapes)
+    console.print()
     is_unicode = console.encoding.lower().startswith("utf")
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    presets = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("preset", *(["over training"] if is_unicode else []), "mean", "values (p = 0.15, t = 0 to 1)"):
-        table.add_column(name, justify="right" if name == "mean" else "left")
+        presets.add_column(name, justify="right" if name == "mean" else "left")
     papers: dict[str, list[str]] = {}
-    for name, formula, source, schedule in presets:
-        papers.setdefault(source, []).append(name)
-        values = [schedule((place + 0.5) / _WIDTH) for place in range(_WIDTH)]
-        line = [Text(_sparkline(values, top), FILL)] if is_unicode else []
-        table.add_row(name, *line, f"{100 * mean(schedule):.1f} %", formula)
-    console.print(table)
+    for name, each in PRESETS.items():
+        papers.setdefault(each.source, []).append(name)
+        values = [each.schedule((place + 0.5) / _WIDTH) for place in range(_WIDTH)]
+        line = [Text(_sparkline(values, _highest()), FILL)] if is_unicode else []
+        presets.add_row(name, *line, f"{100 * mean(each.schedule):.1f} %", each.formula)
+    console.print(presets)
     console.print()
     for source, names in papers.items():
         console.print(f"{source}: {', '.join(names)}", style="dim")
 
 
-def draw_presets(presets: Sequence[Listed], path: Path) -> None:
+def _highest() -> float:
+    """Return the greatest value of any preset."""
+    return max(each.schedule(place / 100) for each in PRESETS.values() for place in range(101))
+
+
+def draw_presets(path: Path) -> None:
     """Write a figure with one small panel for each preset, all on the same axes."""
-    num_rows = -(-len(presets) // _NUM_COLUMNS)
+    num_rows = -(-len(PRESETS) // _NUM_COLUMNS)
     figure = new_figure(2.3 * _NUM_COLUMNS, 0.5 + 2.1 * num_rows)
     panels = figure.subplots(num_rows, _NUM_COLUMNS, sharex=True, sharey=True, squeeze=False).ravel().tolist()
-    top = max(each.schedule(place / 100) for each in presets for place in range(101))
-    for axes, each in zip(panels, presets, strict=False):
-        _draw_course(axes, course(each.name, each.schedule, None), title=each.name, top=top)
+    for axes, (name, each) in zip(panels, PRESETS.items(), strict=False):
+        _draw_course(axes, Course.of(name, each.schedule, None), title=name, top=_highest())
         axes.set_xticks([0.0, 0.5, 1.0], ["0", "T/2", "T"])
-        axes.set_title(each.name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=17)
+        axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=INK, pad=17)
         text = f"mean {100 * mean(each.schedule):.1f} %"
         axes.text(0.0, 1.04, text, transform=axes.transAxes, fontsize=8.5, color=SOFT)
-    for axes in panels[len(presets) :]:
+    for axes in panels[len(PRESETS) :]:
         axes.set_visible(False)
     figure.suptitle("Presets of the mask ratio, before the floor", x=0.01, ha="left", fontsize=12, color=INK)
     save_figure(figure, path)

@@ -5,16 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import yaml
 from markupsafe import Markup
 
 from diffmask.assemble.modality import Words
-from diffmask.config import default_mapping, explain_settings, to_mapping
 from diffmask.core.errors import InputError
-from diffmask.core.masker import Masker
 from diffmask.core.schedule import Schedule
 from diffmask.evaluate.results import Result
-from diffmask.report.preview import Preview
+from diffmask.report.preview import Look, Preview
 from diffmask.train.log import Log
 
 _POINTS = 20
@@ -148,12 +145,7 @@ class RunData:
         return sum(session["seconds"] for session in self.sessions)
 
 
-class _Look(Protocol):
-    @property
-    def masker(self) -> Masker: ...
-
-
-_L = TypeVar("_L", bound=_Look)
+_L = TypeVar("_L", bound=Look)
 
 
 def looks_of_run(
@@ -188,61 +180,3 @@ def looks_of_run(
             parts += [f"{name} {100 * schedule(0.0):.0f}\u00a0%"] if changes[name] else []
         looks[", ".join(parts)] = look
     return looks
-
-
-def read_settings_file(path: Path) -> dict[str, Any]:
-    """Return the mapping that a file of settings holds.
-
-    Raises:
-        InputError: If it holds none.
-    """
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML file ({' '.join(str(error).split())})") from error
-    if not isinstance(given, dict):
-        raise InputError(f"{path} holds no settings")
-    return given
-
-
-def list_settings(raw: Mapping[str, Any], config: Any, kind: type) -> list[Setting]:
-    """Return every setting of a run with its default and its meaning.
-
-    Args:
-        raw: As they stand in the run's file.
-        config: The same, read; None for those of another version, which are listed as they stand.
-        kind: Class of the settings of a run of its modality.
-    """
-    defaults, meanings = _flat(default_mapping(kind)), explain_settings(kind)
-    return [
-        Setting(name, value, defaults.get(name), meanings.get(name, ""))
-        for name, value in _flat(raw if config is None else to_mapping(config)).items()
-    ]
-
-
-def _flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in mapping.items():
-        if isinstance(value, Mapping) and "schedule" not in value:
-            flat |= _flat(value, f"{where}{name}.")
-        else:
-            flat[where + str(name)] = _text(value)
-    return flat
-
-
-def _text(value: Any) -> str:
-    """Return a setting as it would be written."""
-    if isinstance(value, Mapping):
-        given = {name: each for name, each in value.items() if each not in (None, [], ())}
-        if given.keys() == {"schedule"}:
-            return str(given["schedule"])
-        if given.get("schedule") == "constant" and given.keys() == {"schedule", "start"}:
-            return f"{given['start']:g}"
-        return ", ".join(f"{name} {_text(each)}" for name, each in given.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(str, value)) or "none"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return str(value)

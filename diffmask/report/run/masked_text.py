@@ -22,7 +22,7 @@ from diffmask.report.html.page import macros
 from diffmask.report.preview import hold
 from diffmask.report.run.data import Folder, Section, looks_of_run
 from diffmask.report.text.cut import sample_documents
-from diffmask.report.text.look import Look, build_look
+from diffmask.report.text.look import TextLook, build_look
 from diffmask.report.text.preview import PreviewSettings, TextPreview, make_preview
 from diffmask.text.anchors.anchor_set import AnchorSet, load_anchors
 from diffmask.text.corpus.documents import Document, describe_sources, read_documents
@@ -107,21 +107,21 @@ class MaskedText:
             )
         return preview, note
 
-    def _looks(self, config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, Look]:
+    def _looks(self, config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, TextLook]:
         settings, folder = config.masking, self._folder
         masking = TextMasking.resolve(settings)
         whole = build_look(masking, tokenizer, self._known)
         names = class_names(whole.annotators)
         learns = bool(whole.masker.policy.state_dict())
 
-        def at(step: int) -> Look:
+        def at(step: int) -> TextLook:
             made = masking.masker(Ingredients(settings, self._known, names))
             masker = hold(made, min(1.0, step / folder.num_steps))
             if learns:
                 masker.policy.load_state_dict(_learned_at(masker, names, folder.log, step))
             return replace(whole, masker=masker)
 
-        def beside() -> dict[str, Look]:
+        def beside() -> dict[str, TextLook]:
             plain = "random-token" if masking.units == "token" else "whole-word"
             random = TextMasking.resolve(TextMasking.for_policy(settings, plain))
             return {plain: build_look(random, tokenizer, self._known)} | {settings.policy: whole}

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import Types
 from diffmask.files.blocks import Block
-from diffmask.report.text.look import Look, Traits
+from diffmask.report.text.look import TextLook, Traits
 from diffmask.text.corpus.documents import Document
 from diffmask.text.corpus.words import split_words
 from diffmask.text.score.position_scores import unit_scores
@@ -52,7 +52,7 @@ class Cut:
 
 
 def cut_texts(
-    excerpts: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str]
+    excerpts: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, look: TextLook, types: Sequence[str]
 ) -> Cut:
     """Cut short texts, each a row of its own.
 
@@ -87,7 +87,7 @@ def cut_texts(
     return _cut(rows, look, surfaces, types, spans)
 
 
-def _annotate(look: Look, texts: Segments, documents: Segments) -> dict[str, np.ndarray]:
+def _annotate(look: TextLook, texts: Segments, documents: Segments) -> dict[str, np.ndarray]:
     """Return the values of the words of texts, from the documents that they stand in."""
     if not look.annotators:
         return {}
@@ -143,7 +143,7 @@ def _places(
 
 
 def cut_documents(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: Look, types: Sequence[str], max_length: int
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: TextLook, types: Sequence[str], max_length: int
 ) -> Cut:
     """Cut documents into the rows that training makes of them.
 
@@ -171,7 +171,7 @@ def _range(units: np.ndarray) -> tuple[int, int]:
 
 
 def _cut(
-    rows: list[Mapping[str, Any]], look: Look, surfaces: list[str], types: Sequence[str], spans: list[list[Span]]
+    rows: list[Mapping[str, Any]], look: TextLook, surfaces: list[str], types: Sequence[str], spans: list[list[Span]]
 ) -> Cut:
     """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
     batch = look.adapter.pad(rows)

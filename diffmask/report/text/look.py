@@ -25,7 +25,7 @@ from diffmask.text.segment.rows import Annotator
 
 
 @dataclass(frozen=True)
-class Look:
+class TextLook:
     """A masker with what makes the units that it sees.
 
     Attributes:
@@ -52,7 +52,7 @@ def build_look(
     anchors: AnchorSet | None,
     *,
     progress: float | None = None,
-) -> Look:
+) -> TextLook:
     """Return how a policy looks at a text.
 
     Args:
@@ -66,7 +66,7 @@ def build_look(
     """
     annotators = masking.annotators(anchors)
     masker = masking.masker(Ingredients(masking.config, anchors, class_names(annotators)))
-    return Look(hold(masker, progress), masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
+    return TextLook(hold(masker, progress), masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class _Drawn:
     lengths: Tensor
 
 
-def draw(look: Look, batch: dict[str, Tensor], num_draws: int) -> _Drawn:
+def draw(look: TextLook, batch: dict[str, Tensor], num_draws: int) -> _Drawn:
     """Draw the masks of steps spread over a training."""
     units = look.adapter.units(batch, 0)
     total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)

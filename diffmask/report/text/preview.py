@@ -19,19 +19,29 @@ from diffmask.report.figures.figures import DARK, DARK_INK, NUM_LEVELS, level
 from diffmask.report.html.page import header, macros, page, write_page
 from diffmask.report.preview import TITLE, printable
 from diffmask.report.text.cut import Cut, Excerpt, Span, choose_excerpts, cut_documents, cut_texts, sample_documents
-from diffmask.report.text.look import BANDS, DOMAIN, FUNCTION, NUM_FUNCTION_WORDS, TRAITS, Look, Traits, draw, shares
+from diffmask.report.text.look import (
+    BANDS,
+    DOMAIN,
+    FUNCTION,
+    NUM_FUNCTION_WORDS,
+    TRAITS,
+    TextLook,
+    Traits,
+    draw,
+    shares,
+)
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.corpus.documents import Document
 
 NUM_DRAWS = 1000
 """Masks that a probability is the mean of: its standard error is at most 0.016."""
-NUM_DRAWS_FIGURES = 40
+_NUM_DRAWS_FIGURES = 40
 """Masks of each row of the sample: with tens of thousands of positions, figures are exact to a tenth of a percent."""
-MIN_SEEN = 15
+_MIN_SEEN = 15
 """A word is listed among those masked most or least if the sample holds it so often (600 masks of it then) ..."""
-FAR_FROM_RATIO = 2.0
+_FAR_FROM_RATIO = 2.0
 """... and its probability is so many times the ratio, or the ratio so many times its probability."""
-NUM_LISTED = 12
+_NUM_LISTED = 12
 _NUM_NAMED = 4
 """Without colour the most probable words of an excerpt are named with their probabilities ..."""
 _STANDS_OUT = 1.5
@@ -144,22 +154,22 @@ class TextPreview:
             done = span.stop
         yield text[done:], None, False
 
-    def sections(self, title: str = "Heat maps") -> Markup:
-        """Return the preview as sections of a page; those of the heat maps have the title."""
-        return macros("text.html").sections(self, title)
+    def sections(self, title: str = "Heat maps", notes: Sequence[str] = ()) -> Markup:
+        """Return the preview as sections of a page; that of the heat maps has the title, and the notes."""
+        return macros("text.html").sections(self, title, notes)
 
     def run_part(self, note: str) -> Markup:
         """Return what the page of a run says of its masks; the note says which text is shown."""
         return macros("text.html").run_part(self, note)
 
-    def page(self, made_from: Sequence[tuple[str, str]]) -> str:
-        """Return a page of its own."""
+    def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
+        """Return a page of its own, as `Preview.write` writes it."""
         lead = "Masks of several policies on the same text, before a single step of training."
-        return page(TITLE, [header(TITLE, lead, made_from), self.sections()])
+        return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
-        """Write a page of its own; what the notes say is among the facts."""
-        write_page(self.page(made_from), path)
+        """Write a page of its own; see `report.preview.Preview`."""
+        write_page(self.page(made_from, notes), path)
 
     def print(self, console: Console, num_excerpts: int | None = None) -> None:
         """Print heat maps, in colour where the console has colours, and the numbers.
@@ -180,12 +190,12 @@ class TextPreview:
 
 def make_preview(
     documents: Iterable[Document],
-    looks: Mapping[str, Look],
+    looks: Mapping[str, TextLook],
     anchors: AnchorSet | None,
     tokenizer: PreTrainedTokenizerBase,
     settings: PreviewSettings,
 ) -> TextPreview:
-    """Look at what policies do to a corpus.
+    """TextLook at what policies do to a corpus.
 
     Args:
         documents: The corpus; a sample of it is used.
@@ -226,7 +236,7 @@ def make_preview(
     )
 
 
-def read(look: Look, cut: Cut) -> list[_Reading]:
+def read(look: TextLook, cut: Cut) -> list[_Reading]:
     """Return the probabilities and the first mask of each text."""
     drawn = draw(look, cut.batch, NUM_DRAWS)
     return [
@@ -235,9 +245,9 @@ def read(look: Look, cut: Cut) -> list[_Reading]:
     ]
 
 
-def measure(look: Look, rows: Cut, traits: Tensor) -> tuple[Figures, Tensor]:
+def measure(look: TextLook, rows: Cut, traits: Tensor) -> tuple[Figures, Tensor]:
     """Return what a policy does to the rows of a sample, and the positions of each of their smallest units."""
-    drawn = draw(look, rows.batch, NUM_DRAWS_FIGURES)
+    drawn = draw(look, rows.batch, _NUM_DRAWS_FIGURES)
     masked = drawn.probabilities * drawn.lengths
     ratio = float(masked.sum() / drawn.lengths.sum())
     most, least = _extremes(drawn.probabilities, rows, ratio)
@@ -250,12 +260,12 @@ def _extremes(probabilities: Tensor, rows: Cut, ratio: float) -> tuple[_Listing,
     index = rows.surface_rows[held]
     counts = torch.zeros(len(rows.surfaces), dtype=torch.float64).index_add_(0, index, torch.ones_like(index).double())
     means = torch.zeros_like(counts).index_add_(0, index, probabilities[held]) / counts.clamp_min(1)
-    often = [row for row, count in enumerate(counts.tolist()) if count >= MIN_SEEN and _is_word(rows.surfaces[row])]
+    often = [row for row, count in enumerate(counts.tolist()) if count >= _MIN_SEEN and _is_word(rows.surfaces[row])]
     # the alphabet decides between equals, so that the same corpus gives the same page
     ranked = sorted((-float(means[row]), rows.surfaces[row]) for row in often)
-    most = [(word, -negative) for negative, word in ranked if -negative >= FAR_FROM_RATIO * ratio]
-    least = [(word, -negative) for negative, word in reversed(ranked) if -negative <= ratio / FAR_FROM_RATIO]
-    return most[:NUM_LISTED], least[:NUM_LISTED]
+    most = [(word, -negative) for negative, word in ranked if -negative >= _FAR_FROM_RATIO * ratio]
+    least = [(word, -negative) for negative, word in reversed(ranked) if -negative <= ratio / _FAR_FROM_RATIO]
+    return most[:_NUM_LISTED], least[:_NUM_LISTED]
 
 
 def _is_word(surface: str) -> bool:

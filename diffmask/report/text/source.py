@@ -1,0 +1,68 @@
+"""Text that `diffmask preview` shows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from diffmask.assemble.text import TextMasking
+from diffmask.config import MaskingConfig
+from diffmask.core.errors import InputError
+from diffmask.report.html import page
+from diffmask.report.preview import Asked
+from diffmask.report.text.look import TextLook, build_look
+from diffmask.report.text.preview import PreviewSettings, TextPreview, make_preview
+from diffmask.text.anchors.anchor_set import load_anchors
+from diffmask.text.corpus.documents import read_documents
+from diffmask.text.model.load import load_tokenizer
+
+
+class TextSource:
+    """A sample of a corpus; see `report.preview.Source`."""
+
+    options: ClassVar[tuple[str, ...]] = ("num_sentences", "column")
+    count: ClassVar[int] = PreviewSettings.num_sentences
+    holds: ClassVar[str] = "no clips"
+    remedy: ClassVar[str] = "give videos, a folder of them, or an index of `diffmask index`"
+
+    def __init__(self, asked: Asked):
+        masking = asked.config.masking
+        self._documents = read_documents(asked.data, asked.column)
+        self._anchors = None if masking.anchors is None else load_anchors(masking.anchors)
+        known = None if self._anchors is None else self._anchors.metadata["model"]["name"]
+        model = asked.model or asked.config.model or known
+        if not model:
+            raise InputError(
+                "neither --model nor --anchors nor --config says which tokenizer to use; add --model MODEL"
+            )
+        self._tokenizer = load_tokenizer(model)
+        if self._anchors is not None:
+            self._anchors.check_model(model, self._tokenizer)
+        self._settings = PreviewSettings(
+            num_sentences=asked.count,
+            max_length=min(PreviewSettings.max_length, self._tokenizer.model_max_length),
+            domain_threshold=masking.domain_threshold,
+        )
+        self.facts: dict[str, str | None] = {
+            "text": ", ".join(asked.data),
+            "anchors": masking.anchors,
+            "model": model,
+        }
+        self.notes: list[str] = []
+
+    @staticmethod
+    def check_output(path: Path, *, overwrite: bool) -> None:
+        """Refuse an output that cannot be written, before the work is done."""
+        page.check_output(path, overwrite=overwrite)
+
+    @staticmethod
+    def baseline(masking: MaskingConfig) -> str:
+        """Return the random masking of the same units, as far as there is one."""
+        return "random-token" if masking.units == "token" else "whole-word"
+
+    def look(self, masking: TextMasking, progress: float | None) -> TextLook:
+        """Return how a policy looks at the text, at a share of the training or over all of it."""
+        return build_look(masking, self._tokenizer, self._anchors, progress=progress)
+
+    def preview(self, looks: Mapping[str, TextLook]) -> TextPreview:
+        """Return what the policies hide of the text."""
+        return make_preview(self._documents, looks, self._anchors, self._tokenizer, self._settings)
