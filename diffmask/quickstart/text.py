@@ -262,7 +262,7 @@ class TextQuickstart(Quickstart[list[Documented], AnchorSet]):
             ("reference", anchors.metadata["reference"]["name"]),
             ("steps", f"{self.steps:,} of {self.batch_size} rows"),
         ]
-        return facts, preview.sections()
+        return facts, preview.sections("Heat maps")
 
 
 def _count_words(documents: Sequence[Documented]) -> int:
