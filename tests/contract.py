@@ -8,7 +8,7 @@ from support.domain import COUNTS, domain_anchors
 
 from diffmask.assemble.recipe import Ingredients
 from diffmask.assemble.text import TEXT_POLICIES, TextMasking
-from diffmask.config import MaskingConfig
+from diffmask.config import TextMaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.core.units import Units
@@ -19,9 +19,9 @@ CLASSES = ("noun", "verb", "other")
 
 def configs():
     """Return a config for each listed policy, and for some that are made of others."""
-    plain = {name: MaskingConfig(policy=name) for name in TEXT_POLICIES}
-    plain["mixture"] = MaskingConfig(policy="mixture", mixture=("difference", "salient-span"))
-    over = MaskingConfig(policy="loss-weighted", base="difference")
+    plain = {name: TextMaskingConfig(policy=name) for name in TEXT_POLICIES}
+    plain["mixture"] = TextMaskingConfig(policy="mixture", mixture=("difference", "salient-span"))
+    over = TextMaskingConfig(policy="loss-weighted", base="difference")
     return plain | {"loss-weighted over difference": over}
 
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.assemble.annotators import class_annotator, salient_annotator
 from diffmask.assemble.masking import EVAL_SEED, ResolvedMasking
 from diffmask.assemble.recipe import WEIGHTINGS, Ingredients, Recipe, uniform
-from diffmask.config import MaskingConfig, PretrainConfig
+from diffmask.config import TextConfig, TextMaskingConfig
 from diffmask.config.limits import choose
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy, Weighting, softmax_weights
@@ -78,7 +78,7 @@ def _component(name: str, given: Ingredients) -> Component:
     return Component(recipe.make(given), WEIGHTINGS[config.weighting or recipe.weighting](config.temperature))
 
 
-def _base(config: MaskingConfig) -> str:
+def _base(config: TextMaskingConfig) -> str:
     """Return the policy whose weights loss-weighted masking multiplies."""
     return config.base or "whole-word"
 
@@ -183,7 +183,7 @@ TEXT_POLICIES: dict[str, Recipe] = {
 
 
 class TextMasking(ResolvedMasking):
-    """The masking of text; as `ResolvedMasking`, whose settings are a `MaskingConfig`."""
+    """The masking of text; as `ResolvedMasking`, whose settings are a `TextMaskingConfig`."""
 
     policies = TEXT_POLICIES
 
@@ -307,7 +307,7 @@ def class_names(annotators: Sequence[Annotator]) -> tuple[str, ...]:
 
 
 def build_text_masking(
-    config: PretrainConfig,
+    config: TextConfig,
     masking: TextMasking,
     annotators: Sequence[Annotator],
     tokenizer: PreTrainedTokenizerBase,

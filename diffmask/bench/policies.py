@@ -15,7 +15,7 @@ from diffmask.assemble.recipe import Ingredients
 from diffmask.assemble.text import GRANULARITIES, TEXT_POLICIES, TextMasking
 from diffmask.bench import fastest
 from diffmask.bench.select import TYPES, make_batch
-from diffmask.config import MaskingConfig
+from diffmask.config import TextMaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.policy import softmax_weights
 from diffmask.core.schedule import Constant
@@ -79,7 +79,7 @@ def _call(
     tokenizer: PreTrainedTokenizerBase, name: str, batch: Mapping[str, Tensor], anchors: AnchorSet
 ) -> Callable[[], object]:
     recipe = TEXT_POLICIES[name]
-    config = MaskingConfig(policy=name, mixture=("difference", "attention") if name == "mixture" else ())
+    config = TextMaskingConfig(policy=name, mixture=("difference", "attention") if name == "mixture" else ())
     features = ("classes", "salient", "attention", "gain")
     adapter = text_adapter(tokenizer, GRANULARITIES[recipe.units], features=features)
     masker = Masker(recipe.make(Ingredients(config, anchors, CLASS_NAMES)), weighting=TextMasking(config).weighting)

@@ -1,4 +1,10 @@
-"""Settings of a run, as small frozen dataclasses; imports nothing of ours."""
+"""Settings as small frozen dataclasses, and how they are read.
+
+text, video   the settings of a run of each modality; settings: what they share, and how settings are listed
+evaluation    of an evaluation; experiment: of many runs
+limits        what a setting may be, said beside its field
+read          YAML and `key=value` overrides
+"""
 
 from diffmask.config.read import (
     from_mapping,
@@ -7,28 +13,25 @@ from diffmask.config.read import (
     with_overrides,
 )
 from diffmask.config.settings import (
-    DataConfig,
     HeadConfig,
-    MaskingConfig,
-    PretrainConfig,
     ScheduleConfig,
-    TaskConfig,
     TrainingConfig,
     default_mapping,
     describe_settings,
     explain_settings,
     to_mapping,
 )
+from diffmask.config.text import TaskConfig, TextConfig, TextDataConfig, TextMaskingConfig
 from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
 
 __all__ = [
-    "DataConfig",
     "HeadConfig",
-    "MaskingConfig",
-    "PretrainConfig",
     "ScheduleConfig",
     "TargetConfig",
     "TaskConfig",
+    "TextConfig",
+    "TextDataConfig",
+    "TextMaskingConfig",
     "TrainingConfig",
     "VideoConfig",
     "VideoDataConfig",

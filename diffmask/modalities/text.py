@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from diffmask.assemble.modality import Modality, RowSizes, Words
-from diffmask.config import PretrainConfig
+from diffmask.config import TextConfig
 from diffmask.core.errors import InputError
 
 _NUM_SHOWN = 12
@@ -15,7 +15,7 @@ _NUM_SHOWN = 12
 
 class _Text(Modality):
     name = "text"
-    config = PretrainConfig
+    config = TextConfig
     words = Words(
         samples="text",
         wholes="words",

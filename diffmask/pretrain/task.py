@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from diffmask.config import PretrainConfig, TaskConfig
+from diffmask.config import TaskConfig, TextConfig
 from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL
 from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
@@ -45,7 +45,7 @@ def _check_names(setting: str, sources: Sequence[str], refused: Sequence[str]) -
             )
 
 
-def build_task(config: PretrainConfig, loaded: LoadedModel) -> EndTask | None:
+def build_task(config: TextConfig, loaded: LoadedModel) -> EndTask | None:
     """Return the task of a run, its classifier sharing the encoder of the model that is trained; None without one.
 
     Raises:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.assemble.modality import RowSizes
 from diffmask.assemble.text import TextMasking, build_text_masking
-from diffmask.config import DataConfig, PretrainConfig
+from diffmask.config import TextConfig, TextDataConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.pretrain.subject import Rows, Subject
@@ -36,7 +36,7 @@ SHUFFLE_BUFFER = 10_000
 """Rows of a stream that are mixed."""
 
 
-def read_anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> AnchorSet | None:
+def read_anchors(config: TextConfig, tokenizer: PreTrainedTokenizerBase) -> AnchorSet | None:
     """Return the domain's words, where the config names them.
 
     Raises:
@@ -49,7 +49,7 @@ def read_anchors(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> 
     return anchors
 
 
-def tokenise_settings(config: PretrainConfig, masking: TextMasking) -> TokeniseSettings:
+def tokenise_settings(config: TextConfig, masking: TextMasking) -> TokeniseSettings:
     """Return how the text of a run becomes rows, before anything annotates them."""
     data = config.data
     return TokeniseSettings(
@@ -62,7 +62,7 @@ def tokenise_settings(config: PretrainConfig, masking: TextMasking) -> TokeniseS
 
 
 def read_rows(
-    config: PretrainConfig,
+    config: TextConfig,
     settings: TokeniseSettings,
     tokenizer: PreTrainedTokenizerBase,
     anchors: AnchorSet | None,
@@ -101,7 +101,7 @@ def read_rows(
     return _split(rows, data) if held_out is None else (rows, held_out)
 
 
-def _check_stream(config: PretrainConfig, scorers: Sequence[PositionScorer]) -> None:
+def _check_stream(config: TextConfig, scorers: Sequence[PositionScorer]) -> None:
     if scorers:
         raise InputError(
             f"a policy of masking.policy={config.masking.policy} scores the rows with a model beforehand, which "
@@ -111,7 +111,7 @@ def _check_stream(config: PretrainConfig, scorers: Sequence[PositionScorer]) -> 
         raise InputError("data.streaming=true has no known end; give training.steps in the place of training.epochs")
 
 
-def _split(rows: "datasets.Dataset", data: DataConfig) -> "tuple[datasets.Dataset, datasets.Dataset | None]":
+def _split(rows: "datasets.Dataset", data: TextDataConfig) -> "tuple[datasets.Dataset, datasets.Dataset | None]":
     """Hold out a share of the rows."""
     if data.overlap > 0 and data.eval_share > 0:
         raise InputError(
@@ -161,7 +161,7 @@ class TextSubject(Subject):
         InputError: If something that the config names cannot be used.
     """
 
-    def __init__(self, config: PretrainConfig, masking: TextMasking):
+    def __init__(self, config: TextConfig, masking: TextMasking):
         self._config, self._resolved = config, masking
         self.streams = config.data.streaming
         self._loaded = _load(config)
@@ -220,7 +220,7 @@ class TextSubject(Subject):
         return {} if self._task is None else {CLASSIFIER: save_classifier(trainer, self._task, self._loaded, folder)}
 
 
-def _load(config: PretrainConfig) -> LoadedModel:
+def _load(config: TextConfig) -> LoadedModel:
     """Load the model; a head that starts at random starts the same for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
@@ -228,7 +228,7 @@ def _load(config: PretrainConfig) -> LoadedModel:
         return load_masked_lm(config.model, **fast_attention(device, config.training.precision))
 
 
-def text_row_sizes(config: PretrainConfig, masking: TextMasking, *, read_data: bool) -> RowSizes:
+def text_row_sizes(config: TextConfig, masking: TextMasking, *, read_data: bool) -> RowSizes:
     """Return how many tokens of each row may be masked, as `Modality.row_sizes`; of a stream, the most there can be.
 
     Raises:

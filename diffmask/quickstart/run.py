@@ -18,7 +18,7 @@ import yaml
 from rich.console import Console
 
 from diffmask.assemble.modality import modality_named
-from diffmask.config import PretrainConfig, VideoConfig, to_mapping
+from diffmask.config import TextConfig, VideoConfig, to_mapping
 from diffmask.config.evaluation import PROBE, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, Comparison, compare
@@ -133,7 +133,7 @@ class Quickstart(ABC, Generic[Data]):
         """Return the pretraining that is compared; its runs are named after their policies."""
 
     @abstractmethod
-    def config(self, run: str, seed: int = 0) -> PretrainConfig | VideoConfig:
+    def config(self, run: str, seed: int = 0) -> TextConfig | VideoConfig:
         """Return the settings of a run with a seed, of which the first has number 0.
 
         Those of one seed differ in the policy and in the folder, and in nothing else.

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from rich.console import Console
 
-from diffmask.config import DataConfig, HeadConfig, MaskingConfig, PretrainConfig, TrainingConfig
+from diffmask.config import HeadConfig, TextConfig, TextDataConfig, TextMaskingConfig, TrainingConfig
 from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
 from diffmask.demo.docstrings import Documented, find_package, is_held_out, read_docstrings, write_documents
@@ -182,21 +182,21 @@ class TextQuickstart(Quickstart[list[Documented]]):
             for policy, label in self.policies.items()
         )
 
-    def config(self, run: str, seed: int = 0) -> PretrainConfig:
+    def config(self, run: str, seed: int = 0) -> TextConfig:
         """Return the settings of a run with a seed, of which the first has number 0."""
         output = self.output / run / f"seed-{seed}"
         # the first run trains the head that the model lacks, and all others begin with it
         head = self.output / next(iter(self.policies)) / "seed-0" / HEAD_FILE
-        return PretrainConfig(
+        return TextConfig(
             model=self.model,
             output=str(output),
-            data=DataConfig(
+            data=TextDataConfig(
                 train=(str(self.output / "text" / "train.jsonl"),),
                 eval=(str(self.output / "text" / "heldout.jsonl"),),
                 num_processes=1,
                 cache=str(self.output / "cache"),
             ),
-            masking=MaskingConfig(policy=run, anchors=str(self.output / "anchors"), seed=self.seed + seed),
+            masking=TextMaskingConfig(policy=run, anchors=str(self.output / "anchors"), seed=self.seed + seed),
             head=HeadConfig(
                 steps=self.head_steps, weights=str(head) if head.exists() and output != head.parent else None
             ),

@@ -18,7 +18,7 @@ import yaml
 
 from diffmask.assemble.text import TextMasking
 from diffmask.assemble.training import check_training
-from diffmask.config import PretrainConfig, from_mapping, to_mapping
+from diffmask.config import TextConfig, from_mapping, to_mapping
 from diffmask.config.evaluation import EvaluateSettings
 from diffmask.config.experiment import START, Arm, ExperimentConfig, ExperimentTask, arms_of, tasks_of
 from diffmask.config.limits import check_limits
@@ -193,7 +193,7 @@ def _run(place: _Place, name: str, arm: Arm, seed: int, start: Job) -> Job:
     return _pretrain(place, name, seed, _run_config(place, name, arm, seed), tuple(needs))
 
 
-def _run_config(place: _Place, name: str, arm: Arm, seed: int) -> PretrainConfig:
+def _run_config(place: _Place, name: str, arm: Arm, seed: int) -> TextConfig:
     """Return the settings of an arm's run."""
     common = place.config.pretrain
     masking = {**_section(common, "masking"), **arm.masking, "anchors": str(_anchors_of(place, arm)), "seed": seed}
@@ -202,7 +202,7 @@ def _run_config(place: _Place, name: str, arm: Arm, seed: int) -> PretrainConfig
     return _config(place, str(place.start(seed) / "model"), name, seed, {**common, "masking": masking})
 
 
-def _config(place: _Place, model: str, name: str, seed: int, given: Mapping[str, Any]) -> PretrainConfig:
+def _config(place: _Place, model: str, name: str, seed: int, given: Mapping[str, Any]) -> TextConfig:
     mapping = {
         **given,
         "model": model,
@@ -210,10 +210,10 @@ def _config(place: _Place, model: str, name: str, seed: int, given: Mapping[str,
         "data": {**_section(given, "data"), "train": place.named(place.task.text)},
         "training": {**_section(given, "training"), "seed": seed},
     }
-    return from_mapping(PretrainConfig, mapping)
+    return from_mapping(TextConfig, mapping)
 
 
-def _pretrain(place: _Place, name: str, seed: int, config: PretrainConfig, needs: tuple[str, ...]) -> Job:
+def _pretrain(place: _Place, name: str, seed: int, config: TextConfig, needs: tuple[str, ...]) -> Job:
     path = place.folder / "configs" / f"{name}-seed-{seed}.yaml"
     return Job(
         f"{place.task_name}/pretrain/{name}/seed-{seed}",
@@ -285,7 +285,7 @@ def _check_evaluation(place: _Place) -> None:
     from_mapping(EvaluateSettings, given, "evaluate.")  # it refuses what cannot be used
 
 
-def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
+def _check_runs(configs: Mapping[str, TextConfig]) -> None:
     """Refuse now what a run would refuse later, as far as it can be told without reading a file."""
     for config in configs.values():
         check_limits(config.training, "training.")
@@ -293,7 +293,7 @@ def _check_runs(configs: Mapping[str, PretrainConfig]) -> None:
         TextMasking.resolve(config.masking).schedule("strength")
 
 
-def _check_budgets(configs: Mapping[str, PretrainConfig]) -> None:
+def _check_budgets(configs: Mapping[str, TextConfig]) -> None:
     """Refuse arms with unequal mean mask ratios: arms may differ in what is masked, never in how much."""
     ratios = {name: mean(TextMasking(config.masking).schedule("ratio")) for name, config in configs.items()}
     first = next(iter(ratios), None)

@@ -9,7 +9,7 @@ from diffmask.assemble.recipe import Ingredients
 from diffmask.assemble.schedules import build_schedule
 from diffmask.assemble.text import TEXT_POLICIES, TextMasking, build_text_masking, class_names
 from diffmask.assemble.training import check_training
-from diffmask.config import DataConfig, MaskingConfig, PretrainConfig, ScheduleConfig, TrainingConfig
+from diffmask.config import ScheduleConfig, TextConfig, TextDataConfig, TextMaskingConfig, TrainingConfig
 from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.core.policy import rank_weights
@@ -24,7 +24,7 @@ ANCHORS = SimpleNamespace(
 
 
 def config(**changes):
-    return PretrainConfig("m", "out", DataConfig(("a.txt",)), **changes)
+    return TextConfig("m", "out", TextDataConfig(("a.txt",)), **changes)
 
 
 def build_masker(masking, anchors):
@@ -50,16 +50,16 @@ def test_a_number_is_a_constant_and_a_decay_has_a_floor():
 
 
 def test_names_become_objects():
-    masker = build_masker(MaskingConfig(weighting="rank", seed=4, ratio=ScheduleConfig(start=0.3)), ANCHORS)
+    masker = build_masker(TextMaskingConfig(weighting="rank", seed=4, ratio=ScheduleConfig(start=0.3)), ANCHORS)
     assert isinstance(masker.policy, Difference)
     assert masker.weighting is rank_weights
     assert (masker.seed, masker.ratio(0.5)) == (4, 0.3)
-    assert isinstance(build_masker(MaskingConfig(policy="whole-word"), None).policy, Uniform)
+    assert isinstance(build_masker(TextMaskingConfig(policy="whole-word"), None).policy, Uniform)
 
 
 def test_temperature_flattens_the_softmax():
     scores, eligible = torch.tensor([[0.0, 1.0]]), torch.ones(1, 2, dtype=torch.bool)
-    weights = build_masker(MaskingConfig(temperature=2.0), ANCHORS).weighting(scores, eligible)
+    weights = build_masker(TextMaskingConfig(temperature=2.0), ANCHORS).weighting(scores, eligible)
     assert (weights[0, 1] / weights[0, 0]).item() == pytest.approx(torch.tensor(0.5).exp().item())
 
 
@@ -69,7 +69,7 @@ def test_domain_words_are_told_by_tf_icf_and_evaluation_is_at_random():
     units = Units(None, torch.ones(1, 4, dtype=torch.bool), torch.arange(1), types)
     assert masking.domain(units).tolist() == [[False, False, True, False]]
     assert isinstance(masking.evaluation.policy, Uniform)
-    other = build_masking(config(masking=MaskingConfig(seed=9, policy="whole-word")), tiny_tokenizer(), None)
+    other = build_masking(config(masking=TextMaskingConfig(seed=9, policy="whole-word")), tiny_tokenizer(), None)
     assert other.evaluation.seed == masking.evaluation.seed
     assert other.domain is None
 
@@ -97,71 +97,98 @@ def test_a_schedule_that_cannot_be_followed_is_refused(schedule, message):
     ("masking", "message"),
     [
         (
-            MaskingConfig(policy="diference"),
+            TextMaskingConfig(policy="diference"),
             "unknown policy 'diference'; choose from: attention, difference, domain-frequency",
         ),
-        (MaskingConfig(weighting="max"), "unknown masking.weighting 'max'; choose from: softmax, rank, linear"),
-        (MaskingConfig(temperature=0.0), "masking.temperature=0 must be above 0; 1 follows the scores as they are"),
-        (MaskingConfig(), "the policy `difference` needs anchors; make them with `diffmask anchors"),
+        (TextMaskingConfig(weighting="max"), "unknown masking.weighting 'max'; choose from: softmax, rank, linear"),
+        (TextMaskingConfig(temperature=0.0), "masking.temperature=0 must be above 0; 1 follows the scores as they are"),
+        (TextMaskingConfig(), "the policy `difference` needs anchors; make them with `diffmask anchors"),
     ],
 )
 def test_masking_that_cannot_be_built_is_refused(masking, message):
     with pytest.raises(InputError, match=message):
-        build_masker(masking, None if masking == MaskingConfig() else ANCHORS)
+        build_masker(masking, None if masking == TextMaskingConfig() else ANCHORS)
 
 
 @pytest.mark.parametrize(
     ("masking", "message"),
     [
-        (MaskingConfig(policy="pmi"), "the units `pmi` need n-grams; make them with `diffmask pmi DATA"),
-        (MaskingConfig(policy="whole-word", units="token"), r"masks units of its own \(word\).*or choose random-token"),
+        (TextMaskingConfig(policy="pmi"), "the units `pmi` need n-grams; make them with `diffmask pmi DATA"),
         (
-            MaskingConfig(policy="difference", units="line"),
+            TextMaskingConfig(policy="whole-word", units="token"),
+            r"masks units of its own \(word\).*or choose random-token",
+        ),
+        (
+            TextMaskingConfig(policy="difference", units="line"),
             "unknown masking.units 'line'; choose from: word, token, span",
         ),
         (
-            MaskingConfig(policy="whole-word", classes="shape"),
+            TextMaskingConfig(policy="whole-word", classes="shape"),
             "masking.classes is given, and the policy whole-word does",
         ),
-        (MaskingConfig(spans="rule"), "masking.spans is given, .* use masking.policy=salient-span"),
-        (MaskingConfig(policy="whole-word", hint_share=0.1), "go by scores, and whole-word scores all units alike"),
-        (MaskingConfig(policy="random-span", direction="show"), "go by scores, and random-span scores all units alike"),
-        (MaskingConfig(direction="up"), "unknown masking.direction 'up'; choose from: hide, show"),
-        (MaskingConfig(hint_share=1.0), r"masking.hint_share=1 is outside \[0, 1\)"),
-        (MaskingConfig(policy="salient-span", direction="show"), "which linear weights clip; use softmax or rank"),
-        (MaskingConfig(weighting="rank", temperature=0.5), "is that of softmax, by which difference does not weigh"),
+        (TextMaskingConfig(spans="rule"), "masking.spans is given, .* use masking.policy=salient-span"),
+        (TextMaskingConfig(policy="whole-word", hint_share=0.1), "go by scores, and whole-word scores all units alike"),
         (
-            MaskingConfig(policy="loss-weighted", base="whole-word", units="token"),
+            TextMaskingConfig(policy="random-span", direction="show"),
+            "go by scores, and random-span scores all units alike",
+        ),
+        (TextMaskingConfig(direction="up"), "unknown masking.direction 'up'; choose from: hide, show"),
+        (TextMaskingConfig(hint_share=1.0), r"masking.hint_share=1 is outside \[0, 1\)"),
+        (TextMaskingConfig(policy="salient-span", direction="show"), "which linear weights clip; use softmax or rank"),
+        (
+            TextMaskingConfig(weighting="rank", temperature=0.5),
+            "is that of softmax, by which difference does not weigh",
+        ),
+        (
+            TextMaskingConfig(policy="loss-weighted", base="whole-word", units="token"),
             "masking.base names whole-word, which masks units of its own .*choose random-token in masking.base",
         ),
         (
-            MaskingConfig(policy="mixture", mixture=("pmi", "salient-span")),
+            TextMaskingConfig(policy="mixture", mixture=("pmi", "salient-span")),
             r"masking.mixture names pmi, which masks units of its own \(pmi\), and salient-span, which masks others",
         ),
-        (MaskingConfig(policy="mixture", mixture=("difference", "pmi")), "the units `pmi` need n-grams"),
-        (MaskingConfig(policy="mixture", mixture=("whole-word", "whole-word")), "which both mask at random; name one"),
+        (TextMaskingConfig(policy="mixture", mixture=("difference", "pmi")), "the units `pmi` need n-grams"),
         (
-            MaskingConfig(policy="loss-weighted", base="salient-span", temperature=0.3),
+            TextMaskingConfig(policy="mixture", mixture=("whole-word", "whole-word")),
+            "which both mask at random; name one",
+        ),
+        (
+            TextMaskingConfig(policy="loss-weighted", base="salient-span", temperature=0.3),
             "is that of softmax, by which loss-weighted does not weigh",
         ),
         (
-            MaskingConfig(policy="loss-weighted", momentum=1.5),
+            TextMaskingConfig(policy="loss-weighted", momentum=1.5),
             r"masking.momentum=1.5 is outside \[0, 1\); 0.999 is that of the paper",
         ),
-        (MaskingConfig(policy="whole-word", momentum=0.0), "masking.momentum is given, and the policy whole-word does"),
-        (MaskingConfig(policy="loss-weighted", base="mixture"), "`masking.base` names mixture, which is made of other"),
-        (MaskingConfig(policy="loss-weighted", base="diff"), "unknown policy in `masking.base` 'diff'; choose from"),
-        (MaskingConfig(policy="loss-weighted", classes="size"), "unknown classes 'size'; choose from: file, frequency"),
-        (MaskingConfig(policy="mixture"), "masking.mixture names none; name two policies"),
-        (MaskingConfig(policy="mixture", mixture=("a", "b", "c")), "masking.mixture names a, b, c; name two"),
         (
-            MaskingConfig(policy="mixture", mixture=("difference", "whole-word"), mixture_share=1.0),
+            TextMaskingConfig(policy="whole-word", momentum=0.0),
+            "masking.momentum is given, and the policy whole-word does",
+        ),
+        (
+            TextMaskingConfig(policy="loss-weighted", base="mixture"),
+            "`masking.base` names mixture, which is made of other",
+        ),
+        (
+            TextMaskingConfig(policy="loss-weighted", base="diff"),
+            "unknown policy in `masking.base` 'diff'; choose from",
+        ),
+        (
+            TextMaskingConfig(policy="loss-weighted", classes="size"),
+            "unknown classes 'size'; choose from: file, frequency",
+        ),
+        (TextMaskingConfig(policy="mixture"), "masking.mixture names none; name two policies"),
+        (TextMaskingConfig(policy="mixture", mixture=("a", "b", "c")), "masking.mixture names a, b, c; name two"),
+        (
+            TextMaskingConfig(policy="mixture", mixture=("difference", "whole-word"), mixture_share=1.0),
             r"masking.mixture_share=1 is outside \(0, 1\)",
         ),
-        (MaskingConfig(policy="attention"), "the policy `attention` needs a teacher; name one with masking.teacher"),
-        (MaskingConfig(policy="selective"), "needs a scorer"),
-        (MaskingConfig(policy="domain-frequency"), "the policy `domain-frequency` needs anchors; make them with"),
-        (MaskingConfig(policy="loss-weighted", classes="tf-icf"), "the classes `tf-icf` need anchors"),
+        (
+            TextMaskingConfig(policy="attention"),
+            "the policy `attention` needs a teacher; name one with masking.teacher",
+        ),
+        (TextMaskingConfig(policy="selective"), "needs a scorer"),
+        (TextMaskingConfig(policy="domain-frequency"), "the policy `domain-frequency` needs anchors; make them with"),
+        (TextMaskingConfig(policy="loss-weighted", classes="tf-icf"), "the classes `tf-icf` need anchors"),
     ],
 )
 def test_masking_that_cannot_be_is_one_sentence(masking, message):
@@ -172,18 +199,20 @@ def test_masking_that_cannot_be_is_one_sentence(masking, message):
 
 def test_units_follow_from_the_policy_and_can_be_others():
     adapters = {
-        name: build_adapter(MaskingConfig(policy=name), tiny_tokenizer()) for name in TEXT_POLICIES if name != "mixture"
+        name: build_adapter(TextMaskingConfig(policy=name), tiny_tokenizer())
+        for name in TEXT_POLICIES
+        if name != "mixture"
     }
     found = {name: adapter.granularity for name, adapter in adapters.items()}
     special = {"random-token": "token", "random-span": "span", "pmi": "group", "salient-span": "group"}
     assert found == {name: special.get(name, "word") for name in found}
-    spans = MaskingConfig(policy="loss-weighted", base="random-span")
+    spans = TextMaskingConfig(policy="loss-weighted", base="random-span")
     assert build_adapter(spans, tiny_tokenizer()).granularity == "span"
     for components in (("salient-span", "attention"), ("attention", "salient-span")):
-        mixed = MaskingConfig(policy="mixture", mixture=components, teacher="t")
+        mixed = TextMaskingConfig(policy="mixture", mixture=components, teacher="t")
         assert build_adapter(mixed, tiny_tokenizer()).granularity == "group"
         assert set(build_adapter(mixed, tiny_tokenizer()).features) == {"salient", "attention"}
-    classes = MaskingConfig(policy="loss-weighted", units="token")
+    classes = TextMaskingConfig(policy="loss-weighted", units="token")
     assert build_adapter(classes, tiny_tokenizer()).granularity == "token"
 
 
@@ -191,7 +220,7 @@ def test_an_annotator_gives_only_the_columns_that_are_read():
     def columns(**settings):
         return [
             annotator.columns
-            for annotator in TextMasking.resolve(MaskingConfig(**settings)).annotators(domain_anchors())
+            for annotator in TextMasking.resolve(TextMaskingConfig(**settings)).annotators(domain_anchors())
         ]
 
     assert columns(policy="salient-span") == [("starts", "salient")]
@@ -202,15 +231,15 @@ def test_an_annotator_gives_only_the_columns_that_are_read():
 
 
 def test_a_temperature_is_for_those_that_have_one():
-    mixed = MaskingConfig(policy="mixture", mixture=("difference", "salient-span"), temperature=2.0)
+    mixed = TextMaskingConfig(policy="mixture", mixture=("difference", "salient-span"), temperature=2.0)
     assert build_masker(mixed, domain_anchors()).weighting.keywords == {"temperature": 1.0}
     with pytest.raises(InputError, match="is that of softmax, by which salient-span does not weigh"):
-        build_masker(MaskingConfig(policy="salient-span", temperature=2.0), None)
+        build_masker(TextMaskingConfig(policy="salient-span", temperature=2.0), None)
 
 
 def test_evaluation_is_the_same_whatever_the_masking():
     first = build_masking(config(), tiny_tokenizer(), ANCHORS)
-    masking = MaskingConfig(seed=9, mask_share=1.0, random_share=0.0, policy="random-span")
+    masking = TextMaskingConfig(seed=9, mask_share=1.0, random_share=0.0, policy="random-span")
     other = build_masking(config(masking=masking), tiny_tokenizer(), ANCHORS)
     batch = first.evaluation_adapter.pad(tiny_rows())
     inputs = []
@@ -221,15 +250,15 @@ def test_evaluation_is_the_same_whatever_the_masking():
 
 
 def test_what_a_policy_does_not_read_is_left_out():
-    assert TextMasking.for_policy(MaskingConfig(hint_share=0.1, direction="show"), "whole-word") == MaskingConfig(
-        policy="whole-word"
-    )
-    assert TextMasking.for_policy(MaskingConfig(temperature=2.0), "salient-span") == MaskingConfig(
+    assert TextMasking.for_policy(
+        TextMaskingConfig(hint_share=0.1, direction="show"), "whole-word"
+    ) == TextMaskingConfig(policy="whole-word")
+    assert TextMasking.for_policy(TextMaskingConfig(temperature=2.0), "salient-span") == TextMaskingConfig(
         policy="salient-span"
     )
-    config = MaskingConfig(ngrams="pmi/", spans="rule", temperature=2.0)
-    assert TextMasking.for_policy(config, "pmi") == MaskingConfig(policy="pmi", ngrams="pmi/", temperature=2.0)
-    assert TextMasking.for_policy(config, "difference") == MaskingConfig(temperature=2.0)
+    config = TextMaskingConfig(ngrams="pmi/", spans="rule", temperature=2.0)
+    assert TextMasking.for_policy(config, "pmi") == TextMaskingConfig(policy="pmi", ngrams="pmi/", temperature=2.0)
+    assert TextMasking.for_policy(config, "difference") == TextMaskingConfig(temperature=2.0)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from support.html_checks import check
 from support.tiny import tiny_model, tiny_tokenizer
 
 from diffmask.cli import build_parser, main
-from diffmask.config import from_mapping
-from diffmask.config.settings import PretrainConfig
+from diffmask.config import TextConfig, from_mapping
 from diffmask.core.errors import InputError
 from diffmask.quickstart.run import MARKER, run_quickstart
 from diffmask.quickstart.text import TextQuickstart, installed_sources
@@ -105,7 +104,7 @@ def test_the_runs_start_from_the_same_model_and_differ_in_the_policy_only(done):
 
 def test_a_run_by_hand_gives_the_same_model(done, tmp_path, capsys):
     plan, *_ = done
-    config = from_mapping(PretrainConfig, yaml.safe_load((plan.output / "difference.yaml").read_text()))
+    config = from_mapping(TextConfig, yaml.safe_load((plan.output / "difference.yaml").read_text()))
     assert config == plan.config("difference")
     command = shlex.split(plan.commands()["pretrain"])
     assert command[:3] == ["diffmask", "pretrain", str(plan.output / "difference.yaml")]

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from diffmask.assemble.modality import read_config
-from diffmask.config import PretrainConfig, ScheduleConfig, describe_settings, from_mapping, to_mapping
+from diffmask.config import ScheduleConfig, TextConfig, describe_settings, from_mapping, to_mapping
 from diffmask.core.errors import InputError
 
 SHORT = "model: minilm\noutput: runs/a\ndata:\n  train: [a.txt]\n"
@@ -38,7 +38,7 @@ def test_overrides_replace_and_reach_into_groups(tmp_path):
 
 def test_a_config_survives_the_way_through_yaml(tmp_path):
     config = read(tmp_path, SHORT, "masking.ratio={schedule: cosine, start: 0.3, end: 0.02}")
-    again = from_mapping(PretrainConfig, yaml.safe_load(yaml.safe_dump(to_mapping(config))))
+    again = from_mapping(TextConfig, yaml.safe_load(yaml.safe_dump(to_mapping(config))))
     assert again == config
 
 
@@ -66,7 +66,7 @@ def test_a_schedule_is_a_number_a_word_or_settings(tmp_path, value, schedule):
         read(tmp_path, SHORT + f"masking: {{ratio: {value}}}"),
     ):
         assert config.masking.ratio == schedule
-        again = from_mapping(PretrainConfig, yaml.safe_load(yaml.safe_dump(to_mapping(config))))
+        again = from_mapping(TextConfig, yaml.safe_load(yaml.safe_dump(to_mapping(config))))
         assert again == config
 
 
@@ -125,7 +125,7 @@ def test_yaml_makes_no_objects(tmp_path):
 
 
 def test_every_setting_is_described():
-    text = describe_settings()
+    text = describe_settings(TextConfig)
     for name in ("model", "data.train", "masking.ratio", "head.steps", "training.layer_decay"):
         line = next(line for line in text.splitlines() if line.split()[:1] == [name])
         assert len(line.split()) > 4

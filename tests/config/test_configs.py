@@ -11,7 +11,7 @@ from diffmask.assemble.modality import read_config, resolve
 from diffmask.assemble.text import TEXT_POLICIES, build_text_masking
 from diffmask.assemble.training import build_arguments
 from diffmask.assemble.video import VIDEO_POLICIES, VideoParts, build_sampling, build_video_masking
-from diffmask.config import PretrainConfig, VideoConfig
+from diffmask.config import TextConfig, VideoConfig
 from diffmask.video.model.autoencoders import VideoMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo
 from diffmask.video.units.grid import Grid
@@ -27,7 +27,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_builds(path, tmp_path):
     config = read_config(path)
-    assert isinstance(config, PretrainConfig)
+    assert isinstance(config, TextConfig)
     resolved = resolve(config)
     annotators = resolved.annotators(ANCHORS) if "classes" in resolved.features else ()
     masking = build_text_masking(config, resolved, annotators, tiny_tokenizer(), ANCHORS)

@@ -14,10 +14,10 @@ from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassificatio
 
 from diffmask.cli import main
 from diffmask.config import (
-    DataConfig,
-    MaskingConfig,
-    PretrainConfig,
     TaskConfig,
+    TextConfig,
+    TextDataConfig,
+    TextMaskingConfig,
     TrainingConfig,
     describe_settings,
     from_mapping,
@@ -42,11 +42,11 @@ def world(tmp_path_factory):
 
 def config_for(world, output, task=None, **changes):
     settings = {"train": (str(world / "train.jsonl"),), "eval": (str(world / "dev.jsonl"),)} | (task or {})
-    config = PretrainConfig(
+    config = TextConfig(
         model=str(world / "model"),
         output=str(output),
-        data=DataConfig((str(world / "text.txt"),), max_length=32, num_processes=1, cache=str(world / "cache")),
-        masking=MaskingConfig(policy="whole-word"),
+        data=TextDataConfig((str(world / "text.txt"),), max_length=32, num_processes=1, cache=str(world / "cache")),
+        masking=TextMaskingConfig(policy="whole-word"),
         training=TrainingConfig(steps=6, batch_size=8, eval_every=3, save_every=2, log_every=1, device="cpu"),
         task=TaskConfig(**settings),
     )
@@ -219,11 +219,11 @@ def test_the_command_speaks_of_it(world, tmp_path, capsys):
     import yaml
 
     config = config_for(world, tmp_path / "run")
-    assert from_mapping(PretrainConfig, to_mapping(config)) == config
+    assert from_mapping(TextConfig, to_mapping(config)) == config
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(to_mapping(config)))
     assert main(["pretrain", str(path), "task.weight=0.5", "training.adam_betas=[0.9, 0.98]"]) == 0
     printed = capsys.readouterr().out
     assert "eval_task_accuracy" in printed
     assert f"classifier: {tmp_path / 'run' / 'classifier'}" in printed
-    assert "task.weight" in describe_settings() and "training.adam_betas" in describe_settings()
+    assert "task.weight" in describe_settings(TextConfig) and "training.adam_betas" in describe_settings(TextConfig)

@@ -18,11 +18,11 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from diffmask.assemble.modality import resolve
 from diffmask.cli import main
 from diffmask.config import (
-    DataConfig,
     HeadConfig,
-    MaskingConfig,
-    PretrainConfig,
     ScheduleConfig,
+    TextConfig,
+    TextDataConfig,
+    TextMaskingConfig,
     TrainingConfig,
     from_mapping,
     to_mapping,
@@ -52,11 +52,11 @@ def world(tmp_path_factory):
 
 
 def config_for(world, output, **changes):
-    config = PretrainConfig(
+    config = TextConfig(
         model=str(world / "model"),
         output=str(output),
-        data=DataConfig((str(world / "text.txt"),), max_length=32, num_processes=1, cache=str(world / "cache")),
-        masking=MaskingConfig(anchors=str(world / "anchors")),
+        data=TextDataConfig((str(world / "text.txt"),), max_length=32, num_processes=1, cache=str(world / "cache")),
+        masking=TextMaskingConfig(anchors=str(world / "anchors")),
         training=TrainingConfig(steps=6, batch_size=8, eval_every=2, save_every=2, log_every=1, device="cpu"),
     )
     return replace(config, **changes)
@@ -99,7 +99,7 @@ def test_the_card_and_the_logs_say_how_it_was_made(world, tmp_path):
     assert [line["step"] for line in lines if "eval_loss" in line] == [0, 2, 4, 6]
     assert {"loss", "mask_ratio", "strength", "entropy", "tokens_per_second", "domain_share"} <= lines[1].keys()
     assert list((tmp_path / "run" / "tensorboard").iterdir())
-    assert from_mapping(PretrainConfig, yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
+    assert from_mapping(TextConfig, yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_policies_are_compared_on_the_same_masks(world, first_evaluation, tmp_pa
         "loss-weighted": {"classes": "shape", "base": "difference", "ratio": ScheduleConfig("mrd-linear")},
         "mixture": {"mixture": ("salient-span", "difference")},
     }
-    masking = MaskingConfig(policy=policy, anchors=str(world / "anchors"), **settings.get(policy, {}))
+    masking = TextMaskingConfig(policy=policy, anchors=str(world / "anchors"), **settings.get(policy, {}))
     run = pretrain(config_for(world, tmp_path / "run", masking=masking), progress=False)
     lines = logged(run.folder)
     assert lines[0]["eval_loss"] == first_evaluation["eval_loss"]
@@ -128,7 +128,7 @@ def test_policies_are_compared_on_the_same_masks(world, first_evaluation, tmp_pa
 
 
 def test_a_model_that_scores_rows_and_a_stream_exclude_each_other(world, tmp_path):
-    masking = MaskingConfig(policy="attention", teacher=str(world / "model"))
+    masking = TextMaskingConfig(policy="attention", teacher=str(world / "model"))
     config = config_for(world, tmp_path / "run", masking=masking)
     config = replace(config, data=replace(config.data, streaming=True, eval=config.data.train))
     with pytest.raises(InputError, match="scores the rows with a model beforehand, which data.streaming=true leaves"):
@@ -138,7 +138,7 @@ def test_a_model_that_scores_rows_and_a_stream_exclude_each_other(world, tmp_pat
 def test_a_run_is_not_resumed_with_other_classes(world, tmp_path, monkeypatch):
     classes = tmp_path / "classes.tsv"
     classes.write_text("kinase\tnoun\nbinds\tverb\n")
-    masking = MaskingConfig(policy="loss-weighted", classes=f"file:{classes}")
+    masking = TextMaskingConfig(policy="loss-weighted", classes=f"file:{classes}")
     config = config_for(world, tmp_path / "run", masking=masking)
     with monkeypatch.context() as patched:
         import diffmask.pretrain.run as module

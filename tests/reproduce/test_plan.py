@@ -8,7 +8,7 @@ from support.labelled import labelled_rows
 
 from diffmask.assemble.modality import read_config
 from diffmask.cli import main
-from diffmask.config import PretrainConfig
+from diffmask.config import TextConfig
 from diffmask.config.experiment import arms_of, read_experiment, tasks_of
 from diffmask.core.errors import InputError
 from diffmask.reproduce.plan import plan
@@ -73,7 +73,7 @@ def test_arms_of_a_seed_differ_in_masking_alone(tmp_path, data):
     for job in jobs.values():
         job.begin(tmp_path / "out")
 
-    def config(arm, seed) -> PretrainConfig:
+    def config(arm, seed) -> TextConfig:
         return read_config(jobs[f"proteins/pretrain/{arm}/seed-{seed}"].file[0])
 
     first, second, other = config("random", 0), config("five", 0), config("random", 1)

@@ -7,7 +7,7 @@ from support.tiny import tiny_tokenizer
 
 from diffmask.assemble.text import GRANULARITIES, TextMasking
 from diffmask.cli import main
-from diffmask.config import MaskingConfig
+from diffmask.config import TextMaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.files.blocks import Block
@@ -39,7 +39,7 @@ def ngrams(tmp_path_factory):
 
 def cut(units, ngrams, texts=TEXTS, max_length=32):
     """Return the adapter and the rows of some texts, through all that a run puts them through."""
-    config = MaskingConfig(policy=POLICY_OF[units], ngrams=ngrams if units == "pmi" else None, seed=7)
+    config = TextMaskingConfig(policy=POLICY_OF[units], ngrams=ngrams if units == "pmi" else None, seed=7)
     tokenizer = tiny_tokenizer()
     masking = TextMasking.resolve(config)
     settings = TokeniseSettings(max_length, annotators=masking.annotators(None))

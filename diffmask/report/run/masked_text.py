@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.assemble.recipe import Ingredients
 from diffmask.assemble.text import TextMasking, class_names
-from diffmask.config import PretrainConfig
+from diffmask.config import TextConfig
 from diffmask.core.masker import Masker
 from diffmask.files.blocks import Block
 from diffmask.policies.loss_weighted import class_weights
@@ -43,7 +43,7 @@ _MOST_STEPS = 8
 class MaskedText:
     """A run on text, as far as it is there: a `Masked`."""
 
-    def __init__(self, folder: Folder, config: PretrainConfig | None, inputs: Mapping[str, Any]):
+    def __init__(self, folder: Folder, config: TextConfig | None, inputs: Mapping[str, Any]):
         self._folder, self._config, self._inputs = folder, config, inputs
         self._known = None if config is None else self._read_anchors(config)
 
@@ -70,10 +70,10 @@ class MaskedText:
         found = _classes(names, self._folder.log) if names else None
         return [] if found is None else [found]
 
-    def _class_names(self, config: PretrainConfig) -> Sequence[str]:
+    def _class_names(self, config: TextConfig) -> Sequence[str]:
         return class_names(TextMasking(config.masking).annotators(self._known))
 
-    def _read_anchors(self, config: PretrainConfig) -> AnchorSet | None:
+    def _read_anchors(self, config: TextConfig) -> AnchorSet | None:
         """Return the anchors of the run, if they are still those that it used."""
         if config.masking.anchors is None:
             self._folder.missing.append(
@@ -89,7 +89,7 @@ class MaskedText:
             return None
         return found
 
-    def _preview(self, config: PretrainConfig) -> tuple[TextPreview, str]:
+    def _preview(self, config: TextConfig) -> tuple[TextPreview, str]:
         changed = "data" in self._inputs and describe_sources(config.data.train) != self._inputs["data"]
         kept = self._folder.path / "model"  # a finished run has kept its tokenizer
         tokenizer = load_tokenizer(str(kept) if kept.is_dir() else config.model)
@@ -107,7 +107,7 @@ class MaskedText:
             )
         return preview, note
 
-    def _looks(self, config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, TextLook]:
+    def _looks(self, config: TextConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, TextLook]:
         settings, folder = config.masking, self._folder
         masking = TextMasking.resolve(settings)
         whole = build_look(masking, tokenizer, self._known)
@@ -129,7 +129,7 @@ class MaskedText:
         return looks_of_run(whole, folder, at, beside, digits=1, learns=learns)
 
 
-def held_out_documents(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Document], str]:
+def held_out_documents(config: TextConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Document], str]:
     """Return documents that the run did not train on, or, where it held none out, some that it did; and which."""
     data = config.data
     if data.eval:

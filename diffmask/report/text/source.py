@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from diffmask.assemble.text import TextMasking
-from diffmask.config import MaskingConfig
+from diffmask.config import TextMaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.report.html import page
 from diffmask.report.preview import Asked
@@ -53,7 +53,7 @@ class TextSource:
         page.check_output(path, overwrite=overwrite)
 
     @staticmethod
-    def baseline(masking: MaskingConfig) -> str:
+    def baseline(masking: TextMaskingConfig) -> str:
         """Return the random masking of the same units, as far as there is one."""
         return "random-token" if masking.units == "token" else "whole-word"
 
