@@ -58,7 +58,7 @@ def test_first_run_installs_and_the_second_does_not(checkout):
     assert done.returncode == 0, done.stderr
     assert "pip install --disable-pip-version-check --require-hashes -r" in pinned
     assert "--no-deps --no-build-isolation -e" in editable
-    assert tests == "-m pytest -k two words"
+    assert tests == "-m pytest -n auto --dist worksteal -k two words"
     assert "installing the pinned requirements" in done.stderr
 
     done, calls = checkout.run("quickstart", "--out", "x")

@@ -187,7 +187,7 @@ def test_the_issue_s_arms_are_shipped():
         ({"pretrain": {"training": 5}}, "`pretrain.training` is 5; it must be a group of settings"),
         ({"pretrain": {"training": {"steps": -5}}}, "training.steps=-5 must be at least 0"),
         ({"arms": {"random": {"masking": {"policy": "diference"}}}}, "unknown policy 'diference'; choose from:"),
-        ({"arms": {"random": {"anchors": {"num_anchors": -3}}}}, "num_anchors=-3 is below 1"),
+        ({"arms": {"random": {"anchors": {"num_anchors": -3}}}}, "num_anchors=-3 must be at least 1"),
         ({"tasks": {"proteins": {"files": [""], "text": ["proteins"]}}}, "the data set '' is not in"),
         ({"tasks": {"proteins": {"files": ["/no/where"], "text": ["proteins"]}}}, "the data set '/no/where' is not in"),
         ({"evaluate": {"method": "guess"}}, "unknown method 'guess'; choose from: finetune, probe"),

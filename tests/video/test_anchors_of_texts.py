@@ -30,7 +30,8 @@ def aucs(folder, num_steps, num_digits, batch_size=64):
 
 
 def test_a_text_finds_the_patches_of_its_digit(tmp_path):
-    assert min(aucs(tmp_path, 60, 2, batch_size=32)) > 0.9
+    # 60 steps are not enough on every machine, where sums differ in the last bit
+    assert min(aucs(tmp_path, 120, 2, batch_size=32)) > 0.9
 
 
 @pytest.mark.slow

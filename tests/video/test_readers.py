@@ -13,7 +13,8 @@ from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.index.examine import examine
 from diffmask.video.read import read_pyav
-from diffmask.video.read.readers import load_decoder, open_reader, open_source
+from diffmask.video.read.read_torchcodec import load_decoder
+from diffmask.video.read.readers import open_reader, open_source
 
 UNEVEN = [0]
 for step in random.Random(0).choices([10, 20, 40, 90, 200], k=59):

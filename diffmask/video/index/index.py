@@ -105,7 +105,7 @@ def check_reader(name: str) -> None:
     if name not in ("auto", *READERS):
         raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
     if name == "torchcodec":
-        from diffmask.video.read.readers import load_decoder
+        from diffmask.video.read.read_torchcodec import load_decoder
 
         load_decoder()
     library = "decord" if name == "decord" else "av"

@@ -24,7 +24,7 @@ import av  # noqa: F401 - loaded here, so that no fork has to
 
 from diffmask.video.clip.clip import OK, TOO_SLOW, Clip
 from diffmask.video.index.examine import clip_of_file, examine
-from diffmask.video.read.readers import load_decoder
+from diffmask.video.read.read_torchcodec import load_decoder
 
 
 def _main() -> None:
