@@ -22,8 +22,16 @@ from diffmask.video.index.index import check_reader
 from diffmask.video.model.load import LoadedVideo
 from diffmask.video.model.targets import FeatureTargets
 from diffmask.video.read.dataset import Sampling
-from diffmask.video.score.embedders import PatchEmbedder, build_embedder, parse_layer
-from diffmask.video.units.features import APPEARANCE_DIM, Appearance, Embedded, FromRows, Motion, PatchFeature
+from diffmask.video.score.embedders import build_embedder, parse_layer
+from diffmask.video.units.features import (
+    APPEARANCE_DIM,
+    Appearance,
+    Embedded,
+    FromRows,
+    Motion,
+    PatchEmbedder,
+    PatchFeature,
+)
 from diffmask.video.units.grid import Grid
 
 if TYPE_CHECKING:

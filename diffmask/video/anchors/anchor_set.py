@@ -21,7 +21,8 @@ from diffmask.core.similarity import ANCHOR_SHARE, contrast, likeness
 from diffmask.core.types import Scores, TypeScores
 from diffmask.files.folders import check_folder, draft
 from diffmask.files.records import read_records
-from diffmask.video.score.embedders import PatchEmbedder, build_embedder
+from diffmask.video.score.embedders import build_embedder
+from diffmask.video.units.features import PatchEmbedder
 
 if TYPE_CHECKING:
     from PIL.Image import Image

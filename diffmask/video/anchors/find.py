@@ -36,7 +36,8 @@ from diffmask.video.index.index import read_clips
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import Crop, uniform
 from diffmask.video.score.boxes import SHARE, Boxes
-from diffmask.video.score.embedders import OpenClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
+from diffmask.video.score.embedders import OpenClipEmbedder, PixelEmbedder, build_embedder
+from diffmask.video.units.features import PatchEmbedder
 
 _BOX = re.compile(r"(.+):(-?[\d.]+),(-?[\d.]+),(-?[\d.]+),(-?[\d.]+)")
 

@@ -21,7 +21,7 @@ from diffmask.core.types import TypeScores
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import uniform
-from diffmask.video.score.embedders import PatchEmbedder
+from diffmask.video.units.features import PatchEmbedder
 
 MAX_CLIPS, MAX_PATCHES = 500, 200_000
 """Of more clips than this, so many are taken evenly; of more patches, about so many at random."""

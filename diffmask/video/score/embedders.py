@@ -7,7 +7,7 @@ embedder.embed(frames)    # uint8 (T, H, W, 3) -> float32 (T, rows, columns, D)
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.video.model.load import read_colours
 from diffmask.video.score.openclip_load import hash_weights
+from diffmask.video.units.features import PatchEmbedder
 
 if TYPE_CHECKING:
     from diffmask.video.score.openclip_load import LoadedOpenClip
@@ -26,28 +27,6 @@ _KINDS = ("clip:MODEL:WEIGHTS", "student:FOLDER", "pixels")
 _BATCH_FRAMES = 16
 _WIDEST = 3.0
 """Frames whose long side is more than this many times their short side are squeezed to that shape."""
-
-
-class PatchEmbedder(Protocol):
-    """What gives every patch of a frame an embedding."""
-
-    @property
-    def key(self) -> str:
-        """What the embeddings depend on besides the frame: kind, weights, layer, size."""
-        ...
-
-    @property
-    def dim(self) -> int:
-        """Number of dimensions, D."""
-        ...
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the rows and columns of patches in frames of this size."""
-        ...
-
-    def embed(self, frames: Tensor) -> Tensor:
-        """Return embeddings float32 (T, rows, columns, D) of frames uint8 (T, H, W, 3), on the embedder's device."""
-        ...
 
 
 class OpenClipEmbedder:
