@@ -21,7 +21,7 @@ from diffmask.video.index.probe import _Prober, probe_all
 from diffmask.video.read import readers
 from diffmask.video.read.readers import open_reader
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "video"
 
 

@@ -31,7 +31,7 @@ from diffmask.video.index.index import (
 )
 from diffmask.video.index.probe import probe_all
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 
 
 @pytest.fixture
