@@ -12,7 +12,7 @@ from diffmask.config import TextMaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.core.units import Units
-from diffmask.text.adapter import join_words
+from diffmask.text.adapter import _join_words
 
 CLASSES = ("noun", "verb", "other")
 
@@ -133,7 +133,7 @@ def exact_in_ratio(config, shape):
 def pooled_over_spans(config, shape):
     words = make_units(40, 30)
     words = Units(words.unit_ids, torch.ones_like(words.eligible), words.sample_ids, words.types, words.features)
-    spans = join_words(words, torch.rand(40, 30, generator=torch.Generator().manual_seed(2)) < 0.4)
+    spans = _join_words(words, torch.rand(40, 30, generator=torch.Generator().manual_seed(2)) < 0.4)
     scores, pooled = make(config).score(words), spans.pool(make(config).score(words))
     for row in range(3):
         for span in range(int(spans.eligible[row].sum())):

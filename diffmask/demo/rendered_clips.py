@@ -76,7 +76,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 @cache
-def digit_images() -> tuple[np.ndarray, np.ndarray]:
+def _digit_images() -> tuple[np.ndarray, np.ndarray]:
     """Return the handwritten digits of scikit-learn, float (N, 8, 8) in [0, 1], and their values (N,)."""
     from sklearn.datasets import load_digits
 
@@ -270,7 +270,7 @@ def _general(number: int, seed: int) -> Iterator[_Scene]:
 
 
 def _domain(num_train: int, num_test: int, seed: int) -> Iterator[_Scene]:
-    images, values = digit_images()
+    images, values = _digit_images()
     random = np.random.default_rng([seed, 1])
     rows = [random.permutation(np.flatnonzero(values == digit)) for digit in range(len(DIGITS))]
     for part, (split, number) in enumerate((("train", num_train), ("test", num_test))):

@@ -93,7 +93,7 @@ def count_texts(texts: Sequence[str], max_n: int = MAX_N) -> "pyarrow.Table":
     return pyarrow.table({"ngram": counted.field("values"), "count": counted.field("counts")})
 
 
-def num_words(ngrams: "pyarrow.Array | pyarrow.ChunkedArray") -> np.ndarray:
+def _num_words(ngrams: "pyarrow.Array | pyarrow.ChunkedArray") -> np.ndarray:
     """Return the length of each n-gram in words."""
     from pyarrow import compute
 
@@ -117,7 +117,7 @@ def _spill(item: tuple[int, _Piece], *, folder: str, max_n: int, num_parts: int)
 
     index, piece = item
     table, num_texts = _count_block(piece, max_n) if isinstance(piece, Block) else _read_piece(piece)
-    lengths = num_words(table["ngram"])
+    lengths = _num_words(table["ngram"])
     if isinstance(piece, _CountedPiece):
         short = lengths <= max_n
         table, lengths = table.filter(pyarrow.array(short)), lengths[short]
@@ -162,7 +162,7 @@ def _add_up(part: int, *, folder: str, max_n: int, min_count: int) -> tuple["pya
     table = pyarrow.Table.from_batches(batches)
     table = table.group_by("ngram", use_threads=False).aggregate([("count", "sum")])
     table = table.rename_columns(["ngram", "count"])
-    num_types = np.bincount(num_words(table["ngram"]), minlength=max_n + 1)[1:]
+    num_types = np.bincount(_num_words(table["ngram"]), minlength=max_n + 1)[1:]
     return table.filter(pyarrow.array(table["count"].to_numpy() >= min_count)), num_types
 
 
@@ -271,6 +271,13 @@ class NGramCounts:
     num_documents: int
     min_count: int
     sources: list[dict[str, Any]]
+
+    def of_length(self, n: int) -> tuple["pyarrow.Array", np.ndarray]:
+        """Return the n-grams of n words in the table, and their counts."""
+        import pyarrow
+
+        level = self.table.filter(pyarrow.array(_num_words(self.table["ngram"]) == n))
+        return level["ngram"].combine_chunks(), level["count"].to_numpy()
 
 
 def count_ngrams(

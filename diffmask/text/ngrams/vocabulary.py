@@ -24,7 +24,7 @@ from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.text.corpus.words import split_words
-from diffmask.text.ngrams.counts import NGramCounts, num_words
+from diffmask.text.ngrams.counts import NGramCounts
 from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie
 from diffmask.version import __version__
 
@@ -69,12 +69,25 @@ class VocabularySettings:
         """Check the values."""
         check_limits(self)
 
+    def describe(self, counts: NGramCounts) -> dict[str, Any]:
+        """Return how a vocabulary is made of counts, for its record."""
+        return {
+            "version": __version__,
+            "max_n": len(counts.totals),
+            "min_count": counts.min_count,
+            **asdict(self),
+            "num_documents": counts.num_documents,
+            "num_occurrences": list(counts.totals),
+            "num_types": list(counts.num_types),
+            "sources": counts.sources,
+        }
+
 
 def _measure(counts: NGramCounts) -> "pyarrow.Table":
     """Return PMI of the n-grams of two words and more: columns ngram, n, count, pmi and log_p."""
     import pyarrow
 
-    levels = _levels(counts)
+    levels = [counts.of_length(n) for n in range(1, len(counts.totals) + 1)]
     words = levels[0][0].to_pylist()
     numbers = [_numbers(ngrams, n, levels[0][0]) for n, (ngrams, _) in enumerate(levels, 1)]
     trie = NGramTrie.of(words, numbers[1:])
@@ -120,31 +133,6 @@ def choose_ngrams(counts: NGramCounts, settings: VocabularySettings | None = Non
         level = ranked.filter(pyarrow.array(ranked["n"].to_numpy() == n))
         chosen.append(level.slice(0, ceil(settings.size * share / sum(shares))))
     return pyarrow.concat_tables(chosen).select(["ngram", "n", "count", "pmi"])
-
-
-def describe(counts: NGramCounts, settings: VocabularySettings) -> dict[str, Any]:
-    """Return how a vocabulary was made, for its record."""
-    return {
-        "version": __version__,
-        "max_n": len(counts.totals),
-        "min_count": counts.min_count,
-        **asdict(settings),
-        "num_documents": counts.num_documents,
-        "num_occurrences": list(counts.totals),
-        "num_types": list(counts.num_types),
-        "sources": counts.sources,
-    }
-
-
-def _levels(counts: NGramCounts) -> list[tuple["pyarrow.Array", np.ndarray]]:
-    """Return the n-grams of each length and their counts."""
-    import pyarrow
-
-    ngrams = counts.table["ngram"].combine_chunks()
-    count = counts.table["count"].to_numpy()
-    lengths = num_words(ngrams)
-    of_length = [lengths == n for n in range(1, len(counts.totals) + 1)]
-    return [(ngrams.filter(pyarrow.array(chosen)), count[chosen]) for chosen in of_length]
 
 
 def _numbers(ngrams: "pyarrow.Array", n: int, words: "pyarrow.Array") -> np.ndarray:

@@ -302,7 +302,7 @@ class Segments:
         )
 
 
-class SpecialTokens(NamedTuple):
+class _SpecialTokens(NamedTuple):
     """What a model family puts around every row: [CLS] ... [SEP], <s> ... </s>, or nothing."""
 
     before: tuple[int, ...]
@@ -331,12 +331,12 @@ class Segmenter:
     units: str = "word"
 
     @cached_property
-    def special_tokens(self) -> SpecialTokens:
+    def special_tokens(self) -> _SpecialTokens:
         """What the tokenizer's own post-processor puts around one text."""
         encoding = self.backend.encode("a", add_special_tokens=True)
         text = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
         first, last = (text[0], text[-1] + 1) if len(text) else (len(encoding), len(encoding))
-        return SpecialTokens(tuple(encoding.ids[:first]), tuple(encoding.ids[last:]))
+        return _SpecialTokens(tuple(encoding.ids[:first]), tuple(encoding.ids[last:]))
 
     def __call__(self, texts: Sequence[str]) -> Segments:
         """Return the tokens of the texts and their units."""

@@ -94,6 +94,15 @@ class Clip:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
+    def of_file(cls, path: str) -> Self:
+        """Return a clip that cannot be used so far, with what the file system says of its file."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return cls(path, "missing")
+        return cls(path, "unreadable", size=status.st_size, mtime=status.st_mtime)
+
+    @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """Return the clip of a row; other columns are ignored."""
         return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})

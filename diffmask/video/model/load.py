@@ -13,12 +13,7 @@ from transformers import AutoConfig
 from transformers.utils.hub import cached_file
 
 from diffmask.core.errors import InputError
-from diffmask.video.model.autoencoders import (
-    DECODER_TABLE,
-    VideoMAEForPreTraining,
-    ViTMAEForPreTraining,
-    settle_tables,
-)
+from diffmask.video.model.autoencoders import DECODER_TABLE, VideoMAEForPreTraining, ViTMAEForPreTraining
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
 from diffmask.video.units.grid import Grid
 
@@ -189,7 +184,7 @@ def load_video_model(
     # loading makes every parameter trainable again
     model.pixel_head.requires_grad_(model.feature_head is None)
     if isinstance(model, ViTMAEForPreTraining):
-        settle_tables(model, missing, grid.rows)
+        model.settle_tables(missing, grid.rows)
     mean, std = read_colours(name)
     return LoadedVideo(name, model, mean, std, tuple(key for key in missing if key != DECODER_TABLE))
 

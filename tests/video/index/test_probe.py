@@ -223,11 +223,11 @@ def isolated(body: str, time_limit: float = 20.0) -> tuple[dict, float]:
     """Return what came of a function in a process of its own, and the seconds it took."""
     script = f"""
 import json, os, signal, sys, time
-from diffmask.video.index.probe_process import run_isolated
+from diffmask.video.index.probe_process import _run_isolated
 def function():
 {body}
 start = time.monotonic()
-outcome = run_isolated(function, {time_limit})
+outcome = _run_isolated(function, {time_limit})
 seconds = time.monotonic() - start
 print(json.dumps([dict(last=outcome.last, stopped_by=outcome.stopped_by, error=outcome.error), seconds]))
 """
