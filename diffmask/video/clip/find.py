@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 
 _SUFFIXES = tuple(".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split())
 """How files of video in folders are recognised."""
@@ -196,5 +196,5 @@ def _damage(path: str) -> str:
     try:
         parquet.read_schema(path)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        return str(error).strip().splitlines()[0].rstrip(".")[:160]
+        return first_line(error)
     return ""

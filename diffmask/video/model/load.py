@@ -12,12 +12,13 @@ from safetensors import SafetensorError
 from transformers import AutoConfig
 from transformers.utils.hub import cached_file
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line, library_errors
 from diffmask.video.model.autoencoders import DECODER_TABLE, VideoMAEForPreTraining, ViTMAEForPreTraining
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
 from diffmask.video.units.grid import Grid
 
 _FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
+_WHERE = "give a folder that save_pretrained wrote (with model.safetensors), or a hub name that can be reached"
 
 _Colours = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -200,10 +201,8 @@ def _settle_mask_token(model: _VideoModel, missing: list[str]) -> None:
 
 
 def _config(name: str) -> Any:
-    try:
+    with library_errors(f"no model in {name!r}", _WHERE, OSError, ValueError):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
     if config.model_type not in KINDS:
         raise InputError(
             f"{name!r} is a {config.model_type} model, which is no masked autoencoder that diffmask knows; "
@@ -238,7 +237,7 @@ def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> t
                 f"the weights in {name!r} are a pickle (pytorch_model.bin), which may run code when it is read; read "
                 "it with torch.load(weights_only=True) and write it as model.safetensors with safetensors.torch"
             ) from error
-        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+        raise InputError(f"no model in {name!r} ({first_line(error)}); {_WHERE}") from error
     return model, _missing(name, model, report)
 
 
@@ -261,10 +260,3 @@ def _missing(name: str, model: _VideoModel, report: Mapping[str, Any]) -> list[s
 
 def _only_pickled(name: str) -> bool:
     return Path(name).is_dir() and any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
-
-
-_WHERE = "give a folder that save_pretrained wrote (with model.safetensors), or a hub name that can be reached"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
