@@ -6,8 +6,7 @@ Only the shape tells a digit: the background moves too, and so do other shapes o
 The general clips are alike but have no digit, so digits are all that makes the domain different.
 """
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from diffmask.core.errors import InputError
 from diffmask.files.folders import check_folder, draft
+from diffmask.files.made_folder import write_table
 
 
 def _draw_clutter(name: str, num_frames: int, size: int, random: np.random.Generator) -> np.ndarray:
@@ -244,9 +244,9 @@ def render_digits(
             frames, places = _draw(scene)
             encode(frames, new / scene.folder / f"{scene.name}.mp4")
             boxes += [(scene.name, frame, *place) for frame, place in enumerate(places)]
-        _write_table(new / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
+        write_table(new / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
         rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
-        _write_table(new / LABELS, ("clip", "label", "caption", "split"), rows)
+        write_table(new / LABELS, ("clip", "label", "caption", "split"), rows)
     return _RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
 
 
@@ -334,8 +334,3 @@ def encode(frames: np.ndarray, path: Path) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])

@@ -10,7 +10,6 @@ A vocabulary is kept in a folder: a table to read and edit by hand, and a record
 """
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -23,6 +22,7 @@ import numpy as np
 from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
+from diffmask.files.made_folder import write_record, write_table
 from diffmask.text.corpus.words import split_words
 from diffmask.text.ngrams.counts import NGramCounts
 from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie
@@ -160,13 +160,9 @@ def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, 
     """Write a folder that `check_folder` allowed; it replaces an older one."""
     with draft(folder) as new:
         new.mkdir()
-        with (new / TABLE).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            for ngram, n, count, pmi in zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True):
-                writer.writerow([ngram, n, count, f"{pmi:.4f}"])
-        text = json.dumps(dict(record), indent=2, ensure_ascii=False)
-        (new / _RECORD).write_text(text + "\n", encoding="utf-8")
+        columns = zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True)
+        write_table(new / TABLE, _COLUMNS, ((ngram, n, count, f"{pmi:.4f}") for ngram, n, count, pmi in columns))
+        write_record(new / _RECORD, record)
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:

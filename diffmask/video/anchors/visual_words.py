@@ -6,7 +6,7 @@ words = find_words(patches, sample_patches(others, embedder), num_words=128)
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from diffmask.video.read.sampling import uniform
 from diffmask.video.units.features import PatchEmbedder
 
 MAX_CLIPS, MAX_PATCHES = 500, 200_000
-"""Of more clips than this, so many are taken evenly; of more patches, about so many at random."""
+"""Larger sets are sampled: this many clips, taken evenly, and about this many patches, taken at random."""
 NUM_FRAMES = 8
 _LEAST_COUNT, _LEAST_CLIPS = 5, 2
 """A word that is rarer, or occurs in one clip only, says more about the clip than about the domain."""
@@ -83,9 +83,9 @@ def sample_patches(
     """Return patches of frames of clips; a clip that cannot be read is named in the log.
 
     Args:
-        clips: The clips; of more than `MAX_CLIPS`, so many are taken evenly.
+        clips: The clips; at most `MAX_CLIPS` of them are read, taken evenly.
         embedder: Gives the embeddings.
-        num_frames: Frames of each clip, one from each of so many equal parts.
+        num_frames: Frames of each clip, one from each of this many equal parts.
         progress: Show a progress bar.
 
     Raises:
@@ -93,17 +93,11 @@ def sample_patches(
     """
     from tqdm import tqdm
 
-    chosen = evenly(clips, MAX_CLIPS)
+    chosen = _evenly(clips, MAX_CLIPS)
     most = -(-MAX_PATCHES // len(chosen)) if chosen else 0
     embeddings, places, readable, grids = [], [], [], []
-    for clip in tqdm(chosen, desc="patches", unit="clip", disable=None if progress else True, leave=False):
-        indices = sorted(set(uniform(clip.num_frames, num_frames, 0.5)))
-        try:
-            with open_reader(clip) as reader:
-                made = torch.cat([embedder.embed(frames).cpu() for frames in reader.read_chunks(indices)])
-        except ReadError as error:
-            logger.warning("%s is left out: %s", clip.path, error)
-            continue
+    bar = tqdm(chosen, desc="patches", unit="clip", disable=None if progress else True, leave=False)
+    for clip, indices, made in _each_clip(bar, num_frames, embedder.embed):
         rows, columns = made.shape[1:3]
         coordinates = torch.cartesian_prod(torch.tensor(indices), torch.arange(rows), torch.arange(columns))
         taken = _choose_patches(clip.name, coordinates, most)
@@ -117,8 +111,30 @@ def sample_patches(
     return Patches(torch.cat(embeddings), torch.cat(places), tuple(readable), tuple(grids))
 
 
+def describe_frames(
+    clips: Sequence[Clip], most: int, num_frames: int, describe: Callable[[Tensor], Tensor]
+) -> list[Tensor]:
+    """Return what a function makes of some frames of each of at most `most` clips, taken evenly, on the CPU."""
+    return [made for _, _, made in _each_clip(_evenly(clips, most), num_frames, describe)]
+
+
+def _each_clip(
+    clips: Iterable[Clip], num_frames: int, describe: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[Clip, list[int], Tensor]]:
+    """Yield the clips that can be read, with the numbers of some frames and what a function makes of these."""
+    for clip in clips:
+        indices = sorted(set(uniform(clip.num_frames, num_frames, 0.5)))
+        try:
+            with open_reader(clip) as reader:
+                made = torch.cat([describe(frames).cpu() for frames in reader.read_chunks(indices)])
+        except ReadError as error:
+            logger.warning("%s is left out: %s", clip.path, error)
+        else:
+            yield clip, indices, made
+
+
 def find_words(domain: Patches, reference: Patches, num_words: int) -> VisualWords:
-    """Return the visual words of two sets of patches, which weigh alike whatever their number.
+    """Return the visual words of two sets of patches; both weigh the same, however many patches each has.
 
     Args:
         domain: Patches of the clips that are to be told from the others.
@@ -163,12 +179,12 @@ def _choose_patches(name: str, coordinates: Tensor, most: int) -> Tensor:
         return torch.arange(len(coordinates))
     frames, rows, columns = coordinates.unbind(1)
     clip = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    # a function of clip and place alone, so the same patches are taken whatever else is sampled
+    # a function of clip and place alone, so the same patches are taken no matter what else is sampled
     draws = uniforms(keys(_SEED, clip, frames, stream=SELECT), rows * (columns.max() + 1) + columns)
     return draws.topk(most).indices.sort().values
 
 
-def evenly(clips: Sequence[Clip], most: int) -> list[Clip]:
+def _evenly(clips: Sequence[Clip], most: int) -> list[Clip]:
     """Return at most this number of clips, taken evenly."""
     stride = max(1.0, len(clips) / most)
     return [clips[int(index * stride)] for index in range(min(most, len(clips)))]

@@ -205,7 +205,7 @@ def test_folders_that_are_no_anchors_are_refused(found, tmp_path):
     assert refusal(load_anchors, tmp_path / "no") == f"folder {tmp_path}/no does not exist; {make}"
     found.save(tmp_path / "out")
     (tmp_path / "out" / "types.parquet").rename(tmp_path / "types.parquet")
-    expected = f"folder {tmp_path}/out has no types.parquet, so it is not one of anchors; {make}"
+    expected = f"folder {tmp_path}/out has no types.parquet, so it holds no anchors; {make}"
     assert refusal(load_anchors, tmp_path / "out") == expected
 
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from support.tiny_clip import stripes
 
 from diffmask.demo.rendered_clips import encode
-from diffmask.video.anchors.visual_words import Patches, _choose_patches, evenly, find_words, sample_patches
+from diffmask.video.anchors.visual_words import Patches, _choose_patches, _evenly, find_words, sample_patches
 from diffmask.video.index.index import read_clips
 
 
@@ -30,8 +30,8 @@ def test_words_are_counted_in_both_groups():
 
 
 def test_of_many_clips_some_are_taken_evenly():
-    assert evenly(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert evenly(list(range(3)), 5) == [0, 1, 2] and evenly([], 5) == []
+    assert _evenly(list(range(10)), 5) == [0, 2, 4, 6, 8]
+    assert _evenly(list(range(3)), 5) == [0, 1, 2] and _evenly([], 5) == []
 
 
 @pytest.mark.parametrize("most", [1568 // 14, 1568 // 2, 400])
