@@ -29,7 +29,7 @@ from diffmask.video.anchors.anchor_set import (
     WORD,
     VisualAnchors,
 )
-from diffmask.video.anchors.visual_words import Patches, VisualWords, describe_frames, find_words, sample_patches
+from diffmask.video.anchors.visual_words import Patches, VisualWords, describe_frames
 from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
 from diffmask.video.read.sampling import Crop
@@ -176,12 +176,12 @@ def build_visual_anchors(
     if isinstance(embedder, PixelEmbedder):
         _fit_pixels(embedder, [clips, others])
     options: dict[str, Any] = {"num_frames": settings.num_frames, "progress": progress}
-    patches = sample_patches(clips, embedder, **options)
+    patches = Patches.sample(clips, embedder, **options)
     record = _record(settings, embedder, patches) | {"command": command}
     if others:
-        reference = sample_patches(others, embedder, **options)
+        reference = Patches.sample(others, embedder, **options)
         record["reference"] = {"sources": [str(each) for each in settings.reference], "num_clips": len(reference.clips)}
-        found = _found(settings, patches, find_words(patches, reference, settings.num_words), record)
+        found = _found(settings, patches, VisualWords.find(patches, reference, settings.num_words), record)
     else:
         found = _given(settings, embedder, patches, record)
     if isinstance(embedder, PixelEmbedder):
@@ -258,7 +258,7 @@ def _given(
     made += [_embed_exemplar(each, embedder)[None] for each in settings.exemplars]
     anchors = torch.cat(made)
     num_words = min(settings.num_words, len(patches.embeddings))
-    words = find_words(patches, patches, num_words).centroids
+    words = VisualWords.find(patches, patches, num_words).centroids
     # what people ask for may be everywhere in their clips, so the most frequent words would be no contrast
     far = anchor_similarity(words, anchors).sort(stable=True).indices[: -(-num_words * 3 // 4)]
     names = [*settings.texts, *settings.exemplars]

@@ -13,7 +13,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.similarity import domain_scores
 from diffmask.files.folders import check_folder
 from diffmask.text.anchors.anchor_set import NAMES, load_anchors, read_anchors
-from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.encoder import Encoder
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.words import split_words
 from diffmask.text.model.load import load_tokenizer
@@ -52,7 +52,7 @@ def test_the_anchors_are_the_words_with_the_highest_tf_icf(found):
 
 def test_every_word_has_a_finite_score_and_what_the_core_makes_of_it(found, settings):
     assert sorted(found.types) == sorted(set(split_words(CORPUS)))
-    encoder = load_encoder(settings.model, "cpu")
+    encoder = Encoder.load(settings.model, "cpu")
     embeddings = encoder.embed_in_context(settings.data, found.types)
     anchors = torch.stack([embeddings[found.types.index(anchor)] for anchor in found.anchors])
     frequencies = found.reference_frequencies()
