@@ -98,7 +98,7 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _text_lines(lines: list[str]) -> Iterator[str]:
-    """Yield the lines that hold text, and an empty line for whatever is left out and before each item of a list."""
+    """Yield the lines that hold text; an empty line stands for what is left out, and before each item of a list."""
     in_section, in_doctest = False, False
     skipped: int | None = None  # lines that are indented deeper than this are left out
     for line, following in pairwise([*lines, ""]):
@@ -188,7 +188,9 @@ def write_documents(documents: Iterable[Documented], path: Path) -> None:
     """
     lines = [json.dumps({"text": each.text, "label": each.label, "name": each.name}) for each in documents]
     if not lines:
-        raise InputError(f"there is no documentation string to write to {path}; install the packages with their source")
+        raise InputError(
+            f"there are no documentation strings to write to {path}; install the packages with their source"
+        )
     write_text(path, "\n".join(lines) + "\n")
 
 

@@ -233,7 +233,7 @@ def render_digits(
     folder = check_folder(folder, "clips", (), overwrite=False)
     for name, number in (("num_general", num_general), ("num_domain", num_domain), ("num_test", num_test)):
         if number < 0:
-            raise InputError(f"{name}={number} is no number of clips; give 0 or more")
+            raise InputError(f"{name}={number} is not a number of clips; give 0 or more")
     _check_encoder()
     scenes = [*_general(num_general, seed), *_domain(num_domain, num_test, seed)]
     with draft(folder) as new:

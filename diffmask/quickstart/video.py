@@ -82,7 +82,7 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
         batch_size: Clips of a step.
         repeats: How many crops are taken of a clip that was decoded once.
         ratio: Share of the patches that is masked.
-        workers: Processes that read clips beside the one that trains.
+        workers: Processes that read clips while another one trains.
     """
 
     output: Path

@@ -192,12 +192,12 @@ def _receive(url: str, part: Path, file: SourceFile, title: str) -> None:
         start = 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-        # a server that knows no ranges sends the whole file again
-        goes_on = answer.status == http.HTTPStatus.PARTIAL_CONTENT
-        num_received = start if goes_on else 0
+        # a server that does not support ranges sends the whole file again
+        is_rest = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        num_received = start if is_rest else 0
         length = answer.headers.get("Content-Length")
         total = None if length is None else num_received + int(length)
-        with part.open("ab" if goes_on else "wb") as output:
+        with part.open("ab" if is_rest else "wb") as output:
             while chunk := answer.read(_CHUNK):
                 output.write(chunk)
                 num_received += len(chunk)
@@ -261,7 +261,7 @@ def _plan(names: list[str], url: str, data: Path) -> str:
         lines.append(f"    {url}/{data_set.path}/{{train,dev,test}}.txt")
     return "\n".join(
         [
-            f"Nothing is fetched unasked. With --download these files are fetched and prepared in {data}:",
+            f"Nothing is downloaded without being asked for. With --download these files are downloaded to {data}:",
             *lines,
             "Or give the folder that holds them: --from FOLDER. Their owners' terms of use apply.",
         ]
@@ -355,8 +355,8 @@ def _check_there(name: str, target: Path) -> None:
         _check_rows(name, rows)
     except (OSError, InputError) as error:
         raise InputError(
-            f"{target} exists and is not {name} as this writes it ({error}); move it away, or give another folder "
-            "with --data"
+            f"{target} exists and is not {name} as this command writes it ({error}); move it away, or give another "
+            "folder with --data"
         ) from error
 
 

@@ -125,7 +125,7 @@ def test_the_background_moves():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_test": -1}, "num_test=-1 is no number of clips; give 0 or more"),
+        ({"num_test": -1}, "num_test=-1 is not a number of clips; give 0 or more"),
         ({"folder": "full"}, r"full holds other files \(mine\); choose another name for the clips"),
         ({"folder": "full/a/b"}, "folder .*full/a does not exist; create it first"),
     ],

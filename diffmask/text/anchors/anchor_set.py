@@ -54,7 +54,7 @@ def read_anchors(path: str | Path) -> list[str]:
         column = header.index("anchor")
         entries = [(number, row[column] if column < len(row) else "") for number, row in _rows(lines)]
     elif path.suffix == ".csv":
-        raise InputError(f"{path} has no column `anchor` in its first line; name the column of the words so")
+        raise InputError(f"{path} has no column `anchor` in its first line; give the column of the words that name")
     else:
         entries = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     anchors = []

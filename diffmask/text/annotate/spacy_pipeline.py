@@ -52,7 +52,7 @@ def _pipeline_key(name: str, wanted: str) -> str:
 
     Args:
         name: Name of an installed package, or a folder.
-        wanted: What it is to find, `TAGS` or `ENTITIES`.
+        wanted: What is wanted of it, `TAGS` or `ENTITIES`.
 
     Raises:
         InputError: If spaCy or the pipeline is not installed.

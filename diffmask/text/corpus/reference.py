@@ -47,7 +47,7 @@ class Reference:
         """
         num_words = counts.num_words
         if num_words == 0:
-            raise InputError(f"the reference {name} has no word in it; give one with text")
+            raise InputError(f"the reference {name} contains no words; give one with text")
         record = {"num_words": num_words, "num_documents": counts.num_documents, "sources": counts.sources}
         return cls(name, lambda word: counts.counts[word] / num_words, record)
 

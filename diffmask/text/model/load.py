@@ -68,14 +68,14 @@ def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
         options: Further arguments of `from_pretrained`.
 
     Raises:
-        InputError: If there is none, it is slow, or it has no mask token.
+        InputError: If there is no tokenizer, it is slow, or it has no mask token.
     """
     folder = resolve_model(name)
     with library_errors(f"no tokenizer in {name!r}", _WHERE, OSError, ValueError):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     if not tokenizer.is_fast:
         raise InputError(
-            f"the tokenizer of {name!r} is slow (written in Python), which tells no word boundaries; "
+            f"the tokenizer of {name!r} is slow (written in Python), so it does not give word boundaries; "
             "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
         )
     mask_id(tokenizer)  # refuses a tokenizer without one

@@ -4,8 +4,8 @@
     count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
 
 Each piece of a corpus (a block, or a row group of counts made before) is counted and written to a file that is divided
-into parts; then each part is added up over all files. An n-gram is always in the same part, whatever piece it is from,
-so a part can be added up alone: what is in memory at a time is one piece, or one part.
+into parts; then each part is added up over all files. An n-gram is in the same part of every file, so each part can be
+added up alone: one piece, or one part, is in memory at a time.
 """
 
 import json
@@ -205,7 +205,7 @@ def _read_record(path: Path, max_n: int) -> dict[str, Any]:
     """Return what a file of counts says about itself: max_n, num_documents, totals, sources.
 
     Raises:
-        InputError: It is no file of counts, or its n-grams are shorter than `max_n` words.
+        InputError: It is not a file of counts, or its n-grams are shorter than `max_n` words.
     """
     import pyarrow
     from pyarrow import parquet
@@ -301,7 +301,7 @@ def count_ngrams(
             `save_to`, or the system's.
 
     Raises:
-        InputError: A source cannot be read or is counted twice, or a file of counts is none or has shorter n-grams.
+        InputError: A source cannot be read or is counted twice, or a counts file holds no counts or shorter n-grams.
     """
     settings = settings or NGramSettings()
     files = list_files(sources, settings.column) if sources or not counts_files else []

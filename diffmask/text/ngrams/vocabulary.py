@@ -109,7 +109,7 @@ def choose_ngrams(counts: NGramCounts, settings: VocabularySettings | None = Non
     """Return the n-grams that belong together, by length and best first: columns ngram, n, count, pmi.
 
     Raises:
-        InputError: There are none.
+        InputError: No n-gram is frequent enough, or none has the least PMI.
     """
     import pyarrow
 
@@ -169,7 +169,7 @@ def read_vocabulary(folder: str | Path) -> list[str]:
     """Return the n-grams of a folder, whose table may have been edited: only its column `ngram` is needed.
 
     Raises:
-        InputError: The folder is none made by `diffmask pmi`, or a line of the table is broken.
+        InputError: The folder was not made by `diffmask pmi`, or a line of the table is broken.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -188,7 +188,7 @@ def read_vocabulary(folder: str | Path) -> list[str]:
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num} is not of comma-separated values ({error})") from error
     if not first_line:
-        raise InputError(f"{path} has no n-gram in it; {_MAKE}")
+        raise InputError(f"{path} contains no n-grams; {_MAKE}")
     return list(first_line)
 
 
@@ -196,7 +196,7 @@ def _read_rows(path: Path, reader: "_csv.Reader") -> dict[str, int]:
     """Return the n-grams, each with the line that it stands in."""
     header = [name.strip() for name in next(reader, [])]
     if "ngram" not in header:
-        raise InputError(f"{path} has no column `ngram` in its first line; name the column of the n-grams so")
+        raise InputError(f"{path} has no column `ngram` in its first line; give the column of the n-grams that name")
     first_line: dict[str, int] = {}
     for row in reader:
         if any(row):

@@ -1,7 +1,7 @@
 """A model that says how much a task needs each token of a text, distilled from a classifier; and its folder.
 
 A folder holds the model as save_pretrained writes it, its tokenizer, and scorer.json, which says how the scorer was
-made and how well it does.
+made and how good it is.
 """
 
 import os

@@ -237,7 +237,7 @@ def _score_batch(scorer: PositionScorer, ids: list[np.ndarray], units: list[np.n
 
 
 def _hash_rows(rows: "datasets.Dataset") -> str:
-    """Return a sha256 of what the scores are computed from; the same for the same text in whatever file."""
+    """Return a sha256 of what the scores are computed from; the same text has the same hash in any file."""
     digest = hashlib.sha256(f"{len(rows)}".encode())
     columns = rows.select_columns(["input_ids", "unit_ids", "num_units"]).with_format("arrow")
     for table in cast(Iterator[Any], columns.iter(10_000)):

@@ -51,7 +51,9 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
     kept = []
     for number, row in read_records(path):
         if "anchor" not in row:
-            raise InputError(f"{path} has no column `anchor` in its first line; name the column of the anchors so")
+            raise InputError(
+                f"{path} has no column `anchor` in its first line; give the column of the anchors that name"
+            )
         name = str(row["anchor"] or "")
         if name not in known:
             raise InputError(

@@ -98,7 +98,7 @@ def _read_picture(path: Path) -> Tensor:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
             return torch.from_numpy(np.array(upright))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # syntax: a damaged PNG
-        raise InputError(f"{path} is no picture that can be read ({error}); give .png or .jpg") from error
+        raise InputError(f"{path} is not a picture that can be read ({error}); give .png or .jpg") from error
 
 
 @dataclass(frozen=True)

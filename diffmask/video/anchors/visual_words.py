@@ -105,7 +105,7 @@ class VisualWords:
         """Return the visual words of two sets of patches; both weigh the same, however many patches each has.
 
         Args:
-            domain: Patches of the clips that are to be told from the others.
+            domain: Patches of the clips of the domain.
             reference: Patches of the other clips.
             num_words: Number of clusters.
 

@@ -108,7 +108,7 @@ class Clip:
         return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})
 
     def matches(self, status: os.stat_result) -> bool:
-        """Tell whether a file is still the one that was probed."""
+        """Tell whether a file is unchanged since it was probed."""
         return (self.size, self.mtime) == (status.st_size, status.st_mtime)
 
 

@@ -17,7 +17,7 @@ Sources = str | Path | Sequence[str | Path]
 def list_videos(sources: Sources) -> list[str]:
     """Return the absolute paths of the files that sources name, sorted, each once.
 
-    A source is a file, whatever its name, a folder (with its subfolders; hidden files and those that are not named as
+    A source is a file of any name, a folder (with its subfolders; hidden files and those that are not named as
     a video are left out) or a glob.
 
     Raises:
@@ -52,7 +52,7 @@ def _expand(source: str) -> list[str]:
 
 
 def _files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
-    """Yield the files that a source names, whatever they hold, and a name that is no file.
+    """Yield the files that a source names, no matter what they hold, and a name that is not a file.
 
     Hidden files and folders are left out; links to folders are not followed, which could lead in a circle.
 
@@ -149,7 +149,7 @@ def refuse_nothing(sources: Sequence[str | Path]) -> None:
             what = "matches no file" if glob.has_magic(source) else "does not exist"
             raise InputError(f"{source} {what}; check the path")
         elif source.endswith(".parquet") and (reason := _damage(source)):
-            raise InputError(f"{source} is no table that can be read ({reason}); make it again")
+            raise InputError(f"{source} is not a table that can be read ({reason}); make it again")
 
 
 def _holds_video(path: str) -> bool:

@@ -47,9 +47,9 @@ def _settings(path: str) -> dict[str, Any]:
     try:
         settings = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # also raised for what is not UTF-8
-        raise InputError(f"{path} is no JSON ({error}); mend it, or take it away for ImageNet's colours") from error
+        raise InputError(f"{path} is not JSON ({error}); correct it, or remove it for ImageNet's colours") from error
     if not isinstance(settings, dict):
-        raise InputError(f"{path} holds no settings of a processor; mend it, or take it away for ImageNet's colours")
+        raise InputError(f"{path} holds no settings of a processor; correct it, or remove it for ImageNet's colours")
     return settings
 
 
@@ -205,7 +205,7 @@ def _config(name: str) -> Any:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     if config.model_type not in KINDS:
         raise InputError(
-            f"{name!r} is a {config.model_type} model, which is no masked autoencoder that diffmask knows; "
+            f"{name!r} is a {config.model_type} model, not a masked autoencoder that diffmask knows; "
             f"use one of: {', '.join(KINDS)}"
         )
     if config.num_channels != 3:
@@ -213,7 +213,7 @@ def _config(name: str) -> Any:
     for key in ("image_size", "patch_size"):
         size = getattr(config, key)
         if not isinstance(size, int) and len(set(size)) > 1:
-            raise InputError(f"{name!r} has {key} {list(size)}, which is no square; use a model of square clips")
+            raise InputError(f"{name!r} has {key} {list(size)}, which is not square; use a model of square clips")
         setattr(config, key, size if isinstance(size, int) else size[0])
     return config
 

@@ -1,4 +1,4 @@
-"""Readers of frames: decord, PyAV and torchcodec behind one protocol, and the choice of the one that a clip needs.
+"""Readers of frames: decord, PyAV and torchcodec behind one protocol, and which of them a clip needs.
 
     with open_reader(clip) as reader:
         frames = reader.read([0, 8, 16, 24])

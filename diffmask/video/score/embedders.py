@@ -160,7 +160,7 @@ class PixelEmbedder:
 
     Raw pixels make poor visual words: the same grass, shifted by four pixels or half as bright, is far from itself.
     So a patch is described by what stays: its hue, how much its colours vary, and in which directions its edges run at
-    two scales, whatever their contrast; and its surroundings in the same way.
+    two scales, independent of their contrast; and its surroundings in the same way.
 
     Attributes:
         size: Pixels of a frame's short side.

@@ -128,14 +128,16 @@ def _read_config(name: str, spec: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if path.is_dir():
         path = path / _CONFIG
         if not path.is_file():
-            raise InputError(f"folder {name} has no {_CONFIG}, so it is no model of open_clip; {_PASS}, {_OTHER}")
+            raise InputError(f"folder {name} has no {_CONFIG}, so it is not a model of open_clip; {_PASS}, {_OTHER}")
     if path.suffix == ".json" and path.is_file():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             model = content.get("model_cfg", content)
             assert {"embed_dim", "vision_cfg", "text_cfg"} <= set(model)
         except (ValueError, AttributeError, AssertionError) as error:
-            raise InputError(f"{path} is no config of open_clip (embed_dim, vision_cfg, text_cfg); {_PASS}") from error
+            raise InputError(
+                f"{path} is not a config of open_clip (embed_dim, vision_cfg, text_cfg); {_PASS}"
+            ) from error
         return model, content.get("preprocess_cfg", {})
     found = open_clip.get_model_config(name.replace("/", "-"))
     if found is None:
@@ -161,14 +163,18 @@ def _find_weights(name: str, given: str, spec: str) -> tuple[Path, dict[str, Any
     if name.startswith(_HUB):
         return _fetch(lambda: download_pretrained_from_hf(name.removeprefix(_HUB)), spec), {}
     if not given:
-        raise InputError(f"clip:{spec} names no weights, and none are fetched unasked; {_PASS}, {_OTHER}")
+        raise InputError(
+            f"clip:{spec} names no weights, and none are downloaded without being asked for; {_PASS}, {_OTHER}"
+        )
     if Path(given).is_file():
         return Path(given), {}
     model = name.replace("/", "-")
     tag = open_clip.get_pretrained_cfg(model, given)
     if not tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise InputError(f"weights {given!r} are no file, and no tag of {name} (its tags: {tags}); {_PASS}, {_OTHER}")
+        raise InputError(
+            f"weights {given!r} are neither a file nor a tag of {name} (its tags: {tags}); {_PASS}, {_OTHER}"
+        )
     extra: dict[str, Any] = {key: tag[key] for key in ("mean", "std") if key in tag}
     # weights trained with another activation would give wrong embeddings silently
     if "quick_gelu" in tag:

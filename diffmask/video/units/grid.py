@@ -69,7 +69,7 @@ class Grid:
         Args:
             kind: patch; tube (the same place through all of time: VideoMAE, Tong et al. 2022); frame (all places at one
                 time); block (a box in time, height and width); or cell (a place that moves through its cell of patches
-                as time goes on: the running cells of MAR, Qing et al. 2023, and VideoMAE V2).
+                over time: the running cells of MAR, Qing et al. 2023, and VideoMAE V2).
             size: Patches of a block in time, height and width; or of a cell in height and width.
 
         Raises:

@@ -186,7 +186,11 @@ def test_files_of_anchors(tmp_path, name, text, anchors):
         ("a.txt", b"", "{}: there is no anchor; give at least one word"),
         ("a.txt", b"kinase\n--\n", "{} has no word in line 2 ('--'); write an anchor there or drop the line"),
         ("a.csv", b"anchor,n\n,3\n", "{} has no word in line 2 (''); write an anchor there or drop the line"),
-        ("a.csv", b"word\nkinase\n", "{} has no column `anchor` in its first line; name the column of the words so"),
+        (
+            "a.csv",
+            b"word\nkinase\n",
+            "{} has no column `anchor` in its first line; give the column of the words that name",
+        ),
         ("a.txt", b"caf\xe9\n", "{} is not UTF-8 (byte 3); save it as UTF-8"),
     ],
 )

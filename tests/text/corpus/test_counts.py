@@ -170,7 +170,7 @@ def test_a_file_without_text_and_a_column_of_plain_text_are_refused(corpus):
     with pytest.raises(InputError, match="column 'body' was given, but plain text has no columns"):
         count_corpus(corpus / "a.txt", "body")
     (corpus / "z.txt").write_text("\n\n")
-    with pytest.raises(InputError, match=re.escape(f"{corpus}/z.txt has no text in it")):
+    with pytest.raises(InputError, match=re.escape(f"{corpus}/z.txt contains no text")):
         count_corpus(corpus)
 
 

@@ -220,9 +220,9 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, folder):
     assert refusal(ngram_annotator, tmp_path) == expected
     table = folder / "ngrams.csv"
     for content, message in (
-        (b"in vitro\n", "has no column `ngram` in its first line; name the column of the n-grams so"),
-        (b"", "has no column `ngram` in its first line; name the column of the n-grams so"),
-        (b"ngram\n", f"has no n-gram in it; {make}"),
+        (b"in vitro\n", "has no column `ngram` in its first line; give the column of the n-grams that name"),
+        (b"", "has no column `ngram` in its first line; give the column of the n-grams that name"),
+        (b"ngram\n", f"contains no n-grams; {make}"),
         (b"ngram\n\xff\xfe\n", "is not UTF-8 (byte 6); save it as UTF-8"),
     ):
         table.write_bytes(content)

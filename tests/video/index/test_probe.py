@@ -61,7 +61,7 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert why(tmp_path / "text.mp4") == ("unreadable", "it holds text, not video")
+    assert why(tmp_path / "text.mp4") == ("unreadable", "it contains text, not video")
     status, reason = why(tmp_path / "noise.mp4")
     assert (status, reason) == ("unreadable", "FFmpeg finds no video in it (Invalid data found when processing input)")
     assert why(tmp_path / "empty.mp4") == ("empty", "the file is empty (0 bytes)")
@@ -350,7 +350,7 @@ def test_a_prober_that_is_killed_is_started_again(tmp_path):
         assert prober.ask(path).status == "ok"
         prober._process.kill()
         clip = prober.ask(path)
-        reason = "the process that probed it was killed (SIGKILL), perhaps for want of memory"
+        reason = "the process that probed it was killed (SIGKILL), perhaps because memory ran out"
         assert (clip.status, clip.reason) == ("crashed", reason)
         assert prober.ask(path).status == "ok"
 

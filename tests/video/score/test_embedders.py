@@ -262,8 +262,11 @@ def test_layers_that_are_not_there_are_refused(folder, student):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("clip:ViT-B-32", "clip:ViT-B-32 names no weights, and none are fetched unasked; pass a file"),
-        ("clip:ViT-B-32:nothing", "weights 'nothing' are no file, and no tag of ViT-B-32 (its tags: "),
+        (
+            "clip:ViT-B-32",
+            "clip:ViT-B-32 names no weights, and none are downloaded without being asked for; pass a file",
+        ),
+        ("clip:ViT-B-32:nothing", "weights 'nothing' are neither a file nor a tag of ViT-B-32 (its tags: "),
         ("clip:ViT-B-33:x", "names no model of open_clip, no folder and no config file (did you mean ViT-B-32?)"),
         ("clip:ViT-B-32:openai", "the weights of clip:ViT-B-32:openai cannot be fetched"),
         ("clip:hf-hub:nobody/nothing", "the weights of clip:hf-hub:nobody/nothing cannot be fetched"),
@@ -283,7 +286,7 @@ def test_files_that_are_no_models_are_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "has no open_clip_config.json" in refusal(OpenClip.load, str(tmp_path / "empty"))
     (tmp_path / "empty" / "open_clip_config.json").write_text('{"model_cfg": {}}')
-    assert "is no config of open_clip" in refusal(OpenClip.load, str(tmp_path / "empty"))
+    assert "is not a config of open_clip" in refusal(OpenClip.load, str(tmp_path / "empty"))
     (tmp_path / "empty" / "open_clip_config.json").write_text(json.dumps({"model_cfg": tiny_config()}))
     assert "holds no weights (.safetensors" in refusal(OpenClip.load, str(tmp_path / "empty"))
     for name, content in {"a.safetensors": b"123", "a.pt": b"no weights", "b.pt": b""}.items():
@@ -318,7 +321,7 @@ def test_a_student_has_the_colours_of_its_processor(student, tmp_path):
     assert embedder.mean == (0.5, 0.5, 0.5) and embedder.std == (0.5, 0.5, 0.25)
     assert embedder.embed(frames_of()).isfinite().all()
     (tmp_path / "s" / "processor_config.json").write_text("{")
-    assert "processor_config.json is no JSON" in refusal(StudentEmbedder, str(tmp_path / "s"), device="cpu")
+    assert "processor_config.json is not JSON" in refusal(StudentEmbedder, str(tmp_path / "s"), device="cpu")
 
 
 def test_a_model_of_another_kind_is_no_student(tmp_path):
