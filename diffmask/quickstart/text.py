@@ -153,10 +153,6 @@ class TextQuickstart(Quickstart[list[Documented]]):
         console.print("On your own data: any .txt, .jsonl, .csv or .parquet will do", style="dim")
         return documents
 
-    def preparations(self) -> tuple[Stage, ...]:
-        """Return none: the model is pretrained, and a head that it lacks is trained by the first run."""
-        return ()
-
     def find_anchors(self, console: Console, *, progress: bool) -> None:
         """Write the anchors, and print them."""
         settings = AnchorSettings(

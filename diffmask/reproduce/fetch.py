@@ -156,11 +156,7 @@ _TIMEOUT = 60  # seconds without a byte
 
 
 def _download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
-    """Fetch a file, unless it is there; what has arrived is kept beside it as NAME.part, to continue from.
-
-    Raises:
-        InputError: If it cannot be fetched, or is not the file that was published.
-    """
+    """Fetch a file, unless it is there; what has arrived is kept beside it as NAME.part, to continue from."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -276,9 +272,6 @@ def _prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> 
         data: Folder in which the data set gets a folder of its own.
         folder: Folder that holds the files; None downloads them.
         url: Address to download from.
-
-    Raises:
-        InputError: Files are missing, are not the right ones, or cannot be fetched or written.
     """
     data_set, target = DATA_SETS[name], data / name
     if target.exists():

@@ -63,7 +63,10 @@ def test_anchors_of_clips_are_written_shown_and_edited(command, groups, tmp_path
         (["--anchors", "a.csv"], "a.csv does not exist; give an edited anchors.csv in a folder of anchors of clips"),
         ([], "no anchors are given; give --text, --exemplar, or --reference OTHER_CLIPS to find some"),
         (["--text", "a face"], "--text needs an embedder that reads text, and pixels does not; use --embedder clip:"),
-        (["--text", "a face", "--embedder", "clip:ViT-B-16"], "clip:ViT-B-16 names no weights, and none are downloaded"),
+        (
+            ["--text", "a face", "--embedder", "clip:ViT-B-16"],
+            "clip:ViT-B-16 names no weights, and none are downloaded",
+        ),
     ],
 )
 def test_options_that_are_refused(groups, tmp_path, options, message):

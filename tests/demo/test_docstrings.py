@@ -158,7 +158,9 @@ def test_documents_are_written_with_label_and_name(package, tmp_path):
 
 
 def test_no_document_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"there are no documentation strings .*; install the packages with their sourc"):
+    with pytest.raises(
+        InputError, match=r"there are no documentation strings .*; install the packages with their sourc"
+    ):
         write_documents([], tmp_path / "text.jsonl")
 
 

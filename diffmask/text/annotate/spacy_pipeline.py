@@ -53,9 +53,6 @@ def _pipeline_key(name: str, wanted: str) -> str:
     Args:
         name: Name of an installed package, or a folder.
         wanted: What is wanted of it, `TAGS` or `ENTITIES`.
-
-    Raises:
-        InputError: If spaCy or the pipeline is not installed.
     """
     if importlib.util.find_spec("spacy") is None:
         raise InputError(
@@ -76,9 +73,6 @@ def _load_pipeline(name: str, wanted: str, key: str) -> "Language":
     """Load a pipeline, the components that are not needed switched off; once in each process for the same key.
 
     The parser counts as never needed: spaCy's English tags are a little better with it, at half the speed.
-
-    Raises:
-        InputError: If it cannot be loaded, or does not find what is wanted.
     """
     import spacy
 

@@ -133,9 +133,6 @@ def _parse_line(where: str, line: bytes) -> _Annotated | None:
     Args:
         where: File and line, for messages.
         line: Its bytes.
-
-    Raises:
-        InputError: The line is not such an object, or a span is not in its text.
     """
     if not line.strip():
         return None

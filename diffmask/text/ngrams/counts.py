@@ -202,11 +202,7 @@ def _open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable
 
 
 def _read_record(path: Path, max_n: int) -> dict[str, Any]:
-    """Return what a file of counts says about itself: max_n, num_documents, totals, sources.
-
-    Raises:
-        InputError: It is not a file of counts, or its n-grams are shorter than `max_n` words.
-    """
+    """Return what a file of counts says about itself: max_n, num_documents, totals, sources."""
     import pyarrow
     from pyarrow import parquet
 

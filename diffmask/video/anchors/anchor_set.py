@@ -44,9 +44,6 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
     Args:
         path: The table; only its column `anchor` is read.
         known: The anchors that the folder holds.
-
-    Raises:
-        InputError: If it is no table of anchors, none is left, one occurs twice, or one is unknown.
     """
     kept = []
     for number, row in read_records(path):

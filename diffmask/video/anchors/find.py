@@ -54,9 +54,6 @@ def _embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
     Args:
         spec: `image.png`, or `image.png:x1,y1,x2,y2` for a box in pixels; patches weigh by their share in the box.
         embedder: Gives the embeddings.
-
-    Raises:
-        InputError: If there is no such picture, or the box is not in it.
     """
     path, box = _parse_exemplar(spec)
     frame = _read_picture(path)

@@ -148,13 +148,14 @@ def refuse_nothing(sources: Sequence[str | Path]) -> None:
         elif not os.path.lexists(source) and not (glob.has_magic(source) and glob.glob(source, recursive=True)):
             what = "matches no file" if glob.has_magic(source) else "does not exist"
             raise InputError(f"{source} {what}; check the path")
-        elif source.endswith(".parquet") and (reason := _damage(source)):
+        elif source.endswith(".parquet") and isinstance(reason := _read_columns(source), str):
             raise InputError(f"{source} is not a table that can be read ({reason}); make it again")
 
 
 def _holds_video(path: str) -> bool:
     if path.endswith(".parquet"):
-        return _is_index(path)
+        columns = _read_columns(path)
+        return isinstance(columns, set) and columns >= _INDEX_COLUMNS
     lowered = path.lower()
     return _is_stream(path) if lowered.endswith(_SHARED) else lowered.endswith(_SUFFIXES)
 
@@ -179,22 +180,12 @@ def _stands_beside(path: str, stems: set[str]) -> bool:
     return any(os.path.join(folder, name[:place]) in stems for place, char in enumerate(name) if char == ".")
 
 
-def _is_index(path: str) -> bool:
+def _read_columns(path: str) -> set[str] | str:
+    """Return the columns of a Parquet file, or why it cannot be read."""
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return os.path.isfile(path) and set(parquet.read_schema(path).names) >= _INDEX_COLUMNS
-    except (pyarrow.ArrowInvalid, OSError):
-        return False
-
-
-def _damage(path: str) -> str:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        parquet.read_schema(path)
+        return set(parquet.read_schema(path).names)
     except (pyarrow.ArrowInvalid, OSError) as error:
         return first_line(error)
-    return ""

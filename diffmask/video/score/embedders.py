@@ -354,9 +354,6 @@ def _load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
         folder: A folder of safetensors, or a hub name.
         device: Where the model runs.
         attention: The implementation of attention; `eager` can return its weights.
-
-    Raises:
-        InputError: If there is no such model, or it is of another architecture.
     """
     from transformers import AutoConfig, VideoMAEModel
 

@@ -101,11 +101,7 @@ def _map_path(clip: Clip, key: str, cache: str | Path) -> Path:
 
 
 def _read_map(path: str | Path) -> _ScoreMap:
-    """Read a map.
-
-    Raises:
-        InputError: If it is missing or damaged.
-    """
+    """Read a map."""
     found = _read(Path(path))
     if isinstance(found, str):
         raise InputError(f"the score map {path} {found}; make the maps again, with the same command")

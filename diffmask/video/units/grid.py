@@ -173,11 +173,7 @@ def find_places(masked: PositionMask, predicted: PositionMask, counts: PatchCoun
 
 
 def _check_counts(masked: PositionMask, predicted: PositionMask) -> PatchCounts:
-    """Return how many patches of every row are masked and predicted, read back from the device in one copy.
-
-    Raises:
-        InputError: As `find_places`.
-    """
+    """Return how many patches of every row are masked and predicted, read back from the device in one copy."""
     hidden, wanted = masked.sum(1), predicted.sum(1)
     outside = (predicted & ~masked).sum()
     fewest, most, least, largest, outside = torch.stack(
