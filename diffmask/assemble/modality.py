@@ -131,7 +131,7 @@ class Modality(ABC):
         """The class of what `diffmask preview` shows, a `report.preview.Source`."""
 
     def masked_in(self, folder: Any, config: Any, inputs: Any) -> Any:
-        """Return what a run masked, for its page, a `report.run.data.Masked`; None where nothing more is told.
+        """Return what a run masked, for its page, a `report.run.data.Masked`; None if the page has nothing to add.
 
         Args:
             folder: The run, a `report.run.data.Folder`.

@@ -83,7 +83,7 @@ def make_trainer(
     *,
     objective: Objective | None = None,
 ) -> MaskedTrainer:
-    """Return the trainer of a stage, with the progress bar of this project in the place of the Trainer's."""
+    """Return the trainer of a stage, with this project's progress bar instead of the Trainer's."""
     trainer = MaskedTrainer(
         model, arguments, masking, rows.training, rows.evaluation, rows.order, callbacks, objective=objective
     )
