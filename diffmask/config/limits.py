@@ -98,7 +98,7 @@ def share_below_one(remedy: str) -> Between:
 
 
 def at_least(low: float, remedy: str = "") -> Between:
-    """Return the limit of a number that may be as large as one likes."""
+    """Return the limit of a number without an upper bound."""
     return Between(low, remedy=remedy)
 
 

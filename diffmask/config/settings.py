@@ -75,7 +75,7 @@ class HeadConfig:
     learning_rate: Annotated[float, at_least(0)] = 1e-3
     """Peak learning rate of the head."""
     weights: str | None = None
-    """A head that another run of the same model trained (its head.safetensors), in the place of training one."""
+    """A head that another run of the same model trained (its head.safetensors), instead of training one."""
 
 
 LR_SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
@@ -121,7 +121,7 @@ class TrainingConfig:
     eval_every: Annotated[int, at_least(0)] = 100
     """Steps between evaluations; 0 evaluates at the end only."""
     save_every: Annotated[int, at_least(0)] = 500
-    """Steps between checkpoints; 0 keeps none but the one that Ctrl-C writes."""
+    """Steps between checkpoints; 0 writes none except at Ctrl-C."""
     keep: Annotated[int, at_least(1)] = 2
     """Checkpoints that are kept."""
     num_workers: Annotated[int, at_least(0)] = 0

@@ -34,14 +34,14 @@ def read_run(path: Path) -> RunData:
         )
     modality = folder.attempt("Modality", modality_named, raw.get("modality", "text")) or modality_named("text")
     masked = modality.masked_in(folder, config, inputs)
-    preview, note = masked.preview() or (None, "")
+    preview, note = (masked.preview() if masked else None) or (None, "")
     return RunData(
         name=path.resolve().name,
         words=modality.words,
-        anchors=masked.anchors,
+        anchors=masked.anchors if masked else (),
         preview=preview,
         note=note,
-        sections=masked.sections(),
+        sections=masked.sections() if masked else (),
         policy=str(_group(raw, "masking").get("policy", "difference")),
         model=str(raw.get("model", "a model")),
         log=folder.log,
