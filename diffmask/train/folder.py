@@ -125,6 +125,11 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str,
         SETTINGS_FILE: yaml.safe_dump(dict(settings), sort_keys=False),
     }.items():
         write_text(folder / name, text)
+    for left_over in folder.glob("*.tmp"):  # drafts of an earlier version that was killed, perhaps a whole model
+        if left_over.is_dir():
+            shutil.rmtree(left_over)
+        else:
+            left_over.unlink()
 
 
 POLICY_FILE = "policy.safetensors"
