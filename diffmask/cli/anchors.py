@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+HELP = "find what makes a domain different: words, or what is seen in clips"
+
 DESCRIPTION = """\
 Find the anchors of a domain - what makes it different from what is general - and score by how near things are to them.
 Difference masking hides high scores more often.
@@ -47,15 +49,8 @@ examples:
   diffmask anchors clips/ --exemplar face.png:40,30,120,130 -o anchors/"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "anchors",
-        formatter_class=formatter,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        help="find what makes a domain different: words, or what is seen in clips",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("data", nargs="+", metavar="DATA", help="files, folders or globs of the domain; for clips also an index")
     add("--model", help="text: the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
@@ -95,7 +90,6 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     video("--size", type=int, metavar="PIXELS", help="short side of frames for the embedder (default: its own)")
     video("--num-frames", type=int, metavar="N", help="frames of each clip whose patches are clustered (default: 8)")
     add("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

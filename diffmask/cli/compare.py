@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+HELP = "tell which results differ by more than chance"
+
 DESCRIPTION = """\
 Compare results of `diffmask evaluate` on one task: mean and standard deviation over seeds, and how each result differs
 from a baseline, with an interval and a test that hold for other seeds and other test texts. A difference that may be
@@ -21,26 +23,19 @@ examples:
   diffmask compare runs/*/evaluation/chemprot-finetune --baseline random --metric macro_f1 -o comparison/"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "compare",
-        help="tell which results differ by more than chance",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="output folder of `diffmask evaluate`")
-    parser.add_argument("--baseline", metavar="NAME", help="result that the others are compared with (the first)")
-    parser.add_argument("--all-pairs", action="store_true", help="compare every pair; there is more to correct for")
-    parser.add_argument("--metric", default="micro_f1", help="micro_f1, macro_f1 or accuracy (micro_f1)")
-    parser.add_argument("--texts", default="all", help="all test texts, or those unseen in the other splits (all)")
-    parser.add_argument("--share", type=float, help="share of the labels, such as 0.1 (the largest that all have)")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="random draws of test texts (10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of these draws (0)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("results", nargs="+", type=Path, metavar="RESULT", help="output folder of `diffmask evaluate`")
+    add("--baseline", metavar="NAME", help="result that the others are compared with (the first)")
+    add("--all-pairs", action="store_true", help="compare every pair; there is more to correct for")
+    add("--metric", default="micro_f1", help="micro_f1, macro_f1 or accuracy (micro_f1)")
+    add("--texts", default="all", help="all test texts, or those unseen in the other splits (all)")
+    add("--share", type=float, help="share of the labels, such as 0.1 (the largest that all have)")
+    add("--draws", type=int, default=10_000, metavar="N", help="random draws of test texts (10000)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of these draws (0)")
+    add("-o", "--output", type=Path, metavar="FOLDER", help="folder to write")
+    add("--overwrite", action="store_true", help="replace the folder if it exists")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+HELP = "compare the logs of runs"
+
 DESCRIPTION = """\
 Compare runs by what they have logged: a table in the terminal, and with -o one figure with the training loss (raw and
 smoothed), the held-out losses, the mask ratio that was reached beside the one that was planned, the strength, and, for
@@ -20,15 +22,12 @@ examples:
   diffmask curves runs/* -o curves.png"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "curves", help="compare the logs of runs", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run")
-    parser.add_argument("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the figure if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run")
+    add("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
+    add("--overwrite", action="store_true", help="replace the figure if it exists")
 
 
 def run(args: argparse.Namespace) -> None:

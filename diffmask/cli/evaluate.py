@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffmask.evaluate.seed_file import SeedFile
 
+HELP = "fine-tune or probe a model on labelled texts or clips, for several seeds"
+
 DESCRIPTION = """\
 Evaluate a model, or the model of a run, on a labelled task, for several seeds.
 
@@ -44,15 +46,8 @@ examples:
 All settings with their meaning: diffmask evaluate --settings"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="fine-tune or probe a model on labelled texts or clips, for several seeds",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL_OR_RUN", help="a model's folder or hub name, `minilm`, or a run's folder")
     add("overrides", nargs="*", metavar="key=value", help="settings, such as finetune.epochs=4")
@@ -69,7 +64,6 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("-o", "--output", metavar="FOLDER", help="folder of the results (default: inside the run)")
     add("--overwrite", action="store_true", help="run seeds again whose results exist")
     add("--settings", action="store_true", help="list every setting with its default, and stop")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

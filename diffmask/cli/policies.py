@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from diffmask.assemble.recipe import Recipe
 
+HELP = "list what may decide what is masked"
+
 DESCRIPTION = """\
 List the policies that `masking.policy` may name: what each masks, where it comes from, what it costs and needs, and
 which of its own settings a config may give. A config that names another policy differs in that one line; what the
@@ -22,17 +24,9 @@ examples:
   diffmask pretrain chemistry.yaml masking.policy=random-span output=runs/random-span"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "policies",
-        help="list what may decide what is masked",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("modality", nargs="?", help="those of one modality: text or video (default: all)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+HELP = "continue a model's pretraining"
+
 DESCRIPTION = """\
 Continue the pretraining of a masked language model on your text, or of a masked video model on your clips, as a YAML
 file says.
@@ -48,27 +50,20 @@ examples:
 All settings with their meaning: diffmask pretrain --settings (or --settings video)"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "pretrain",
-        help="continue a model's pretraining",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
-    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of this run")
-    parser.add_argument("--overwrite", action="store_true", help="delete what stands in the output folder")
-    parser.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file")
+    add("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
+    add("--resume", action="store_true", help="go on from the last checkpoint of this run")
+    add("--overwrite", action="store_true", help="delete what stands in the output folder")
+    add(
         "--settings",
         nargs="?",
         const="text",
         metavar="MODALITY",
         help="list every setting of a run on text (or video) with its default, and stop",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

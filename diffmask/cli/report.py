@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+HELP = "a page about a run"
+
 DESCRIPTION = """\
 Write a page about a run of `diffmask pretrain`: what was run, with which data, versions and hardware; its anchors;
 what it masked, as heat maps of the same held-out sentences at several of its steps; its schedules, losses and
@@ -22,15 +24,12 @@ examples:
 PAGE = "report.html"
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "report", help="a page about a run", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
-    )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="output folder of a run")
-    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help=f"HTML page to write (default: RUN/{PAGE})")
-    parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="RUN", help="output folder of a run")
+    add("-o", "--output", type=Path, metavar="PAGE", help=f"HTML page to write (default: RUN/{PAGE})")
+    add("--overwrite", action="store_true", help="replace the page if it exists")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diffmask.reproduce.runner import Job
 
+HELP = "run an experiment: arms x seeds x tasks, to one table"
+
 DESCRIPTION = """\
 Run an experiment from end to end, or go on with it: arms x seeds x tasks with equal budgets, and at the end one table
 that says which differ.
@@ -33,15 +35,8 @@ examples:
   docker run -v data:/data diffmask reproduce difference-masking-text"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "reproduce",
-        help="run an experiment: arms x seeds x tasks, to one table",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("experiment", nargs="?", metavar="EXPERIMENT", help="a YAML file, or the name of one that comes with diffmask")
     add("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
@@ -50,7 +45,6 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("--num-processes", type=int, metavar="N", help="steps at a time (default: one for each GPU, or 1)")
     add("--plan", action="store_true", help="list the steps and what is done of them, and stop")
     add("--list", action="store_true", help="list the experiments that come with diffmask, and stop")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

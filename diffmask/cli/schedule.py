@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _NAMES = {"ratio": "mask ratio", "strength": "strength"}
 """Schedules that are always shown; others only where a config sets them."""
 
+HELP = "see mask ratio and strength over the steps of a run"
+
 DESCRIPTION = """\
 Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
 with -o. With the mean, the least and the greatest value, and the number of tokens that will be masked.
@@ -40,22 +42,15 @@ examples:
   diffmask schedule --list -o presets.png"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "schedule",
-        help="see mask ratio and strength over the steps of a run",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
-    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file, as for diffmask pretrain")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
-    parser.add_argument("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
-    parser.add_argument("--no-data", action="store_true", help="read no text and no clips; say the most that is masked")
-    parser.add_argument("--list", action="store_true", help="show all schedules and presets, and stop")
-    parser.add_argument("--overwrite", action="store_true", help="replace the figure if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file, as for diffmask pretrain")
+    add("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
+    add("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
+    add("--no-data", action="store_true", help="read no text and no clips; say the most that is masked")
+    add("--list", action="store_true", help="show all schedules and presets, and stop")
+    add("--overwrite", action="store_true", help="replace the figure if it exists")
 
 
 def run(args: argparse.Namespace) -> None:

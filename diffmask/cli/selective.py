@@ -5,6 +5,8 @@ import shlex
 import sys
 from typing import Any
 
+HELP = "make a scorer of the tokens that a labelled task needs"
+
 DESCRIPTION = """\
 Make a scorer for selective masking (Gu et al. 2020, "Train No Evil"): it tells which tokens of a text a labelled task
 needs, and the policy `selective` masks these more often.
@@ -33,15 +35,8 @@ examples:
 _NUM_SHOWN = 20
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "selective",
-        formatter_class=formatter,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        help="make a scorer of the tokens that a labelled task needs",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("task", nargs="+", metavar="TASK", help="files, folders or globs with texts and labels")
     add("--model", required=True, help="the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
@@ -92,7 +87,6 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("--seed", type=int, default=0, help="decides the choice of texts and both trainings (default: 0)")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     add("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
