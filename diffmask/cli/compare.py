@@ -45,15 +45,15 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.evaluate.compare import CompareSettings, compare
     from diffmask.evaluate.results import read_results
     from diffmask.files.folders import check_folder
-    from diffmask.report.comparison import FILES, print_comparison, write_comparison
+    from diffmask.report.comparison import FILES, ComparisonReport
 
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed
     )
     folder = args.output and check_folder(args.output, "comparison", FILES, overwrite=args.overwrite)
-    found = compare(read_results(args.results), settings)
+    report = ComparisonReport(compare(read_results(args.results), settings))
     console = Console(highlight=False)
-    print_comparison(found, console)
+    report.print(console)
     if folder is not None:
-        write_comparison(found, folder)
+        report.write(folder)
         console.print(f"wrote {args.output}")

@@ -15,7 +15,7 @@ from support.tiny_video import tiny_grid, tiny_videomae
 from diffmask.assemble.video import VideoMasking
 from diffmask.cli import main
 from diffmask.config import VideoConfig, VideoDataConfig, VideoMaskingConfig
-from diffmask.report.clips.gather import choose_clips, gather_clips
+from diffmask.report.clips.source import GatheredClips, choose_clips
 from diffmask.video.index.index import read_clips
 
 DRAWS = 16
@@ -251,5 +251,5 @@ def test_clips_of_a_run_that_have_no_boxes_are_shown_without(world, tmp_path):
     assert choose_clips(clips[:2], 2, [resolved]) == clips[:2]
     grid = tiny_grid(tiny_videomae())
     for chosen, has_boxes in ((clips[:2], False), ([clips[3]], True)):
-        gathered = gather_clips(chosen, config, grid, None, maskings=[resolved])
+        gathered = GatheredClips.read(chosen, config, grid, None, maskings=[resolved])
         assert len(gathered.clips) == len(chosen) and bool(gathered.batch["boxes"].any()) is has_boxes

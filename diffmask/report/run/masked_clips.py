@@ -8,9 +8,9 @@ from diffmask.assemble.video import VideoMasking
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.pretrain.video import FAILURES_FILE, read_split
-from diffmask.report.clips.gather import choose_clips, gather_clips, load_trained, preview_clips
-from diffmask.report.clips.look import BASELINE, ClipLook, build_look, scores_needed
+from diffmask.report.clips.look import BASELINE, ClipLook, scores_needed
 from diffmask.report.clips.preview import ClipPreview
+from diffmask.report.clips.source import GatheredClips, choose_clips, load_trained
 from diffmask.report.html.page import macros
 from diffmask.report.run.data import Folder, Section, looks_of_run
 from diffmask.train.folder import last_checkpoint, read_policy
@@ -67,24 +67,24 @@ class MaskedClips:
         loaded = self._folder.attempt("What the model makes of hidden patches", self._model, config)
         grid = (loaded or _before(config)).grid
         clips = choose_clips(held_out or training, _NUM_CLIPS, [masking])
-        gathered = gather_clips(clips, config, grid, self._known, maskings=[masking])
+        gathered = GatheredClips.read(clips, config, grid, self._known, maskings=[masking])
         for path, reason in gathered.failed.items():
             self._folder.missing.append(f"The clip {path}: {reason}.")
-        return preview_clips(gathered, self._looks(masking, grid), loaded), note
+        return gathered.preview(self._looks(masking, grid), loaded), note
 
     def _looks(self, masking: VideoMasking, grid: Grid) -> dict[str, ClipLook]:
         folder = self._folder
-        whole = build_look(masking, grid)
+        whole = ClipLook.of(masking, grid)
         _learn(whole, folder.path, folder.last_step)
 
         def at(step: int) -> ClipLook:
-            look = build_look(masking, grid, progress=min(1.0, step / folder.num_steps))
+            look = ClipLook.of(masking, grid, progress=min(1.0, step / folder.num_steps))
             _learn(look, folder.path, step)
             return look
 
         def beside() -> dict[str, ClipLook]:
             random = VideoMasking.resolve(VideoMasking.for_policy(masking.config, BASELINE))
-            return {BASELINE: build_look(random, grid)} | {masking.config.policy: whole}
+            return {BASELINE: ClipLook.of(random, grid)} | {masking.config.policy: whole}
 
         return looks_of_run(whole, folder, at, beside, digits=0)
 
