@@ -35,7 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read the run, write the page."""
     from diffmask.core.errors import InputError
-    from diffmask.report.html.page import check_output, write_page
+    from diffmask.files.folders import check_output
+    from diffmask.report.html.page import write_page
     from diffmask.train.folder import SETTINGS_FILE
 
     if not (args.folder / SETTINGS_FILE).is_file():
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
             f"{args.folder} is no run (it holds no {SETTINGS_FILE}); give the output folder of `diffmask pretrain`"
         )
     path = args.output or args.folder / PAGE
-    check_output(path, overwrite=args.overwrite)
+    check_output(path, "page", PAGE, overwrite=args.overwrite)
 
     import transformers
 

@@ -57,10 +57,11 @@ def run(args: argparse.Namespace) -> None:
     """Print the schedules, and write the figure."""
     from diffmask.assemble.modality import read_config
     from diffmask.core.errors import InputError
-    from diffmask.report.figures.figures import check_figure
+    from diffmask.files.folders import check_output
+    from diffmask.report.figures.figures import FORMATS
 
     if args.output is not None:
-        check_figure(args.output, overwrite=args.overwrite)
+        check_output(args.output, "figure", "figure.png", FORMATS, overwrite=args.overwrite)
     if args.list and (args.config is not None or args.no_data):
         raise InputError("--list shows what there is, and reads no config; give --list or CONFIG, one of the two")
     if args.list:

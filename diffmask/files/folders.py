@@ -4,7 +4,7 @@ import errno
 import os
 import platform
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,6 +43,30 @@ def check_folder(folder: str | Path, what: str, names: Collection[str], *, overw
     if held and not overwrite:
         raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
     return folder
+
+
+def check_output(path: Path, what: str, example: str, endings: Sequence[str] = (), *, overwrite: bool) -> None:
+    """Refuse the name of a file that cannot be written, before the work is done.
+
+    Args:
+        path: What the user named.
+        what: What it will hold, for messages.
+        example: Name of such a file, for messages.
+        endings: How the name may end; any way if there are none.
+        overwrite: Whether a file may be replaced.
+
+    Raises:
+        InputError: If it is a folder, has another ending, exists and may not be replaced, or its folder is missing.
+    """
+    if path.is_dir():
+        raise InputError(f"the output {path} is a folder; give the name of a {what} such as {path / example}")
+    if endings and path.suffix not in endings:
+        allowed = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise InputError(f"the output {path} is no {what}; give a name that ends with {allowed}")
+    if path.exists() and not overwrite:
+        raise InputError(f"the output {path} exists; use --overwrite to replace it, or give another name with -o")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} of the output does not exist; create it first")
 
 
 @contextmanager

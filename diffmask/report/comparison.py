@@ -23,7 +23,7 @@ from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint,
 from diffmask.files.folders import draft
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed
-from diffmask.report.html.page import header, macros, page, write_page
+from diffmask.report.html.page import macros, page, write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,14 +61,11 @@ class ComparisonReport:
             (new / "comparison.csv").write_text(self.to_csv(), encoding="utf-8")
             content = json.dumps(asdict(found), indent=2, ensure_ascii=False)
             (new / "comparison.json").write_text(content + "\n", encoding="utf-8")
-            write_page(self._page(), new / "comparison.html")
+            page_text = page(self._title, [self.sections()], self.finding, self._facts)
+            write_page(page_text, new / "comparison.html")
             save_figure(self.forest_figure(), new / "forest.png")
             if found.curve:
                 save_figure(self.learning_figure(), new / "learning.png")
-
-    def _page(self) -> str:
-        head = header(self._title, self.finding, self._facts)
-        return page(self._title, [head, self.sections()])
 
     def sections(self) -> Markup:
         """Return differences, scores and learning curves as sections of a page."""

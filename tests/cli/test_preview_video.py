@@ -178,7 +178,7 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
             ["--policy", "motion", "--units", "spam"],
             "unknown masking.units 'spam'; choose from: patch, tube, frame, block",
         ),
-        (["--policy", "motion", "-o", "page.mp4"], "the output page.mp4 is no page and no picture; give a name that"),
+        (["--policy", "motion", "-o", "page.mp4"], "the output page.mp4 is no page or picture; give a name that"),
         (["--policy", "motion", "-o", "none/page.html"], "the folder none of the output does not exist; make it"),
     ],
 )

@@ -145,7 +145,7 @@ def test_a_moving_picture_has_each_frame_of_the_clips(tmp_path):
 
 
 def test_an_output_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is no page and no picture; give a name that ends with .html, .png or .gif"):
+    with pytest.raises(InputError, match="is no page or picture; give a name that ends with .html, .png or .gif"):
         ClipSource.check_output(tmp_path / "a.mp4", overwrite=False)
     (tmp_path / "a.gif").write_bytes(b"mine")
     with pytest.raises(InputError, match="exists; use --overwrite"):

@@ -30,7 +30,7 @@ from diffmask.report.clips.film_strip import (
     write_png,
 )
 from diffmask.report.clips.look import ClipLook, ClipReading, ShownClip
-from diffmask.report.html.page import header, macros, page, write_page
+from diffmask.report.html.page import macros, page, write_page
 from diffmask.report.preview import TITLE, printable
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class ClipPreview:
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
         """Return a page of its own, as `write` writes it."""
         lead = "Masks of several policies on the same clips, at the same ratio."
-        return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
+        return page(TITLE, [self.sections(notes=notes)], lead, made_from)
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
         """Write a page, a PNG with the frames side by side, or a GIF in which the clips move."""

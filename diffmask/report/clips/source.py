@@ -12,11 +12,11 @@ from diffmask.assemble.video import VideoMasking, build_sampling
 from diffmask.config import VideoConfig, VideoMaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
+from diffmask.files.folders import check_output
 from diffmask.pretrain.text import CACHE
 from diffmask.pretrain.video import box_maps, frame_scorer
 from diffmask.report.clips.look import BASELINE, ClipLook, ShownClip, scores_needed
 from diffmask.report.clips.preview import ClipPreview, Reconstruct
-from diffmask.report.html.page import check_output
 from diffmask.report.preview import Asked
 from diffmask.video.anchors.anchor_set import VisualAnchors, load_visual_anchors
 from diffmask.video.clip.clip import Clip
@@ -56,16 +56,8 @@ class ClipSource:
 
     @staticmethod
     def check_output(path: Path, *, overwrite: bool) -> None:
-        """Refuse an output that cannot be written, before the work is done.
-
-        Raises:
-            InputError: If its name has another ending, it exists and may not be replaced, or its folder is missing.
-        """
-        check_output(path, overwrite=overwrite)
-        if path.suffix not in _SUFFIXES:
-            raise InputError(
-                f"the output {path} is no page and no picture; give a name that ends with .html, .png or .gif"
-            )
+        """Refuse an output that cannot be written, before the work is done."""
+        check_output(path, "page or picture", "preview.html", _SUFFIXES, overwrite=overwrite)
 
     @staticmethod
     def baseline(masking: VideoMaskingConfig) -> str:

@@ -6,7 +6,6 @@ The steps of a heat map go from plain to hot, and text is readable on each of th
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 
 if TYPE_CHECKING:
@@ -71,22 +70,6 @@ _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 def line_style(place: int) -> dict[str, Any]:
     """Return colour and dashes of the line at a place."""
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": _DASHES[place // len(COLOURS) % len(_DASHES)]}
-
-
-def check_figure(path: Path, *, overwrite: bool) -> None:
-    """Refuse a name that cannot be written, before the work is done.
-
-    Raises:
-        InputError: If the name has another ending, exists, or its folder is missing.
-    """
-    if path.is_dir():
-        raise InputError(f"the output {path} is a folder; give the name of a figure such as {path / 'figure.png'}")
-    if path.suffix not in FORMATS:
-        raise InputError(f"the output {path} is no figure; give a name that ends with {', '.join(FORMATS)}")
-    if path.exists() and not overwrite:
-        raise InputError(f"the output {path} exists; use --overwrite to replace it, or give another name with -o")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} of the output does not exist; make it first")
 
 
 def new_figure(width: float, height: float) -> "Figure":

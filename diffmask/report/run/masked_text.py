@@ -22,8 +22,8 @@ from diffmask.report.html.page import macros
 from diffmask.report.preview import hold
 from diffmask.report.run.data import Folder, Section, looks_of_run
 from diffmask.report.text.cut import sample_documents
-from diffmask.report.text.look import TextLook, build_look
-from diffmask.report.text.preview import PreviewSettings, TextPreview, make_preview
+from diffmask.report.text.look import TextLook
+from diffmask.report.text.preview import PreviewSettings, TextPreview
 from diffmask.text.anchors.anchor_set import AnchorSet, load_anchors
 from diffmask.text.corpus.documents import Document, describe_sources, read_documents
 from diffmask.text.model.load import load_tokenizer
@@ -100,7 +100,7 @@ class MaskedText:
             max_length=config.data.max_length,
             domain_threshold=config.masking.domain_threshold,
         )
-        preview = make_preview(documents, self._looks(config, tokenizer), self._known, tokenizer, settings)
+        preview = TextPreview.of(documents, self._looks(config, tokenizer), self._known, tokenizer, settings)
         if changed:
             self._folder.missing.append(
                 "The text that the run read: it changed since then; the sentences shown are of what stands there now."
@@ -110,7 +110,7 @@ class MaskedText:
     def _looks(self, config: TextConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, TextLook]:
         settings, folder = config.masking, self._folder
         masking = TextMasking.resolve(settings)
-        whole = build_look(masking, tokenizer, self._known)
+        whole = TextLook.of(masking, tokenizer, self._known)
         names = class_names(whole.annotators)
         learns = bool(whole.masker.policy.state_dict())
 
@@ -124,7 +124,7 @@ class MaskedText:
         def beside() -> dict[str, TextLook]:
             plain = "random-token" if masking.units == "token" else "whole-word"
             random = TextMasking.resolve(TextMasking.for_policy(settings, plain))
-            return {plain: build_look(random, tokenizer, self._known)} | {settings.policy: whole}
+            return {plain: TextLook.of(random, tokenizer, self._known)} | {settings.policy: whole}
 
         return looks_of_run(whole, folder, at, beside, digits=1, learns=learns)
 

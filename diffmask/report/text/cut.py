@@ -8,7 +8,7 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -50,41 +50,91 @@ class Cut:
     surface_rows: Types
     spans: list[list[Span]]
 
+    @classmethod
+    def of_texts(
+        cls,
+        excerpts: Sequence[tuple[str, str]],
+        tokenizer: PreTrainedTokenizerBase,
+        look: TextLook,
+        types: Sequence[str],
+    ) -> Self:
+        """Cut short texts, each a row of its own.
 
-def cut_texts(
-    excerpts: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, look: TextLook, types: Sequence[str]
-) -> Cut:
-    """Cut short texts, each a row of its own.
+        Args:
+            excerpts: Sentences, each with the document that it stands in, which is what annotators read.
+            tokenizer: Any fast tokenizer.
+            look: Says what a unit is, and what is known of it.
+            types: The anchors' table of types; may be empty.
+        """
+        segmenter = segmenter_for(tokenizer)
+        texts = [text for text, _ in excerpts]
+        segments = segmenter(texts)
+        surfaces, surface_of = _index(segments.word_surfaces)
+        documents = segmenter([document for _, document in excerpts]) if look.annotators else segments
+        annotated = _annotate(look, segments, documents)
+        before, after = segmenter.special_tokens.before, segmenter.special_tokens.after
+        rows, spans = [], []
+        for number, text in enumerate(texts):
+            tokens = np.flatnonzero(segments.token_rows == number)
+            units = segments.units[tokens]
+            first, stop = _range(units[units >= 0])
+            ids = np.concatenate([before, segments.input_ids[tokens], after])
+            edges = (np.full(len(before), -1), np.full(len(after), -1))
+            numbers = np.concatenate([edges[0], np.where(units < 0, -1, units - first), edges[1]])
+            row = {
+                "input_ids": ids.astype(np.int64),
+                "unit_ids": numbers.astype(np.int64),
+                "types": [surface_of[surface] for surface in segments.word_surfaces[first:stop]],
+                "sample_id": number,
+            }
+            rows.append(row | {name: values[first:stop].tolist() for name, values in annotated.items()})
+            places = _places(segments, number, tokens, (first, stop), len(before) if look.shows_tokens else None)
+            spans.append(_tidy(text, places))
+        return cls._of_rows(rows, look, surfaces, types, spans)
 
-    Args:
-        excerpts: Sentences, each with the document that it stands in, which is what annotators read.
-        tokenizer: Any fast tokenizer.
-        look: Says what a unit is, and what is known of it.
-        types: The anchors' table of types; may be empty.
-    """
-    segmenter = segmenter_for(tokenizer)
-    texts = [text for text, _ in excerpts]
-    segments = segmenter(texts)
-    surfaces, surface_of = _index(segments.word_surfaces)
-    documents = segmenter([document for _, document in excerpts]) if look.annotators else segments
-    annotated = _annotate(look, segments, documents)
-    special = segmenter.special_tokens
-    rows, spans = [], []
-    for number, text in enumerate(texts):
-        tokens = np.flatnonzero(segments.token_rows == number)
-        units = segments.units[tokens]
-        first, stop = _range(units[units >= 0])
-        edges = (np.full(len(special.before), -1), np.full(len(special.after), -1))
-        row = {
-            "input_ids": np.concatenate([special.before, segments.input_ids[tokens], special.after]).astype(np.int64),
-            "unit_ids": np.concatenate([edges[0], np.where(units < 0, -1, units - first), edges[1]]).astype(np.int64),
-            "types": [surface_of[surface] for surface in segments.word_surfaces[first:stop]],
-            "sample_id": number,
-        }
-        rows.append(row | {name: values[first:stop].tolist() for name, values in annotated.items()})
-        places = _places(segments, number, tokens, (first, stop), None if not look.shows_tokens else len(edges[0]))
-        spans.append(_tidy(text, places))
-    return _cut(rows, look, surfaces, types, spans)
+    @classmethod
+    def of_documents(
+        cls,
+        texts: Sequence[str],
+        tokenizer: PreTrainedTokenizerBase,
+        look: TextLook,
+        types: Sequence[str],
+        max_length: int,
+    ) -> Self:
+        """Cut documents into the rows that training makes of them.
+
+        Args:
+            texts: Documents of any length.
+            tokenizer: Any fast tokenizer.
+            look: Says what a unit is, and what is known of it.
+            types: The anchors' table of types; may be empty.
+            max_length: Most tokens of a row.
+        """
+        surfaces, _ = _index(segmenter_for(tokenizer)(texts).word_surfaces)
+        settings = TokeniseSettings(max_length, annotators=look.annotators)
+        made = row_maker(tokenizer, settings, surfaces)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
+        rows = [row | {"sample_id": number} for number, row in enumerate(made)]
+        return cls._of_rows(rows, look, surfaces, types, [[] for _ in rows])
+
+    @classmethod
+    def _of_rows(
+        cls,
+        rows: list[Mapping[str, Any]],
+        look: TextLook,
+        surfaces: list[str],
+        types: Sequence[str],
+        spans: list[list[Span]],
+    ) -> Self:
+        """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
+        batch = look.adapter.pad(rows)
+        for scorer in look.scorers:
+            batch[scorer.column] = unit_scores(scorer, batch).cpu()
+        smallest = look.adapter.units(batch, 0).smallest
+        assert smallest.types is not None
+        own = smallest.types.where(smallest.eligible, -1)
+        row_of = {word: row for row, word in enumerate(types)}
+        lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
+        return cls(batch | {"types": lookup[batch["types"]]}, surfaces, own, spans)
 
 
 def _annotate(look: TextLook, texts: Segments, documents: Segments) -> dict[str, np.ndarray]:
@@ -142,25 +192,6 @@ def _places(
     return [(first, stop, offset + place) for place, (first, stop) in enumerate(ends) if units[place] >= 0]
 
 
-def cut_documents(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: TextLook, types: Sequence[str], max_length: int
-) -> Cut:
-    """Cut documents into the rows that training makes of them.
-
-    Args:
-        texts: Documents of any length.
-        tokenizer: Any fast tokenizer.
-        look: Says what a unit is, and what is known of it.
-        types: The anchors' table of types; may be empty.
-        max_length: Most tokens of a row.
-    """
-    surfaces, _ = _index(segmenter_for(tokenizer)(texts).word_surfaces)
-    settings = TokeniseSettings(max_length, annotators=look.annotators)
-    made = row_maker(tokenizer, settings, surfaces)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
-    rows = [row | {"sample_id": number} for number, row in enumerate(made)]
-    return _cut(rows, look, surfaces, types, [[] for _ in rows])
-
-
 def _index(surfaces: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     distinct = list(dict.fromkeys(surfaces))
     return distinct, {surface: row for row, surface in enumerate(distinct)}
@@ -168,21 +199,6 @@ def _index(surfaces: Sequence[str]) -> tuple[list[str], dict[str, int]]:
 
 def _range(units: np.ndarray) -> tuple[int, int]:
     return (int(units.min()), int(units.max()) + 1) if len(units) else (0, 0)
-
-
-def _cut(
-    rows: list[Mapping[str, Any]], look: TextLook, surfaces: list[str], types: Sequence[str], spans: list[list[Span]]
-) -> Cut:
-    """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
-    batch = look.adapter.pad(rows)
-    for scorer in look.scorers:
-        batch[scorer.column] = unit_scores(scorer, batch).cpu()
-    smallest = look.adapter.units(batch, 0).smallest
-    assert smallest.types is not None
-    own = smallest.types.where(smallest.eligible, -1)
-    row_of = {word: row for row, word in enumerate(types)}
-    lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
-    return Cut(batch | {"types": lookup[batch["types"]]}, surfaces, own, spans)
 
 
 def _tidy(text: str, places: Sequence[tuple[int, int, int]]) -> list[Span]:

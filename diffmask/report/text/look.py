@@ -5,6 +5,7 @@ A word may be of the domain, a function word, and more or less frequent in gener
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -22,6 +23,21 @@ from diffmask.text.anchors.vocabulary import NUM_COMMON, common_types
 from diffmask.text.corpus.reference import read_reference
 from diffmask.text.score.position_scores import PositionScorer
 from diffmask.text.segment.rows import Annotator
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Masks of the smallest units of a batch.
+
+    Attributes:
+        probabilities: How often each is masked, float64 (B, U).
+        first: The first mask that was drawn, bool (B, U).
+        lengths: Positions of each, float32 (B, U).
+    """
+
+    probabilities: Tensor
+    first: Tensor
+    lengths: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,56 +61,41 @@ class TextLook:
         """Whether what is shown of a text is its tokens; else its words."""
         return self.adapter.granularity == "token"
 
+    @classmethod
+    def of(
+        cls,
+        masking: TextMasking,
+        tokenizer: PreTrainedTokenizerBase,
+        anchors: AnchorSet | None,
+        *,
+        progress: float | None = None,
+    ) -> Self:
+        """Return how a policy looks at a text.
 
-def build_look(
-    masking: TextMasking,
-    tokenizer: PreTrainedTokenizerBase,
-    anchors: AnchorSet | None,
-    *,
-    progress: float | None = None,
-) -> TextLook:
-    """Return how a policy looks at a text.
+        Args:
+            masking: What the settings of the masking come to.
+            tokenizer: Tokenizer of the model.
+            anchors: The domain's words, if they are known.
+            progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
 
-    Args:
-        masking: What the settings of the masking come to.
-        tokenizer: Tokenizer of the model.
-        anchors: The domain's words, if they are known.
-        progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
+        Raises:
+            InputError: If a setting cannot be used.
+        """
+        annotators = masking.annotators(anchors)
+        masker = masking.masker(Ingredients(masking.config, anchors, class_names(annotators)))
+        return cls(hold(masker, progress), masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
 
-    Raises:
-        InputError: If a setting cannot be used.
-    """
-    annotators = masking.annotators(anchors)
-    masker = masking.masker(Ingredients(masking.config, anchors, class_names(annotators)))
-    return TextLook(hold(masker, progress), masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
-
-
-@dataclass(frozen=True, eq=False)
-class _Drawn:
-    """Masks of the smallest units of a batch.
-
-    Attributes:
-        probabilities: How often each is masked, float64 (B, U).
-        first: The first mask that was drawn, bool (B, U).
-        lengths: Positions of each, float32 (B, U).
-    """
-
-    probabilities: Tensor
-    first: Tensor
-    lengths: Tensor
-
-
-def draw(look: TextLook, batch: dict[str, Tensor], num_draws: int) -> _Drawn:
-    """Draw the masks of steps spread over a training."""
-    units = look.adapter.units(batch, 0)
-    total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)
-    first = torch.zeros_like(units.smallest.eligible)
-    for step in range(num_draws):
-        units = look.adapter.units(batch, step, look.masker.ratio(step / num_draws))
-        masked = units.to_smallest(look.masker(units, step, num_draws))
-        total += masked
-        first = masked if step == 0 else first
-    return _Drawn(total / num_draws, first, units.smallest.lengths)
+    def draw(self, batch: dict[str, Tensor], num_draws: int) -> _Drawn:
+        """Draw the masks of steps spread over a training."""
+        units = self.adapter.units(batch, 0)
+        total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)
+        first = torch.zeros_like(units.smallest.eligible)
+        for step in range(num_draws):
+            units = self.adapter.units(batch, step, self.masker.ratio(step / num_draws))
+            masked = units.to_smallest(self.masker(units, step, num_draws))
+            total += masked
+            first = masked if step == 0 else first
+        return _Drawn(total / num_draws, first, units.smallest.lengths)
 
 
 DOMAIN, FUNCTION = "domain words", "function words"
@@ -165,20 +166,20 @@ class Traits:
             table[row, TRAITS.index(self.band(word))] = True
         return table
 
+    @staticmethod
+    def shares(amounts: Tensor, types: Tensor, traits: UnitMask) -> dict[str, float]:
+        """Return which share of an amount per unit falls to units of each trait.
 
-def shares(amounts: Tensor, types: Tensor, traits: UnitMask) -> dict[str, float]:
-    """Return which share of an amount per unit falls to units of each trait.
-
-    Args:
-        amounts: Of each unit, such as its masked positions, float (B, U).
-        types: Row of each unit in `traits`, int (B, U); -1 = none, counts nowhere.
-        traits: From `Traits.of`.
-    """
-    by_type = torch.zeros(len(traits), dtype=torch.float64)
-    held = types >= 0
-    by_type.index_add_(0, types[held], amounts[held].double())
-    sums = by_type @ traits.double() / by_type.sum().clamp_min(1e-12)
-    return dict(zip(TRAITS, sums.tolist(), strict=True))
+        Args:
+            amounts: Of each unit, such as its masked positions, float (B, U).
+            types: Row of each unit in `traits`, int (B, U); -1 = none, counts nowhere.
+            traits: From `Traits.of`.
+        """
+        by_type = torch.zeros(len(traits), dtype=torch.float64)
+        held = types >= 0
+        by_type.index_add_(0, types[held], amounts[held].double())
+        sums = by_type @ traits.double() / by_type.sum().clamp_min(1e-12)
+        return dict(zip(TRAITS, sums.tolist(), strict=True))
 
 
 def _is_number(word: str) -> bool:

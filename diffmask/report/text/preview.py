@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from markupsafe import Markup
@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.assemble.modality import Words, modality_named
 from diffmask.core.errors import InputError
 from diffmask.report.figures.figures import DARK, DARK_INK, NUM_LEVELS, level
-from diffmask.report.html.page import header, macros, page, write_page
+from diffmask.report.html.page import macros, page, write_page
 from diffmask.report.preview import TITLE, printable
-from diffmask.report.text.cut import Cut, Excerpt, Span, choose_excerpts, cut_documents, cut_texts, sample_documents
+from diffmask.report.text.cut import Cut, Excerpt, Span, choose_excerpts, sample_documents
 from diffmask.report.text.look import (
     BANDS,
     DOMAIN,
@@ -27,8 +27,6 @@ from diffmask.report.text.look import (
     TRAITS,
     TextLook,
     Traits,
-    draw,
-    shares,
 )
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.corpus.documents import Document
@@ -88,6 +86,15 @@ class Figures(NamedTuple):
     most: _Listing
     least: _Listing
 
+    @classmethod
+    def measure(cls, look: TextLook, rows: Cut, traits: Tensor) -> tuple[Self, Tensor]:
+        """Return what a policy does to the rows of a sample, and the positions of each of their smallest units."""
+        drawn = look.draw(rows.batch, _NUM_DRAWS_FIGURES)
+        masked = drawn.probabilities * drawn.lengths
+        ratio = float(masked.sum() / drawn.lengths.sum())
+        most, least = _extremes(drawn.probabilities, rows, ratio)
+        return cls(ratio, Traits.shares(masked, rows.surface_rows, traits), most, least), drawn.lengths
+
 
 @dataclass(frozen=True)
 class TextPreview:
@@ -116,6 +123,55 @@ class TextPreview:
     threshold: float
     num_function_words: ClassVar[int] = NUM_FUNCTION_WORDS
     first_band: ClassVar[str] = next(iter(BANDS))
+
+    @classmethod
+    def of(
+        cls,
+        documents: Iterable[Document],
+        looks: Mapping[str, TextLook],
+        anchors: AnchorSet | None,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: PreviewSettings,
+    ) -> Self:
+        """Look at what policies do to a corpus.
+
+        Args:
+            documents: The corpus; a sample of it is used.
+            looks: What is compared, by name.
+            anchors: The domain's types, if they are known.
+            tokenizer: Tokenizer of the model.
+            settings: How much to look at.
+
+        Raises:
+            InputError: If the corpus holds nothing that can be masked.
+        """
+        sample = sample_documents(documents, settings.num_documents)
+        traits = Traits(anchors, settings.domain_threshold)
+        excerpts = choose_excerpts(sample, traits, settings.num_sentences)
+        texts, types = [document.text for document in sample], [] if anchors is None else anchors.types
+        spans, readings, figures, shares_of_text, num_positions = {}, {}, {}, {}, 0
+        for name, look in looks.items():
+            shown = Cut.of_texts([(each.text, each.document) for each in excerpts], tokenizer, look, types)
+            rows = Cut.of_documents(texts, tokenizer, look, types, settings.max_length)
+            if not (rows.surface_rows >= 0).any():
+                raise InputError(
+                    "the corpus holds no token that can be masked; give other text or a tokenizer of its language"
+                )
+            table = traits.of(rows.surfaces)
+            spans[name], readings[name] = shown.spans, read(look, shown)
+            figures[name], lengths = Figures.measure(look, rows, table)
+            shares_of_text, num_positions = Traits.shares(lengths, rows.surface_rows, table), int(lengths.sum())
+        return cls(
+            excerpts,
+            spans,
+            readings,
+            figures,
+            shares_of_text,
+            num_positions,
+            len(sample),
+            None if anchors is None else [(name, times) for name, times, *_ in anchors.rows()],
+            settings.domain_threshold,
+        )
 
     @property
     def words(self) -> Words:
@@ -165,7 +221,7 @@ class TextPreview:
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
         """Return a page of its own, as `Preview.write` writes it."""
         lead = "Masks of several policies on the same text, before a single step of training."
-        return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
+        return page(TITLE, [self.sections(notes=notes)], lead, made_from)
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
         """Write a page of its own; see `report.preview.Preview`."""
@@ -188,70 +244,13 @@ class TextPreview:
             console.print(table)
 
 
-def make_preview(
-    documents: Iterable[Document],
-    looks: Mapping[str, TextLook],
-    anchors: AnchorSet | None,
-    tokenizer: PreTrainedTokenizerBase,
-    settings: PreviewSettings,
-) -> TextPreview:
-    """TextLook at what policies do to a corpus.
-
-    Args:
-        documents: The corpus; a sample of it is used.
-        looks: What is compared, by name.
-        anchors: The domain's types, if they are known.
-        tokenizer: Tokenizer of the model.
-        settings: How much to look at.
-
-    Raises:
-        InputError: If the corpus holds nothing that can be masked.
-    """
-    sample = sample_documents(documents, settings.num_documents)
-    traits = Traits(anchors, settings.domain_threshold)
-    excerpts = choose_excerpts(sample, traits, settings.num_sentences)
-    texts, types = [document.text for document in sample], [] if anchors is None else anchors.types
-    spans, readings, figures, shares_of_text, num_positions = {}, {}, {}, {}, 0
-    for name, look in looks.items():
-        shown = cut_texts([(each.text, each.document) for each in excerpts], tokenizer, look, types)
-        rows = cut_documents(texts, tokenizer, look, types, settings.max_length)
-        if not (rows.surface_rows >= 0).any():
-            raise InputError(
-                "the corpus holds no token that can be masked; give other text or a tokenizer of its language"
-            )
-        table = traits.of(rows.surfaces)
-        spans[name], readings[name] = shown.spans, read(look, shown)
-        figures[name], lengths = measure(look, rows, table)
-        shares_of_text, num_positions = shares(lengths, rows.surface_rows, table), int(lengths.sum())
-    return TextPreview(
-        excerpts,
-        spans,
-        readings,
-        figures,
-        shares_of_text,
-        num_positions,
-        len(sample),
-        None if anchors is None else [(name, times) for name, times, *_ in anchors.rows()],
-        settings.domain_threshold,
-    )
-
-
 def read(look: TextLook, cut: Cut) -> list[_Reading]:
     """Return the probabilities and the first mask of each text."""
-    drawn = draw(look, cut.batch, NUM_DRAWS)
+    drawn = look.draw(cut.batch, NUM_DRAWS)
     return [
         _Reading([row[span.unit] for span in spans], [hidden[span.unit] for span in spans])
         for row, hidden, spans in zip(drawn.probabilities.tolist(), drawn.first.tolist(), cut.spans, strict=True)
     ]
-
-
-def measure(look: TextLook, rows: Cut, traits: Tensor) -> tuple[Figures, Tensor]:
-    """Return what a policy does to the rows of a sample, and the positions of each of their smallest units."""
-    drawn = draw(look, rows.batch, _NUM_DRAWS_FIGURES)
-    masked = drawn.probabilities * drawn.lengths
-    ratio = float(masked.sum() / drawn.lengths.sum())
-    most, least = _extremes(drawn.probabilities, rows, ratio)
-    return Figures(ratio, shares(masked, rows.surface_rows, traits), most, least), drawn.lengths
 
 
 def _extremes(probabilities: Tensor, rows: Cut, ratio: float) -> tuple[_Listing, _Listing]:
