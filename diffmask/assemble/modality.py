@@ -129,10 +129,10 @@ class Modality(ABC):
 
     @abstractmethod
     def masked_in(self, folder: Any, config: Any, inputs: Any) -> Any:
-        """Return what a run masked, for its page: a `report.run.data.Masked`.
+        """Return what a run masked, for its page: a `report.run.read.Masked`.
 
         Args:
-            folder: The run, a `report.run.data.Folder`.
+            folder: The run, a `report.run.read.Folder`.
             config: Its settings; None where they are those of another version.
             inputs: What it recorded of its data.
         """

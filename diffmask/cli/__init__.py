@@ -1,6 +1,6 @@
 """The command line: parse, call, print.
 
-Each command is a module with HELP, DESCRIPTION, EPILOG, `add_options` and `run`.
+Each command is a module with DESCRIPTION, EPILOG, `add_options` and `run`; its docstring is its line in the help.
 
 python -m diffmask --help
 """
@@ -61,7 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = importlib.import_module(f"diffmask.cli.{name}")
-        command = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION, epilog=module.EPILOG)
+        line = (module.__doc__ or "").strip().removesuffix(".")
+        texts = {"description": module.DESCRIPTION, "epilog": module.EPILOG}
+        command = commands.add_parser(name, help=line[:1].lower() + line[1:], **texts)
         module.add_options(command)
         command.set_defaults(run=module.run)
     return parser

@@ -1,4 +1,4 @@
-"""diffmask anchors: find what makes a domain different, words or visual words, and score by it."""
+"""Find what makes a domain different: words, or what is seen in clips."""
 
 import argparse
 import shlex
@@ -7,15 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-HELP = "find what makes a domain different: words, or what is seen in clips"
-
 DESCRIPTION = """\
 Find the anchors of a domain - what makes it different from what is general - and score by how near things are to them.
 Difference masking hides high scores more often.
 
-TEXT. Anchors are the words with the highest TF-ICF: so many times more frequent in DATA than in the reference. Every
-word is then read where it occurs, by the model that is continued (or another: --embedder), and scored by two
-similarities: to the words with a high TF-ICF in general, and to the anchors in particular, against common words.
+TEXT. Anchors are the words with the highest TF-ICF: how many times more frequent they are in DATA than in the
+reference. Every word is then read where it occurs, by the model that is continued (or another: --embedder), and scored
+by two similarities: to the words with a high TF-ICF in general, and to the anchors in particular, against common words.
 
 DATA are files, folders or globs of .txt (a line is a document), .jsonl, .json, .csv, .tsv and .parquet, each also
 compressed (.gz, .zst), and datasets written by `save_to_disk` of Hugging Face datasets.

@@ -1,4 +1,4 @@
-"""The command `diffmask bench [select|policies|text|video|clips|count|ngrams]`."""
+"""Measure speed against what people use today."""
 
 import argparse
 import importlib
@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-HELP = "measure speed against what people use today"
 
 DESCRIPTION = """\
 Measure speed against what people use today, both in one run, and print a table of ratios.

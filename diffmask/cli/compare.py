@@ -1,9 +1,7 @@
-"""The command `diffmask compare RESULT RESULT ...`."""
+"""Tell which results differ by more than chance."""
 
 import argparse
 from pathlib import Path
-
-HELP = "tell which results differ by more than chance"
 
 DESCRIPTION = """\
 Compare results of `diffmask evaluate` on one task: mean and standard deviation over seeds, and how each result differs

@@ -1,9 +1,7 @@
-"""diffmask count: count the words of a corpus once, for use as a domain or as a reference."""
+"""Count the words of a corpus."""
 
 import argparse
 import time
-
-HELP = "count the words of a corpus"
 
 DESCRIPTION = """\
 Count how often each word occurs in a corpus, and keep the counts in a small file.

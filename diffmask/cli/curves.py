@@ -1,10 +1,8 @@
-"""The command `diffmask curves RUN [RUN ...]`."""
+"""Compare the logs of runs."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-
-HELP = "compare the logs of runs"
 
 DESCRIPTION = """\
 Compare runs by what they have logged: a table in the terminal, and with -o one figure with the training loss (raw and
@@ -68,7 +66,7 @@ def _read_run(folder: Path, name: str):
     from diffmask.assemble.modality import modality_of, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures.run_logs import RunLog
-    from diffmask.train.log import read_log
+    from diffmask.train.log import num_steps, read_log
 
     settings, log = folder / "config.yaml", folder / "log.jsonl"
     if not settings.is_file():
@@ -84,18 +82,8 @@ def _read_run(folder: Path, name: str):
     return RunLog(
         name,
         entries,
-        _num_steps(config.training, entries),
+        num_steps(config.training.steps, config.training.epochs, entries),
         masking.schedule("ratio"),
         masking.schedule("strength"),
         modality_of(config).words.wholes,
     )
-
-
-def _num_steps(training, entries: Sequence) -> int:
-    """Return the steps of the whole run; where it counts epochs, from how many steps one of them took."""
-    if training.steps is not None:
-        return training.steps
-    last = max(entries, key=lambda entry: entry["step"])
-    if training.epochs is None or not last.get("epoch"):
-        return max(1, last["step"])
-    return max(1, round(last["step"] / last["epoch"] * training.epochs))

@@ -1,18 +1,16 @@
-"""diffmask index: look at every clip once, and keep what can be used and how it is read."""
+"""Probe every clip once, and record how it is read."""
 
 import argparse
 
-HELP = "look at every clip once"
-
 DESCRIPTION = """\
-Look at every clip once, before anything is trained, and keep in a small file which ones can be used and how each is
+Probe every clip once, before anything is trained, and record in a small file which can be used and how each is
 read. Each clip is probed in a process of its own with a time limit, so no file can stop, hang or crash the run.
 
 A clip is read by decord where decord gives exactly the frames that are in it, and by PyAV where it does not (edit
 lists, transport streams, AV1, ...). A clip that is broken, cut short, empty or smaller than a patch is put aside with
 its reason; the others are used.
 
-A run that was stopped goes on where it was, and a second run probes only files that are new or changed. CLIPS are
+A run that was stopped continues where it was, and a second run probes only files that are new or changed. CLIPS are
 files, folders (with their subfolders) or globs."""
 
 EPILOG = """\
@@ -23,7 +21,7 @@ examples:
 
 _NUM_SHOWN = 8
 _NUM_ROWS = 20
-"""Of clips that are used and not read by decord."""
+"""Clips listed that are not read by decord."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,7 @@
-"""diffmask pmi: find the n-grams of a corpus that belong together, to mask each of them as one unit."""
+"""Find n-grams to mask as one."""
 
 import argparse
 import time
-
-HELP = "find n-grams to mask as one"
 
 DESCRIPTION = """\
 Find the sequences of two to five words that occur together much more often than their parts would by chance ("in

@@ -1,4 +1,4 @@
-"""The command `diffmask policies`."""
+"""List the policies that choose what is masked."""
 
 import argparse
 from collections.abc import Mapping
@@ -9,12 +9,10 @@ if TYPE_CHECKING:
 
     from diffmask.assemble.recipe import Recipe
 
-HELP = "list what may decide what is masked"
-
 DESCRIPTION = """\
-List the policies that `masking.policy` may name: what each masks, where it comes from, what it costs and needs, and
-which of its own settings a config may give. A config that names another policy differs in that one line; what the
-policy masks whole (`masking.units`) and how its scores become weights (`masking.weighting`) follow from it."""
+List the policies that `masking.policy` may name: what each masks, its paper, what it costs and needs, and its own
+settings. Another policy is a change of that one line of a config; what it masks whole (`masking.units`) and how its
+scores become weights (`masking.weighting`) follow from it."""
 
 EPILOG = """\
 examples:

@@ -1,4 +1,4 @@
-"""diffmask preview: look at what would be masked, before training."""
+"""See what would be masked."""
 
 import argparse
 from collections.abc import Mapping
@@ -11,12 +11,10 @@ if TYPE_CHECKING:
     from diffmask.assemble.modality import Modality
     from diffmask.report.preview import Source
 
-HELP = "see what would be masked"
-
 DESCRIPTION = """\
 Show what training would mask in your text: a heat map of the probability of each word, with one drawn mask, in the
-terminal and as one HTML page that needs no network. Random masking is always shown beside the policies that you ask
-for (`diffmask policies` lists them), at the same ratio.
+terminal and as one HTML page that needs no network. Random masking is always shown beside the policies that you name
+(`diffmask policies` lists them), at the same ratio.
 
 The page also has the numbers that matter: the mask ratio that is reached, and which share of the masked tokens are
 words of the domain, function words, and words of each band of the general frequency.
@@ -112,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, float | None, dict[str, Any]]:
-    """Return the run that is shown, how far it is, and what its policy has learned, as far as they are given."""
+    """Return the settings of the run, its progress if it is held, and what its policy has learned."""
     from diffmask.assemble.modality import modality_of, read_config
     from diffmask.config import ScheduleConfig, with_overrides
     from diffmask.core.errors import InputError
@@ -151,7 +149,7 @@ def _maskings(args: argparse.Namespace, modality: "Modality", given: Any) -> "di
     shown = dict.fromkeys([modality.source.baseline(given), *names])
     made = {name: masking.for_policy(given, name) for name in shown}
     for setting in sorted(set.intersection(*(masking.changed_by(given, name) for name in names))):
-        raise InputError(f"masking.{setting} is given, and says nothing to {', '.join(names)}; leave it out")
+        raise InputError(f"masking.{setting} is given, and has no effect with {', '.join(names)}; leave it out")
     return {name: masking.resolve(each) for name, each in made.items()}
 
 

@@ -1,10 +1,8 @@
-"""diffmask quickstart: the whole method, small and offline."""
+"""Go through the whole method once, small and offline, in minutes."""
 
 import argparse
 import sys
 from pathlib import Path
-
-HELP = "go through the whole method once, small and offline, in minutes"
 
 DESCRIPTION = """\
 Go through the whole method once, small and offline, with real text (the docstrings of the installed scikit-learn, SciPy

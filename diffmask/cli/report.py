@@ -1,9 +1,7 @@
-"""The command `diffmask report RUN`."""
+"""Write a page about a run."""
 
 import argparse
 from pathlib import Path
-
-HELP = "a page about a run"
 
 DESCRIPTION = """\
 Write a page about a run of `diffmask pretrain`: what was run, with which data, versions and hardware; its anchors;

@@ -1,4 +1,4 @@
-"""The command `diffmask schedule CONFIG [key=value ...]`."""
+"""See mask ratio and strength over the steps of a run."""
 
 import argparse
 from pathlib import Path
@@ -12,15 +12,13 @@ if TYPE_CHECKING:
 _NAMES = {"ratio": "mask ratio", "strength": "strength"}
 """Schedules that are always shown; others only where a config sets them."""
 
-HELP = "see mask ratio and strength over the steps of a run"
-
 DESCRIPTION = """\
-Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
-with -o. With the mean, the least and the greatest value, and the number of tokens that will be masked.
+Show the mask ratio and the strength of a run over its steps, before it starts: in the terminal, and as a figure
+with -o. It gives mean, minimum and maximum, and the number of tokens that will be masked.
 
-For that number a config's text is tokenised, as the run does and into the same cache. With --no-data, and for
+For that number the config's text is tokenised as in the run, into the same cache. With --no-data, and for
 data.streaming=true, nothing is read, and the number is the most that it can be: every row as long as data.max_length.
-Started with WORLD_SIZE set, it counts the rows of so many ranks.
+If WORLD_SIZE is set, it counts the rows of that many ranks.
 
 --list shows every schedule with its settings, and the presets of papers with their constants."""
 
@@ -111,7 +109,7 @@ def _notes(budget: "Budget", ratio: "Course", words: "Words") -> list[str]:
         return [
             per_step,
             f"masked: {'at most ' * budget.is_bound}{masked:,.0f} {words.parts} a step on average; how many steps "
-            f"training.epochs comes to is known only from the {words.samples}",
+            f"training.epochs makes is known only from the {words.samples}",
         ]
     steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
     about = "at most" if budget.is_bound else "about"

@@ -1,11 +1,9 @@
-"""diffmask selective: make a scorer of the tokens that a labelled task needs, for selective masking."""
+"""Make a scorer of the tokens that a labelled task needs."""
 
 import argparse
 import shlex
 import sys
 from typing import Any
-
-HELP = "make a scorer of the tokens that a labelled task needs"
 
 DESCRIPTION = """\
 Make a scorer for selective masking (Gu et al. 2020, "Train No Evil"): it tells which tokens of a text a labelled task

@@ -52,7 +52,7 @@ def check_output(path: Path, what: str, example: str, endings: Sequence[str] = (
         path: What the user named.
         what: What it will hold, for messages.
         example: Name of such a file, for messages.
-        endings: How the name may end; any way if there are none.
+        endings: How the name may end; empty allows any ending.
         overwrite: Whether a file may be replaced.
 
     Raises:
@@ -73,7 +73,7 @@ def check_output(path: Path, what: str, example: str, endings: Sequence[str] = (
 def draft(path: str | Path, remedy: str = "give the same command again", *, tidy: bool = True) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; it gets its name once all of it is there.
 
-    It takes the place of what has that name already. If the block fails or is interrupted, the draft is removed and
+    It replaces what has that name already. If the block fails or is interrupted, the draft is removed and
     what was there before stays. If nothing was written, nothing is renamed.
 
     Args:
@@ -129,7 +129,7 @@ def _remove(path: Path) -> None:
 
 
 def _replace_folder(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another; no system call swaps two folders that hold files."""
+    """Replace a folder by a finished one; no system call swaps two folders that hold files."""
     old = new.with_name(new.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -144,7 +144,7 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
     Args:
         path: The file; its folder exists.
         text: What it holds.
-        errors: What becomes of characters that cannot be encoded, as for `str.encode`.
+        errors: How to treat characters that cannot be encoded, as for `str.encode`.
     """
     with draft(path) as new:
         new.write_text(text, encoding="utf-8", errors=errors)
@@ -171,7 +171,7 @@ def writing(path: str | Path, remedy: str = "continue with --resume") -> Iterato
 
 
 def _full_disk(error: Exception) -> str | None:
-    """Return what an error says of a full disk, or None if it is about something else."""
+    """Return what an error says about a full disk, or None if it is about something else."""
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno in _DISK_FULL else None
     # safetensors and torch have errors of their own, told by their text so that neither need be installed

@@ -183,7 +183,7 @@ class ComparisonReport:
             console.print(Text(f"- {note}", "dim"))
 
     def to_markdown(self) -> str:
-        """Return the tables and the notes in Markdown; names are text, whatever they hold."""
+        """Return the tables and the notes in Markdown; markup in names is escaped."""
         found = self._found
         blocks = [
             f"# {_mark(self._title)}",
@@ -227,9 +227,9 @@ class ComparisonReport:
         return file.getvalue()
 
     def forest_figure(self) -> "Figure":
-        """Return a forest plot: a difference and its interval on each line, beside the line where there is none.
+        """Return a forest plot: a difference and its interval on each line, with a line at zero.
 
-        What is more than chance is filled and in colour, the rest hollow and grey.
+        Differences that are shown are filled and in colour, the others hollow and grey.
         """
         found = self._found
         figure = new_figure(7.5, 1.0 + 0.36 * len(found.differences))
@@ -333,14 +333,14 @@ def _curve_cells(point: CurvePoint) -> tuple[str, ...]:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; cells are text, whatever they hold."""
+    """Return a table in Markdown; markup in cells is escaped."""
     rule = ["---" if name in _TEXTS else "---:" for name in head]
     lines = [head, rule, *([_mark(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _mark(text: str) -> str:
-    """Return text that Markdown takes as it is written."""
+    """Return text whose markup Markdown leaves alone."""
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(text.split())).replace("&#x27;", "'"))
 
 
@@ -350,6 +350,6 @@ def _say(each: DifferenceOfMeans) -> str:
 
 
 def _plain(text: str, most: int = _NAME_CHARS) -> str:
-    """Return text, cut if it is long, in which a figure reads no formula."""
+    """Return text, cut if it is long, with its $ escaped, which begin formulas in figures."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return cut.replace("$", r"\$")

@@ -11,9 +11,9 @@ from diffmask.assemble.modality import modality_named
 from diffmask.core.schedule import Constant, Linear
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import macros
-from diffmask.report.run.data import RunData, Setting
 from diffmask.report.run.masked_text import class_section
 from diffmask.report.run.page import run_page
+from diffmask.report.run.read import RunData, Setting
 
 EVIL = "<script>alert(1)</script>"
 LOG = [{"step": 0, "eval_loss": 7.0, "eval_loss_domain": 9.0}] + [

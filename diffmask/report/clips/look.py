@@ -1,4 +1,4 @@
-"""How a policy looks at clips: before training or in the middle of it, and what it hides of them then."""
+"""How a policy looks at clips, before training or in the middle of it, and what it hides of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ BASELINE = "random-tube"
 _ROW_FEATURES = ("difference", "boxes", "attention")
 """What rows bring along: scores that were made once."""
 _BEST_SHARE = 0.1
-"""Of the patches: those with the best scores, of which it is told how many are hidden."""
+"""Share of the patches that counts as the best-scored ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class ShownClip:
 
     Attributes:
         name: Of its file.
-        caption: What it is said to show; empty where nothing is said.
+        caption: Its caption; empty if there is none.
         frames: uint8 (T, 3, H, W), as training sees it.
     """
 
@@ -65,8 +65,8 @@ class ClipLook:
 
     Attributes:
         masker: What is hidden.
-        adapter: Says what a unit is.
-        scores: Whether the policy prefers some units; there is nothing to show of the scores of one that does not.
+        adapter: Divides clips into units.
+        scores: Whether the policy prefers some units, so that there are scores to show.
     """
 
     masker: Masker

@@ -20,7 +20,6 @@ from diffmask.report.clips.film_strip import (
     data_uri,
     heat,
     hide,
-    number,
     pick,
     resize,
     sheet,
@@ -259,8 +258,7 @@ def _picture(clip: ShownClip, layer: Row, shown: Sequence[int], policy: str) -> 
     table = colour_table()
     rows = [round(place * (len(table) - 1) / (_NUM_STOPS - 1)) for place in range(_NUM_STOPS)]
     stops = ["#" + bytes(table[row].tolist()).hex() for row in rows]
-    ends = [] if layer.scale is None else [number(value) for value in sorted(set(layer.scale))]
-    return _Picture(layer.label, told, image, data_uri(image, exact=layer.scale is not None), ends, stops)
+    return _Picture(layer.label, told, image, data_uri(image, exact=layer.scale is not None), layer.ends, stops)
 
 
 def _hides(reading: ClipReading) -> str:

@@ -1,6 +1,6 @@
-"""Texts as a masker meets them: cut into units, with the text of each unit and where it stands.
+"""Texts cut into units as a masker sees them, each with its place; and which texts of a corpus a report shows.
 
-Which documents of a corpus a report looks at, and which of their sentences it shows: the same for one corpus.
+The choice depends on the corpus alone.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from diffmask.text.segment.tokenise import TokeniseSettings, row_maker
 
 
 class Span(NamedTuple):
-    """Where a unit stands in its text: first character, last (exclusive), and number of the unit."""
+    """The place of a unit in its text: first character, last (exclusive), and number of the unit."""
 
     start: int
     stop: int
@@ -61,7 +61,7 @@ class Cut:
         """Cut short texts, each a row of its own.
 
         Args:
-            excerpts: Sentences, each with the document that it stands in, which is what annotators read.
+            excerpts: Sentences, each with its document, which is what annotators read.
             tokenizer: Any fast tokenizer.
             look: Says what a unit is, and what is known of it.
             types: The anchors' table of types; may be empty.
@@ -138,7 +138,7 @@ class Cut:
 
 
 def _annotate(look: TextLook, texts: Segments, documents: Segments) -> dict[str, np.ndarray]:
-    """Return the values of the words of texts, from the documents that they stand in."""
+    """Return the values of the words of texts, from the documents that hold the texts."""
     if not look.annotators:
         return {}
     words = [_within(texts, documents, number) for number in range(len(texts.text_starts) - 1)]
@@ -152,7 +152,7 @@ def _annotate(look: TextLook, texts: Segments, documents: Segments) -> dict[str,
 
 
 def _within(texts: Segments, documents: Segments, number: int) -> np.ndarray:
-    """Return the word of its document that each word of a text stands in, int64; -1 = none.
+    """Return for each word of a text the word of its document that it lies in, int64; -1 = none.
 
     White space aside the text is a part of the document; words need not be the same, because a tokenizer may cut
     otherwise at the text's ends.
@@ -202,7 +202,7 @@ def _range(units: np.ndarray) -> tuple[int, int]:
 
 
 def _tidy(text: str, places: Sequence[tuple[int, int, int]]) -> list[Span]:
-    """Drop the white space that some tokenizers count to a token, and what lies under two tokens from the second."""
+    """Drop the white space that some tokenizers include in tokens; characters of two tokens go to the first."""
     spans, done = [], 0
     for start, stop, unit in places:
         start = max(start, done)
@@ -234,7 +234,7 @@ class Excerpt(NamedTuple):
 
 
 def sample_documents(documents: Iterable[Document], num_documents: int) -> list[Document]:
-    """Return a sample without regard to where documents stand, in the order of the corpus; equal texts count once.
+    """Return a sample that does not depend on the order of the corpus, in that order; equal texts count once.
 
     The documents with the smallest hashes of their texts are taken, so that memory holds no more than these.
     """
@@ -258,7 +258,7 @@ def sample_documents(documents: Iterable[Document], num_documents: int) -> list[
 def choose_excerpts(documents: list[Document], traits: Traits, num_excerpts: int) -> list[Excerpt]:
     """Return excerpts of readable length from documents spread over the sample.
 
-    Preferred are those which hold words of the domain beside function words: a preview is to show how they compare.
+    Those with both words of the domain and function words are preferred: a preview shows how they compare.
     """
     found = [_excerpt(document, traits) for document in documents]
     candidates = [excerpt for excerpt in found if excerpt is not None]
@@ -278,7 +278,7 @@ def _excerpt(document: Document, traits: Traits) -> Excerpt | None:
 
 
 def _readable(text: str) -> Iterator[str]:
-    """Yield the sentences of readable length, and after these what becomes so by joining short ones."""
+    """Yield the sentences of readable length, then short ones joined to readable length."""
     sentences = _SENTENCE_END.split(" ".join(text.split()))
     lengths = [len(split_words(sentence)) for sentence in sentences]
     yield from (sentence for sentence, length in zip(sentences, lengths, strict=True) if _is_readable(length))

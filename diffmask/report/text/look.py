@@ -1,4 +1,4 @@
-"""How a policy looks at text, and what is known of words apart from their scores.
+"""How a policy looks at text, and the traits of words apart from their scores.
 
 A word may be of the domain, a function word, and more or less frequent in general.
 """
@@ -42,11 +42,11 @@ class _Drawn:
 
 @dataclass(frozen=True)
 class TextLook:
-    """A masker with what makes the units that it sees.
+    """A masker, and what makes the units that it sees.
 
     Attributes:
         masker: What is masked.
-        adapter: Says what a unit is.
+        adapter: Divides rows into units.
         annotators: Give units the values that the policy reads, or group them.
         scorers: Models that score tokens.
     """
@@ -58,7 +58,7 @@ class TextLook:
 
     @property
     def shows_tokens(self) -> bool:
-        """Whether what is shown of a text is its tokens; else its words."""
+        """Whether the tokens of a text are shown, not its words."""
         return self.adapter.granularity == "token"
 
     @classmethod
@@ -75,7 +75,7 @@ class TextLook:
         Args:
             masking: What the settings of the masking come to.
             tokenizer: Tokenizer of the model.
-            anchors: The domain's words, if they are known.
+            anchors: Anchors of the domain; None if there are none.
             progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
 
         Raises:
@@ -111,7 +111,7 @@ NUMBERS, PUNCTUATION = "numbers", "punctuation"
 TRAITS = (DOMAIN, FUNCTION, *BANDS, NUMBERS, PUNCTUATION)
 """Columns of `Traits.of`; every unit is in one of the bands, a number or punctuation."""
 NUM_FUNCTION_WORDS = NUM_COMMON
-"""The most frequent words of the reference stand for the function words."""
+"""This many of the most frequent words of the reference count as function words."""
 
 
 class _InGeneral(dict):
@@ -150,7 +150,7 @@ class Traits:
         return word in self._function
 
     def band(self, word: str) -> str:
-        """Return the one of the bands, or number, or punctuation, that a type is in."""
+        """Return the band of a type, or number, or punctuation."""
         if not any(char.isalnum() for char in word):
             return PUNCTUATION
         if _is_number(word):

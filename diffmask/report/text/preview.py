@@ -36,14 +36,14 @@ NUM_DRAWS = 1000
 _NUM_DRAWS_FIGURES = 40
 """Masks of each row of the sample: with tens of thousands of positions, figures are exact to a tenth of a percent."""
 _MIN_SEEN = 15
-"""A word is listed among those masked most or least if the sample holds it so often (600 masks of it then) ..."""
+"""A word is listed as masked most or least if it occurs this often in the sample (so in 600 masks) ..."""
 _FAR_FROM_RATIO = 2.0
-"""... and its probability is so many times the ratio, or the ratio so many times its probability."""
+"""... and its probability is this many times the ratio, or the ratio this many times its probability."""
 _NUM_LISTED = 12
 _NUM_NAMED = 4
 """Without colour the most probable words of an excerpt are named with their probabilities ..."""
 _STANDS_OUT = 1.5
-"""... if these are so many times the mean."""
+"""... if they are this many times the mean."""
 _GAP, _LEAST_WIDTH = 2, 7
 """Between the columns of the table of numbers, and of a column."""
 
@@ -211,7 +211,7 @@ class TextPreview:
         yield text[done:], None, False
 
     def sections(self, title: str = "Heat maps", notes: Sequence[str] = ()) -> Markup:
-        """Return the preview as sections of a page; that of the heat maps has the title, and the notes."""
+        """Return sections of a page; the title and the notes go to the heat maps."""
         return macros("text.html").sections(self, title, notes)
 
     def run_part(self, note: str) -> Markup:
@@ -219,12 +219,12 @@ class TextPreview:
         return macros("text.html").run_part(self, note)
 
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
-        """Return a page of its own, as `Preview.write` writes it."""
+        """Return the page that `write` writes."""
         lead = "Masks of several policies on the same text, before a single step of training."
         return page(TITLE, [self.sections(notes=notes)], lead, made_from)
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
-        """Write a page of its own; see `report.preview.Preview`."""
+        """Write a page; see `report.preview.Preview`."""
         write_page(self.page(made_from, notes), path)
 
     def print(self, console: Console, num_samples: int | None = None) -> None:
@@ -254,7 +254,7 @@ def read(look: TextLook, cut: Cut) -> list[_Reading]:
 
 
 def _extremes(probabilities: Tensor, rows: Cut, ratio: float) -> tuple[_Listing, _Listing]:
-    """Return the words with the highest and the lowest mean probability, as far as they stand out."""
+    """Return the words with the highest and the lowest mean probability, if they stand out."""
     held = rows.surface_rows >= 0
     index = rows.surface_rows[held]
     counts = torch.zeros(len(rows.surfaces), dtype=torch.float64).index_add_(0, index, torch.ones_like(index).double())
@@ -308,7 +308,7 @@ def _text(preview: TextPreview, name: str, index: int, coloured: bool) -> Text:
 
 
 def _most_probable(preview: TextPreview, name: str, index: int) -> str:
-    """Return the words that stand out; under a policy without preference none does."""
+    """Return the words that stand out; without a preference, none does."""
     words: dict[str, float] = {}
     for text, probability, _ in preview.pieces(name, index):
         if probability is not None:
@@ -321,7 +321,7 @@ def _most_probable(preview: TextPreview, name: str, index: int) -> str:
 
 
 def _number_tables(preview: TextPreview, width: int) -> Iterator[Table]:
-    """Yield the table of what each policy hides, in as many parts as the terminal's width asks for."""
+    """Yield the table of what each policy hides, cut into parts that fit the terminal."""
     rows = list(_number_rows(preview))
     lead = max(len(row[0]) for row in rows) + len("in the text") + 2 * _GAP
     parts: list[list[int]] = [[]]

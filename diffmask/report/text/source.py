@@ -54,7 +54,7 @@ class TextSource:
 
     @staticmethod
     def baseline(masking: TextMaskingConfig) -> str:
-        """Return the random masking of the same units, as far as there is one."""
+        """Return the random masking of the same units, or else of whole words."""
         return "random-token" if masking.units == "token" else "whole-word"
 
     def look(self, masking: TextMasking, progress: float | None) -> TextLook:
