@@ -17,7 +17,7 @@ from diffmask.core.policy import rank_weights
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.text.look import build_look
+from diffmask.report.text.look import TextLook
 
 ANCHORS = SimpleNamespace(
     scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0
@@ -195,7 +195,7 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
 def test_masking_that_cannot_be_is_one_sentence(masking, message):
     anchors = None if "anchors" in message else domain_anchors()
     with pytest.raises(InputError, match=message):
-        build_look(TextMasking.resolve(masking), tiny_tokenizer(), anchors)
+        TextLook.of(TextMasking.resolve(masking), tiny_tokenizer(), anchors)
 
 
 def test_units_follow_from_the_policy_and_can_be_others():
