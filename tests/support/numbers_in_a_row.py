@@ -109,7 +109,7 @@ class NumbersPreview:
 
 class NumbersSource:
     count, remedy, notes, facts = 4, "give files of numbers", [], {}
-    check_output, baseline = staticmethod(page.check_output), staticmethod(lambda masking: "random")
+    check_output, baseline = staticmethod(lambda path, overwrite: None), staticmethod(lambda masking: "random")
 
     def __init__(self, asked):
         self._rows = read_numbers(asked.data)[: asked.count]

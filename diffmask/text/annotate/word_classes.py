@@ -209,7 +209,13 @@ def read_lexicon(path: str | Path) -> Annotator:
     if not classes:
         raise InputError(f"{path} contains no words; write a word and its class in each line")
     key, names = f"lexicon {digest}", tuple(sorted(set(classes.values())))
+    _keep(key, classes, names)
     return Annotator((CLASSES,), names, key, partial(_listed, str(path), key, names))
+
+
+_KNOWN: dict[str, dict[str, int]] = {}
+"""Of the lexicons that this process has read, by their keys: the row of each word's class."""
+_MOST_KNOWN = 4
 
 
 def _listed(path: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
@@ -276,9 +282,16 @@ def _checked_word(where: str, entry: str) -> str:
     return words[0]
 
 
-@functools.lru_cache(maxsize=4)
 def _rows(path: str, key: str, names: tuple[str, ...]) -> dict[str, int]:
-    """Return the row of each word's class; read once in each process, as long as the key is the same."""
+    """Return the row of each word's class; a process that was not the first to read the file reads it once."""
+    if key not in _KNOWN:
+        lines, _ = read_lines(Path(path), "class file")
+        _keep(key, _parse(Path(path), lines), names)
+    return _KNOWN[key]
+
+
+def _keep(key: str, classes: dict[str, str], names: tuple[str, ...]) -> None:
     row_of = {name: row for row, name in enumerate(names)}
-    lines, _ = read_lines(Path(path), "class file")
-    return {word: row_of[name] for word, name in _parse(Path(path), lines).items()}
+    while len(_KNOWN) >= _MOST_KNOWN:
+        del _KNOWN[next(iter(_KNOWN))]
+    _KNOWN[key] = {word: row_of[name] for word, name in classes.items()}
