@@ -131,10 +131,10 @@ class Modality(ABC):
         """The class of what `diffmask preview` shows, a `report.preview.Source`."""
 
     def masked_in(self, folder: Any, config: Any, inputs: Any) -> Any:
-        """Return what a run masked, for its page, a `report.run.data.Masked`; None if the page has nothing to add.
+        """Return what a run masked, for its page, a `report.run.read.Masked`; None if the page has nothing to add.
 
         Args:
-            folder: The run, a `report.run.data.Folder`.
+            folder: The run, a `report.run.read.Folder`.
             config: Its settings; None where they are those of another version.
             inputs: What it recorded of its data.
         """

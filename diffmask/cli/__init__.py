@@ -1,4 +1,6 @@
-"""The command line: parse, call, print. Each command is one module here with `add_parser` and `run`.
+"""The command line: parse, call, print.
+
+Each command is a module with DESCRIPTION, EPILOG, `add_options` and `run`; its docstring is its line in the help.
 
 python -m diffmask --help
 """
@@ -45,24 +47,25 @@ First time here? `diffmask quickstart` (or `diffmask quickstart --video`) does a
 minutes."""
 
 
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help that keeps its paragraphs and examples as written."""
-
-
 class Parser(argparse.ArgumentParser):
-    """A parser, and those of its commands, for which `--overwrit` is a mistake and not a wish."""
+    """A parser that takes no abbreviated options, and shows paragraphs and examples as they were written."""
 
     def __init__(self, **settings: Any):
-        super().__init__(allow_abbrev=False, **settings)
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; no heavy import happens here."""
-    parser = Parser(prog="diffmask", description=DESCRIPTION, formatter_class=Formatter)
+    parser = Parser(prog="diffmask", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"diffmask {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        importlib.import_module(f"diffmask.cli.{name}").add_parser(commands, Formatter)
+        module = importlib.import_module(f"diffmask.cli.{name}")
+        line = (module.__doc__ or "").strip().removesuffix(".")
+        texts = {"description": module.DESCRIPTION, "epilog": module.EPILOG}
+        command = commands.add_parser(name, help=line[:1].lower() + line[1:], **texts)
+        module.add_options(command)
+        command.set_defaults(run=module.run)
     return parser
 
 

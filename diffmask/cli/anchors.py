@@ -1,4 +1,4 @@
-"""diffmask anchors: find what makes a domain different, words or visual words, and score by it."""
+"""Find what makes a domain different: words, or what is seen in clips."""
 
 import argparse
 import shlex
@@ -11,9 +11,9 @@ DESCRIPTION = """\
 Find the anchors of a domain - what makes it different from what is general - and score by how near things are to them.
 Difference masking hides high scores more often.
 
-TEXT. Anchors are the words with the highest TF-ICF: so many times more frequent in DATA than in the reference. Every
-word is then read where it occurs, by the model that is continued (or another: --embedder), and scored by two
-similarities: to the words with a high TF-ICF in general, and to the anchors in particular, against common words.
+TEXT. Anchors are the words with the highest TF-ICF: how many times more frequent they are in DATA than in the
+reference. Every word is then read where it occurs, by the model that is continued (or another: --embedder), and scored
+by two similarities: to the words with a high TF-ICF in general, and to the anchors in particular, against common words.
 
 DATA are files, folders or globs of .txt (a line is a document), .jsonl, .json, .csv, .tsv and .parquet, each also
 compressed (.gz, .zst), and datasets written by `save_to_disk` of Hugging Face datasets.
@@ -47,15 +47,8 @@ examples:
   diffmask anchors clips/ --exemplar face.png:40,30,120,130 -o anchors/"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "anchors",
-        formatter_class=formatter,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        help="find what makes a domain different: words, or what is seen in clips",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("data", nargs="+", metavar="DATA", help="files, folders or globs of the domain; for clips also an index")
     add("--model", help="text: the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
@@ -95,7 +88,6 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     video("--size", type=int, metavar="PIXELS", help="short side of frames for the embedder (default: its own)")
     video("--num-frames", type=int, metavar="N", help="frames of each clip whose patches are clustered (default: 8)")
     add("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

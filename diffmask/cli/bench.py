@@ -1,4 +1,4 @@
-"""The command `diffmask bench [select|policies|text|video|clips|count|ngrams]`."""
+"""Measure speed against what people use today."""
 
 import argparse
 import importlib
@@ -29,26 +29,19 @@ examples:
   diffmask bench count papers.txt.gz"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "bench",
-        help="measure speed against what people use today",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
-    parser.add_argument("what", choices=BENCHES, help="what is measured")
-    parser.add_argument("data", nargs="*", metavar="DATA", help="text files (for text, count and ngrams), or clips")
-    parser.add_argument("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
-    parser.add_argument("--column", help="column of the text, where a table has several")
-    parser.add_argument("--device", default="cpu", help="where `select` and `video` run (default: cpu)")
-    parser.add_argument("--max-length", type=int, default=128, help="tokens of a row for `text` (default: 128)")
-    parser.add_argument("--batch-size", type=int, help="rows of a step for `text` and `video` (default: 32 and 4)")
-    parser.add_argument("--size", default="small", choices=("small", "base", "large"), help="VideoMAE for `video`")
-    parser.add_argument("--image-size", type=int, default=112, help="pixels of a clip for `video` (default: 112)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to a file too")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("what", choices=BENCHES, help="what is measured")
+    add("data", nargs="*", metavar="DATA", help="text files (for text, count and ngrams), or clips")
+    add("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
+    add("--column", help="column of the text, where a table has several")
+    add("--device", default="cpu", help="where `select` and `video` run (default: cpu)")
+    add("--max-length", type=int, default=128, help="tokens of a row for `text` (default: 128)")
+    add("--batch-size", type=int, help="rows of a step for `text` and `video` (default: 32 and 4)")
+    add("--size", default="small", choices=("small", "base", "large"), help="VideoMAE for `video`")
+    add("--image-size", type=int, default=112, help="pixels of a clip for `video` (default: 112)")
+    add("--json", type=Path, metavar="FILE", help="write the table to a file too")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The command `diffmask compare RESULT RESULT ...`."""
+"""Tell which results differ by more than chance."""
 
 import argparse
 from pathlib import Path
@@ -21,26 +21,19 @@ examples:
   diffmask compare runs/*/evaluation/chemprot-finetune --baseline random --metric macro_f1 -o comparison/"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "compare",
-        help="tell which results differ by more than chance",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="output folder of `diffmask evaluate`")
-    parser.add_argument("--baseline", metavar="NAME", help="result that the others are compared with (the first)")
-    parser.add_argument("--all-pairs", action="store_true", help="compare every pair; there is more to correct for")
-    parser.add_argument("--metric", default="micro_f1", help="micro_f1, macro_f1 or accuracy (micro_f1)")
-    parser.add_argument("--texts", default="all", help="all test texts, or those unseen in the other splits (all)")
-    parser.add_argument("--share", type=float, help="share of the labels, such as 0.1 (the largest that all have)")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="random draws of test texts (10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of these draws (0)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("results", nargs="+", type=Path, metavar="RESULT", help="output folder of `diffmask evaluate`")
+    add("--baseline", metavar="NAME", help="result that the others are compared with (the first)")
+    add("--all-pairs", action="store_true", help="compare every pair; there is more to correct for")
+    add("--metric", default="micro_f1", help="micro_f1, macro_f1 or accuracy (micro_f1)")
+    add("--texts", default="all", help="all test texts, or those unseen in the other splits (all)")
+    add("--share", type=float, help="share of the labels, such as 0.1 (the largest that all have)")
+    add("--draws", type=int, default=10_000, metavar="N", help="random draws of test texts (10000)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of these draws (0)")
+    add("-o", "--output", type=Path, metavar="FOLDER", help="folder to write")
+    add("--overwrite", action="store_true", help="replace the folder if it exists")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,15 +43,15 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.evaluate.compare import CompareSettings, compare
     from diffmask.evaluate.results import read_results
     from diffmask.files.folders import check_folder
-    from diffmask.report.comparison import FILES, print_comparison, write_comparison
+    from diffmask.report.comparison import FILES, ComparisonReport
 
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed
     )
     folder = args.output and check_folder(args.output, "comparison", FILES, overwrite=args.overwrite)
-    found = compare(read_results(args.results), settings)
+    report = ComparisonReport(compare(read_results(args.results), settings))
     console = Console(highlight=False)
-    print_comparison(found, console)
+    report.print(console)
     if folder is not None:
-        write_comparison(found, folder)
+        report.write(folder)
         console.print(f"wrote {args.output}")

@@ -1,4 +1,4 @@
-"""diffmask count: count the words of a corpus once, for use as a domain or as a reference."""
+"""Count the words of a corpus."""
 
 import argparse
 import time
@@ -25,20 +25,15 @@ examples:
 _NUM_SHOWN = 10
 
 
-def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "count", formatter_class=formatter, description=DESCRIPTION, epilog=EPILOG, help="count the words of a corpus"
-    )
-    parser.add_argument("data", nargs="*", metavar="DATA", help="files, folders or globs to count")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="counts file to write (.parquet)")
-    parser.add_argument("--merge", nargs="+", default=[], metavar="COUNTS", help="counts files to add to the counts")
-    parser.add_argument("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
-    parser.add_argument(
-        "--num-processes", type=int, default=1, metavar="N", help="count in N processes (default: 1, in this one)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("data", nargs="*", metavar="DATA", help="files, folders or globs to count")
+    add("-o", "--output", required=True, metavar="FILE", help="counts file to write (.parquet)")
+    add("--merge", nargs="+", default=[], metavar="COUNTS", help="counts files to add to the counts")
+    add("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
+    add("--num-processes", type=int, default=1, metavar="N", help="count in N processes (default: 1, in this one)")
+    add("--overwrite", action="store_true", help="replace the output if it exists")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command `diffmask curves RUN [RUN ...]`."""
+"""Compare the logs of runs."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,26 +20,24 @@ examples:
   diffmask curves runs/* -o curves.png"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "curves", help="compare the logs of runs", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run")
-    parser.add_argument("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the figure if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="output folder of a run")
+    add("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
+    add("--overwrite", action="store_true", help="replace the figure if it exists")
 
 
 def run(args: argparse.Namespace) -> None:
     """Read the logs, print the table, write the figure."""
     from rich.console import Console
 
-    from diffmask.report.figures.figures import check_figure
+    from diffmask.files.folders import check_output
+    from diffmask.report.figures.figures import FORMATS
     from diffmask.report.figures.run_logs import draw_runs, print_runs
 
     if args.output is not None:
-        check_figure(args.output, overwrite=args.overwrite)
+        check_output(args.output, "figure", "figure.png", FORMATS, overwrite=args.overwrite)
     folders = list(dict.fromkeys(args.runs))
     runs = [_read_run(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
     console = Console(highlight=False)
@@ -68,7 +66,7 @@ def _read_run(folder: Path, name: str):
     from diffmask.assemble.modality import modality_of, read_config
     from diffmask.core.errors import InputError
     from diffmask.report.figures.run_logs import RunLog
-    from diffmask.train.log import read_log
+    from diffmask.train.log import num_steps, read_log
 
     settings, log = folder / "config.yaml", folder / "log.jsonl"
     if not settings.is_file():
@@ -84,18 +82,8 @@ def _read_run(folder: Path, name: str):
     return RunLog(
         name,
         entries,
-        _num_steps(config.training, entries),
+        num_steps(config.training.steps, config.training.epochs, entries),
         masking.schedule("ratio"),
         masking.schedule("strength"),
         modality_of(config).words.wholes,
     )
-
-
-def _num_steps(training, entries: Sequence) -> int:
-    """Return the steps of the whole run; where it counts epochs, from how many steps one of them took."""
-    if training.steps is not None:
-        return training.steps
-    last = max(entries, key=lambda entry: entry["step"])
-    if training.epochs is None or not last.get("epoch"):
-        return max(1, last["step"])
-    return max(1, round(last["step"] / last["epoch"] * training.epochs))

@@ -1,4 +1,4 @@
-"""The command `diffmask evaluate MODEL_OR_RUN --task TASK`."""
+"""Fine-tune or probe a model on labelled texts or clips, for several seeds."""
 
 import argparse
 import sys
@@ -26,8 +26,8 @@ test split they are an error, unless video.unreadable=leave-out allows a smaller
   attentive  video: learned queries pool the frozen states of all patches; dev chooses learning rate and epoch
   knn        video: nearest neighbours by cosine similarity of frozen features; dev chooses how many
 
-The test split is used once, for the model that dev has chosen. Texts that stand in more than one split, word for word
-or nearly, and clips that are the same file, are counted; scores are given for all test examples and for unseen ones.
+The test split is used once, for the model that dev has chosen. Texts that are in more than one split, word for word or
+nearly, and clips that are the same file are counted; scores are given for all test examples and for unseen ones.
 
 Each seed's results are a JSON file. Seeds whose files exist are not run again, so that the same command resumes an
 evaluation that was interrupted. `diffmask compare` tells which results differ."""
@@ -44,15 +44,8 @@ examples:
 All settings with their meaning: diffmask evaluate --settings"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="fine-tune or probe a model on labelled texts or clips, for several seeds",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL_OR_RUN", help="a model's folder or hub name, `minilm`, or a run's folder")
     add("overrides", nargs="*", metavar="key=value", help="settings, such as finetune.epochs=4")
@@ -69,7 +62,6 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("-o", "--output", metavar="FOLDER", help="folder of the results (default: inside the run)")
     add("--overwrite", action="store_true", help="run seeds again whose results exist")
     add("--settings", action="store_true", help="list every setting with its default, and stop")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,9 +110,9 @@ def _numbers(words: str) -> list[float]:
 
 def _tell(paths: list[Path]) -> None:
     """Print the splits, the leakage, and mean and standard deviation of each score over the seeds."""
-    from diffmask.evaluate.seed_file import read_seed_file
+    from diffmask.evaluate.seed_file import SeedFile
 
-    seeds = [read_seed_file(path) for path in paths]
+    seeds = [SeedFile.read(path) for path in paths]
     for line in _splits(seeds[0].task):
         print(line)
     print(seeds[0].task["leakage"]["summary"])
@@ -141,7 +133,7 @@ def _splits(task: Mapping[str, Any]) -> list[str]:
         lines.append(f"left out of {split}: {len(reasons):,} clips that cannot be read")
         lines += [f"  {path}: {reason}" for path, reason in reasons.items()]
     if task.get("outside") is not None:
-        lines.append(f"label {task['outside']!r} is outside of everything: left out of F1")
+        lines.append(f"label {task['outside']!r} marks words that belong to nothing: left out of F1")
     return lines
 
 

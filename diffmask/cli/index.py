@@ -1,16 +1,16 @@
-"""diffmask index: look at every clip once, and keep what can be used and how it is read."""
+"""Probe every clip once, and record how it is read."""
 
 import argparse
 
 DESCRIPTION = """\
-Look at every clip once, before anything is trained, and keep in a small file which ones can be used and how each is
+Probe every clip once, before anything is trained, and record in a small file which can be used and how each is
 read. Each clip is probed in a process of its own with a time limit, so no file can stop, hang or crash the run.
 
 A clip is read by decord where decord gives exactly the frames that are in it, and by PyAV where it does not (edit
 lists, transport streams, AV1, ...). A clip that is broken, cut short, empty or smaller than a patch is put aside with
 its reason; the others are used.
 
-A run that was stopped goes on where it was, and a second run probes only files that are new or changed. CLIPS are
+A run that was stopped continues where it was, and a second run probes only files that are new or changed. CLIPS are
 files, folders (with their subfolders) or globs."""
 
 EPILOG = """\
@@ -21,17 +21,15 @@ examples:
 
 _NUM_SHOWN = 8
 _NUM_ROWS = 20
-"""Of clips that are used and not read by decord."""
+"""Clips listed that are not read by decord."""
 
 
-def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "index", formatter_class=formatter, description=DESCRIPTION, epilog=EPILOG, help="look at every clip once"
-    )
-    parser.add_argument("clips", nargs="*", metavar="CLIPS", help="files, folders or globs of video")
-    parser.add_argument("-o", "--output", metavar="FILE", help="index to write or bring up to date (.parquet)")
-    parser.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("clips", nargs="*", metavar="CLIPS", help="files, folders or globs of video")
+    add("-o", "--output", metavar="FILE", help="index to write or bring up to date (.parquet)")
+    add(
         "--join",
         action="append",
         default=[],
@@ -39,17 +37,16 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         help="table (.csv, .tsv, .jsonl, .parquet) that names clips by path, file name or name, with their caption, "
         "label or split; may be given several times",
     )
-    parser.add_argument("--num-processes", type=int, default=1, metavar="N", help="clips probed at once (default: 1)")
-    parser.add_argument("--time-limit", type=float, default=30.0, metavar="SECONDS", help="for each clip (default: 30)")
-    parser.add_argument(
+    add("--num-processes", type=int, default=1, metavar="N", help="clips probed at once (default: 1)")
+    add("--time-limit", type=float, default=30.0, metavar="SECONDS", help="for each clip (default: 30)")
+    add(
         "--reader",
         default="auto",
         metavar="NAME",
         help="auto, or the only reader to use: decord, pyav, torchcodec (default: auto)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="probe all clips again and replace the index")
-    parser.add_argument("--summary", metavar="INDEX", help="print what an index holds; nothing is probed")
-    parser.set_defaults(run=run)
+    add("--overwrite", action="store_true", help="probe all clips again and replace the index")
+    add("--summary", metavar="INDEX", help="print what an index holds; nothing is probed")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""diffmask pmi: find the n-grams of a corpus that belong together, to mask each of them as one unit."""
+"""Find n-grams to mask as one."""
 
 import argparse
 import time
@@ -29,37 +29,28 @@ _NUM_SHOWN = 6
 _SAMPLE_CHARS = 1_000_000
 
 
-def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "pmi", formatter_class=formatter, description=DESCRIPTION, epilog=EPILOG, help="find n-grams to mask as one"
-    )
-    parser.add_argument("data", nargs="*", metavar="DATA", help="files, folders or globs to count")
-    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="folder to write")
-    parser.add_argument("--counts", nargs="+", default=[], metavar="FILE", help="counts to add (from --save-counts)")
-    parser.add_argument("--save-counts", metavar="FILE", help="keep the counts of all n-grams (.parquet)")
-    parser.add_argument("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
-    parser.add_argument("--max-n", type=int, default=5, metavar="N", help="words of the longest n-gram (default: 5)")
-    parser.add_argument(
-        "--min-count", type=int, default=11, metavar="N", help="least occurrences (default: 11, as in the paper)"
-    )
-    parser.add_argument(
-        "--min-pmi", type=float, default=2.0, metavar="X", help="least PMI (default: 2.0, 7 times as often as chance)"
-    )
-    parser.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("data", nargs="*", metavar="DATA", help="files, folders or globs to count")
+    add("-o", "--output", required=True, metavar="FOLDER", help="folder to write")
+    add("--counts", nargs="+", default=[], metavar="FILE", help="counts to add (from --save-counts)")
+    add("--save-counts", metavar="FILE", help="keep the counts of all n-grams (.parquet)")
+    add("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
+    add("--max-n", type=int, default=5, metavar="N", help="words of the longest n-gram (default: 5)")
+    add("--min-count", type=int, default=11, metavar="N", help="least occurrences (default: 11, as in the paper)")
+    add("--min-pmi", type=float, default=2.0, metavar="X", help="least PMI (default: 2.0, 7 times as often as chance)")
+    add(
         "--size", type=int, default=800_000, metavar="N", help="most n-grams to keep (default: 800000, as in the paper)"
     )
-    parser.add_argument(
+    add(
         "--rank-by",
         default="pmi",
         metavar="HOW",
         help="which are kept if there are more: pmi, or weighted, which favours frequent ones (default: pmi)",
     )
-    parser.add_argument(
-        "--num-processes", type=int, default=1, metavar="N", help="count in N processes (default: 1, in this one)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.set_defaults(run=run)
+    add("--num-processes", type=int, default=1, metavar="N", help="count in N processes (default: 1, in this one)")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command `diffmask policies`."""
+"""List the policies that choose what is masked."""
 
 import argparse
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from diffmask.assemble.recipe import Recipe
 
 DESCRIPTION = """\
-List the policies that `masking.policy` may name: what each masks, where it comes from, what it costs and needs, and
-which of its own settings a config may give. A config that names another policy differs in that one line; what the
-policy masks whole (`masking.units`) and how its scores become weights (`masking.weighting`) follow from it."""
+List the policies that `masking.policy` may name: what each masks, its paper, what it costs and needs, and its own
+settings. Another policy is a change of that one line of a config; what it masks whole (`masking.units`) and how its
+scores become weights (`masking.weighting`) follow from it."""
 
 EPILOG = """\
 examples:
@@ -22,17 +22,9 @@ examples:
   diffmask pretrain chemistry.yaml masking.policy=random-span output=runs/random-span"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "policies",
-        help="list what may decide what is masked",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("modality", nargs="?", help="those of one modality: text or video (default: all)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command `diffmask pretrain CONFIG [key=value ...]`."""
+"""Continue a model's pretraining."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ file says.
 
 The folder `output` receives checkpoints, log.jsonl, TensorBoard logs and, at the end, model/: an ordinary folder for
 from_pretrained of AutoModelForMaskedLM (or VideoMAEModel), with a card that records how it was made. Ctrl-C finishes
-the step and writes a checkpoint; the same command with --resume goes on from there, and gives the weights that an
+the step and writes a checkpoint; the same command with --resume continues from there, and gives the weights that an
 uninterrupted run gives."""
 
 EPILOG = """\
@@ -48,27 +48,20 @@ examples:
 All settings with their meaning: diffmask pretrain --settings (or --settings video)"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "pretrain",
-        help="continue a model's pretraining",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
-    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of this run")
-    parser.add_argument("--overwrite", action="store_true", help="delete what stands in the output folder")
-    parser.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file")
+    add("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
+    add("--resume", action="store_true", help="continue from the last checkpoint of this run")
+    add("--overwrite", action="store_true", help="delete the run in the output folder")
+    add(
         "--settings",
         nargs="?",
         const="text",
         metavar="MODALITY",
         help="list every setting of a run on text (or video) with its default, and stop",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,11 +90,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"left out: {name} ({reason})", file=sys.stderr)
     if outcome.interrupted:
         print(
-            f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume goes on", file=sys.stderr
+            f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume continues", file=sys.stderr
         )
         return 130
     if os.environ.get("RANK", "0") != "0":
-        return 0  # one of several processes speaks
+        return 0  # one of several processes prints
     for name, value in outcome.metrics.items():
         if name.startswith(("eval_loss", "eval_task")):
             print(f"{name:20} {value:.4f}")

@@ -1,4 +1,4 @@
-"""diffmask preview: look at what would be masked, before training."""
+"""See what would be masked."""
 
 import argparse
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Show what training would mask in your text: a heat map of the probability of each word, with one drawn mask, in the
-terminal and as one HTML page that needs no network. Random masking is always shown beside the policies that you ask
-for (`diffmask policies` lists them), at the same ratio.
+terminal and as one HTML page that needs no network. Random masking is always shown beside the policies that you name
+(`diffmask policies` lists them), at the same ratio.
 
 The page also has the numbers that matter: the mask ratio that is reached, and which share of the masked tokens are
 words of the domain, function words, and words of each band of the general frequency.
@@ -41,42 +41,31 @@ examples:
   diffmask preview clips.parquet --checkpoint runs/kitchen/checkpoint-500 -o preview.png"""
 
 
-def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "preview", formatter_class=formatter, description=DESCRIPTION, epilog=EPILOG, help="see what would be masked"
-    )
-    parser.add_argument("data", nargs="+", metavar="DATA", help="files, folders or globs of text, or of clips")
-    parser.add_argument("--anchors", metavar="FOLDER", help="folder made by `diffmask anchors`")
-    parser.add_argument(
-        "--policy", action="append", metavar="NAME", help="policy to show; may be repeated (default: difference)"
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="take model and masking from a run's config")
-    parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="show a run's policy as it was then")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of `masking`; may be repeated"
-    )
-    parser.add_argument("--ratio", type=float, help="share of tokens or patches to mask (default: 0.15; of clips 0.9)")
-    parser.add_argument("--strength", type=float, help="0 = at random, 1 = the policy's full preference (default: 1)")
-    parser.add_argument("--weighting", metavar="NAME", help="softmax, rank or linear (default: the policy's own)")
-    parser.add_argument(
-        "--units", metavar="NAME", help="word, token, span, ...; patch, tube, ... (default: the policy's)"
-    )
-    parser.add_argument(
-        "--progress", type=float, metavar="SHARE", help="hold the schedules at this share of training, such as 0.5"
-    )
-    parser.add_argument("--num-sentences", type=int, metavar="N", help="text: excerpts to show (default: 8)")
-    parser.add_argument("--num-clips", type=int, metavar="N", help="video: clips to show (default: 4)")
-    parser.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("data", nargs="+", metavar="DATA", help="files, folders or globs of text, or of clips")
+    add("--anchors", metavar="FOLDER", help="folder made by `diffmask anchors`")
+    add("--policy", action="append", metavar="NAME", help="policy to show; may be repeated (default: difference)")
+    add("--config", type=Path, metavar="FILE", help="take model and masking from a run's config")
+    add("--checkpoint", type=Path, metavar="FOLDER", help="show a run's policy as it was then")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of `masking`; may be repeated")
+    add("--ratio", type=float, help="share of tokens or patches to mask (default: 0.15; of clips 0.9)")
+    add("--strength", type=float, help="0 = at random, 1 = the policy's full preference (default: 1)")
+    add("--weighting", metavar="NAME", help="softmax, rank or linear (default: the policy's own)")
+    add("--units", metavar="NAME", help="word, token, span, ...; patch, tube, ... (default: the policy's)")
+    add("--progress", type=float, metavar="SHARE", help="hold the schedules at this share of training, such as 0.5")
+    add("--num-sentences", type=int, metavar="N", help="text: excerpts to show (default: 8)")
+    add("--num-clips", type=int, metavar="N", help="video: clips to show (default: 4)")
+    add(
         "--model",
         help="text: model whose tokenizer is used (default: the one the anchors were made for); video: model that cuts "
         "clips into patches (default: 16 frames of 224 pixels into patches of 2 x 16 x 16)",
     )
-    parser.add_argument("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
-    parser.add_argument("--seed", type=int, help="seed of the masks (default: 0)")
-    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help="page to write; of clips also .png or .gif")
-    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.set_defaults(run=run)
+    add("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
+    add("--seed", type=int, help="seed of the masks (default: 0)")
+    add("-o", "--output", type=Path, metavar="PAGE", help="page to write; of clips also .png or .gif")
+    add("--overwrite", action="store_true", help="replace the output if it exists")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -121,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, float | None, dict[str, Any]]:
-    """Return the run that is shown, how far it is, and what its policy has learned, as far as they are given."""
+    """Return the settings of the run, its progress if it is held, and what its policy has learned."""
     from diffmask.assemble.modality import modality_of, read_config
     from diffmask.config import ScheduleConfig, with_overrides
     from diffmask.core.errors import InputError
@@ -160,7 +149,7 @@ def _maskings(args: argparse.Namespace, modality: "Modality", given: Any) -> "di
     shown = dict.fromkeys([modality.source.baseline(given), *names])
     made = {name: masking.for_policy(given, name) for name in shown}
     for setting in sorted(set.intersection(*(masking.changed_by(given, name) for name in names))):
-        raise InputError(f"masking.{setting} is given, and says nothing to {', '.join(names)}; leave it out")
+        raise InputError(f"masking.{setting} is given, and has no effect with {', '.join(names)}; leave it out")
     return {name: masking.resolve(each) for name, each in made.items()}
 
 

@@ -1,4 +1,4 @@
-"""diffmask quickstart: the whole method, small and offline."""
+"""Go through the whole method once, small and offline, in minutes."""
 
 import argparse
 import sys
@@ -29,16 +29,10 @@ examples:
   diffmask quickstart -o demo --steps 400 --seed 1"""
 
 
-def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "quickstart",
-        formatter_class=formatter,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        help="go through the whole method once, small and offline, in minutes",
-    )
-    parser.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add(
         "-o",
         "--output",
         type=Path,
@@ -46,11 +40,10 @@ def add_parser(commands, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="FOLDER",
         help="folder for everything that is written (default: quickstart)",
     )
-    parser.add_argument("--video", action="store_true", help="use clips, rendered here, instead of text")
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps of each run (default: 30; --video 150)")
-    parser.add_argument("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="write into a folder that holds something else")
-    parser.set_defaults(run=run)
+    add("--video", action="store_true", help="use clips, rendered here, instead of text")
+    add("--steps", type=int, metavar="N", help="training steps of each run (default: 30; --video 150)")
+    add("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
+    add("--overwrite", action="store_true", help="write into a folder that holds something else")
 
 
 def run(args: argparse.Namespace) -> int:

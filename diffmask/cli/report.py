@@ -1,4 +1,4 @@
-"""The command `diffmask report RUN`."""
+"""Write a page about a run."""
 
 import argparse
 from pathlib import Path
@@ -22,21 +22,19 @@ examples:
 PAGE = "report.html"
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "report", help="a page about a run", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
-    )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="output folder of a run")
-    parser.add_argument("-o", "--output", type=Path, metavar="PAGE", help=f"HTML page to write (default: RUN/{PAGE})")
-    parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="RUN", help="output folder of a run")
+    add("-o", "--output", type=Path, metavar="PAGE", help=f"HTML page to write (default: RUN/{PAGE})")
+    add("--overwrite", action="store_true", help="replace the page if it exists")
 
 
 def run(args: argparse.Namespace) -> None:
     """Read the run, write the page."""
     from diffmask.core.errors import InputError
-    from diffmask.report.html.page import check_output, write_page
+    from diffmask.files.folders import check_output
+    from diffmask.report.html.page import write_page
     from diffmask.train.folder import SETTINGS_FILE
 
     if not (args.folder / SETTINGS_FILE).is_file():
@@ -44,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
             f"{args.folder} is no run (it holds no {SETTINGS_FILE}); give the output folder of `diffmask pretrain`"
         )
     path = args.output or args.folder / PAGE
-    check_output(path, overwrite=args.overwrite)
+    check_output(path, "page", PAGE, overwrite=args.overwrite)
 
     import transformers
 

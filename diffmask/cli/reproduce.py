@@ -1,4 +1,4 @@
-"""The command `diffmask reproduce EXPERIMENT`."""
+"""Run an experiment: arms x seeds x tasks, to one table."""
 
 import argparse
 import signal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from diffmask.reproduce.runner import Job
 
 DESCRIPTION = """\
-Run an experiment from end to end, or go on with it: arms x seeds x tasks with equal budgets, and at the end one table
+Run an experiment from end to end, or continue it: arms x seeds x tasks with equal budgets, and at the end one table
 that says which differ.
 
 EXPERIMENT is a YAML file, or the name of one that comes with diffmask (--list). For each task it makes the anchors (and
@@ -20,7 +20,7 @@ arm, and evaluates it. All arms of a seed start from the same weights and see th
 differ in what is masked. Arms that mask more or less on average are refused.
 
 Every step is a diffmask command of its own, whose output is in logs/. It can be stopped at any point, by Ctrl-C or by
-force; the same command goes on, and gives the table that an uninterrupted one gives.
+force; the same command continues, and gives the table that an uninterrupted one gives.
 
 Data sets are looked for in --data, or $DIFFMASK_DATA, or ./data; tools/fetch_data prepares the public ones."""
 
@@ -33,24 +33,16 @@ examples:
   docker run -v data:/data diffmask reproduce difference-masking-text"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "reproduce",
-        help="run an experiment: arms x seeds x tasks, to one table",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("experiment", nargs="?", metavar="EXPERIMENT", help="a YAML file, or the name of one that comes with diffmask")
     add("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
     add("--data", metavar="FOLDER", help="folder of the data sets (default: $DIFFMASK_DATA, or data)")
     add("-o", "--output", type=Path, metavar="FOLDER", help="folder of the experiment (default: reproduced/NAME)")
     add("--num-processes", type=int, metavar="N", help="steps at a time (default: one for each GPU, or 1)")
-    add("--plan", action="store_true", help="list the steps and what is done of them, and stop")
+    add("--plan", action="store_true", help="list the steps, done and to do, and stop")
     add("--list", action="store_true", help="list the experiments that come with diffmask, and stop")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     num_processes = args.num_processes if args.num_processes is not None else max(1, torch.cuda.device_count())
     progress = _Progress()
-    # what stops a container or a batch job: as Ctrl-C, so that jobs write their checkpoints
+    # containers and batch jobs are stopped by SIGTERM: take it as Ctrl-C, so that jobs write their checkpoints
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         path = reproduce(config, data, output, num_processes, progress)
@@ -88,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         progress.close()
-        print(f"stopped; the same command goes on ({output})", file=sys.stderr)
+        print(f"stopped; the same command continues ({output})", file=sys.stderr)
         return 130
     progress.close()
     print(path.read_text(encoding="utf-8"))
@@ -97,14 +89,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Progress:
-    """A bar over all steps where someone looks, else a line for each."""
+    """A bar over all steps in a terminal, else a line for each step."""
 
     def __init__(self):
         self._bar = None
         self._began: dict[str, float] = {}
 
     def __call__(self, jobs: "list[Job]", job: "Job", what: str) -> None:
-        """Show what has become of a step."""
+        """Show that a step has started or ended."""
         from tqdm import tqdm
 
         if self._bar is None:

@@ -1,4 +1,4 @@
-"""The command `diffmask schedule CONFIG [key=value ...]`."""
+"""See mask ratio and strength over the steps of a run."""
 
 import argparse
 from pathlib import Path
@@ -13,12 +13,12 @@ _NAMES = {"ratio": "mask ratio", "strength": "strength"}
 """Schedules that are always shown; others only where a config sets them."""
 
 DESCRIPTION = """\
-Show how the mask ratio and the strength of a run go over its steps, before it starts: in the terminal, and as a figure
-with -o. With the mean, the least and the greatest value, and the number of tokens that will be masked.
+Show the mask ratio and the strength of a run over its steps, before it starts: in the terminal, and as a figure
+with -o. It gives mean, minimum and maximum, and the number of tokens that will be masked.
 
-For that number a config's text is tokenised, as the run does and into the same cache. With --no-data, and for
+For that number the config's text is tokenised as in the run, into the same cache. With --no-data, and for
 data.streaming=true, nothing is read, and the number is the most that it can be: every row as long as data.max_length.
-Started with WORLD_SIZE set, it counts the rows of so many ranks.
+If WORLD_SIZE is set, it counts the rows of that many ranks.
 
 --list shows every schedule with its settings, and the presets of papers with their constants."""
 
@@ -40,32 +40,26 @@ examples:
   diffmask schedule --list -o presets.png"""
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "schedule",
-        help="see mask ratio and strength over the steps of a run",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-    )
-    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file, as for diffmask pretrain")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
-    parser.add_argument("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
-    parser.add_argument("--no-data", action="store_true", help="read no text and no clips; say the most that is masked")
-    parser.add_argument("--list", action="store_true", help="show all schedules and presets, and stop")
-    parser.add_argument("--overwrite", action="store_true", help="replace the figure if it exists")
-    parser.set_defaults(run=run)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML file, as for diffmask pretrain")
+    add("overrides", nargs="*", metavar="key=value", help="settings that replace those of the file")
+    add("-o", "--output", type=Path, metavar="FIGURE", help="figure to write (.png, .svg or .pdf)")
+    add("--no-data", action="store_true", help="read no text and no clips; say the most that is masked")
+    add("--list", action="store_true", help="show all schedules and presets, and stop")
+    add("--overwrite", action="store_true", help="replace the figure if it exists")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the schedules, and write the figure."""
     from diffmask.assemble.modality import read_config
     from diffmask.core.errors import InputError
-    from diffmask.report.figures.figures import check_figure
+    from diffmask.files.folders import check_output
+    from diffmask.report.figures.figures import FORMATS
 
     if args.output is not None:
-        check_figure(args.output, overwrite=args.overwrite)
+        check_output(args.output, "figure", "figure.png", FORMATS, overwrite=args.overwrite)
     if args.list and (args.config is not None or args.no_data):
         raise InputError("--list shows what there is, and reads no config; give --list or CONFIG, one of the two")
     if args.list:
@@ -115,7 +109,7 @@ def _notes(budget: "Budget", ratio: "Course", words: "Words") -> list[str]:
         return [
             per_step,
             f"masked: {'at most ' * budget.is_bound}{masked:,.0f} {words.parts} a step on average; how many steps "
-            f"training.epochs comes to is known only from the {words.samples}",
+            f"training.epochs makes is known only from the {words.samples}",
         ]
     steps = f"{budget.num_steps:,} {'step' if budget.num_steps == 1 else 'steps'}, {per_step}"
     about = "at most" if budget.is_bound else "about"

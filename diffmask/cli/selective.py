@@ -1,4 +1,4 @@
-"""diffmask selective: make a scorer of the tokens that a labelled task needs, for selective masking."""
+"""Make a scorer of the tokens that a labelled task needs."""
 
 import argparse
 import shlex
@@ -33,15 +33,8 @@ examples:
 _NUM_SHOWN = 20
 
 
-def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.HelpFormatter]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "selective",
-        formatter_class=formatter,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        help="make a scorer of the tokens that a labelled task needs",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add = parser.add_argument
     add("task", nargs="+", metavar="TASK", help="files, folders or globs with texts and labels")
     add("--model", required=True, help="the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
@@ -92,7 +85,6 @@ def add_parser(commands: argparse._SubParsersAction, formatter: type[argparse.He
     add("--seed", type=int, default=0, help="decides the choice of texts and both trainings (default: 0)")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     add("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

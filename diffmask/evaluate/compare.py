@@ -27,7 +27,7 @@ class CompareSettings:
     share: float | None = None
     """Share of the training texts; None takes the largest that all results have."""
     baseline: str | None = None
-    """Name of the result that the others are held against; None takes the first."""
+    """Name of the result that the others are compared with; None takes the first."""
     all_pairs: bool = False
     """Whether each is compared with each."""
     num_draws: Annotated[int, at_least(1000, "fewer are too few for an interval")] = 10_000
@@ -98,7 +98,7 @@ class Comparison:
         method: How the models were evaluated: finetune, probe, attentive or knn.
         settings: How it was compared; share and baseline as they were chosen.
         num_texts: Test texts that were compared on.
-        num_seen: Test texts that stand in another split too, exactly or nearly.
+        num_seen: Test texts that are also in another split, exactly or nearly.
         seeds: Seeds that all results have.
         left_out: Seeds of each result that others lack.
         scores: One for each result, in their order.
@@ -172,7 +172,7 @@ def compare(results: Sequence[Result], settings: CompareSettings) -> Comparison:
 
 
 def _pairs(names: Sequence[str], settings: CompareSettings) -> list[tuple[str, str]]:
-    """Return which result is held against which."""
+    """Return which result is compared with which."""
     baseline = names[0] if settings.baseline is None else settings.baseline
     if baseline not in names:
         raise InputError(f"no result is named {baseline!r}; choose the baseline from: {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""What an evaluation must know of a modality; everything else is the same for texts, clips and whatever comes next."""
+"""What an evaluation must know of a modality; everything else is the same for all."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping

@@ -231,7 +231,7 @@ class Draws:
             places = random.integers(0, self.num_texts, (num, self.num_texts))
             places += self.num_texts * np.arange(num)[:, None]
             times = np.bincount(places.ravel(), minlength=num * self.num_texts)
-            # no text is drawn so often: of up to 255 texts none can be, of more none will be
+            # no text is drawn that often: with up to 255 texts none can be, with more none will be
             yield times.reshape(num, self.num_texts).clip(max=255).astype(np.uint8)
 
 

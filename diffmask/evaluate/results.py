@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from diffmask.config.evaluation import TOKENS
 from diffmask.config.read import flat
 from diffmask.core.errors import InputError
-from diffmask.evaluate.seed_file import SeedFile, read_seed_file
+from diffmask.evaluate.seed_file import SeedFile
 from diffmask.tasks.metrics import OUTSIDE
 
 _NAME = re.compile(r"seed-(\d+)\.json")
@@ -31,12 +31,41 @@ class Result:
     Attributes:
         name: What it is called in tables.
         folder: Where it was read from.
-        seeds: What each seed came to, by number, ascending.
+        seeds: Results of each seed, by number, ascending.
     """
 
     name: str
     folder: Path
     seeds: Mapping[int, SeedFile]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the seeds in a folder.
+
+        Raises:
+            InputError: If there is none, a file is damaged, or they are of different evaluations.
+        """
+        seeds = {}
+        for number, path in _seed_paths(folder).items():
+            seeds[number] = SeedFile.read(path)
+            if seeds[number].seed != number:
+                raise InputError(f"{path} is of seed {seeds[number].seed}; give the file the name of its seed")
+        if not seeds:
+            raise InputError(f"{folder} holds no seed-N.json; let `diffmask evaluate` finish one seed")
+        result = cls(_printable(next(iter(seeds.values())).name), folder, seeds)
+        for number, seed in seeds.items():
+            what = _difference(result.first, seed)
+            if what is None and seed.name != result.first.name:
+                what = f"names ({result.first.name} and {seed.name})"
+            if what is not None:
+                raise InputError(
+                    f"seeds {result.first.seed} and {number} in {folder} have different {what}, so they are not of one "
+                    "result; evaluate again into an empty folder"
+                )
+        _check_weights(result)
+        if not result.shares:
+            raise InputError(f"the seeds in {folder} share no share of the labels; let `diffmask evaluate` finish them")
+        return result
 
     @property
     def first(self) -> SeedFile:
@@ -68,7 +97,7 @@ class Result:
 
         Args:
             part: all or unseen test texts.
-            path: Where it stands, such as "macro_f1" or "per_class", "INHIBITOR", "f1".
+            path: Its keys, such as "macro_f1" or "per_class", "INHIBITOR", "f1".
             share: Share of the labels; None takes the largest.
         """
         share = self.shares[-1] if share is None else share
@@ -78,7 +107,7 @@ class Result:
         return [float(each) for each in found]
 
     def spread(self, part: str, *path: str, share: float | None = None) -> Spread | None:
-        """Return mean and standard deviation of a measure over the seeds; None where it was not taken."""
+        """Return mean and standard deviation of a measure over the seeds; None if it was not measured."""
         values = self.values(part, *path, share=share)
         if not values:
             return None
@@ -106,11 +135,11 @@ def read_results(paths: Iterable[str | Path]) -> list[Result]:
     for path in paths:
         for folder in find_results(Path(path)):
             folders.setdefault(folder.resolve(), folder)
-    results = [read_result(folder) for folder in folders.values()]
+    results = [Result.read(folder) for folder in folders.values()]
     for result in results[1:]:
         _check_comparable(results[0], result)
     times = Counter(result.name for result in results)
-    # of one name, the folders tell which is which
+    # results with the same name are told apart by their folders
     return [replace(each, name=f"{each.name} ({each.folder})") if times[each.name] > 1 else each for each in results]
 
 
@@ -156,35 +185,6 @@ def _seed_paths(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def read_result(folder: Path) -> Result:
-    """Read the seeds in a folder.
-
-    Raises:
-        InputError: If there is none, a file is damaged, or they are of different evaluations.
-    """
-    seeds = {}
-    for number, path in _seed_paths(folder).items():
-        seeds[number] = read_seed_file(path)
-        if seeds[number].seed != number:
-            raise InputError(f"{path} is of seed {seeds[number].seed}; give the file the name of its seed")
-    if not seeds:
-        raise InputError(f"{folder} holds no seed-N.json; let `diffmask evaluate` finish one seed")
-    result = Result(_printable(next(iter(seeds.values())).name), folder, seeds)
-    for number, seed in seeds.items():
-        what = _difference(result.first, seed)
-        if what is None and seed.name != result.first.name:
-            what = f"names ({result.first.name} and {seed.name})"
-        if what is not None:
-            raise InputError(
-                f"seeds {result.first.seed} and {number} in {folder} have different {what}, so they are not of one "
-                "result; evaluate again into an empty folder"
-            )
-    _check_weights(result)
-    if not result.shares:
-        raise InputError(f"the seeds in {folder} share no share of the labels; let `diffmask evaluate` finish them")
-    return result
-
-
 def _check_weights(result: Result) -> None:
     """Refuse seeds of one model that was trained again between them."""
     first: dict[str, SeedFile] = {}
@@ -207,7 +207,7 @@ def _check_comparable(first: Result, second: Result) -> None:
 
 
 def _difference(first: SeedFile, second: SeedFile) -> str | None:
-    """Return what must be equal and is not, with both values."""
+    """Return the first thing that must be equal and is not, with both values."""
     if first.task["name"] != second.task["name"]:
         return f"tasks ({first.task['name']} and {second.task['name']})"
     if first.task["kind"] != second.task["kind"]:
@@ -218,7 +218,7 @@ def _difference(first: SeedFile, second: SeedFile) -> str | None:
     if first.method != second.method:
         return f"methods ({first.method} and {second.method})"
     given, other = flat(first.settings), flat(second.settings)
-    # a share is trained on alone, whatever other shares there are
+    # each share is trained on alone, so other shares do not matter
     for name in dict.fromkeys(name for name in (*given, *other) if name != "shares"):
         if name not in given or name not in other or given[name] != other[name]:
             return f"settings ({name}: {given.get(name, 'absent')} and {other.get(name, 'absent')})"

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from diffmask.assemble.modality import modality_of_model
-from diffmask.config.evaluation import EvaluateSettings
+from diffmask.config.evaluation import METRICS, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware, resolve_device
 from diffmask.evaluate.modality import ModalityMethods, Predict
-from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
+from diffmask.evaluate.seed_file import SeedFile, is_done, remove_others
 from diffmask.tasks.leakage import find_leakage
-from diffmask.tasks.metrics import summary
 from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import load_config, resolve_model
 from diffmask.version import __version__
@@ -34,8 +33,8 @@ class _Prepared:
         folder: The model's folder, or its name on the hub.
         name: What the model is called in tables.
         task: The task.
-        leakage: Which examples stand in more than one split.
-        unseen: For each test example, whether it stands in no other split.
+        leakage: Which examples are in more than one split.
+        unseen: For each test example, whether it is in no other split.
         output: Folder of the results.
     """
 
@@ -52,7 +51,7 @@ class _Prepared:
 def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: bool = False) -> list[Path]:
     """Evaluate a model on a task, and return the files of the results, one for each seed.
 
-    Seeds whose files are there are not run again, so that an interrupted evaluation goes on where it stopped.
+    Seeds whose files are there are not run again, so that an interrupted evaluation continues where it stopped.
 
     Args:
         settings: What, on what, and how.
@@ -63,7 +62,7 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
         InputError: If the model, the task or a setting cannot be used, or the folder holds the results of another
             evaluation.
     """
-    device = resolve_device(settings.device)  # one that is not there is said first
+    device = resolve_device(settings.device)  # a missing device is reported before anything is read
     if settings.precision == "fp16" and device.type == "cpu":
         raise InputError("precision fp16 needs a GPU, and the device is the CPU; give fp32 or bf16")
     prepared = _prepare(settings, progress=progress)
@@ -83,7 +82,7 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
         if overwrite and seed == left[0]:
             remove_others(prepared.output, record)
         prepared.output.mkdir(parents=True, exist_ok=True)
-        write_seed_file(paths[seed], result)
+        SeedFile.write(paths[seed], result)
     return list(paths.values())
 
 
@@ -102,7 +101,7 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
     if run is not None and not (run / "model").is_dir():
         raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
     folder = settings.model if run is None else str(run / "model")
-    config = load_config(folder)  # a model that is not there is said first
+    config = load_config(folder)  # a missing model is reported first
     methods: ModalityMethods = modality_of_model(config.model_type).evaluation
     methods.check(settings, config)
     task = methods.read_task(settings, progress=progress)
@@ -144,12 +143,13 @@ def _share(prepared: _Prepared, predict: Predict, share: float, seed: int) -> di
     rows = choose_share(task.train, share, seed)
     _check_rows(task, rows, share)
     predicted = predict(rows, seed)
+    on_dev = task.score(task.dev.labels, predicted.dev)
     unseen = [row for row, alone in enumerate(prepared.unseen) if alone]
     return {
         "share": share,
         "num_train": len(rows),
         "predictions": predicted.test,
-        "dev": summary(task.score(task.dev.labels, predicted.dev)),
+        "dev": {name: value for name, value in on_dev.items() if name in METRICS},
         "test": {
             "all": task.score(task.test.labels, predicted.test),
             "unseen": task.score([task.test.labels[row] for row in unseen], [predicted.test[row] for row in unseen])

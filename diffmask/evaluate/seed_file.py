@@ -1,10 +1,10 @@
-"""The file of one seed of an evaluation: written here, and read here by whatever compares, continues or shows it."""
+"""The file of one seed of an evaluation: written here, and read here to compare, to continue or to show it."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from diffmask.config.evaluation import KINDS, METRICS, MULTI_LABEL, SINGLE_LABEL, TOKENS
 from diffmask.core.errors import InputError
@@ -19,7 +19,7 @@ OF_A_CLASS = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class SeedFile:
-    """What one seed came to.
+    """The results of one seed.
 
     Attributes:
         name: What the evaluated model is called in tables.
@@ -30,11 +30,11 @@ class SeedFile:
         task: Name, kind, labels, hash and numbers of texts.
         settings: What decides the outcome.
         targets: The label of each test text, as `Split.labels`.
-        unseen: Whether each test text stands in no other split.
+        unseen: For each test text, whether it is in no other split.
         predictions: For each share of the labels, ascending, what was predicted for each test text.
         num_train: For each share, the number of training texts.
         scores: For each share, what was measured on `all` test texts, and on the `unseen` ones where there are any.
-        hardware: What it was computed on.
+        hardware: The machine that it was computed on.
         seconds: How long it took.
     """
 
@@ -53,50 +53,50 @@ class SeedFile:
     hardware: str
     seconds: float
 
+    @staticmethod
+    def write(path: Path, content: Mapping[str, Any]) -> None:
+        """Write a file whole or not at all; NaN is an error, since JSON has none."""
+        write_text(path, json.dumps({"format": _FORMAT, **content}, allow_nan=False) + "\n")
 
-def write_seed_file(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file whole or not at all; a figure that is not a number is an error, since JSON knows none."""
-    write_text(path, json.dumps({"format": _FORMAT, **content}, allow_nan=False) + "\n")
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check a file.
 
-
-def read_seed_file(path: Path) -> SeedFile:
-    """Read and check a file.
-
-    Raises:
-        InputError: If it is damaged, or of another version.
-    """
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, f"it is no JSON ({error})") from error
-    if not isinstance(given, dict):
-        raise _damaged(path, "it holds no object")
-    if given.get("format") != _FORMAT:
-        raise InputError(f"{path} has format {given.get('format')}, not {_FORMAT}; use the diffmask that wrote it")
-    _check_fields(path, given)
-    shares = {float(each["share"]): each for each in sorted(given["shares"], key=lambda each: float(each["share"]))}
-    found = SeedFile(
-        name=given["name"],
-        model=given["model"],
-        model_hash=given.get("model_hash"),
-        method=given["method"],
-        seed=given["seed"],
-        task=given["task"],
-        settings=given["settings"],
-        targets=given["targets"],
-        unseen=given["unseen"],
-        predictions={share: each["predictions"] for share, each in shares.items()},
-        num_train={share: each["num_train"] for share, each in shares.items()},
-        scores={share: each["test"] for share, each in shares.items()},
-        hardware=str(given.get("hardware", "-")),
-        seconds=float(given["seconds"]),
-    )
-    _check_labels(path, found)
-    return found
+        Raises:
+            InputError: If it is damaged, or of another version.
+        """
+        try:
+            given = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise _damaged(path, f"it is no JSON ({error})") from error
+        if not isinstance(given, dict):
+            raise _damaged(path, "it holds no object")
+        if given.get("format") != _FORMAT:
+            raise InputError(f"{path} has format {given.get('format')}, not {_FORMAT}; use the diffmask that wrote it")
+        _check_fields(path, given)
+        shares = {float(each["share"]): each for each in sorted(given["shares"], key=lambda each: float(each["share"]))}
+        found = cls(
+            name=given["name"],
+            model=given["model"],
+            model_hash=given.get("model_hash"),
+            method=given["method"],
+            seed=given["seed"],
+            task=given["task"],
+            settings=given["settings"],
+            targets=given["targets"],
+            unseen=given["unseen"],
+            predictions={share: each["predictions"] for share, each in shares.items()},
+            num_train={share: each["num_train"] for share, each in shares.items()},
+            scores={share: each["test"] for share, each in shares.items()},
+            hardware=str(given.get("hardware", "-")),
+            seconds=float(given["seconds"]),
+        )
+        _check_labels(path, found)
+        return found
 
 
 def is_done(path: Path, record: Mapping[str, Any]) -> bool:
-    """Tell whether a seed's results are there; refuse those of another evaluation.
+    """Tell whether a seed has results; refuse those of another evaluation.
 
     Args:
         path: File of the seed.
@@ -107,14 +107,14 @@ def is_done(path: Path, record: Mapping[str, Any]) -> bool:
     """
     if not path.exists():
         return False
-    found = read_seed_file(path)
+    found = SeedFile.read(path)
     for name in ("model_hash", "method", "settings"):
         if getattr(found, name) != record[name]:
             raise InputError(_differs(path, name, getattr(found, name), record[name]))
     given, now = found.task, record["task"]
     if given["hash"] != now["hash"]:
         raise InputError(_differs(path, "task", given["name"], now["name"]))
-    # a file of before there was a choice
+    # an older file, from before this could be chosen
     outside = given.get("outside", OUTSIDE if OUTSIDE in now["labels"] else None)
     if now["kind"] == TOKENS and outside != now["outside"]:
         raise InputError(_differs(path, "task.outside", outside, now["outside"]))
@@ -125,7 +125,7 @@ def remove_others(folder: Path, record: Mapping[str, Any]) -> None:
     """Delete the seeds of other evaluations in a folder that is overwritten: `compare` would take them for this one."""
     for path in folder.glob("seed-*.json"):
         try:
-            same = is_done(path, record) and read_seed_file(path).name == record["name"]
+            same = is_done(path, record) and SeedFile.read(path).name == record["name"]
         except InputError:
             same = False
         if not same:

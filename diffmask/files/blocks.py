@@ -1,23 +1,18 @@
-"""Blocks, the pieces in which a corpus is read: memory does not grow with it, and other processes can parse them.
-
-`read_plain` reads plain text, where each line is a document, and `read_json` reads lines of JSON objects.
-"""
+"""Blocks, the pieces in which a corpus is read: memory does not grow with it, and other processes can parse them."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from diffmask.core.errors import InputError
-from diffmask.files.streams import ByteStream
 
 TEXT_COLUMNS = ("text", "content", "sentence", "abstract", "body", "document", "passage", "article", "description")
 """Names by which a text column is recognised, best first."""
 BLOCK_BYTES = 1 << 20
 _SHOWN_CHARS = 60
 _SHOWN_NAMES = 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _Text(NamedTuple):
@@ -82,44 +77,6 @@ class Block:
         if not isinstance(row, dict):
             raise InputError(f'{where} is not a JSON object such as {{"text": "..."}}: {shown(line)}')
         return row
-
-
-def read_plain(path: Path, _column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read blocks of whole lines as bytes, which are decoded when the block is parsed."""
-    rest: list[bytes] = []
-    first = 1
-    with ByteStream(path) as stream:
-        head = stream.head()
-        chunk = head.removeprefix(_BYTE_ORDER_MARK)
-        offset = len(head) - len(chunk)
-        while chunk:
-            end = chunk.rfind(b"\n") + 1
-            if end:
-                data = b"".join([*rest, chunk[:end]])
-                yield Block(str(path), first, stream.progress, data, offset)
-                first, offset, rest = first + data.count(b"\n"), offset + len(data), []
-            rest.append(chunk[end:])
-            chunk = stream.read(block_bytes)
-    yield Block(str(path), first, 1.0, b"".join(rest), offset)
-
-
-def read_json(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read blocks of JSON lines; the first object tells which column holds the text."""
-    known = None
-    for block in read_plain(path, None, block_bytes):
-        if known is None:
-            known = _first_column(block, column)
-        yield replace(block, column=known or "")
-
-
-def _first_column(block: Block, wanted: str | None) -> str | None:
-    for number, line in enumerate(block.lines(), block.first):
-        if line.strip():
-            row = block.parse_object(number, line)
-            # null may be a missing text
-            text_names = [name for name in row if row[name] is None or isinstance(row[name], str)]
-            return choose_column(block.path, list(row), text_names, wanted)
-    return None
 
 
 def _json_text(block: Block, number: int, line: str) -> str:

@@ -1,6 +1,6 @@
 """A cache of Arrow files that several processes share and that may be interrupted or damaged.
 
-What is there is checked before it is used; what is missing or damaged is made.
+A file is checked before it is used; a missing or damaged one is made again.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 def load_or_make(
     folder: Path, name: str, schema: "pyarrow.Schema", fill: Callable[[Write], Record]
 ) -> tuple["datasets.Dataset", Record]:
-    """Return the dataset of a name, made if it is not there.
+    """Return the dataset of a name; make it if it is missing.
 
     A run that finds another one making the same dataset waits for it. A file appears when it is complete; a checksum
     tells whether it still is, and a damaged one is made again.
@@ -82,7 +82,7 @@ def _read_record(path: Path) -> Record | None:
         if check == {"num_bytes": path.stat().st_size, "crc32": _checksum(path)}:
             return record
     except (ValueError, KeyError, TypeError):
-        pass  # a damaged record is told below
+        pass  # a damaged record is reported below
     logger.warning("%s is damaged and is made again", path)
     return None
 

@@ -4,7 +4,7 @@ import errno
 import os
 import platform
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,11 +45,35 @@ def check_folder(folder: str | Path, what: str, names: Collection[str], *, overw
     return folder
 
 
+def check_output(path: Path, what: str, example: str, endings: Sequence[str] = (), *, overwrite: bool) -> None:
+    """Refuse the name of a file that cannot be written, before the work is done.
+
+    Args:
+        path: What the user named.
+        what: What it will hold, for messages.
+        example: Name of such a file, for messages.
+        endings: How the name may end; empty allows any ending.
+        overwrite: Whether a file may be replaced.
+
+    Raises:
+        InputError: If it is a folder, has another ending, exists and may not be replaced, or its folder is missing.
+    """
+    if path.is_dir():
+        raise InputError(f"the output {path} is a folder; give the name of a {what} such as {path / example}")
+    if endings and path.suffix not in endings:
+        allowed = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise InputError(f"the output {path} is no {what}; give a name that ends with {allowed}")
+    if path.exists() and not overwrite:
+        raise InputError(f"the output {path} exists; use --overwrite to replace it, or give another name with -o")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} of the output does not exist; create it first")
+
+
 @contextmanager
 def draft(path: str | Path, remedy: str = "give the same command again", *, tidy: bool = True) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; it gets its name once all of it is there.
 
-    It takes the place of what has that name already. If the block fails or is interrupted, the draft is removed and
+    It replaces what has that name already. If the block fails or is interrupted, the draft is removed and
     what was there before stays. If nothing was written, nothing is renamed.
 
     Args:
@@ -105,7 +129,7 @@ def _remove(path: Path) -> None:
 
 
 def _replace_folder(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another; no system call swaps two folders that hold files."""
+    """Replace a folder by a finished one; no system call swaps two folders that hold files."""
     old = new.with_name(new.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -120,7 +144,7 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
     Args:
         path: The file; its folder exists.
         text: What it holds.
-        errors: What becomes of characters that cannot be encoded, as for `str.encode`.
+        errors: How to treat characters that cannot be encoded, as for `str.encode`.
     """
     with draft(path) as new:
         new.write_text(text, encoding="utf-8", errors=errors)
@@ -147,7 +171,7 @@ def writing(path: str | Path, remedy: str = "continue with --resume") -> Iterato
 
 
 def _full_disk(error: Exception) -> str | None:
-    """Return what an error says of a full disk, or None if it is about something else."""
+    """Return what an error says about a full disk, or None if it is about something else."""
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno in _DISK_FULL else None
     # safetensors and torch have errors of their own, told by their text so that neither need be installed

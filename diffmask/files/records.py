@@ -9,17 +9,57 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, read_json, read_plain, shown
-from diffmask.files.streams import open_seekable, split_suffix
+from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, shown
+from diffmask.files.streams import ByteStream, open_seekable, split_suffix
 
 if TYPE_CHECKING:
     import datasets
 
 _BATCH_ROWS = 256
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def _plain_blocks(path: Path, _column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read blocks of whole lines as bytes, which are decoded when the block is parsed."""
+    rest: list[bytes] = []
+    first = 1
+    with ByteStream(path) as stream:
+        head = stream.head()
+        chunk = head.removeprefix(_BYTE_ORDER_MARK)
+        offset = len(head) - len(chunk)
+        while chunk:
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                data = b"".join([*rest, chunk[:end]])
+                yield Block(str(path), first, stream.progress, data, offset)
+                first, offset, rest = first + data.count(b"\n"), offset + len(data), []
+            rest.append(chunk[end:])
+            chunk = stream.read(block_bytes)
+    yield Block(str(path), first, 1.0, b"".join(rest), offset)
+
+
+def _json_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read blocks of JSON lines; the first object tells which column holds the text."""
+    known = None
+    for block in _plain_blocks(path, None, block_bytes):
+        if known is None:
+            known = _first_column(block, column)
+        yield replace(block, column=known or "")
+
+
+def _first_column(block: Block, wanted: str | None) -> str | None:
+    for number, line in enumerate(block.lines(), block.first):
+        if line.strip():
+            row = block.parse_object(number, line)
+            # null may be a missing text
+            text_names = [name for name in row if row[name] is None or isinstance(row[name], str)]
+            return choose_column(block.path, list(row), text_names, wanted)
+    return None
 
 
 def _csv_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
@@ -28,7 +68,7 @@ def _csv_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_
 
     def lines() -> Iterator[str]:
         nonlocal progress
-        for block in read_plain(path):
+        for block in _plain_blocks(path):
             progress = block.progress
             yield from io.StringIO("\n".join(block.lines()), newline="")
 
@@ -151,9 +191,9 @@ def _pack(
 
 
 READERS = {
-    ".txt": read_plain,
-    ".jsonl": read_json,
-    ".json": read_json,
+    ".txt": _plain_blocks,
+    ".jsonl": _json_blocks,
+    ".json": _json_blocks,
     ".csv": _csv_blocks,
     ".tsv": _csv_blocks,
     ".parquet": _parquet_blocks,
@@ -185,14 +225,14 @@ def read_records(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
-    for block in read_plain(path):
+    for block in _plain_blocks(path):
         for number, line in enumerate(block.lines(), block.first):
             if line.strip():
                 yield number, block.parse_object(number, line)
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
-    content = "\n".join(line for block in read_plain(path) for line in block.lines()).lstrip()
+    content = "\n".join(line for block in _plain_blocks(path) for line in block.lines()).lstrip()
     csv.field_size_limit(sys.maxsize)  # the default refuses a text of more than 128 KiB
     separator = _delimiter(path, content.split("\n", 1)[0])
     rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
@@ -238,7 +278,7 @@ def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _named(row: Row, names: Mapping[str, list[str]]) -> Row:
-    """Return a row with names in the place of numbers of labels."""
+    """Return a row with the names of labels instead of their numbers."""
     return {**row, **{column: _name(row[column], known) for column, known in names.items()}} if names else row
 
 

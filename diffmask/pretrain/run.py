@@ -20,7 +20,7 @@ from diffmask.files.folders import draft
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject, loggers, make_trainer
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
-from diffmask.train.folder import check_inputs, check_run_folder, claim_folder, last_checkpoint
+from diffmask.train.folder import RunFolder, last_checkpoint
 from diffmask.train.record import write_card
 from diffmask.train.trainer import MaskedTrainer
 
@@ -63,7 +63,8 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
     """
     folder = Path(config.output)
     settings = to_mapping(config)
-    check_run_folder(folder, settings, resume=resume, overwrite=overwrite)
+    run = RunFolder(folder, settings)
+    run.check(resume=resume, overwrite=overwrite)
     subject = modality_of(config).subject(config, resolve(config))
     check_head(config, subject)
     arguments = _arguments(config, streams=subject.streams, progress=progress)
@@ -71,9 +72,9 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
         rows = subject.read(progress=progress)
         inputs = rows.inputs | {"world_size": arguments.world_size}
         if resume and folder.exists():
-            check_inputs(folder, inputs)
+            run.check_inputs(inputs)
         if arguments.process_index == 0:
-            claim_folder(folder, settings, inputs, overwrite=overwrite)
+            run.claim(inputs, overwrite=overwrite)
     checkpoint = last_checkpoint(folder) if resume else None
     if rows.evaluation is None:
         arguments.set_evaluate(strategy="no")

@@ -11,8 +11,7 @@ from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.tasks.columns import Columns, Example
-from diffmask.tasks.encode import Row, encode
-from diffmask.tasks.task import make_split, read_examples, splits_named
+from diffmask.tasks.task import Row, Split, read_examples, splits_named
 from diffmask.text.corpus.documents import list_files
 from diffmask.text.model.end_task import EndTask, detach, shared_classifier
 from diffmask.text.model.load import LoadedModel
@@ -72,8 +71,8 @@ def build_task(config: TextConfig, loaded: LoadedModel) -> EndTask | None:
     def rows_of(part: list[Example]) -> list[Row]:
         if not part:
             return []
-        split = make_split(part, columns.kind, names)
-        return encode(split, columns.kind, len(names), loaded.tokenizer, config.data.max_length)
+        split = Split.of(part, columns.kind, names)
+        return split.encode(columns.kind, len(names), loaded.tokenizer, config.data.max_length)
 
     return EndTask(
         classifier,

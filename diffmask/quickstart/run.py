@@ -34,7 +34,7 @@ from diffmask.quickstart.losses import (
     mean_of_seeds,
     read_losses,
 )
-from diffmask.report.comparison import comparison_sections, finding, print_comparison
+from diffmask.report.comparison import ComparisonReport
 from diffmask.report.html.page import macros, page, write_page
 from diffmask.report.preview import Asked, Preview
 from diffmask.train.log import Log, read_log
@@ -187,7 +187,7 @@ def run_quickstart(
     with step(said.task_step, commands["evaluate"]):
         quickstart.make_task(data, console)
         scores = _evaluate_all(quickstart, progress=progress)
-    print_comparison(scores, console)
+    ComparisonReport(scores).print(console)
     console.print(f"\n{said.task_limit}")
     with step(said.page_step):
         if quickstart.fills_in:
@@ -318,13 +318,14 @@ def _page(
 ) -> str:
     """Return the page: curves of the first seed, and losses that are means over the seeds."""
     said, words = quickstart.sentences(), modality_named(quickstart.modality).words
+    comparison = ComparisonReport(scores)
     ratio = quickstart.config(next(iter(quickstart.policies))).masking.ratio.start
     seeds = ", ".join(str(quickstart.seed + seed) for seed in range(quickstart.seeds))
     body = macros("quickstart.html").body(
         said,
         [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)],
-        finding(scores),
-        comparison_sections(scores),
+        comparison.finding,
+        comparison.sections(),
         loss_section(losses, said.loss_limit, words=words),
         curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
         preview.sections(said.masks),

@@ -1,9 +1,9 @@
-"""What people look at; it reads what the others made.
+"""Pages, pictures and tables of what the other packages made.
 
-preview      what previews of text and of clips have in common
+preview      what previews of text and clips have in common
 text, clips  what would be masked, before training or in the middle of it
 run          the page of a run
-compare      runs and evaluations held against each other
+comparison   evaluations compared: tables, figures, a page
 html         what pages are made with
 figures      figures that are files
 """

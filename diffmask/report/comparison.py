@@ -1,6 +1,6 @@
-"""A comparison of results, shown: on the terminal, as Markdown, as a spreadsheet, in figures, and as a page.
+"""A comparison of results on the terminal, as Markdown, as a spreadsheet, in figures and on a page.
 
-Each figure is drawn once; a file and a page get the same one.
+The same figures go into the files and onto the page.
 """
 
 import csv
@@ -23,7 +23,7 @@ from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint,
 from diffmask.files.folders import draft
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed
-from diffmask.report.html.page import header, macros, page, write_page
+from diffmask.report.html.page import macros, page, write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,125 +37,252 @@ _FEW_SEEDS = 4
 """Below this number of seeds only large differences can be shown."""
 FILES = ("comparison.md", "comparison.csv", "comparison.html", "comparison.json", "forest.png", "learning.png")
 _MOST_SEEDS = 10
-"""Seeds whose scores stand in the table one by one."""
+"""With more seeds, the table has no column for each."""
 _TITLE_CHARS, _NAME_CHARS = 90, 40
 """Longer ones are cut, so that room is left for what is drawn."""
 
 
-def write_comparison(found: Comparison, folder: Path) -> None:
-    """Write a folder of `FILES` that `files.folders.check_folder` allowed, all at once."""
-    with draft(folder) as new:
-        new.mkdir()
-        (new / "comparison.md").write_text(to_markdown(found), encoding="utf-8")
-        (new / "comparison.csv").write_text(to_csv(found), encoding="utf-8")
-        content = json.dumps(asdict(found), indent=2, ensure_ascii=False)
-        (new / "comparison.json").write_text(content + "\n", encoding="utf-8")
-        write_page(_page(found), new / "comparison.html")
-        save_figure(forest_figure(found), new / "forest.png")
-        if found.curve:
-            save_figure(learning_figure(found), new / "learning.png")
+class ComparisonReport:
+    """A comparison, ready to be shown.
 
+    Args:
+        found: What `evaluate.compare` found.
+    """
 
-def _page(found: Comparison) -> str:
-    head = header(_title(found), finding(found), _facts(found))
-    return page(_title(found), [head, comparison_sections(found)])
+    def __init__(self, found: Comparison):
+        self._found = found
 
+    def write(self, folder: Path) -> None:
+        """Write a folder of `FILES` that `files.folders.check_folder` allowed, all at once."""
+        found = self._found
+        with draft(folder) as new:
+            new.mkdir()
+            (new / "comparison.md").write_text(self.to_markdown(), encoding="utf-8")
+            (new / "comparison.csv").write_text(self.to_csv(), encoding="utf-8")
+            content = json.dumps(asdict(found), indent=2, ensure_ascii=False)
+            (new / "comparison.json").write_text(content + "\n", encoding="utf-8")
+            page_text = page(self._title, [self.sections()], self.finding, self._facts)
+            write_page(page_text, new / "comparison.html")
+            save_figure(self.forest_figure(), new / "forest.png")
+            if found.curve:
+                save_figure(self.learning_figure(), new / "learning.png")
 
-def comparison_sections(found: Comparison) -> Markup:
-    """Return differences, scores and learning curves as sections of a page of whatever kind."""
-    told = "; ".join(f"{each.name} - {each.other}: {_say(each)}" for each in found.differences)
-    differences = [(_difference_cells(each), each.verdict != NOT_SHOWN) for each in found.differences]
-    points = (f"{each.name} with {100 * each.share:g} %: {100 * each.mean:.2f}" for each in found.curve)
-    return macros("comparison.html").sections(
-        embed(forest_figure(found), "forest", told),
-        (_DIFFERENCE_HEAD, differences),
-        _scores(found),
-        embed(learning_figure(found), "learning", "; ".join(points)) if found.curve else "",
-        _notes(found),
-    )
+    def sections(self) -> Markup:
+        """Return differences, scores and learning curves as sections of a page."""
+        found = self._found
+        told = "; ".join(f"{each.name} - {each.other}: {_say(each)}" for each in found.differences)
+        differences = [(_difference_cells(each), each.verdict != NOT_SHOWN) for each in found.differences]
+        points = (f"{each.name} with {100 * each.share:g} %: {100 * each.mean:.2f}" for each in found.curve)
+        return macros("comparison.html").sections(
+            embed(self.forest_figure(), "forest", told),
+            (_DIFFERENCE_HEAD, differences),
+            self._scores(),
+            embed(self.learning_figure(), "learning", "; ".join(points)) if found.curve else "",
+            self._notes,
+        )
 
+    def _scores(self) -> list[Sequence[str]]:
+        """Return the rows of the scores, with a column for each seed where there are some, but not too many."""
+        found = self._found
+        seeds = list(found.scores[0].scores)
+        if not 1 < len(seeds) <= _MOST_SEEDS:
+            seeds = []
+        head = [*_SCORE_HEAD, *(f"seed {seed}" for seed in seeds)]
+        return [head, *([*_score_cells(row), *(_points(row.scores[seed]) for seed in seeds)] for row in found.scores)]
 
-def _scores(found: Comparison) -> list[Sequence[str]]:
-    """Return the rows of the scores, with a column for each seed where there are some, but not too many."""
-    seeds = list(found.scores[0].scores)
-    if not 1 < len(seeds) <= _MOST_SEEDS:
-        seeds = []
-    head = [*_SCORE_HEAD, *(f"seed {seed}" for seed in seeds)]
-    return [head, *([*_score_cells(row), *(_points(row.scores[seed]) for seed in seeds)] for row in found.scores)]
+    @property
+    def _title(self) -> str:
+        """The task, the metric and the method."""
+        found = self._found
+        return f"{found.task['name']}: {METRICS[found.settings.metric]}, {METHODS.get(found.method, found.method)}"
 
+    @property
+    def finding(self) -> str:
+        """The outcome in a sentence."""
+        found = self._found
+        shown = [each for each in found.differences if each.verdict != NOT_SHOWN]
+        if not shown:
+            return "No difference shown." if len(found.differences) == 1 else "No difference shown in any comparison."
+        said = "; ".join(_said(each) for each in shown)
+        others = len(found.differences) - len(shown)
+        return f"{said}." if not others else f"{said}; no difference shown in {others} of {len(found.differences)}."
 
-def _title(found: Comparison) -> str:
-    """Return the task, the metric and the method, as a title says them."""
-    return f"{found.task['name']}: {METRICS[found.settings.metric]}, {METHODS.get(found.method, found.method)}"
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        """What was compared, by name."""
+        found = self._found
+        what = found.examples
+        texts = f"{found.num_texts:,} test {what}" + (
+            ", unseen in other splits" if found.settings.texts == "unseen" else ""
+        )
+        share = f"{100 * found.settings.share:g} % of the labels" if found.settings.share is not None else "-"
+        return [
+            ("task", f"{found.task['name']} ({found.task['kind']}, {found.task['hash'][:12]})"),
+            (what, texts),
+            ("trained on", share),
+            ("seeds", ", ".join(map(str, found.seeds))),
+            ("draws", f"{found.settings.num_draws:,}, seed {found.settings.seed}"),
+        ]
 
+    @property
+    def _notes(self) -> list[str]:
+        """What the numbers mean, and what they do not."""
+        found = self._found
+        num_seeds, num_tests, what = len(found.seeds), len(found.differences), found.examples
+        left = "; ".join(f"{', '.join(map(str, seeds))} of {name}" for name, seeds in found.left_out.items())
+        notes = [f"Seeds that some results lack are left out: {left}."] if left else []
+        if num_seeds == 1:
+            notes.append(
+                f"There is only one seed: intervals and p-values tell what other test {what} would change, and nothing "
+                "about other seeds; evaluate with at least 5."
+            )
+        else:
+            notes.append(
+                f"Intervals and p-values are about new seeds and new test {what}: {what} are resampled (for the test, "
+                "exchanged between the two results) in the same way in all seeds; seeds vary as in a t-test."
+            )
+        if 1 < num_seeds < _FEW_SEEDS:
+            notes.append(f"With {num_seeds} seeds only large differences can be shown; evaluate with at least 5.")
+        if num_tests > 1:
+            notes.append(f"corrected p is for {num_tests} comparisons (Holm); intervals are not corrected.")
+        notes.append(
+            f"'{NOT_SHOWN}' (corrected p of 0.05 or more, or an interval that contains 0) does not mean that there is "
+            "none: any difference inside the interval is possible."
+        )
+        if num_seeds > 1 and found.one_model:
+            every = len(found.one_model) == len(found.scores)
+            who = "each result" if every else ", ".join(found.one_model)
+            notes.append(
+                f"All seeds of {who} start from one pretrained model: the results are about training these models on "
+                "the task again, not about repeating their pretraining."
+            )
+        if found.settings.texts == "all" and found.num_seen:
+            notes.append(
+                f"{found.num_seen:,} of {found.num_texts:,} test {what} are also in another split, exactly or nearly; "
+                "--texts unseen leaves them out."
+            )
+        return notes
 
-def finding(found: Comparison) -> str:
-    """Return in a sentence what a comparison has come to."""
-    shown = [each for each in found.differences if each.verdict != NOT_SHOWN]
-    if not shown:
-        return "No difference shown." if len(found.differences) == 1 else "No difference shown in any comparison."
-    said = "; ".join(_said(each) for each in shown)
-    others = len(found.differences) - len(shown)
-    return f"{said}." if not others else f"{said}; no difference shown in {others} of {len(found.differences)}."
+    def print(self, console: Console) -> None:
+        """Print scores, differences, and what they mean."""
+        found = self._found
+        console.print(Text(self._title, "bold"))
+        console.print()
+        console.print(_terminal(_SCORE_HEAD, map(_score_cells, found.scores)))
+        console.print()
+        kept: list[str] = [name for name in _DIFFERENCE_HEAD if name != "p"]
+        if found.against:  # said once, so that a row fits in a line
+            console.print(Text(f"against {found.against}", "bold"))
+            kept.remove("against")
+        places = [_DIFFERENCE_HEAD.index(name) for name in kept]
+        rows = (_difference_cells(row) for row in found.differences)
+        console.print(_terminal(kept, [[cells[place] for place in places] for cells in rows]))
+        console.print()
+        console.print(Text(self.finding, "bold"))
+        for note in self._notes:
+            console.print(Text(f"- {note}", "dim"))
+
+    def to_markdown(self) -> str:
+        """Return the tables and the notes in Markdown; markup in names is escaped."""
+        found = self._found
+        blocks = [
+            f"# {_mark(self._title)}",
+            f"**{_mark(self.finding)}**",
+            *self.markdown_tables(),
+            *([markdown_table(_CURVE_HEAD, map(_curve_cells, found.curve))] if found.curve else []),
+            "\n".join(f"- {_mark(note)}" for note in self._notes),
+            "\n".join(f"- {_mark(name)}: {_mark(value)}" for name, value in self._facts),
+        ]
+        return "\n\n".join(blocks) + "\n"
+
+    def markdown_tables(self) -> list[str]:
+        """Return the tables of scores and of differences in Markdown."""
+        found = self._found
+        return [
+            markdown_table(_SCORE_HEAD, map(_score_cells, found.scores)),
+            markdown_table(_DIFFERENCE_HEAD, map(_difference_cells, found.differences)),
+        ]
+
+    def to_csv(self) -> str:
+        """Return all numbers, one line for each, as shares in [0, 1].
+
+        A line has a kind (score, seed, difference, curve), a name, what it is compared with, a seed, a share, values.
+        """
+        found = self._found
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        head = ["kind", "name", "against", "seed", "share", "value", "sd", "low", "high", "p", "p_corrected", "verdict"]
+        writer.writerow(head)
+        for row in found.scores:
+            deviation = "" if row.deviation is None else row.deviation
+            writer.writerow(["score", row.name, "", "", "", row.mean, deviation, row.low, row.high, "", "", ""])
+            for seed, score in row.scores.items():
+                writer.writerow(["seed", row.name, "", seed, "", score, *[""] * 6])
+        for each in found.differences:
+            tests = [each.p_value, each.corrected, each.verdict]
+            writer.writerow(["difference", each.name, each.other, "", "", each.mean, "", each.low, each.high, *tests])
+        for point in found.curve:
+            values = [point.mean, "", point.low, point.high]
+            writer.writerow(["curve", point.name, "", "", point.share, *values, "", "", ""])
+        return file.getvalue()
+
+    def forest_figure(self) -> "Figure":
+        """Return a forest plot: a difference and its interval on each line, with a line at zero.
+
+        Differences that are shown are filled and in colour, the others hollow and grey.
+        """
+        found = self._found
+        figure = new_figure(7.5, 1.0 + 0.36 * len(found.differences))
+        axes = figure.subplots()
+        against = f", against {found.against}" if found.against else ""
+        dress(axes, _plain(self._title + against, _TITLE_CHARS), "difference in points, with 95 % interval")
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", color=LINE, lw=0.8)
+        axes.axvline(0.0, color=SOFT, lw=1.0, ls=(0, (4, 3)))
+        for row, each in enumerate(found.differences):
+            shown, mean, ends = each.verdict != NOT_SHOWN, 100 * each.mean, [100 * each.low, 100 * each.high]
+            colour = COLOURS[0] if not shown else COLOURS[2] if mean > 0 else COLOURS[1]
+            axes.plot(ends, [row, row], color=colour, lw=2.2, solid_capstyle="round")
+            axes.plot([mean], [row], "o", color=colour, ms=7, mew=1.8, mfc=colour if shown else PAGE)
+            place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            axes.text(1.02, row, _say(each), fontsize=8.5, color=INK, **place)
+        names = [_plain(each.name if found.against else f"{each.name} - {each.other}") for each in found.differences]
+        axes.set_yticks(range(len(names)), names, color=INK)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        low = min(0.0, *(100 * each.low for each in found.differences))
+        high = max(0.0, *(100 * each.high for each in found.differences))
+        room = 0.04 * (high - low) or 1.0
+        axes.set_xlim(low - room, high + room)
+        return figure
+
+    def learning_figure(self) -> "Figure":
+        """Return learning curves: the score of each result by share of the training texts, with intervals."""
+        found = self._found
+        names = list(dict.fromkeys(point.name for point in found.curve))
+        num_train = dict(sorted((point.share, point.num_train) for point in found.curve))
+        shares = list(num_train)
+        figure = new_figure(7.5, 3.4)
+        axes = figure.subplots()
+        dress(axes, _plain(self._title, _TITLE_CHARS), f"training {found.examples}")
+        for place, name in enumerate(names):
+            line = [point for point in found.curve if point.name == name]
+            # beside each other, so that no interval hides another
+            xs = [shares.index(point.share) + 0.03 * (place - (len(names) - 1) / 2) for point in line]
+            means = [100 * point.mean for point in line]
+            # a mean at the end of what is possible may lie beyond its interval by rounding
+            below = [max(0.0, 100 * (point.mean - point.low)) for point in line]
+            above = [max(0.0, 100 * (point.high - point.mean)) for point in line]
+            look = {"marker": "o", "ms": 4, "lw": 1.6, "elinewidth": 1.0} | line_style(place)
+            axes.errorbar(xs, means, [below, above], label=_plain(name), **look)
+        axes.set_xticks(range(len(shares)), [f"{100 * share:g} %\n{num_train[share]:,}" for share in shares])
+        if len(names) > 1:
+            figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelcolor=SOFT)
+        return figure
 
 
 def _said(each: DifferenceOfMeans) -> str:
     verdict = "higher" if each.verdict == HIGHER else "lower"
     return f"{each.name} is {verdict} than {each.other} by {100 * abs(each.mean):.2f} points"
-
-
-def _facts(found: Comparison) -> list[tuple[str, str]]:
-    """Return what was compared, by name."""
-    what = found.examples
-    texts = f"{found.num_texts:,} test {what}" + (
-        ", unseen in other splits" if found.settings.texts == "unseen" else ""
-    )
-    share = f"{100 * found.settings.share:g} % of the labels" if found.settings.share is not None else "-"
-    return [
-        ("task", f"{found.task['name']} ({found.task['kind']}, {found.task['hash'][:12]})"),
-        (what, texts),
-        ("trained on", share),
-        ("seeds", ", ".join(map(str, found.seeds))),
-        ("draws", f"{found.settings.num_draws:,}, seed {found.settings.seed}"),
-    ]
-
-
-def _notes(found: Comparison) -> list[str]:
-    """Return what the numbers mean, and what they do not."""
-    num_seeds, num_tests, what = len(found.seeds), len(found.differences), found.examples
-    left = "; ".join(f"{', '.join(map(str, seeds))} of {name}" for name, seeds in found.left_out.items())
-    notes = [f"Seeds that not all results have are left out: {left}."] if left else []
-    if num_seeds == 1:
-        notes.append(
-            f"There is one seed: intervals and p-values tell what other test {what} would change, and nothing can be "
-            "said of other seeds; evaluate with at least 5."
-        )
-    else:
-        notes.append(
-            f"Intervals and p-values are about new seeds and new test {what}: {what} are resampled (exchanged between "
-            "the two, for the test) in all seeds alike, and seeds vary as a t-test has them vary."
-        )
-    if 1 < num_seeds < _FEW_SEEDS:
-        notes.append(f"With {num_seeds} seeds only large differences can be shown; evaluate with at least 5.")
-    if num_tests > 1:
-        notes.append(f"corrected p is for {num_tests} comparisons (Holm); intervals are not corrected.")
-    notes.append(
-        f"'{NOT_SHOWN}' (corrected p of 0.05 or more, or an interval with 0 in it) does not say that there is none: "
-        "any difference inside the interval is possible."
-    )
-    if num_seeds > 1 and found.one_model:
-        every = len(found.one_model) == len(found.scores)
-        who = "each result" if every else ", ".join(found.one_model)
-        notes.append(
-            f"All seeds of {who} start from one pretrained model: what is said is about these models trained on the "
-            "task anew, not about repeating their pretraining."
-        )
-    if found.settings.texts == "all" and found.num_seen:
-        notes.append(
-            f"{found.num_seen:,} of {found.num_texts:,} test {what} stand in another split too, exactly or nearly; "
-            "--texts unseen leaves them out."
-        )
-    return notes
 
 
 def _points(share: float | None) -> str:
@@ -188,25 +315,6 @@ def _difference_cells(row: DifferenceOfMeans) -> tuple[str, ...]:
     return row.name, row.other, f"{100 * row.mean:+.2f}", interval, *p_values, row.verdict
 
 
-def print_comparison(found: Comparison, console: Console) -> None:
-    """Print scores, differences, and what they mean."""
-    console.print(Text(_title(found), "bold"))
-    console.print()
-    console.print(_terminal(_SCORE_HEAD, map(_score_cells, found.scores)))
-    console.print()
-    kept: list[str] = [name for name in _DIFFERENCE_HEAD if name != "p"]
-    if found.against:  # said once, so that a row fits in a line
-        console.print(Text(f"against {found.against}", "bold"))
-        kept.remove("against")
-    places = [_DIFFERENCE_HEAD.index(name) for name in kept]
-    rows = (_difference_cells(row) for row in found.differences)
-    console.print(_terminal(kept, [[cells[place] for place in places] for cells in rows]))
-    console.print()
-    console.print(Text(finding(found), "bold"))
-    for note in _notes(found):
-        console.print(Text(f"- {note}", "dim"))
-
-
 def _terminal(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in head:
@@ -219,118 +327,21 @@ def _terminal(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return shown
 
 
-def to_markdown(found: Comparison) -> str:
-    """Return the tables and the notes in Markdown; names are text, whatever they hold."""
-    blocks = [
-        f"# {_mark(_title(found))}",
-        f"**{_mark(finding(found))}**",
-        *markdown_tables(found),
-        *([markdown_table(_CURVE_HEAD, map(_curve_cells, found.curve))] if found.curve else []),
-        "\n".join(f"- {_mark(note)}" for note in _notes(found)),
-        "\n".join(f"- {_mark(name)}: {_mark(value)}" for name, value in _facts(found)),
-    ]
-    return "\n\n".join(blocks) + "\n"
-
-
 def _curve_cells(point: CurvePoint) -> tuple[str, ...]:
     interval = f"{_points(point.low)} to {_points(point.high)}"
     return point.name, f"{100 * point.share:g} %", f"{point.num_train:,}", _points(point.mean), interval
 
 
-def markdown_tables(found: Comparison) -> list[str]:
-    """Return the tables of scores and of differences in Markdown."""
-    return [
-        markdown_table(_SCORE_HEAD, map(_score_cells, found.scores)),
-        markdown_table(_DIFFERENCE_HEAD, map(_difference_cells, found.differences)),
-    ]
-
-
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; cells are text, whatever they hold."""
+    """Return a table in Markdown; markup in cells is escaped."""
     rule = ["---" if name in _TEXTS else "---:" for name in head]
     lines = [head, rule, *([_mark(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _mark(text: str) -> str:
-    """Return text that Markdown takes as it is written."""
+    """Return text whose markup Markdown leaves alone."""
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(text.split())).replace("&#x27;", "'"))
-
-
-def to_csv(found: Comparison) -> str:
-    """Return all numbers, one line for each, as shares in [0, 1].
-
-    A line has a kind (score, seed, difference, curve), a name, what it is held against, a seed, a share, and values.
-    """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    head = ["kind", "name", "against", "seed", "share", "value", "sd", "low", "high", "p", "p_corrected", "verdict"]
-    writer.writerow(head)
-    for row in found.scores:
-        deviation = "" if row.deviation is None else row.deviation
-        writer.writerow(["score", row.name, "", "", "", row.mean, deviation, row.low, row.high, "", "", ""])
-        for seed, score in row.scores.items():
-            writer.writerow(["seed", row.name, "", seed, "", score, *[""] * 6])
-    for each in found.differences:
-        tests = [each.p_value, each.corrected, each.verdict]
-        writer.writerow(["difference", each.name, each.other, "", "", each.mean, "", each.low, each.high, *tests])
-    for point in found.curve:
-        values = [point.mean, "", point.low, point.high]
-        writer.writerow(["curve", point.name, "", "", point.share, *values, "", "", ""])
-    return file.getvalue()
-
-
-def forest_figure(found: Comparison) -> "Figure":
-    """Return a forest plot: a difference and its interval on each line, beside the line where there is none.
-
-    What is more than chance is filled and in colour, the rest hollow and grey.
-    """
-    figure = new_figure(7.5, 1.0 + 0.36 * len(found.differences))
-    axes = figure.subplots()
-    against = f", against {found.against}" if found.against else ""
-    dress(axes, _plain(_title(found) + against, _TITLE_CHARS), "difference in points, with 95 % interval")
-    axes.grid(axis="y", visible=False)
-    axes.grid(axis="x", color=LINE, lw=0.8)
-    axes.axvline(0.0, color=SOFT, lw=1.0, ls=(0, (4, 3)))
-    for row, each in enumerate(found.differences):
-        shown, mean, ends = each.verdict != NOT_SHOWN, 100 * each.mean, [100 * each.low, 100 * each.high]
-        colour = COLOURS[0] if not shown else COLOURS[2] if mean > 0 else COLOURS[1]
-        axes.plot(ends, [row, row], color=colour, lw=2.2, solid_capstyle="round")
-        axes.plot([mean], [row], "o", color=colour, ms=7, mew=1.8, mfc=colour if shown else PAGE)
-        place = {"transform": axes.get_yaxis_transform(), "va": "center"}
-        axes.text(1.02, row, _say(each), fontsize=8.5, color=INK, **place)
-    names = [_plain(each.name if found.against else f"{each.name} - {each.other}") for each in found.differences]
-    axes.set_yticks(range(len(names)), names, color=INK)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    low = min(0.0, *(100 * each.low for each in found.differences))
-    high = max(0.0, *(100 * each.high for each in found.differences))
-    room = 0.04 * (high - low) or 1.0
-    axes.set_xlim(low - room, high + room)
-    return figure
-
-
-def learning_figure(found: Comparison) -> "Figure":
-    """Return learning curves: the score of each result by share of the training texts, with intervals."""
-    names = list(dict.fromkeys(point.name for point in found.curve))
-    num_train = dict(sorted((point.share, point.num_train) for point in found.curve))
-    shares = list(num_train)
-    figure = new_figure(7.5, 3.4)
-    axes = figure.subplots()
-    dress(axes, _plain(_title(found), _TITLE_CHARS), f"training {found.examples}")
-    for place, name in enumerate(names):
-        line = [point for point in found.curve if point.name == name]
-        # beside each other, so that no interval hides another
-        xs = [shares.index(point.share) + 0.03 * (place - (len(names) - 1) / 2) for point in line]
-        means = [100 * point.mean for point in line]
-        # a mean at the end of what is possible may lie beyond its interval by rounding
-        below = [max(0.0, 100 * (point.mean - point.low)) for point in line]
-        above = [max(0.0, 100 * (point.high - point.mean)) for point in line]
-        look = {"marker": "o", "ms": 4, "lw": 1.6, "elinewidth": 1.0} | line_style(place)
-        axes.errorbar(xs, means, [below, above], label=_plain(name), **look)
-    axes.set_xticks(range(len(shares)), [f"{100 * share:g} %\n{num_train[share]:,}" for share in shares])
-    if len(names) > 1:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelcolor=SOFT)
-    return figure
 
 
 def _say(each: DifferenceOfMeans) -> str:
@@ -339,6 +350,6 @@ def _say(each: DifferenceOfMeans) -> str:
 
 
 def _plain(text: str, most: int = _NAME_CHARS) -> str:
-    """Return text, cut if it is long, in which a figure reads no formula."""
+    """Return text, cut if it is long, with its $ escaped, which begin formulas in figures."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return cut.replace("$", r"\$")

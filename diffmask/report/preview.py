@@ -1,4 +1,4 @@
-"""What previews have in common, whatever is masked: what a modality hands in, and how far a training is held."""
+"""What previews of text and of clips have in common, and what each modality hands in."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Preview(Protocol):
         ...
 
     def sections(self, title: str = "Samples", notes: Sequence[str] = ()) -> Markup:
-        """Return it as sections of a page; the one that shows the samples has the title, and the notes."""
+        """Return sections of a page; the title and the notes go to the one that shows the samples."""
         ...
 
     def run_part(self, note: str) -> Markup:
@@ -45,16 +45,16 @@ class Preview(Protocol):
         ...
 
     def print(self, console: Console, num_samples: int | None = None) -> None:
-        """Print it, with as many of the samples as are asked for; None prints all."""
+        """Print it with the first `num_samples` samples; None prints all."""
         ...
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
-        """Write it as a file of its own.
+        """Write it to a file.
 
         Args:
             path: File to write.
             made_from: What it was made from, as pairs of name and value.
-            notes: What else is to be said, one sentence each.
+            notes: Further notes, one sentence each.
         """
         ...
 
@@ -68,9 +68,9 @@ class Asked:
         config: The run's settings, or plain ones.
         maskings: The resolved masking of each policy that is shown, by name.
         count: How many samples.
-        column: Of the text; None finds it by its name.
-        model: What is given in the place of the config's model.
-        checkpoint: Of a run, which is shown as it was then.
+        column: Column of the text; None finds it by its name.
+        model: Used instead of the config's model.
+        checkpoint: Checkpoint of a run, which is shown as it was then.
     """
 
     data: Sequence[str]
@@ -87,9 +87,9 @@ class Source(Protocol):
 
     Attributes:
         count: How many samples it shows if nothing else is asked for.
-        remedy: What to give where its data come with a config of another modality.
-        facts: What a preview was made from, by name; None where there is nothing to say.
-        notes: What else is to be said, one sentence each.
+        remedy: What to give if its data come with a config of another modality.
+        facts: What a preview was made from, by name; None where there is none.
+        notes: Further notes, one sentence each.
     """
 
     count: ClassVar[int]
@@ -119,7 +119,7 @@ class Source(Protocol):
 
 
 def hold(masker: Masker, progress: float | None) -> Masker:
-    """Return a masker whose schedules stay what they are at a share of the training; of None, as it is.
+    """Return a masker whose schedules keep their values at a share of the training; None leaves it as it is.
 
     Raises:
         InputError: If the share is outside [0, 1].

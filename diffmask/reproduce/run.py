@@ -19,7 +19,7 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.results import read_results
 from diffmask.files.folders import check_folder, write_text
-from diffmask.report.comparison import FILES, markdown_table, markdown_tables, to_markdown, write_comparison
+from diffmask.report.comparison import FILES, ComparisonReport, markdown_table
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import Job, Runner, locked
 from diffmask.train.log import read_log
@@ -43,12 +43,12 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
         wanted = set(range(config.seeds))
         results = [replace(each, seeds={s: seed for s, seed in each.seeds.items() if s in wanted}) for each in found]
         settings = CompareSettings(metric=task.metric, baseline=config.baseline)
-        compared = compare(results, settings)
-        write_comparison(compared, check_folder(folder / "comparison", "comparison", FILES, overwrite=True))
-        blocks += [_below(to_markdown(compared))]
+        compared = ComparisonReport(compare(results, settings))
+        compared.write(check_folder(folder / "comparison", "comparison", FILES, overwrite=True))
+        blocks += [_below(compared.to_markdown())]
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
-            unseen = compare(results, replace(settings, texts="unseen"))
-            blocks += [f"### {name}: test texts that are in no other split", *markdown_tables(unseen)]
+            unseen = ComparisonReport(compare(results, replace(settings, texts="unseen")))
+            blocks += [f"### {name}: test texts that are in no other split", *unseen.markdown_tables()]
         blocks += [f"### {name}: held-out text", _losses(folder, arms, config.seeds)]
     blocks += ["## How it was made", _facts(config)]
     write_text(output / MADE_FILE, json.dumps(_made(config, output), indent=2) + "\n")

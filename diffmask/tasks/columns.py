@@ -1,9 +1,9 @@
-"""Which columns of a task's rows hold texts and labels, and what stands there."""
+"""Which columns of a task's rows hold texts and labels, and how they are read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS
 from diffmask.core.errors import InputError
@@ -72,6 +72,34 @@ class Columns:
     label: str
     separator: str
 
+    @classmethod
+    def find(cls, path: Path, row: Mapping[str, Any], settings: ColumnSettings, *, single_texts: bool = False) -> Self:
+        """Return the columns to read, by the first row of a task.
+
+        Args:
+            path: File of the row, for messages.
+            row: The row.
+            settings: Names of columns, if they are given.
+            single_texts: Whether one text a row is wanted, which may be missing in some, and no pair.
+
+        Raises:
+            InputError: If a column that was named is not there, or one that was not named cannot be found.
+        """
+        names = list(row)
+        words = _words_column(names, row, settings)
+        if words is not None:
+            label = _label(path, names, settings.label, _WORD_LABEL_COLUMNS + _LABEL_COLUMNS, words)
+            return cls(TOKENS, words, None, label, settings.separator)
+        label = _label(path, names, settings.label, _LABEL_COLUMNS, None)
+        text, pair = _text_columns(path, row, label, settings, single_texts=single_texts)
+        kind = settings.kind or (MULTI_LABEL if isinstance(row[label], list) else SINGLE_LABEL)
+        if kind == TOKENS:
+            raise InputError(
+                f"{path}: column {text!r} holds {shown(str(row[text]))!r}, not a list of words; token classification "
+                "needs lists of words and of labels, in .jsonl or .parquet"
+            )
+        return cls(kind, text, pair, label, settings.separator)
+
     def read(self, where: str, row: Mapping[str, Any]) -> Example:
         """Return the example that a row holds.
 
@@ -106,36 +134,6 @@ class Columns:
         if not isinstance(value, list):
             raise InputError(f"{where}: column {self.label!r} must hold a list of labels, not {shown(str(value))!r}")
         return [_label_name(where, self.label, each) for each in value]
-
-
-def find_columns(
-    path: Path, row: Mapping[str, Any], settings: ColumnSettings, *, single_texts: bool = False
-) -> Columns:
-    """Return the columns to read, by the first row of a task.
-
-    Args:
-        path: Where the row stands, for messages.
-        row: The row.
-        settings: Names of columns, as far as they are given.
-        single_texts: Whether one text a row is wanted, which may be missing in some, and no pair.
-
-    Raises:
-        InputError: If a column that was named is not there, or one that was not named cannot be found.
-    """
-    names = list(row)
-    words = _words_column(names, row, settings)
-    if words is not None:
-        label = _label(path, names, settings.label, _WORD_LABEL_COLUMNS + _LABEL_COLUMNS, words)
-        return Columns(TOKENS, words, None, label, settings.separator)
-    label = _label(path, names, settings.label, _LABEL_COLUMNS, None)
-    text, pair = _text_columns(path, row, label, settings, single_texts=single_texts)
-    kind = settings.kind or (MULTI_LABEL if isinstance(row[label], list) else SINGLE_LABEL)
-    if kind == TOKENS:
-        raise InputError(
-            f"{path}: column {text!r} holds {shown(str(row[text]))!r}, not a list of words; token classification needs "
-            "lists of words and of labels, in .jsonl or .parquet"
-        )
-    return Columns(kind, text, pair, label, settings.separator)
 
 
 def _words_column(names: list[str], row: Mapping[str, Any], settings: ColumnSettings) -> str | None:

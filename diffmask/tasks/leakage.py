@@ -1,6 +1,6 @@
-"""Texts that stand in more than one split of a task: word for word, but for punctuation, or nearly.
+"""Texts that are in more than one split of a task: word for word, but for punctuation, or nearly.
 
-Every text is told which twin it has in each split: the same text, the same words, or nearly the same.
+For every text its twin in each split is found: the same text, the same words, or nearly the same.
 """
 
 import unicodedata
@@ -126,7 +126,7 @@ def _numbered(keys: Iterable[Hashable]) -> np.ndarray:
 
 
 KINDS = {"exact": "word for word", "same_words": "but for punctuation", "near": "nearly"}
-"""How a text stands in a split, closest kind first, and how tables say it.
+"""How similar a text is to one in another split, closest kind first, and what tables call it.
 
 exact: the same but for case, white space and the form of characters (NFKC). same_words: with other punctuation, or with
 markers around other words. near: most of its words and word pairs are the same.
@@ -170,7 +170,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Leakage:
-    """What stands in more than one split; `find_leakage` makes it.
+    """What is in more than one split; `find_leakage` makes it.
 
     Attributes:
         between: Each split in each of those before it: dev in train, test in train, test in dev.
@@ -185,7 +185,7 @@ class Leakage:
     elsewhere: Mapping[str, np.ndarray]
 
     def unseen(self, split: str) -> list[bool]:
-        """Return for each text whether it stands in no other split, neither exactly nor nearly."""
+        """Return for each text whether it is in no other split, neither exactly nor nearly."""
         return (~self.elsewhere[split]).tolist()
 
     def to_json(self) -> dict[str, Any]:
@@ -204,11 +204,11 @@ class Leakage:
         found = [overlap for overlap in self.between if overlap.split == split]
         names = " or ".join(overlap.other for overlap in found) or "another split"
         if not twins.any():
-            return f"None of the {len(twins):,} texts of {split} stands in {names}."
+            return f"None of the {len(twins):,} texts of {split} is in {names}."
         parts = "; ".join(_phrase(overlap) for overlap in found if overlap.num_found)
         share = 100 * twins.mean()
         return (
-            f"{twins.sum():,} of the {len(twins):,} texts of {split} ({share:.1f} %) stand in {names} too: {parts}. "
+            f"{twins.sum():,} of the {len(twins):,} texts of {split} ({share:.1f} %) are also in {names}: {parts}. "
             f"{(~twins).sum():,} are unseen."
         )
 
@@ -223,7 +223,7 @@ def find_leakage(
     """Compare all texts with one another and count twins.
 
     Two texts are nearly the same if `threshold` of the words and pairs of neighbouring words of the text with fewer of
-    them stand in the other too; where it has fewer than `min_words` words, that share of those of the other. So a
+    them are in the other too; where it has fewer than `min_words` words, that share of those of the other. So a
     text is found that had a tenth of its words edited or its end cut off, and a phrase of a few words is no twin of
     every long text that happens to hold it. All pairs are found, and each is counted, not estimated.
 

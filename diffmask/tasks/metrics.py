@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmask.config.evaluation import METRICS, MULTI_LABEL, TOKENS
+from diffmask.config.evaluation import MULTI_LABEL, TOKENS
 
 OUTSIDE = "O"
 """What the label of words that are part of nothing is usually called; F1 over words leaves it out."""
@@ -22,7 +22,7 @@ def score(
 ) -> dict[str, Any]:
     """Return accuracy, micro- and macro-F1, the scores of each class and the confusion matrix.
 
-    Accuracy is the share of texts (of words, for tokens) that are wholly right. Macro-F1 is the mean over the classes
+    Accuracy is the share of texts (of words, for tokens) that are entirely right. Macro-F1 is the mean over the classes
     that occur in the targets or the predictions. For tokens, the label `outside` counts for accuracy and for no F1.
     With one label per text, micro-F1 is accuracy.
 
@@ -67,13 +67,8 @@ def _by_label(given: np.ndarray, guessed: np.ndarray, rows: list[int], *, averag
     """Return precision, recall, F1 and support; what has no prediction or no target scores 0."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    nothing: Any = 0  # a number is allowed, whatever the type says
+    nothing: Any = 0  # a number is allowed, though the type hint says otherwise
     return precision_recall_fscore_support(given, guessed, labels=rows, average=average, zero_division=nothing)
-
-
-def summary(scores: dict[str, Any]) -> dict[str, float]:
-    """Return those scores that are single numbers."""
-    return {name: value for name, value in scores.items() if name in METRICS}
 
 
 def _arrays(

@@ -17,7 +17,7 @@ _HAIR = 1e-9  # 3 of 4 reach 0.75, and 7 of 10 reach 0.7, in floating point too
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Rows of two sequences and how alike they are; each pair stands once."""
+    """Rows of two sequences and how alike they are; each pair once."""
 
     left: np.ndarray
     right: np.ndarray
@@ -43,9 +43,9 @@ class _Index:
 def similar_pairs(sequences: Sequence[Sequence[str]], *, threshold: float, min_words: int) -> Iterator[_Pairs]:
     """Yield every pair whose similarity reaches the threshold, in batches.
 
-    The similarity is the share of the words and word pairs of the sequence with fewer of them that stand in the other
-    too: a text and its beginning have 1. Where that sequence has fewer than `min_words` words it is the share of those
-    of the other: a few words stand in many texts.
+    The similarity is the share of the words and word pairs of the sequence with fewer of them that are also in the
+    other: a text and its beginning have 1. If that sequence has fewer than `min_words` words, it is the share of those
+    of the other, because a few words occur in many texts.
     """
     lengths = np.array([len(words) for words in sequences], np.int64)
     rows, shingles, num_shingles = _shingle_sets(sequences, lengths)
@@ -88,7 +88,7 @@ def _candidates(index: _Index, threshold: float) -> Iterator[tuple[np.ndarray, n
     left_out = index.sizes - np.diff(index.starts)
     first = index.sizes - needed + looked_up - left_out
     probes = np.flatnonzero(np.arange(len(rows)) - index.starts[rows] < first[rows])
-    by_shingle = np.argsort(shingles, kind="stable")  # the rows of a shingle stand in ascending order
+    by_shingle = np.argsort(shingles, kind="stable")  # the rows of a shingle are in ascending order
     position = np.argsort(by_shingle)[probes] + 1
     widths = np.searchsorted(shingles[by_shingle], shingles[probes], side="right") - position
     # a batch holds whole rows, so that what a pair shares is counted in one
@@ -118,7 +118,7 @@ def _num_shared(index: _Index, left: np.ndarray, right: np.ndarray) -> np.ndarra
 
 
 def _expand(widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for ranges of these widths one behind another, the range of each element and its place in it."""
+    """Return, for consecutive ranges of these widths, the range of each element and its place in it."""
     entry = np.repeat(np.arange(len(widths)), widths)
     return entry, np.arange(len(entry)) - (np.cumsum(widths) - widths)[entry]
 

@@ -1,7 +1,6 @@
 """Labelled tasks: examples with their labels, in the splits train, dev and test, read from files.
 
-Everything that reads labelled texts reads them here: `diffmask evaluate`, the task beside masked words, and
-`diffmask selective`.
+`diffmask evaluate`, the task that is trained beside masked words, and `diffmask selective` read their texts here.
 """
 
 import hashlib
@@ -10,20 +9,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from diffmask.config.evaluation import MULTI_LABEL, TOKENS, TaskSettings
 from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
+from diffmask.core.types import IGNORE_INDEX
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
-from diffmask.tasks.columns import Columns, ColumnSettings, Example, find_columns
+from diffmask.tasks.columns import Columns, ColumnSettings, Example
 from diffmask.tasks.metrics import OUTSIDE, score
 from diffmask.text.corpus.documents import list_files
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from diffmask.tasks.leakage import Leakage
 
+Row = dict[str, Any]
+"""An example as token ids, with its labels."""
 SPLITS = ("train", "dev", "test")
 SPLIT_NAMES = {
     "train": "train", "training": "train", "dev": "dev", "devel": "dev", "development": "dev", "devset": "dev",
@@ -50,14 +54,25 @@ class Split:
     pairs: list[str] | None
     labels: list[Any]
 
+    @classmethod
+    def of(cls, rows: Sequence[Example], kind: str, names: Sequence[str]) -> Self:
+        """Return examples of a kind of task as a split, their labels as rows of the names."""
+        rows_of = {name: row for row, name in enumerate(names)}
+        several = kind in (MULTI_LABEL, TOKENS)
+        labels: list[Any] = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
+        if kind == MULTI_LABEL:
+            labels = [sorted(set(label)) for label in labels]
+        pairs = [pair for _, pair, _ in rows if pair is not None]
+        return cls([text for text, _, _ in rows], pairs or None, labels)
+
     def __len__(self) -> int:
         """Return the number of examples."""
         return len(self.texts)
 
-    def take(self, rows: Sequence[int]) -> "Split":
+    def take(self, rows: Sequence[int]) -> Self:
         """Return some of the examples."""
         pairs = None if self.pairs is None else [self.pairs[row] for row in rows]
-        return Split([self.texts[row] for row in rows], pairs, [self.labels[row] for row in rows])
+        return type(self)([self.texts[row] for row in rows], pairs, [self.labels[row] for row in rows])
 
     def joined(self) -> list[str]:
         """Return each example as one text, words and pairs joined."""
@@ -65,6 +80,58 @@ class Split:
         return (
             texts if self.pairs is None else [f"{text}\n{pair}" for text, pair in zip(texts, self.pairs, strict=True)]
         )
+
+    def hold_out(self, examples: str = "texts") -> tuple[Self, Self]:
+        """Return the split without a tenth of it, and that tenth; equal texts stay on one side."""
+        texts = self.joined()
+        order = sorted(set(texts), key=lambda text: hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest())
+        held = set(order[: max(1, round(HELD_OUT_SHARE * len(order)))])
+        if len(held) == len(order):
+            remedy = "give a file named dev" if examples == "texts" else "give some the split dev"
+            raise InputError(f"the task has no dev split and too few training {examples} to take one from; {remedy}")
+        sides: dict[bool, list[int]] = {True: [], False: []}
+        for row, text in enumerate(texts):
+            sides[text in held].append(row)
+        return self.take(sides[False]), self.take(sides[True])
+
+    def encode(self, kind: str, num_labels: int, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> list[Row]:
+        """Return a row for each example: input_ids (and token_type_ids, if the model has them), labels, and words.
+
+        `labels` is the row of the label; where a text has several labels, a float for each of the task's labels; where
+        words are labelled, one for each token: that of its word at the first token of the word, -100 elsewhere. Such
+        rows have `words` too: the place of the first token of each word, -1 for a word beyond `max_length`.
+        """
+        rows: Any = tokenizer(
+            self.texts,
+            self.pairs,
+            is_split_into_words=kind == TOKENS,
+            truncation="longest_first",
+            max_length=max_length,
+        )
+        made = []
+        for place, label in enumerate(self.labels):
+            row = {name: rows[name][place] for name in ("input_ids", "token_type_ids") if name in rows}
+            if kind == TOKENS:
+                words = rows.word_ids(place)
+                row["words"] = _first_places(words, len(label))
+                row["labels"] = [IGNORE_INDEX] * len(words)
+                for word, first in enumerate(row["words"]):
+                    if first >= 0:
+                        row["labels"][first] = label[word]
+            elif kind == MULTI_LABEL:
+                row["labels"] = [float(number in set(label)) for number in range(num_labels)]
+            else:
+                row["labels"] = label
+            made.append(row)
+        return made
+
+
+def _first_places(words: Sequence[int | None], num_words: int) -> list[int]:
+    places = [-1] * num_words
+    for place, word in enumerate(words):
+        if word is not None and places[word] < 0:
+            places[word] = place
+    return places
 
 
 def label_names(labels: Sequence[Any], kind: str, examples: str = "texts") -> list[str]:
@@ -84,20 +151,6 @@ def label_names(labels: Sequence[Any], kind: str, examples: str = "texts") -> li
         what = f"all are labelled {shown(next(iter(names)))!r}" if names else "there is no label"
         raise InputError(f"the task has nothing to tell apart: {what}; give {examples} of two labels or more")
     return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
-
-
-def hold_out(train: Split, examples: str = "texts") -> tuple[Split, Split]:
-    """Return the training split without a tenth, and the tenth; equal texts stay on one side."""
-    texts = train.joined()
-    order = sorted(set(texts), key=lambda text: hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest())
-    held = set(order[: max(1, round(HELD_OUT_SHARE * len(order)))])
-    if len(held) == len(order):
-        remedy = "give a file named dev" if examples == "texts" else "give some the split dev"
-        raise InputError(f"the task has no dev split and too few training {examples} to take one from; {remedy}")
-    sides: dict[bool, list[int]] = {True: [], False: []}
-    for row, text in enumerate(texts):
-        sides[text in held].append(row)
-    return train.take(sides[False]), train.take(sides[True])
 
 
 def hash_task(names: Sequence[str], splits: Mapping[str, Split]) -> str:
@@ -148,7 +201,7 @@ class Task:
 
     @property
     def dev(self) -> Split:
-        """What training is stopped and settings are chosen by."""
+        """What decides when training stops, and which settings are chosen."""
         return self.splits["dev"]
 
     @property
@@ -161,7 +214,7 @@ class Task:
         return {"files": {name: [path.name for path in paths] for name, paths in self.files.items()}}
 
     def summarise(self, found: "Leakage") -> str:
-        """Return in a sentence or two how many test examples stand in another split too."""
+        """Return in a sentence or two how many test examples are also in another split."""
         return found.summary()
 
     def score(self, targets: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
@@ -187,9 +240,9 @@ def read_task(settings: TaskSettings) -> Task:
             raise InputError(f"{paths[0]} has no rows; a task needs texts and labels in train, dev and test")
     assert columns is not None
     names = label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
-    splits = {split: make_split(rows, columns.kind, names) for split, rows in found.items()}
+    splits = {split: Split.of(rows, columns.kind, names) for split, rows in found.items()}
     if dev_from_train := "dev" not in splits:
-        splits["train"], splits["dev"] = hold_out(splits["train"])
+        splits["train"], splits["dev"] = splits["train"].hold_out()
     name = settings.name or _name(settings.files)
     ordered = {split: splits[split] for split in SPLITS}
     outside = _outside(settings.outside, names) if columns.kind == TOKENS else None
@@ -226,7 +279,7 @@ def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
 
 
 def splits_named(path: Path) -> list[str]:
-    """Return the splits that the name of a file speaks of, in the order in which it does.
+    """Return the splits that the name of a file mentions, in order.
 
     >>> splits_named(Path("data/chem-val.jsonl")), splits_named(Path("train_and_test.csv"))
     (['dev'], ['train', 'test'])
@@ -245,10 +298,10 @@ def read_examples(
 
     Args:
         paths: The files.
-        settings: Names of their columns, as far as they are given.
+        settings: Names of their columns, if they are given.
         columns: The columns to read; None finds them by the first row.
         single_texts: Whether one text a row is wanted: no pair of columns is looked for, rows without a text are
-            skipped, and texts lose the blanks around them.
+            skipped, and texts are stripped.
 
     Raises:
         InputError: If a file cannot be read, or a row lacks a text or a label.
@@ -256,7 +309,7 @@ def read_examples(
     examples: list[Example] = []
     for path in paths:
         for number, row in read_records(path):
-            columns = columns or find_columns(path, row, settings, single_texts=single_texts)
+            columns = columns or Columns.find(path, row, settings, single_texts=single_texts)
             if single_texts and _is_blank(row.get(columns.text)):
                 continue
             text, pair, label = columns.read(f"{path}: row {number}", row)
@@ -280,17 +333,6 @@ def _outside(wanted: str | None, names: Sequence[str]) -> str | None:
     if wanted not in (*names, "none"):
         raise InputError(f"no word has the label {wanted!r} of task.outside; choose from: {listed(names)}, none")
     return wanted if wanted in names else None
-
-
-def make_split(rows: Sequence[Example], kind: str, names: Sequence[str]) -> Split:
-    """Return examples of a kind of task as a split, their labels as rows of the names."""
-    rows_of = {name: row for row, name in enumerate(names)}
-    several = kind in (MULTI_LABEL, TOKENS)
-    labels: list[Any] = [[rows_of[name] for name in label] if several else rows_of[label] for _, _, label in rows]
-    if kind == MULTI_LABEL:
-        labels = [sorted(set(label)) for label in labels]
-    pairs = [pair for _, pair, _ in rows if pair is not None]
-    return Split([text for text, _, _ in rows], pairs or None, labels)
 
 
 def _name(sources: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from diffmask.config.evaluation import (
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.tasks.leakage import Leakage
-from diffmask.tasks.task import SPLIT_NAMES, SPLITS, Split, Task, hash_task, hold_out, label_names, make_split
+from diffmask.tasks.task import SPLIT_NAMES, SPLITS, Split, Task, hash_task, label_names
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.join_tables import join
@@ -89,13 +89,13 @@ def read_video_task(settings: EvaluateSettings, *, progress: bool = False) -> Vi
     _check_learnable(labels, kind)
     contents = _contents([clip for clips in usable.values() for clip in clips], progress=progress)
     splits = {
-        split: make_split(
+        split: Split.of(
             [(contents[clip.path], None, label) for clip, label in zip(clips, labels[split], strict=True)], kind, names
         )
         for split, clips in usable.items()
     }
     if dev_from_train := "dev" not in splits:
-        splits["train"], splits["dev"] = hold_out(splits["train"], "clips")
+        splits["train"], splits["dev"] = splits["train"].hold_out("clips")
     ordered = {split: splits[split] for split in SPLITS}
     return VideoTask(
         name=settings.task.name or _name(settings.task.files),

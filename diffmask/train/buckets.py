@@ -10,7 +10,7 @@ POOL = 50
 """Number of steps whose rows are sorted by length together."""
 
 
-class BucketSampler(Sampler[int]):
+class _BucketSampler(Sampler[int]):
     """Shuffle rows so that those of one optimiser step have similar lengths, which saves padding.
 
     The order depends on the seed, the epoch and the number of rows in a step, but not on how a step is divided into
@@ -54,7 +54,7 @@ class BucketSampler(Sampler[int]):
 
 @dataclass(frozen=True)
 class RowOrder:
-    """Settings of a `BucketSampler` that are known before the trainer is made.
+    """What is known of the rows of a training before the trainer is made.
 
     Attributes:
         lengths: Length of each row.
@@ -63,3 +63,7 @@ class RowOrder:
 
     lengths: Sequence[int]
     visits: bool = False
+
+    def sampler(self, rows_per_step: int, seed: int) -> _BucketSampler:
+        """Return what yields the rows, for steps of `rows_per_step` rows over all ranks and micro-batches."""
+        return _BucketSampler(self.lengths, rows_per_step, seed, visits=self.visits)

@@ -37,3 +37,13 @@ def points(log: Log, key: str) -> tuple[list[float], list[float]]:
     """Return the steps at which a value was logged, and the values; a step that was logged again counts once."""
     found = {entry["step"]: entry[key] for entry in log if key in entry}
     return sorted(found), [found[step] for step in sorted(found)]
+
+
+def num_steps(steps: int | None, epochs: float | None, log: Log) -> int:
+    """Return the steps of a whole run, by its settings, or by how many steps its epochs have taken so far."""
+    last = max(log, key=lambda entry: entry["step"], default={"step": 1})
+    if steps:
+        return int(steps)
+    if epochs and last.get("epoch"):
+        return max(1, round(last["step"] / last["epoch"] * epochs))
+    return max(1, int(last["step"]))

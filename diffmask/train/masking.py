@@ -66,7 +66,7 @@ class Masking:
 
 
 def by_unit(losses: Tensor, units: Units, predicted: PositionMask) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of each unit and the number of its predicted positions, both (B, U); 0 where there are none.
+    """Return the mean loss of each unit and the number of its predicted positions, both (B, U) and 0 if there are none.
 
     Args:
         losses: Loss of each predicted position, row by row.

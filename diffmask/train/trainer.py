@@ -1,5 +1,6 @@
 """The Hugging Face Trainer with masks drawn on the device, in the training process, at the step they are for."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -19,12 +21,13 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer_utils import EvalLoopOutput
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
 from diffmask.files.folders import writing
-from diffmask.train.buckets import BucketSampler, RowOrder
-from diffmask.train.folder import POLICY_FILE, read_policy, restore_renamed, tell_last
+from diffmask.train.buckets import RowOrder
+from diffmask.train.folder import POLICY_FILE, last_checkpoint, read_policy
 from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
 from diffmask.train.objective import BESIDE, Beside, Objective
@@ -34,14 +37,14 @@ from diffmask.train.optimizer import parameter_groups
 class _EpochOrder(TrainerCallback):
     """Tell the sampler the epoch before its rows are read; on several ranks a resumed Trainer does not."""
 
-    def __init__(self, sampler: BucketSampler):
-        self._sampler = sampler
+    def __init__(self, set_epoch: Callable[[int], None]):
+        self._set_epoch = set_epoch
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Set the epoch."""
-        self._sampler.set_epoch(int(state.epoch or 0))
+        self._set_epoch(int(state.epoch or 0))
 
 
 class _Feedback(TrainerCallback):
@@ -93,8 +96,9 @@ class MaskedTrainer(Trainer):
         self.masking = masking
         self.meter = Meter(masking.domain, masking.adapter.positions)
         seed = args.seed if args.data_seed is None else args.data_seed
-        self._sampler = None if order is None else self._bucket_sampler(args, order, seed)
-        epochs = [_EpochOrder(self._sampler)] if self._sampler is not None else []
+        rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        self._sampler = None if order is None else order.sampler(rows_per_step, seed)
+        epochs = [_EpochOrder(self._sampler.set_epoch)] if self._sampler is not None else []
         super().__init__(
             model=model,
             args=args,
@@ -106,11 +110,6 @@ class MaskedTrainer(Trainer):
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
         self._beside = Beside(objective, self.accelerator, seed)
-
-    @staticmethod
-    def _bucket_sampler(args: TrainingArguments, order: RowOrder, seed: int) -> BucketSampler:
-        rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return BucketSampler(order.lengths, rows_per_step, seed, visits=order.visits)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         return self._sampler if self._sampler is not None else super()._get_train_sampler(train_dataset)
@@ -179,7 +178,7 @@ class MaskedTrainer(Trainer):
             rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
             raise InputError(
                 f"the loss is {loss.item()} at step {self.state.global_step}, in the batch of samples {rows}; "
-                f"{tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
+                f"{_tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
             )
         return loss
 
@@ -189,7 +188,7 @@ class MaskedTrainer(Trainer):
         if norm is not None and self.accelerator.scaler is None and not torch.isfinite(torch.as_tensor(norm)):
             raise InputError(
                 f"the gradient's norm is {float(norm)} at step {self.state.global_step}; "
-                f"{tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
+                f"{_tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
             )
         return norm
 
@@ -209,7 +208,7 @@ class MaskedTrainer(Trainer):
         """Load the weights, including those that are saved under other names."""
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if isinstance(self.model, PreTrainedModel):
-            restore_renamed(self.model, Path(resume_from_checkpoint))
+            _restore_renamed(self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Also load what the policy had learned; the Trainer calls this on every rank, and with DeepSpeed too."""
@@ -291,3 +290,41 @@ class MaskedTrainer(Trainer):
         if "loss" in logs:
             logs.update(self.meter.read() | self.masking.masker.policy.report() | self._beside.report())
         super().log(logs, start_time)
+
+
+def _tell_last(run: str | None) -> str:
+    """Say from which checkpoint a failed run can continue."""
+    found = last_checkpoint(Path(run)) if run is not None else None
+    return f"the last good checkpoint is {found}" if found else "no checkpoint was written yet"
+
+
+def _restore_renamed(model: PreTrainedModel, checkpoint: Path) -> None:
+    """Load the parameters that a checkpoint holds under other names than the model has.
+
+    `save_pretrained` writes some architectures with the names of their first release (VideoMAE's query.bias is q_bias),
+    but the Trainer reads a checkpoint by the present names of the model. Without this, a resumed run would silently
+    start these parameters from scratch.
+
+    Raises:
+        InputError: If the checkpoint lacks a parameter under any name.
+    """
+    index = checkpoint / SAFE_WEIGHTS_INDEX_NAME
+    files = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {SAFE_WEIGHTS_NAME}
+    if not all((checkpoint / name).exists() for name in files):
+        return  # FSDP and DeepSpeed have files of their own, by the model's own names
+    held: set[str] = set()
+    for name in files:
+        with safe_open(checkpoint / name, "pt") as file:
+            held.update(file.keys())
+    own = model.state_dict(keep_vars=True)
+    absent = own.keys() - held - set(model.all_tied_weights_keys)
+    if not absent:
+        return
+    kind: Any = type(model)
+    loaded, report = kind.from_pretrained(checkpoint, config=model.config, output_loading_info=True)
+    if lost := sorted(absent & report["missing_keys"]):
+        raise InputError(f"the checkpoint {checkpoint} lacks {lost[0]}; continue from another one")
+    renamed = loaded.state_dict()
+    with torch.no_grad():
+        for name in absent:
+            own[name].copy_(renamed[name])

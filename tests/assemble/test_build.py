@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ from diffmask.core.policy import rank_weights
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.text.look import build_look
+from diffmask.report.text.look import TextLook
 
 ANCHORS = SimpleNamespace(
     scores=torch.tensor([0.0, 1.0, 2.0]), tf_icf=torch.tensor([1.0, 9.9, 10.0]), unknown_score=0.0
@@ -194,7 +195,7 @@ def test_masking_that_cannot_be_built_is_refused(masking, message):
 def test_masking_that_cannot_be_is_one_sentence(masking, message):
     anchors = None if "anchors" in message else domain_anchors()
     with pytest.raises(InputError, match=message):
-        build_look(TextMasking.resolve(masking), tiny_tokenizer(), anchors)
+        TextLook.of(TextMasking.resolve(masking), tiny_tokenizer(), anchors)
 
 
 def test_units_follow_from_the_policy_and_can_be_others():
@@ -274,6 +275,8 @@ def test_what_a_policy_does_not_read_is_left_out():
         (TrainingConfig(steps=1, adam_epsilon=-1.0), "training.adam_epsilon=-1 must be at least 0"),
         (TrainingConfig(steps=1, log_every=0), "training.log_every=0 must be at least 1"),
         (TrainingConfig(steps=1, learning_rate=-1.0), "training.learning_rate=-1 must be at least 0"),
+        (TrainingConfig(steps=1, learning_rate=math.inf), "training.learning_rate=inf must be at least 0 and finite"),
+        (TrainingConfig(steps=1, max_grad_norm=math.nan), "training.max_grad_norm=nan must be at least 0"),
         (TrainingConfig(steps=1, device="gpu"), "training.device='gpu' cannot be used here; choose cpu"),
         (TrainingConfig(steps=1, lr_schedule="wavy"), "unknown training.lr_schedule 'wavy'; choose from: .*cosine"),
         (TrainingConfig(steps=1, warmup_ratio=1.5), r"training.warmup_ratio=1.5 is outside \[0, 1\)"),
@@ -283,6 +286,11 @@ def test_training_that_cannot_be_done_is_refused(training, message):
     with pytest.raises(InputError, match=message):
         check_limits(training, "training.")
         check_training(training)
+
+
+def test_infinity_is_allowed_where_it_means_something():
+    check_limits(TrainingConfig(steps=1, max_grad_norm=math.inf), "training.")
+    check_limits(TextMaskingConfig(temperature=math.inf), "masking.")
 
 
 def test_a_layer_decay_outside_its_range_is_refused():

@@ -42,7 +42,7 @@ def test_a_table_and_what_it_says(results, capsys):
     assert finding.endswith("no difference shown in 1 of 2.")
     told = " ".join(said.out.split())
     assert "corrected p is for 2 comparisons (Holm)" in told
-    assert "30 of 120 test texts stand in another split too" in told
+    assert "30 of 120 test texts are also in another split" in told
     assert "All seeds of each result start from one pretrained model" in told
 
 
@@ -83,7 +83,7 @@ def test_one_seed_is_called_so(tmp_path, capsys):
         write_result(tmp_path / name, name, seeds=(0,))
     _, said = run(capsys, tmp_path / "a", tmp_path / "b")
     told = " ".join(said.out.split())
-    assert "There is one seed" in told and "nothing can be said of other seeds" in told
+    assert "There is only one seed" in told and "nothing about other seeds" in told
     assert "No difference shown." in told
 
 
@@ -97,7 +97,7 @@ def test_settings_reach_the_comparison(results, capsys):
     _, said = run(capsys, results, "--all-pairs", "--baseline", "ours", "--metric", "macro_f1", "--texts", "unseen")
     told = " ".join(said.out.split())
     assert "macro-F1" in told and "6 comparisons" in told
-    assert "stand in another split" not in told
+    assert "also in another split" not in told
 
 
 @pytest.mark.parametrize(

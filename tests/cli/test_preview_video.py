@@ -15,7 +15,7 @@ from support.tiny_video import tiny_grid, tiny_videomae
 from diffmask.assemble.video import VideoMasking
 from diffmask.cli import main
 from diffmask.config import VideoConfig, VideoDataConfig, VideoMaskingConfig
-from diffmask.report.clips.gather import choose_clips, gather_clips
+from diffmask.report.clips.source import GatheredClips, choose_clips
 from diffmask.video.index.index import read_clips
 
 DRAWS = 16
@@ -168,8 +168,8 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
         (["--policy", "motion", "--num-clips", "0"], "--num-clips 0 is below 1; give at least one"),
         (["--policy", "motion", "--num-sentences", "3"], "--num-sentences is an option for text, but "),
         (["--policy", "motion", "--column", "body"], "--column is an option for text, but "),
-        (["--policy", "motion", "--set", "boxes=a.csv"], "masking.boxes is given, and says nothing to motion; leave"),
-        (["--policy", "random-patch", "--units", "tube"], "masking.units is given, and says nothing to random-patch"),
+        (["--policy", "motion", "--set", "boxes=a.csv"], "masking.boxes is given, and has no effect with motion; leave"),
+        (["--policy", "random-patch", "--units", "tube"], "masking.units is given, and has no effect with random-patch"),
         (["--policy", "motion", "--set", "spam=1"], "unknown setting `masking.spam`"),
         (["--policy", "motion", "--ratio", "1.5"], "masking.ratio.start=1.5 is outside [0, 1]"),
         (["--policy", "motion", "--ratio", "1"], "masking.ratio=1 hides all 16 tubes of a clip, and the model needs"),
@@ -178,7 +178,7 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
             ["--policy", "motion", "--units", "spam"],
             "unknown masking.units 'spam'; choose from: patch, tube, frame, block",
         ),
-        (["--policy", "motion", "-o", "page.mp4"], "the output page.mp4 is no page and no picture; give a name that"),
+        (["--policy", "motion", "-o", "page.mp4"], "the output page.mp4 is no page or picture; give a name that"),
         (["--policy", "motion", "-o", "none/page.html"], "the folder none of the output does not exist; make it"),
     ],
 )
@@ -251,5 +251,5 @@ def test_clips_of_a_run_that_have_no_boxes_are_shown_without(world, tmp_path):
     assert choose_clips(clips[:2], 2, [resolved]) == clips[:2]
     grid = tiny_grid(tiny_videomae())
     for chosen, has_boxes in ((clips[:2], False), ([clips[3]], True)):
-        gathered = gather_clips(chosen, config, grid, None, maskings=[resolved])
+        gathered = GatheredClips.read(chosen, config, grid, None, maskings=[resolved])
         assert len(gathered.clips) == len(chosen) and bool(gathered.batch["boxes"].any()) is has_boxes

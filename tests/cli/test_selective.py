@@ -1,6 +1,5 @@
 """diffmask selective: what it writes, prints and refuses."""
 
-import argparse
 import contextlib
 import json
 import re
@@ -10,16 +9,14 @@ import pytest
 from support.labelled import TOLD_BY, labelled_rows, write_task
 from support.tiny import save_encoder, tiny_model, tiny_tokenizer
 
-from diffmask.cli import Formatter, selective
+from diffmask.cli import build_parser
 from diffmask.core.errors import InputError
 
 QUICK = ["--epochs", "9", "--learning-rate", "1e-2", "--batch-size", "8", "--max-length", "32", "--common-words", "0"]
 
 
 def call(*argv):
-    parser = argparse.ArgumentParser()
-    selective.add_parser(parser.add_subparsers(), Formatter)
-    args = parser.parse_args(["selective", *map(str, argv), "--device", "cpu"])
+    args = build_parser().parse_args(["selective", *map(str, argv), "--device", "cpu"])
     return args.run(args)
 
 

@@ -25,7 +25,7 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.methods.text import check_length
 from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import choose_share, evaluate
-from diffmask.evaluate.seed_file import is_done, remove_others, write_seed_file
+from diffmask.evaluate.seed_file import SeedFile, is_done, remove_others
 from diffmask.tasks.task import read_task
 from diffmask.text.model.load import load_weights
 
@@ -350,13 +350,13 @@ def test_the_command(world, tmp_path, capsys, monkeypatch):
 def test_the_command_says_what_is_outside(world, tmp_path, capsys):
     given = ["evaluate", str(world / "model"), "--task", str(world / "tokens"), "--method", "probe", "--seeds", "1"]
     assert main([*given, "--outside", "body", "-o", str(tmp_path / "out"), "max_length=16"]) == 0
-    assert "label 'body' is outside of everything: left out of F1" in capsys.readouterr().out
+    assert "label 'body' marks words that belong to nothing: left out of F1" in capsys.readouterr().out
     assert read(tmp_path / "out" / "seed-0.json")["task"]["outside"] == "body"
 
 
 def test_a_result_is_json_or_nothing(tmp_path):
     with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
-        write_seed_file(tmp_path / "seed-0.json", {"score": float("nan")})
+        SeedFile.write(tmp_path / "seed-0.json", {"score": float("nan")})
     assert not list(tmp_path.iterdir())
 
 

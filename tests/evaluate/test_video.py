@@ -29,10 +29,10 @@ from diffmask.demo.rendered_clips import encode
 from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.methods.frozen import TEMPERATURE, AttentivePool, AttentiveProber, Neighbours
 from diffmask.evaluate.methods.video import LabelledViews, _empty_tokens, encode_clips
-from diffmask.evaluate.results import read_result, read_results
+from diffmask.evaluate.results import Result, read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.report.html.page import page
-from diffmask.report.run.evaluations import evaluation_part
+from diffmask.report.run.page import evaluation_part
 from diffmask.tasks.task import Split, Task
 from diffmask.tasks.video_task import read_video_task
 from diffmask.train.optimizer import parameter_groups
@@ -98,7 +98,7 @@ def test_results_of_clips_are_compared_as_those_of_texts_are(world, tmp_path):
     found = compare(read_results([tmp_path / "trained", tmp_path / "image"]), CompareSettings(num_draws=1000))
     assert [score.name for score in found.scores] == ["trained", "image"]
     assert found.num_texts == 6 and found.num_seen == 0
-    assert check(page("page", [evaluation_part([read_result(tmp_path / "image")])]))
+    assert check(page("page", [evaluation_part([Result.read(tmp_path / "image")])]))
 
 
 def test_shares_and_seeds(world, tmp_path):

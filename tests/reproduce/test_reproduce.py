@@ -98,5 +98,5 @@ def test_ctrl_c_stops_the_jobs_and_the_same_command_goes_on(experiment, tmp_path
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     printed = process.communicate()[0]
-    assert process.returncode == 130 and f"stopped; the same command goes on ({tmp_path / 'out'})" in printed
+    assert process.returncode == 130 and f"stopped; the same command continues ({tmp_path / 'out'})" in printed
     assert "[1/" not in finish(start(experiment, tmp_path / "out"))

@@ -205,7 +205,7 @@ def test_the_summary_says_how_much_of_the_last_split_is_elsewhere():
     }
     labels = {"train": [0, 0], "dev": [0], "test": [0, 1, 0, 0]}
     assert find_leakage(splits, labels=labels).summary() == (
-        "2 of the 4 texts of test (50.0 %) stand in train or dev too: in train 1 word for word, 1 but for punctuation "
+        "2 of the 4 texts of test (50.0 %) are also in train or dev: in train 1 word for word, 1 but for punctuation "
         "(1 with another label). 2 are unseen."
     )
     assert (

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diffmask.evaluate.resampling import count, ratio
-from diffmask.tasks.metrics import score, summary
+from diffmask.tasks.metrics import score
 
 LABELS = ["a", "b", "c"]
 
@@ -64,7 +64,7 @@ def test_confusion_is_targets_by_predictions():
 
 def test_micro_f1_of_one_label_each_is_accuracy():
     targets, predictions = draw("single-label", seed=3)
-    found = summary(score("single-label", LABELS, targets, predictions))
+    found = score("single-label", LABELS, targets, predictions)
     assert found["micro_f1"] == pytest.approx(found["accuracy"])
 
 

@@ -20,8 +20,7 @@ from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.evaluate.methods.frozen import Prober
 from diffmask.evaluate.methods.tuner import PRECISIONS, Tuner, decode
 from diffmask.evaluate.modality import ModalityMethods, Predict, Predicted
-from diffmask.tasks.encode import Row, encode
-from diffmask.tasks.task import Split, Task, read_task
+from diffmask.tasks.task import Row, Split, Task, read_task
 from diffmask.text.corpus.words import split_words
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.segment.pad import PadLabelled
@@ -113,7 +112,7 @@ class _TextTuner(Tuner):
 
     def training_rows(self, split: Split, seed: int) -> list[Row]:
         """Return the texts as token ids."""
-        return encode(split, self.task.kind, len(self.task.labels), self.tokenizer, self.settings.max_length)
+        return split.encode(self.task.kind, len(self.task.labels), self.tokenizer, self.settings.max_length)
 
     def rows(self, split: str) -> tuple[list[Row], list[int]]:
         """Return the texts from the shortest to the longest, which saves padding."""
@@ -168,7 +167,7 @@ def _text_features(
         cast(Any, model).eval().to(device), PadLabelled(pad_id(tokenizer), task.kind == TOKENS), settings
     )
     rows = {
-        name: encode(split, task.kind, len(task.labels), tokenizer, settings.max_length)
+        name: split.encode(task.kind, len(task.labels), tokenizer, settings.max_length)
         for name, split in task.splits.items()
     }
     with tqdm(total=sum(map(len, rows.values())), desc="features", unit="text", disable=not progress) as bar:

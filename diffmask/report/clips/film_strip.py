@@ -101,7 +101,7 @@ class Row(NamedTuple):
     """A row of a picture.
 
     Attributes:
-        label: What it shows; lines are set apart by line ends.
+        label: What it shows, in one or more lines.
         frames: uint8 (T, 3, H, W).
         scale: Values of the first and the last colour, where colours are values.
     """
@@ -109,6 +109,11 @@ class Row(NamedTuple):
     label: str
     frames: Tensor
     scale: tuple[float, float] | None = None
+
+    @property
+    def ends(self) -> list[str]:
+        """Numbers of the first and the last colour: one if they are the same, none where colours are no values."""
+        return [] if self.scale is None else [_number(value) for value in sorted(set(self.scale))]
 
 
 class Block(NamedTuple):
@@ -165,7 +170,7 @@ def sheet(blocks: Sequence[Block], size: int, heads: Sequence[str] = ()) -> "Ima
     Args:
         blocks: What is shown.
         size: Pixels of a frame.
-        heads: What the columns are, if that is not the same for all.
+        heads: Titles of the columns, if they differ.
     """
     from PIL import Image, ImageDraw
 
@@ -181,8 +186,8 @@ def sheet(blocks: Sequence[Block], size: int, heads: Sequence[str] = ()) -> "Ima
             at = top + _TITLE_HEIGHT + place * (size + GAP)
             page.paste(side_by_side(row.frames, size), (_LABEL_WIDTH, at))
             _write(draw, (8, at + 4), row.label, 12, _SOFT)
-            if row.scale is not None:
-                _draw_scale(page, (8, at + size - 28), row.scale)
+            if row.ends:
+                _draw_scale(page, (8, at + size - 28), row.ends)
         top += height
     return page
 
@@ -207,31 +212,26 @@ def _cut(text: str, width: int, size: int) -> str:
     return plain
 
 
-def _draw_scale(page: "Image", at: tuple[int, int], scale: tuple[float, float]) -> None:
+def _draw_scale(page: "Image", at: tuple[int, int], ends: Sequence[str]) -> None:
     """Draw the colours from low to high, with the numbers of the ends."""
     from PIL import ImageDraw
 
-    if scale[0] == scale[1]:
-        _write(ImageDraw.Draw(page), at, f"{number(scale[0])} throughout", 11, _SOFT)
+    if len(ends) == 1:
+        _write(ImageDraw.Draw(page), at, f"{ends[0]} throughout", 11, _SOFT)
         return
     width = _LABEL_WIDTH - 32
-    page.paste(_scale_image().resize((width, 8)), at)
+    page.paste(to_image(colour_table().T[:, None]).resize((width, 8)), at)
     draw = ImageDraw.Draw(page)
-    low, high = (number(value) for value in scale)
+    low, high = ends
     _write(draw, (at[0], at[1] + 10), low, 11, _SOFT)
     length = int(draw.textlength(high, font_size=11))
     _write(draw, (at[0] + width - length, at[1] + 10), high, 11, _SOFT)
 
 
-def _scale_image() -> "Image":
-    """Return the colours from low to high, a pixel each."""
-    return to_image(colour_table().T[:, None])
-
-
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Return the number at the end of a scale.
 
-    >>> number(0.0), number(-1.234), number(12.5)
+    >>> _number(0.0), _number(-1.234), _number(12.5)
     ('0', '-1.23', '12.5')
     """
     return f"{value:.3g}" if abs(value) >= 0.005 else "0"
@@ -244,19 +244,14 @@ def write_png(picture: "Image", path: Path) -> None:
 
 
 def write_gif(pictures: Sequence["Image"], path: Path, *, per_second: float = 5.0) -> None:
-    """Write pictures as one that moves and begins again; see `gif_bytes`."""
-    with draft(path) as new:
-        new.write_bytes(gif_bytes(pictures, per_second=per_second))
+    """Write pictures as a GIF that begins again at its end.
 
-
-def gif_bytes(pictures: Sequence["Image"], *, per_second: float = 5.0) -> bytes:
-    """Return a GIF.
-
-    All pictures have one palette, and each pixel the nearest colour of it: with palettes of their own, or with noise in
-    place of missing colours, what stands still would flicker. A line at the bottom shows how far the clip is.
+    All pictures share one palette, and each pixel gets its nearest colour: with a palette each, or with dithering, what
+    does not move would flicker. A line at the bottom shows how far the clip is.
 
     Args:
         pictures: All of one size.
+        path: File to write.
         per_second: How many are shown in a second.
     """
     from PIL import Image
@@ -265,9 +260,9 @@ def gif_bytes(pictures: Sequence["Image"], *, per_second: float = 5.0) -> bytes:
     palette = _palette(marked)
     frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in marked]
     held = round(1000 / per_second)
-    return _bytes(
-        frames[0], "GIF", save_all=True, append_images=frames[1:], duration=held, loop=0, optimize=False, disposal=1
-    )
+    options = {"save_all": True, "append_images": frames[1:], "duration": held, "loop": 0, "disposal": 1}
+    with draft(path) as new:
+        new.write_bytes(_bytes(frames[0], "GIF", optimize=False, **options))
 
 
 def _palette(pictures: Sequence["Image"]) -> "Image":
@@ -291,11 +286,11 @@ def _marked(picture: "Image", share: float) -> "Image":
 
 
 def data_uri(picture: "Image", *, exact: bool = False) -> str:
-    """Return a picture as an address that holds it, as JPEG or PNG: whichever is smaller.
+    """Return a picture as an address that holds it, as JPEG or PNG, the smaller of the two.
 
     Args:
         picture: What is shown.
-        exact: Its colours stand for values, which JPEG would blur: always PNG.
+        exact: Always use PNG, because the colours are values, which JPEG would blur.
     """
     made = {"png": _bytes(picture, "PNG", optimize=True)}
     if not exact:

@@ -1,8 +1,8 @@
-"""How a policy looks at clips: before training or in the middle of it, and what it hides of them then."""
+"""How a policy looks at clips, before training or in the middle of it, and what it hides of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -20,22 +20,7 @@ BASELINE = "random-tube"
 _ROW_FEATURES = ("difference", "boxes", "attention")
 """What rows bring along: scores that were made once."""
 _BEST_SHARE = 0.1
-"""Of the patches: those with the best scores, of which it is told how many are hidden."""
-
-
-@dataclass(frozen=True)
-class ClipLook:
-    """How a policy looks at clips.
-
-    Attributes:
-        masker: What is hidden.
-        adapter: Says what a unit is.
-        scores: Whether the policy prefers some units; there is nothing to show of the scores of one that does not.
-    """
-
-    masker: Masker
-    adapter: VideoAdapter
-    scores: bool = True
+"""Share of the patches that counts as the best-scored ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +50,7 @@ class ShownClip:
 
     Attributes:
         name: Of its file.
-        caption: What it is said to show; empty where nothing is said.
+        caption: Its caption; empty if there is none.
         frames: uint8 (T, 3, H, W), as training sees it.
     """
 
@@ -74,28 +59,57 @@ class ShownClip:
     frames: Tensor
 
 
-def read_clips(look: ClipLook, batch: Mapping[str, Any], num_draws: int) -> list[ClipReading]:
-    """Draw the masks of steps spread over a training."""
-    shape, masker = look.adapter.grid.shape, look.masker
-    units = look.adapter.units(batch, 0)
-    often = torch.zeros(len(batch["frames"]), look.adapter.grid.num_positions, dtype=torch.float64)
-    first = torch.zeros_like(often, dtype=torch.bool)
-    for step in range(num_draws):
-        hidden = units.to_positions(masker(units, step, num_draws)).cpu()
-        often += hidden
-        first = hidden if step == 0 else first
-    often /= num_draws
-    scores = _position_scores(masker, units).float().cpu() if look.scores else None
-    return [
-        ClipReading(
-            scores=None if scores is None else scores[row].view(shape),
-            often=often[row].float().view(shape),
-            masked=first[row].view(shape),
-            ratio=float(often[row].mean()),
-            best=None if scores is None else hidden_of_best(scores[row], often[row]),
-        )
-        for row in range(len(often))
-    ]
+@dataclass(frozen=True)
+class ClipLook:
+    """How a policy looks at clips.
+
+    Attributes:
+        masker: What is hidden.
+        adapter: Divides clips into units.
+        scores: Whether the policy prefers some units, so that there are scores to show.
+    """
+
+    masker: Masker
+    adapter: VideoAdapter
+    scores: bool = True
+
+    @classmethod
+    def of(cls, masking: VideoMasking, grid: Grid, *, progress: float | None = None) -> Self:
+        """Return how a policy looks at clips.
+
+        Args:
+            masking: What the settings of the masking come to.
+            grid: How clips are cut.
+            progress: Hold the schedules at this share of the training; None draws masks from all of it.
+
+        Raises:
+            InputError: If a setting cannot be used.
+        """
+        adapter = masking.adapter(grid, IMAGENET_MEAN, IMAGENET_STD, PixelTargets(grid.tubelet, grid.patch_size))
+        return cls(hold(masking.masker_for(adapter), progress), adapter, scores=not masking.is_random)
+
+    def read(self, batch: Mapping[str, Any], num_draws: int) -> list[ClipReading]:
+        """Draw the masks of steps spread over a training."""
+        shape, masker = self.adapter.grid.shape, self.masker
+        units = self.adapter.units(batch, 0)
+        often = torch.zeros(len(batch["frames"]), self.adapter.grid.num_positions, dtype=torch.float64)
+        first = torch.zeros_like(often, dtype=torch.bool)
+        for step in range(num_draws):
+            hidden = units.to_positions(masker(units, step, num_draws)).cpu()
+            often += hidden
+            first = hidden if step == 0 else first
+        often /= num_draws
+        scores = _position_scores(masker, units).float().cpu() if self.scores else None
+        return [
+            ClipReading(
+                scores=None if scores is None else scores[row].view(shape),
+                often=often[row].float().view(shape),
+                masked=first[row].view(shape),
+                ratio=float(often[row].mean()),
+                best=None if scores is None else hidden_of_best(scores[row], often[row]),
+            )
+            for row in range(len(often))
+        ]
 
 
 def _position_scores(masker: Masker, units: Units) -> Tensor:
@@ -121,21 +135,6 @@ def hidden_of_best(scores: Tensor, often: Tensor, share: float = _BEST_SHARE) ->
     above, equal = scores > worst, scores == worst
     rest = count - int(above.sum())
     return float((often[above].sum() + rest * often[equal].mean()) / count)
-
-
-def build_look(masking: VideoMasking, grid: Grid, *, progress: float | None = None) -> ClipLook:
-    """Return how a policy looks at clips.
-
-    Args:
-        masking: What the settings of the masking come to.
-        grid: How clips are cut.
-        progress: Hold the schedules at this share of the training; None draws masks from all of it.
-
-    Raises:
-        InputError: If a setting cannot be used.
-    """
-    adapter = masking.adapter(grid, IMAGENET_MEAN, IMAGENET_STD, PixelTargets(grid.tubelet, grid.patch_size))
-    return ClipLook(hold(masking.masker_for(adapter), progress), adapter, scores=not masking.is_random)
 
 
 def scores_needed(maskings: Iterable[VideoMasking]) -> list[str]:

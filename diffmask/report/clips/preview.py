@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from diffmask.core.errors import InputError
 from diffmask.report.clips.film_strip import (
     Block,
     Row,
@@ -21,7 +20,6 @@ from diffmask.report.clips.film_strip import (
     data_uri,
     heat,
     hide,
-    number,
     pick,
     resize,
     sheet,
@@ -30,8 +28,8 @@ from diffmask.report.clips.film_strip import (
     write_gif,
     write_png,
 )
-from diffmask.report.clips.look import ClipLook, ClipReading, ShownClip, read_clips
-from diffmask.report.html.page import check_output, header, macros, page, write_page
+from diffmask.report.clips.look import ClipLook, ClipReading, ShownClip
+from diffmask.report.html.page import macros, page, write_page
 from diffmask.report.preview import TITLE, printable
 
 if TYPE_CHECKING:
@@ -47,7 +45,6 @@ _BLANK = 235
 _GREY_STEP = 32
 _NUM_STOPS = 8
 """Colours of a scale on a page, between which a browser fades."""
-_SUFFIXES = (".html", ".png", ".gif")
 
 Reconstruct = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 """Pictures uint8 (B, T, 3, H, W) of a batch, from what is hidden in it, bool (B, L)."""
@@ -70,6 +67,33 @@ class ClipPreview:
     failed: Mapping[str, str] = field(default_factory=dict)
     domain_share: None = None
 
+    @classmethod
+    def of(
+        cls,
+        clips: Sequence[ShownClip],
+        batch: Mapping[str, Any],
+        looks: Mapping[str, ClipLook],
+        reconstruct: Reconstruct | None = None,
+        *,
+        num_draws: int | None = None,
+    ) -> Self:
+        """Look at what policies do to clips.
+
+        Args:
+            clips: What is shown, in the order of the batch.
+            batch: The clips with all values that the policies read.
+            looks: What is compared, by name.
+            reconstruct: Makes pictures of what is hidden; None shows none.
+            num_draws: Masks of each clip.
+        """
+        num_draws = NUM_DRAWS if num_draws is None else num_draws
+        readings = {name: look.read(batch, num_draws) for name, look in looks.items()}
+        if reconstruct is not None:
+            for name, each in readings.items():
+                pictures = reconstruct(batch, torch.stack([one.masked.flatten() for one in each]))
+                readings[name] = [replace(one, reconstruction=own) for one, own in zip(each, pictures, strict=True)]
+        return cls(list(clips), readings, num_draws)
+
     def mean(self, name: str, what: str) -> float | None:
         """Return the mean over the clips of `ratio` or `best` of a policy."""
         values = [value for each in self.readings[name] if (value := getattr(each, what)) is not None]
@@ -79,6 +103,18 @@ class ClipPreview:
     def is_filled_in(self) -> bool:
         """Whether a model filled in what is hidden."""
         return any(each.reconstruction is not None for readings in self.readings.values() for each in readings)
+
+    def layers(self, name: str, index: int) -> Iterator[Row]:
+        """Yield the pictures of a clip under a policy."""
+        clip, reading = self.clips[index], self.readings[name][index]
+        ground = _outlines(clip.frames)
+        if reading.scores is not None:
+            low, high = float(reading.scores.min()), float(reading.scores.max())
+            yield Row("score", heat(ground, reading.scores, low, high), (low, high))
+        yield Row(f"hidden in {self.num_draws} masks", heat(ground, reading.often, 0.0, 1.0), (0.0, 1.0))
+        yield Row("one mask", hide(clip.frames, reading.masked))
+        if reading.reconstruction is not None:
+            yield Row("filled in", reading.reconstruction)
 
     def number_rows(self) -> Iterator[list[str]]:
         """Yield clip, policy and shares: first those of all clips together."""
@@ -100,7 +136,7 @@ class ClipPreview:
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
         """Return a page of its own, as `write` writes it."""
         lead = "Masks of several policies on the same clips, at the same ratio."
-        return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
+        return page(TITLE, [self.sections(notes=notes)], lead, made_from)
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
         """Write a page, a PNG with the frames side by side, or a GIF in which the clips move."""
@@ -118,7 +154,7 @@ class ClipPreview:
             shown = pick(len(clip.frames), _NUM_SHOWN)
             rows = [Row("frames", clip.frames[shown])]
             for name, readings in self.readings.items():
-                for layer in layers(clip, readings[index], self.num_draws):
+                for layer in self.layers(name, index):
                     label = f"{_folded(name)}\n{layer.label}\n{_said(readings[index], layer.label)}"
                     rows.append(Row(label, layer.frames[shown], layer.scale))
             blocks.append(Block(_title(clip), rows))
@@ -169,44 +205,6 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
 
-def make_clip_preview(
-    clips: Sequence[ShownClip],
-    batch: Mapping[str, Any],
-    looks: Mapping[str, ClipLook],
-    reconstruct: Reconstruct | None = None,
-    *,
-    num_draws: int | None = None,
-) -> ClipPreview:
-    """Look at what policies do to clips.
-
-    Args:
-        clips: What is shown, in the order of the batch.
-        batch: The clips with all values that the policies read.
-        looks: What is compared, by name.
-        reconstruct: Makes pictures of what is hidden; None shows none.
-        num_draws: Masks of each clip.
-    """
-    num_draws = NUM_DRAWS if num_draws is None else num_draws
-    readings = {name: read_clips(look, batch, num_draws) for name, look in looks.items()}
-    if reconstruct is not None:
-        for name, each in readings.items():
-            pictures = reconstruct(batch, torch.stack([one.masked.flatten() for one in each]))
-            readings[name] = [replace(one, reconstruction=own) for one, own in zip(each, pictures, strict=True)]
-    return ClipPreview(list(clips), readings, num_draws)
-
-
-def layers(clip: ShownClip, reading: ClipReading, num_draws: int) -> Iterator[Row]:
-    """Yield the pictures of a clip under a policy."""
-    ground = _outlines(clip.frames)
-    if reading.scores is not None:
-        low, high = float(reading.scores.min()), float(reading.scores.max())
-        yield Row("score", heat(ground, reading.scores, low, high), (low, high))
-    yield Row(f"hidden in {num_draws} masks", heat(ground, reading.often, 0.0, 1.0), (0.0, 1.0))
-    yield Row("one mask", hide(clip.frames, reading.masked))
-    if reading.reconstruction is not None:
-        yield Row("filled in", reading.reconstruction)
-
-
 def _outlines(frames: Tensor) -> Tensor:
     """Return frames in few greys and large pixels: under colours that are kept exactly, more would cost megabytes."""
     grey = to_grey(frames)
@@ -214,17 +212,6 @@ def _outlines(frames: Tensor) -> Tensor:
     coarse = F.interpolate(grey, (side, side), mode="area")
     steps = ((coarse / _GREY_STEP).round() * _GREY_STEP).clamp(0, 255)
     return F.interpolate(steps, grey.shape[2:], mode="nearest-exact").to(torch.uint8).expand_as(frames)
-
-
-def check_pictures(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that cannot be written, before the work is done.
-
-    Raises:
-        InputError: If its name has another ending, it exists and may not be replaced, or its folder is missing.
-    """
-    check_output(path, overwrite=overwrite)
-    if path.suffix not in _SUFFIXES:
-        raise InputError(f"the output {path} is no page and no picture; give a name that ends with .html, .png or .gif")
 
 
 class _Picture(NamedTuple):
@@ -258,7 +245,7 @@ def _pictures_of(preview: ClipPreview) -> Iterator[tuple[ShownClip, _Picture, li
                 (
                     name,
                     _hides(readings[index]),
-                    [_picture(clip, each, shown, name) for each in layers(clip, readings[index], preview.num_draws)],
+                    [_picture(clip, each, shown, name) for each in preview.layers(name, index)],
                 )
                 for name, readings in preview.readings.items()
             ],
@@ -271,8 +258,7 @@ def _picture(clip: ShownClip, layer: Row, shown: Sequence[int], policy: str) -> 
     table = colour_table()
     rows = [round(place * (len(table) - 1) / (_NUM_STOPS - 1)) for place in range(_NUM_STOPS)]
     stops = ["#" + bytes(table[row].tolist()).hex() for row in rows]
-    ends = [] if layer.scale is None else [number(value) for value in sorted(set(layer.scale))]
-    return _Picture(layer.label, told, image, data_uri(image, exact=layer.scale is not None), ends, stops)
+    return _Picture(layer.label, told, image, data_uri(image, exact=layer.scale is not None), layer.ends, stops)
 
 
 def _hides(reading: ClipReading) -> str:
@@ -285,8 +271,8 @@ def _cells(preview: ClipPreview, index: int) -> dict[str, dict[str, Tensor]]:
     clip = preview.clips[index]
     return {
         name: {"frame": resize(clip.frames, SIZE)}
-        | {each.label: resize(each.frames, SIZE) for each in layers(clip, readings[index], preview.num_draws)}
-        for name, readings in preview.readings.items()
+        | {each.label: resize(each.frames, SIZE) for each in preview.layers(name, index)}
+        for name in preview.readings
     }
 
 

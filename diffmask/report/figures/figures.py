@@ -1,4 +1,4 @@
-"""How figures look, and how they are written as files; and the colours of heat maps, for light and for dark.
+"""How figures look and are written to files, and the colours of heat maps, for light and for dark.
 
 The steps of a heat map go from plain to hot, and text is readable on each of them.
 """
@@ -6,7 +6,6 @@ The steps of a heat map go from plain to hot, and text is readable on each of th
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ COLOURS = (
     "#6b3f1d",
     "#1f1b17",
 )
-"""Lines of several runs, told apart on white."""
+"""Colours of the lines of several runs, distinct on white."""
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 """Where there are more lines than colours, the next ones are dashed, then dotted."""
 
@@ -73,24 +72,8 @@ def line_style(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": _DASHES[place // len(COLOURS) % len(_DASHES)]}
 
 
-def check_figure(path: Path, *, overwrite: bool) -> None:
-    """Refuse a name that cannot be written, before the work is done.
-
-    Raises:
-        InputError: If the name has another ending, exists, or its folder is missing.
-    """
-    if path.is_dir():
-        raise InputError(f"the output {path} is a folder; give the name of a figure such as {path / 'figure.png'}")
-    if path.suffix not in FORMATS:
-        raise InputError(f"the output {path} is no figure; give a name that ends with {', '.join(FORMATS)}")
-    if path.exists() and not overwrite:
-        raise InputError(f"the output {path} exists; use --overwrite to replace it, or give another name with -o")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} of the output does not exist; make it first")
-
-
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of so many inches, without the global state of pyplot."""
+    """Return an empty figure, its size in inches, without the global state of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -102,12 +85,12 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def percent(share: float, _place: float = 0.0) -> str:
-    """Return a share as a tick of an axis says it."""
+    """Return a share as the label of a tick."""
     return f"{100 * share:.4g} %"
 
 
 def dress(axes: "Axes", title: str, xlabel: str = "") -> None:
-    """Give axes the look of all figures: a title on the left, lines across, nothing that says nothing."""
+    """Give axes the look of all figures: a title on the left, lines across, no frame."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)

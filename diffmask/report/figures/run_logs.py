@@ -21,7 +21,7 @@ from diffmask.report.figures.figures import (
     percent,
     save_figure,
 )
-from diffmask.train.log import Log, points
+from diffmask.train.log import Log, has_values, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,10 +61,6 @@ class RunLog:
         steps, values = points(self.entries, key)
         return np.array(steps, float), np.array(values, float)
 
-    def has(self, key: str) -> bool:
-        """Tell whether a value was ever logged."""
-        return any(key in entry for entry in self.entries)
-
     @property
     def classes(self) -> list[str]:
         """Names of the classes whose losses were logged, in the order of the log."""
@@ -94,7 +90,7 @@ def draw_runs(runs: Sequence[RunLog], path: Path) -> None:
         "mask_ratio": "mask ratio: reached, and planned (dashed)",
         "strength": "strength",
     }
-    shown = [key for key in titles if any(run.has(key) for run in runs)]
+    shown = [key for key in titles if any(has_values(run.entries, key) for run in runs)]
     by_class = [run for run in runs if run.classes]
     num_panels = len(shown) + len(by_class)
     num_rows = -(-num_panels // 2)
@@ -226,9 +222,9 @@ def _label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]]) -> 
 
 
 def print_runs(runs: Sequence[RunLog], console: Console) -> None:
-    """Print what each run came to, one line each."""
+    """Print the outcome of each run, one line each."""
     columns = {"loss": "loss", "eval_loss": "held-out", "eval_loss_domain": "domain"}
-    columns = {key: title for key, title in columns.items() if any(run.has(key) for run in runs)}
+    columns = {key: title for key, title in columns.items() if any(has_values(run.entries, key) for run in runs)}
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("run")
     for title in ("steps", *columns.values(), "mask ratio", "planned"):

@@ -1,4 +1,4 @@
-"""Schedules: that of a run over its steps, and all that there are; each as a chart in the terminal and as a figure."""
+"""Schedules, those of a run and the presets: charts in the terminal, and figures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class Course:
-    """What a schedule comes to over a run.
+    """The values of a schedule over a run.
 
     Attributes:
         name: What is scheduled.
@@ -51,7 +51,7 @@ class Course:
         values = tuple(schedule(last * place / max(num_places - 1, 1)) for place in range(num_places))
         if num_places == num_steps:
             mean = sum(values) / num_places
-        else:  # of a sample, the ends stand for half as many steps as each place in between
+        else:  # in a sample, each end represents half as many steps as a place in between
             mean = (sum(values) - (values[0] + values[-1]) / 2) / (num_places - 1)
         return cls(name, values, mean, min(values), max(values), num_steps)
 
@@ -78,7 +78,7 @@ class Course:
         return self.values[round(min(1.0, max(0.0, progress)) * (len(self.values) - 1))]
 
     def print(self, console: Console) -> None:
-        """Print it as an area over the steps, as wide as the console."""
+        """Print a chart over the steps, as wide as the console."""
         console.print(Text(self.in_words, "bold"))
         if self.is_constant:
             return
@@ -112,7 +112,7 @@ def _sparkline(values: Sequence[float], top: float) -> str:
 
 
 def _cell(filled: float, is_unicode: bool) -> str:
-    """Return the block of a cell that is filled so far from below."""
+    """Return the block of a cell that is filled from below to a share."""
     eighths = round(8 * min(1.0, max(0.0, filled)))
     return _EIGHTHS[eighths] if is_unicode else "#" if eighths > 3 else " "
 
@@ -153,7 +153,7 @@ def _draw_course(axes: "Axes", given: Course, title: str | None = None, top: flo
     Args:
         axes: Where to.
         given: The schedule.
-        title: In the place of its name and its figures.
+        title: Shown instead of its name and its numbers.
         top: Upper end of the axis; by default as its values need it.
     """
     dress(axes, given.in_words if title is None else title)

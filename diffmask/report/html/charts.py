@@ -100,7 +100,7 @@ class Axis(NamedTuple):
         xlabel: Of the places.
         is_share: Whether values are shares, to be written as percentages.
         from_zero: Whether the axis of the values begins at 0.
-        ticks: Places that are named, in the place of round ones.
+        ticks: Places to label instead of round ones.
     """
 
     xlabel: str = "optimiser step"
@@ -113,10 +113,10 @@ _STEPS_AXIS = Axis()
 
 
 def chart(key: str, title: str, lines: Sequence[Line], axis: Axis = _STEPS_AXIS) -> Markup:
-    """Return a figure with its title, its legend and, for those who do not see it, its ends in words.
+    """Return a figure with its title, its legend and its first and last values in words, for those who do not see it.
 
     Args:
-        key: Shown nowhere, and different for each figure of a page.
+        key: Begins the ids inside it; different for each figure of a page.
         title: Above it.
         lines: What is drawn.
         axis: What they are drawn on.
@@ -147,7 +147,7 @@ def _in_words(line: Line, is_share: bool) -> str:
 
 
 def _finite(line: Line) -> Line:
-    """Leave out what is no number, such as the loss of a run that went astray."""
+    """Leave out what is not finite, such as the loss of a run that diverged."""
     spread = line.spread or [0.0] * len(line.xs)
     kept = [each for each in zip(line.xs, line.ys, spread, strict=True) if math.isfinite(each[1])]
     xs, ys, spreads = ([each[place] for each in kept] for place in range(3))
@@ -179,7 +179,7 @@ def _draw(lines: Sequence[Line], axis: Axis) -> "Figure":
 
 
 def _power(value: float, _place: float = 0.0) -> str:
-    """Return a small number as a tick of an axis says it.
+    """Return a small number as the label of a tick.
 
     >>> _power(0.00012), _power(0.0)
     ('1.2e-4', '0')
@@ -241,7 +241,7 @@ def heat_table(
         rows: Names of the rows.
         columns: Names of the columns, written upwards where they are long.
         shares: Of each cell, from 0 to `highest`; None where there is none.
-        titles: What is told of a cell where the pointer rests on it.
+        titles: Shown for a cell when the pointer rests on it.
         highest: Value of the hottest colour.
     """
 

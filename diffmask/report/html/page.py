@@ -1,6 +1,6 @@
-"""A page: one HTML file, without script or network, light or dark as the reader's device asks.
+"""A page: one HTML file without script or network, light or dark like the reader's device.
 
-What is shown stands in templates/, which escape whatever data holds; Python computes it.
+Python computes what is shown; templates/ say how, and escape all that comes from data.
 """
 
 import re
@@ -11,21 +11,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from diffmask.core.errors import InputError
 from diffmask.files.folders import write_text
 from diffmask.report.figures.figures import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
 
 _UNITS = [(1e3, "kB"), (1e6, "MB"), (1e9, "GB")]
 
 
-def path_text(text: object) -> Markup:
-    """Return text that may be broken behind a slash."""
+def _path(text: object) -> Markup:
+    """Return text that may be broken after a slash."""
     return escape(text).replace("/", Markup("/<wbr>"))
 
 
-def prose(text: object) -> Markup:
-    """Return text in which `words in backticks` are code, and long paths may be broken behind a slash."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(path_text(text))))
+def _prose(text: object) -> Markup:
+    """Return text in which `words in backticks` are code, and long paths may be broken after a slash."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(_path(text))))
 
 
 def duration(seconds: float) -> str:
@@ -69,8 +68,8 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
-    "prose": prose,
-    "path": path_text,
+    "prose": _prose,
+    "path": _path,
     "duration": duration,
     "size": _size,
     "number": _number,
@@ -91,37 +90,21 @@ def macros(template: str) -> Any:
     return _ENVIRONMENT.get_template(template).module
 
 
-def page(title: str, sections: Iterable[str]) -> str:
+def page(title: str, sections: Iterable[str], lead: str = "", made_from: Sequence[tuple[str, str]] = ()) -> str:
     """Return a whole page.
 
     Args:
         title: Of the page, as text.
         sections: Its content, as HTML that templates made.
+        lead: A sentence below the title; without one, the sections bring their own head.
+        made_from: What the page was made from, as pairs of name and value.
     """
-    body = Markup("\n").join(map(Markup, sections))
-    # a tag is ours: of what comes from data every < is escaped
+    head = [macros("parts.html").header(title, lead, made_from)] if lead else []
+    body = Markup("\n").join(map(Markup, [*head, *sections]))
+    # a tag is ours: in what comes from data every < is escaped
     return _ENVIRONMENT.get_template("page.html").render(title=title, body=body, has_pictures="<img " in body)
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse to write over what exists, before the work is done.
-
-    Raises:
-        InputError: If the path exists and may not be replaced, or its folder is missing.
-    """
-    if path.is_dir():
-        raise InputError(f"the output {path} is a folder; give the name of a page such as {path / 'preview.html'}")
-    if path.exists() and not overwrite:
-        raise InputError(f"the output {path} exists; use --overwrite to replace it, or give another name with -o")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} of the output does not exist; make it first")
 
 
 def write_page(text: str, path: Path) -> None:
     """Write a page, under its name only once it is whole."""
     write_text(path, text, errors="xmlcharrefreplace")
-
-
-def header(title: str, lead: str, made_from: Sequence[tuple[str, str]] = ()) -> Markup:
-    """Return the head of a page: its title, one sentence, and what it was made from."""
-    return macros("parts.html").header(title, lead, made_from)

@@ -1,8 +1,6 @@
 """The page of a run.
 
-read               the folder of a run, as far as it goes
-data               what a page shows, and what a modality tells for it
+read               the folder of a run, as far as it goes, and what a modality adds
 masked_text/clips  what was masked, seen again: one class for each modality
-page               the page
-evaluations        its evaluations
+page               the page, with the run's evaluations
 """

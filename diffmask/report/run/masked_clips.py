@@ -1,4 +1,4 @@
-"""What a run on clips masked, seen again: held-out clips as its masker saw them at several of its steps."""
+"""What a run on clips masked: held-out clips as its masker saw them at several of its steps."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from diffmask.assemble.video import VideoMasking
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
 from diffmask.pretrain.video import FAILURES_FILE, read_split
-from diffmask.report.clips.gather import choose_clips, gather_clips, load_trained, preview_clips
-from diffmask.report.clips.look import BASELINE, ClipLook, build_look, scores_needed
+from diffmask.report.clips.look import BASELINE, ClipLook, scores_needed
 from diffmask.report.clips.preview import ClipPreview
+from diffmask.report.clips.source import GatheredClips, choose_clips, load_trained
 from diffmask.report.html.page import macros
-from diffmask.report.run.data import Folder, Section, looks_of_run
+from diffmask.report.run.read import Folder, Section
 from diffmask.train.folder import last_checkpoint, read_policy
 from diffmask.video.anchors.anchor_set import VisualAnchors, load_visual_anchors
 from diffmask.video.model.load import LoadedVideo, load_video_model
@@ -23,7 +23,7 @@ _NUM_CLIPS = 4
 
 
 class MaskedClips:
-    """A run on clips, as far as it is there: a `Masked`."""
+    """What a run on clips masked: a `Masked`."""
 
     def __init__(self, folder: Folder, config: VideoConfig | None, inputs: Mapping[str, Any]):
         self._folder, self._config, self._inputs = folder, config, inputs
@@ -48,7 +48,7 @@ class MaskedClips:
         folder = config.masking.anchors
         if folder is None:
             self._folder.missing.append(
-                "Anchors: the run was made without (masking.anchors), so that no patch is known to be of the domain."
+                "Anchors: the run was made without (masking.anchors), so no patch is known to belong to the domain."
             )
             return None
         found = self._folder.attempt("Anchors", load_visual_anchors, folder)
@@ -67,26 +67,26 @@ class MaskedClips:
         loaded = self._folder.attempt("What the model makes of hidden patches", self._model, config)
         grid = (loaded or _before(config)).grid
         clips = choose_clips(held_out or training, _NUM_CLIPS, [masking])
-        gathered = gather_clips(clips, config, grid, self._known, maskings=[masking])
+        gathered = GatheredClips.read(clips, config, grid, self._known, maskings=[masking])
         for path, reason in gathered.failed.items():
             self._folder.missing.append(f"The clip {path}: {reason}.")
-        return preview_clips(gathered, self._looks(masking, grid), loaded), note
+        return gathered.preview(self._looks(masking, grid), loaded), note
 
     def _looks(self, masking: VideoMasking, grid: Grid) -> dict[str, ClipLook]:
         folder = self._folder
-        whole = build_look(masking, grid)
+        whole = ClipLook.of(masking, grid)
         _learn(whole, folder.path, folder.last_step)
 
         def at(step: int) -> ClipLook:
-            look = build_look(masking, grid, progress=min(1.0, step / folder.num_steps))
+            look = ClipLook.of(masking, grid, progress=min(1.0, step / folder.num_steps))
             _learn(look, folder.path, step)
             return look
 
         def beside() -> dict[str, ClipLook]:
             random = VideoMasking.resolve(VideoMasking.for_policy(masking.config, BASELINE))
-            return {BASELINE: build_look(random, grid)} | {masking.config.policy: whole}
+            return {BASELINE: ClipLook.of(random, grid)} | {masking.config.policy: whole}
 
-        return looks_of_run(whole, folder, at, beside, digits=0)
+        return folder.looks(whole, at, beside, digits=0)
 
     def _model(self, config: VideoConfig) -> LoadedVideo:
         """Return the model that the run made, or the one of its last checkpoint."""

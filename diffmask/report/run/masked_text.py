@@ -1,4 +1,4 @@
-"""What a run on text masked, seen again: held-out sentences as its masker saw them at several of its steps."""
+"""What a run on text masked: held-out sentences as its masker saw them at several of its steps."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from diffmask.report.figures.run_logs import CLASS_LOSS
 from diffmask.report.html.charts import heat_table
 from diffmask.report.html.page import macros
 from diffmask.report.preview import hold
-from diffmask.report.run.data import Folder, Section, looks_of_run
+from diffmask.report.run.read import Folder, Section
 from diffmask.report.text.cut import sample_documents
-from diffmask.report.text.look import TextLook, build_look
-from diffmask.report.text.preview import PreviewSettings, TextPreview, make_preview
+from diffmask.report.text.look import TextLook
+from diffmask.report.text.preview import PreviewSettings, TextPreview
 from diffmask.text.anchors.anchor_set import AnchorSet, load_anchors
 from diffmask.text.corpus.documents import Document, describe_sources, read_documents
 from diffmask.text.model.load import load_tokenizer
@@ -34,14 +34,14 @@ _NUM_SENTENCES = 4
 _NUM_DOCUMENTS = 400
 """Of the sample that the figures are taken from."""
 _NUM_READ = 8_000
-"""Documents among which held-out ones are looked for."""
+"""Documents among which held-out ones are searched."""
 _AT_A_TIME = 500
 _MOST_STEPS = 8
 """Steps at which the weights of classes are shown."""
 
 
 class MaskedText:
-    """A run on text, as far as it is there: a `Masked`."""
+    """What a run on text masked: a `Masked`."""
 
     def __init__(self, folder: Folder, config: TextConfig | None, inputs: Mapping[str, Any]):
         self._folder, self._config, self._inputs = folder, config, inputs
@@ -63,7 +63,7 @@ class MaskedText:
         return self._folder.attempt("Heat maps and bands", self._preview, self._config)
 
     def sections(self) -> Sequence[Section]:
-        """Return what loss-weighted masking knew of its classes."""
+        """Return the classes of loss-weighted masking."""
         if self._config is None or not any(key.startswith(CLASS_LOSS) for entry in self._folder.log for key in entry):
             return []
         names = self._folder.attempt("Classes of words", self._class_names, self._config)
@@ -100,17 +100,17 @@ class MaskedText:
             max_length=config.data.max_length,
             domain_threshold=config.masking.domain_threshold,
         )
-        preview = make_preview(documents, self._looks(config, tokenizer), self._known, tokenizer, settings)
+        preview = TextPreview.of(documents, self._looks(config, tokenizer), self._known, tokenizer, settings)
         if changed:
             self._folder.missing.append(
-                "The text that the run read: it changed since then; the sentences shown are of what stands there now."
+                "The text that the run read: it has changed since then; the sentences shown are from the present text."
             )
         return preview, note
 
     def _looks(self, config: TextConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, TextLook]:
         settings, folder = config.masking, self._folder
         masking = TextMasking.resolve(settings)
-        whole = build_look(masking, tokenizer, self._known)
+        whole = TextLook.of(masking, tokenizer, self._known)
         names = class_names(whole.annotators)
         learns = bool(whole.masker.policy.state_dict())
 
@@ -124,9 +124,9 @@ class MaskedText:
         def beside() -> dict[str, TextLook]:
             plain = "random-token" if masking.units == "token" else "whole-word"
             random = TextMasking.resolve(TextMasking.for_policy(settings, plain))
-            return {plain: build_look(random, tokenizer, self._known)} | {settings.policy: whole}
+            return {plain: TextLook.of(random, tokenizer, self._known)} | {settings.policy: whole}
 
-        return looks_of_run(whole, folder, at, beside, digits=1, learns=learns)
+        return folder.looks(whole, at, beside, digits=1, learns=learns)
 
 
 def held_out_documents(config: TextConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Document], str]:

@@ -1,31 +1,202 @@
-"""Read the folder of a run for its page, as far as it goes: what is missing is said, and stops nothing else."""
+"""What the page of a run shows, read from its folder, and what a modality adds to it.
+
+What is missing is noted, and the rest is shown.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import yaml
+from markupsafe import Markup
 
-from diffmask.assemble.modality import modality_named, modality_of, read_config
+from diffmask.assemble.modality import Words, modality_named, modality_of, read_config
 from diffmask.config import default_mapping, explain_settings, to_mapping
 from diffmask.core.errors import InputError
-from diffmask.evaluate.results import Result, read_result
-from diffmask.report.run.data import Folder, RunData, Setting
+from diffmask.core.schedule import Schedule
+from diffmask.evaluate.results import Result
+from diffmask.report.preview import Look, Preview
 from diffmask.train.folder import INPUTS_FILE, SETTINGS_FILE
-from diffmask.train.log import Log, read_log
+from diffmask.train.log import Log, num_steps, read_log
 from diffmask.train.record import RECORD_FILE
+
+_POINTS = 20
+"""Parts of a training; a schedule changes if its values at their ends differ."""
+
+_L = TypeVar("_L", bound=Look)
+
+
+class Setting(NamedTuple):
+    """A setting of a run; `default` is None where one must be given."""
+
+    name: str
+    value: str
+    default: str | None
+    meaning: str
+
+
+class Section(NamedTuple):
+    """A section of a page: what links to it name, its title, and its content as HTML that templates made."""
+
+    anchor: str
+    title: str
+    content: Markup
+
+
+class Folder:
+    """The folder of a run, read as far as it goes: what is missing is noted.
+
+    Attributes:
+        path: The folder.
+        missing: What the page cannot show, one sentence each.
+        log: Entries of its log; empty before the first of them.
+        num_steps: Steps of the whole run.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.missing: list[str] = []
+        self.log: Log = []
+        self.num_steps = 1
+
+    @property
+    def last_step(self) -> int:
+        """The last step that was logged."""
+        return max((int(entry["step"]) for entry in self.log), default=0)
+
+    def attempt(self, what: str, read: Callable[..., Any], *given: Any) -> Any:
+        """Return what can be read; note in one sentence why it cannot be shown, and return None."""
+        try:
+            return read(*given)
+        except (InputError, OSError) as error:
+            self.missing.append(f"{what}: {' '.join(str(error).split())}.")
+            return None
+
+    def looks(
+        self,
+        whole: _L,
+        at: Callable[[int], _L],
+        beside: Callable[[], dict[str, _L]],
+        *,
+        digits: int,
+        learns: bool = False,
+    ) -> dict[str, _L]:
+        """Return the masker of a run at its first step, in the middle and at its last one, each with its name.
+
+        Args:
+            whole: The masker over the whole run.
+            at: Returns the masker as it was at a step.
+            beside: Returns what is shown if the masker never changes: random masking and the masker.
+            digits: Decimals of the ratio in percent.
+            learns: Whether what the policy has learned is known at each step.
+        """
+        masker, points = whole.masker, [point / _POINTS for point in range(_POINTS + 1)]
+        schedules = {"ratio": masker.ratio, "strength": masker.strength, "guided share": masker.guided_share}
+        changes = {name: len(set(map(each, points))) > 1 for name, each in schedules.items()}
+        if not learns and not any(changes.values()):
+            return beside()
+        looks = {}
+        for step in dict.fromkeys([0, self.last_step // 2, max(0, min(self.last_step, self.num_steps) - 1)]):
+            look = at(step)
+            parts = [f"step {step:,}: ratio {100 * look.masker.ratio(0.0):.{digits}f}\u00a0%"]
+            for name, schedule in {"strength": look.masker.strength, "guided share": look.masker.guided_share}.items():
+                parts += [f"{name} {100 * schedule(0.0):.0f}\u00a0%"] if changes[name] else []
+            looks[", ".join(parts)] = look
+        return looks
+
+
+class Masked(Protocol):
+    """What only its modality can tell about a run: one class for text, one for clips.
+
+    It is made from the run's folder, its settings (None if they are those of another version) and its inputs.json.
+    """
+
+    def __init__(self, folder: Folder, config: Any, inputs: Mapping[str, Any]): ...
+
+    @property
+    def anchors(self) -> Sequence[tuple[str, float]]:
+        """The domain's anchors with how many times more frequent they are than elsewhere, 0 where it is not known."""
+        ...
+
+    def preview(self) -> tuple[Preview, str] | None:
+        """Return what was masked at several steps, and a sentence on the samples; None if it is not known."""
+        ...
+
+    def sections(self) -> Sequence[Section]:
+        """Return further sections of the page."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run.
+
+    Attributes:
+        name: Of its folder.
+        policy: Name of its masking policy.
+        model: The model that was continued.
+        log: Entries of its log; empty before the first of them.
+        num_steps: Steps of the whole run.
+        is_complete: Whether it has written its model.
+        record: Its run.json; empty for a run of an older version.
+        inputs: Its inputs.json: data and anchors, with hashes.
+        settings: All of them.
+        schedules: Of ratio and strength, by the key that the log has for them; empty where they are not known.
+        words: What the page calls things.
+        anchors: The domain's anchors with their TF-ICF, 0 where it is not known; empty for a run without.
+        preview: What was masked at several steps, where samples and masker are still there.
+        note: A sentence on which samples those are.
+        sections: Further sections, from its modality.
+        evaluations: All that were made of it.
+        missing: What the page cannot show, one sentence each.
+    """
+
+    name: str
+    policy: str
+    model: str
+    log: Log
+    num_steps: int
+    is_complete: bool
+    record: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+    settings: Sequence[Setting]
+    words: Words
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    anchors: Sequence[tuple[str, float]] = ()
+    preview: Preview | None = None
+    note: str = ""
+    sections: Sequence[Section] = ()
+    evaluations: Sequence[Result] = ()
+    missing: Sequence[str] = ()
+
+    @property
+    def last_step(self) -> int:
+        """The last step that was logged."""
+        return max((int(entry["step"]) for entry in self.log), default=0)
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """Each start of the run."""
+        return list(self.record.get("sessions", []))
+
+    @property
+    def seconds(self) -> float:
+        """Time of all sessions."""
+        return sum(session["seconds"] for session in self.sessions)
 
 
 def read_run(path: Path) -> RunData:
-    """Return what a run's folder holds, and what of it cannot be shown."""
+    """Return what a run's folder holds, and what is missing from it."""
     folder = Folder(path)
     raw = folder.attempt("Settings", _read_settings, path / SETTINGS_FILE) or {}
     config = folder.attempt("Schedules and heat maps", read_config, path / SETTINGS_FILE)
     record = folder.attempt("Machine, versions and time", _record, folder) or {}
     inputs = folder.attempt("Data and anchors", _read_json, path / INPUTS_FILE) or {}
     folder.log = folder.attempt("Losses, schedules and throughput", _log, path) or []
-    folder.num_steps = _num_steps(_group(raw, "training"), record, folder.log)
+    training = _group(raw, "training")
+    folder.num_steps = num_steps(record.get("num_steps") or training.get("steps"), training.get("epochs"), folder.log)
     is_complete = (path / "model").is_dir()
     if not is_complete:
         folder.missing.append(
@@ -33,7 +204,7 @@ def read_run(path: Path) -> RunData:
             "`diffmask pretrain` with --resume continues it."
         )
     modality = folder.attempt("Modality", modality_named, raw.get("modality", "text")) or modality_named("text")
-    masked = modality.masked_in(folder, config, inputs)
+    masked: Masked | None = modality.masked_in(folder, config, inputs)
     preview, note = (masked.preview() if masked else None) or (None, "")
     return RunData(
         name=path.resolve().name,
@@ -60,7 +231,7 @@ def _evaluations(folder: Folder) -> list[Result]:
     paths = sorted((folder.path / "evaluation").glob("*/"))
     if not paths:
         folder.missing.append("Evaluation: none was made; `diffmask evaluate RUN --task TASK` makes one.")
-    found = (folder.attempt("Evaluation", read_result, path) for path in paths)
+    found = (folder.attempt("Evaluation", Result.read, path) for path in paths)
     return [each for each in found if each is not None]
 
 
@@ -93,7 +264,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a group of settings as it stands; nothing where it is none."""
+    """Return a group of settings; nothing if it is not a group."""
     group = raw.get(name)
     return group if isinstance(group, Mapping) else {}
 
@@ -101,17 +272,6 @@ def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _schedules(config: Any) -> dict[str, Callable[[float], float]]:
     masking = modality_of(config).masking(config.masking)
     return {"mask_ratio": masking.schedule("ratio"), "strength": masking.schedule("strength")}
-
-
-def _num_steps(training: Mapping[str, Any], record: Mapping[str, Any], log: Log) -> int:
-    """Return the steps of the whole run, as it recorded them, was told them, or came to by its epochs."""
-    last = max(log, key=lambda entry: entry["step"], default={"step": 1})
-    told = record.get("num_steps") or training.get("steps")
-    if told:
-        return int(told)
-    if training.get("epochs") and last.get("epoch"):
-        return max(1, round(last["step"] / last["epoch"] * training["epochs"]))
-    return max(1, int(last["step"]))
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -133,8 +293,8 @@ def _list_settings(raw: Mapping[str, Any], config: Any, kind: type) -> list[Sett
     """Return every setting of a run with its default and its meaning.
 
     Args:
-        raw: As they stand in the run's file.
-        config: The same, read; None for those of another version, which are listed as they stand.
+        raw: The settings as the run's file has them.
+        config: The same, read; None for those of another version, which are listed as written.
         kind: Class of the settings of a run of its modality.
     """
     defaults, meanings = _flat(default_mapping(kind)), explain_settings(kind)

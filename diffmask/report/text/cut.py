@@ -1,6 +1,6 @@
-"""Texts as a masker meets them: cut into units, with the text of each unit and where it stands.
+"""Texts cut into units as a masker sees them, each with its place; and which texts of a corpus a report shows.
 
-Which documents of a corpus a report looks at, and which of their sentences it shows: the same for one corpus.
+The choice depends on the corpus alone.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from diffmask.text.segment.tokenise import TokeniseSettings, row_maker
 
 
 class Span(NamedTuple):
-    """Where a unit stands in its text: first character, last (exclusive), and number of the unit."""
+    """The place of a unit in its text: first character, last (exclusive), and number of the unit."""
 
     start: int
     stop: int
@@ -50,45 +50,95 @@ class Cut:
     surface_rows: Types
     spans: list[list[Span]]
 
+    @classmethod
+    def of_texts(
+        cls,
+        excerpts: Sequence[tuple[str, str]],
+        tokenizer: PreTrainedTokenizerBase,
+        look: TextLook,
+        types: Sequence[str],
+    ) -> Self:
+        """Cut short texts, each a row of its own.
 
-def cut_texts(
-    excerpts: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, look: TextLook, types: Sequence[str]
-) -> Cut:
-    """Cut short texts, each a row of its own.
+        Args:
+            excerpts: Sentences, each with its document, which is what annotators read.
+            tokenizer: Any fast tokenizer.
+            look: Says what a unit is, and what is known of it.
+            types: The anchors' table of types; may be empty.
+        """
+        segmenter = segmenter_for(tokenizer)
+        texts = [text for text, _ in excerpts]
+        segments = segmenter(texts)
+        surfaces, surface_of = _index(segments.word_surfaces)
+        documents = segmenter([document for _, document in excerpts]) if look.annotators else segments
+        annotated = _annotate(look, segments, documents)
+        before, after = segmenter.special_tokens.before, segmenter.special_tokens.after
+        rows, spans = [], []
+        for number, text in enumerate(texts):
+            tokens = np.flatnonzero(segments.token_rows == number)
+            units = segments.units[tokens]
+            first, stop = _range(units[units >= 0])
+            ids = np.concatenate([before, segments.input_ids[tokens], after])
+            edges = (np.full(len(before), -1), np.full(len(after), -1))
+            numbers = np.concatenate([edges[0], np.where(units < 0, -1, units - first), edges[1]])
+            row = {
+                "input_ids": ids.astype(np.int64),
+                "unit_ids": numbers.astype(np.int64),
+                "types": [surface_of[surface] for surface in segments.word_surfaces[first:stop]],
+                "sample_id": number,
+            }
+            rows.append(row | {name: values[first:stop].tolist() for name, values in annotated.items()})
+            places = _places(segments, number, tokens, (first, stop), len(before) if look.shows_tokens else None)
+            spans.append(_tidy(text, places))
+        return cls._of_rows(rows, look, surfaces, types, spans)
 
-    Args:
-        excerpts: Sentences, each with the document that it stands in, which is what annotators read.
-        tokenizer: Any fast tokenizer.
-        look: Says what a unit is, and what is known of it.
-        types: The anchors' table of types; may be empty.
-    """
-    segmenter = segmenter_for(tokenizer)
-    texts = [text for text, _ in excerpts]
-    segments = segmenter(texts)
-    surfaces, surface_of = _index(segments.word_surfaces)
-    documents = segmenter([document for _, document in excerpts]) if look.annotators else segments
-    annotated = _annotate(look, segments, documents)
-    special = segmenter.special_tokens
-    rows, spans = [], []
-    for number, text in enumerate(texts):
-        tokens = np.flatnonzero(segments.token_rows == number)
-        units = segments.units[tokens]
-        first, stop = _range(units[units >= 0])
-        edges = (np.full(len(special.before), -1), np.full(len(special.after), -1))
-        row = {
-            "input_ids": np.concatenate([special.before, segments.input_ids[tokens], special.after]).astype(np.int64),
-            "unit_ids": np.concatenate([edges[0], np.where(units < 0, -1, units - first), edges[1]]).astype(np.int64),
-            "types": [surface_of[surface] for surface in segments.word_surfaces[first:stop]],
-            "sample_id": number,
-        }
-        rows.append(row | {name: values[first:stop].tolist() for name, values in annotated.items()})
-        places = _places(segments, number, tokens, (first, stop), None if not look.shows_tokens else len(edges[0]))
-        spans.append(_tidy(text, places))
-    return _cut(rows, look, surfaces, types, spans)
+    @classmethod
+    def of_documents(
+        cls,
+        texts: Sequence[str],
+        tokenizer: PreTrainedTokenizerBase,
+        look: TextLook,
+        types: Sequence[str],
+        max_length: int,
+    ) -> Self:
+        """Cut documents into the rows that training makes of them.
+
+        Args:
+            texts: Documents of any length.
+            tokenizer: Any fast tokenizer.
+            look: Says what a unit is, and what is known of it.
+            types: The anchors' table of types; may be empty.
+            max_length: Most tokens of a row.
+        """
+        surfaces, _ = _index(segmenter_for(tokenizer)(texts).word_surfaces)
+        settings = TokeniseSettings(max_length, annotators=look.annotators)
+        made = row_maker(tokenizer, settings, surfaces)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
+        rows = [row | {"sample_id": number} for number, row in enumerate(made)]
+        return cls._of_rows(rows, look, surfaces, types, [[] for _ in rows])
+
+    @classmethod
+    def _of_rows(
+        cls,
+        rows: list[Mapping[str, Any]],
+        look: TextLook,
+        surfaces: list[str],
+        types: Sequence[str],
+        spans: list[list[Span]],
+    ) -> Self:
+        """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
+        batch = look.adapter.pad(rows)
+        for scorer in look.scorers:
+            batch[scorer.column] = unit_scores(scorer, batch).cpu()
+        smallest = look.adapter.units(batch, 0).smallest
+        assert smallest.types is not None
+        own = smallest.types.where(smallest.eligible, -1)
+        row_of = {word: row for row, word in enumerate(types)}
+        lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
+        return cls(batch | {"types": lookup[batch["types"]]}, surfaces, own, spans)
 
 
 def _annotate(look: TextLook, texts: Segments, documents: Segments) -> dict[str, np.ndarray]:
-    """Return the values of the words of texts, from the documents that they stand in."""
+    """Return the values of the words of texts, from the documents that hold the texts."""
     if not look.annotators:
         return {}
     words = [_within(texts, documents, number) for number in range(len(texts.text_starts) - 1)]
@@ -102,7 +152,7 @@ def _annotate(look: TextLook, texts: Segments, documents: Segments) -> dict[str,
 
 
 def _within(texts: Segments, documents: Segments, number: int) -> np.ndarray:
-    """Return the word of its document that each word of a text stands in, int64; -1 = none.
+    """Return for each word of a text the word of its document that it lies in, int64; -1 = none.
 
     White space aside the text is a part of the document; words need not be the same, because a tokenizer may cut
     otherwise at the text's ends.
@@ -142,25 +192,6 @@ def _places(
     return [(first, stop, offset + place) for place, (first, stop) in enumerate(ends) if units[place] >= 0]
 
 
-def cut_documents(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, look: TextLook, types: Sequence[str], max_length: int
-) -> Cut:
-    """Cut documents into the rows that training makes of them.
-
-    Args:
-        texts: Documents of any length.
-        tokenizer: Any fast tokenizer.
-        look: Says what a unit is, and what is known of it.
-        types: The anchors' table of types; may be empty.
-        max_length: Most tokens of a row.
-    """
-    surfaces, _ = _index(segmenter_for(tokenizer)(texts).word_surfaces)
-    settings = TokeniseSettings(max_length, annotators=look.annotators)
-    made = row_maker(tokenizer, settings, surfaces)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
-    rows = [row | {"sample_id": number} for number, row in enumerate(made)]
-    return _cut(rows, look, surfaces, types, [[] for _ in rows])
-
-
 def _index(surfaces: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     distinct = list(dict.fromkeys(surfaces))
     return distinct, {surface: row for row, surface in enumerate(distinct)}
@@ -170,23 +201,8 @@ def _range(units: np.ndarray) -> tuple[int, int]:
     return (int(units.min()), int(units.max()) + 1) if len(units) else (0, 0)
 
 
-def _cut(
-    rows: list[Mapping[str, Any]], look: TextLook, surfaces: list[str], types: Sequence[str], spans: list[list[Span]]
-) -> Cut:
-    """Pad the rows, whose types are rows of `surfaces`, and look these up in the anchors' table."""
-    batch = look.adapter.pad(rows)
-    for scorer in look.scorers:
-        batch[scorer.column] = unit_scores(scorer, batch).cpu()
-    smallest = look.adapter.units(batch, 0).smallest
-    assert smallest.types is not None
-    own = smallest.types.where(smallest.eligible, -1)
-    row_of = {word: row for row, word in enumerate(types)}
-    lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
-    return Cut(batch | {"types": lookup[batch["types"]]}, surfaces, own, spans)
-
-
 def _tidy(text: str, places: Sequence[tuple[int, int, int]]) -> list[Span]:
-    """Drop the white space that some tokenizers count to a token, and what lies under two tokens from the second."""
+    """Drop the white space that some tokenizers include in tokens; characters of two tokens go to the first."""
     spans, done = [], 0
     for start, stop, unit in places:
         start = max(start, done)
@@ -218,7 +234,7 @@ class Excerpt(NamedTuple):
 
 
 def sample_documents(documents: Iterable[Document], num_documents: int) -> list[Document]:
-    """Return a sample without regard to where documents stand, in the order of the corpus; equal texts count once.
+    """Return a sample that does not depend on the order of the corpus, in that order; equal texts count once.
 
     The documents with the smallest hashes of their texts are taken, so that memory holds no more than these.
     """
@@ -242,7 +258,7 @@ def sample_documents(documents: Iterable[Document], num_documents: int) -> list[
 def choose_excerpts(documents: list[Document], traits: Traits, num_excerpts: int) -> list[Excerpt]:
     """Return excerpts of readable length from documents spread over the sample.
 
-    Preferred are those which hold words of the domain beside function words: a preview is to show how they compare.
+    Those with both words of the domain and function words are preferred: a preview shows how they compare.
     """
     found = [_excerpt(document, traits) for document in documents]
     candidates = [excerpt for excerpt in found if excerpt is not None]
@@ -262,7 +278,7 @@ def _excerpt(document: Document, traits: Traits) -> Excerpt | None:
 
 
 def _readable(text: str) -> Iterator[str]:
-    """Yield the sentences of readable length, and after these what becomes so by joining short ones."""
+    """Yield the sentences of readable length, then short ones joined to readable length."""
     sentences = _SENTENCE_END.split(" ".join(text.split()))
     lengths = [len(split_words(sentence)) for sentence in sentences]
     yield from (sentence for sentence, length in zip(sentences, lengths, strict=True) if _is_readable(length))

@@ -1,10 +1,11 @@
-"""How a policy looks at text, and what is known of words apart from their scores.
+"""How a policy looks at text, and the traits of words apart from their scores.
 
 A word may be of the domain, a function word, and more or less frequent in general.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -24,51 +25,6 @@ from diffmask.text.score.position_scores import PositionScorer
 from diffmask.text.segment.rows import Annotator
 
 
-@dataclass(frozen=True)
-class TextLook:
-    """A masker with what makes the units that it sees.
-
-    Attributes:
-        masker: What is masked.
-        adapter: Says what a unit is.
-        annotators: Give units the values that the policy reads, or group them.
-        scorers: Models that score tokens.
-    """
-
-    masker: Masker
-    adapter: TextAdapter
-    annotators: tuple[Annotator, ...] = ()
-    scorers: tuple[PositionScorer, ...] = ()
-
-    @property
-    def shows_tokens(self) -> bool:
-        """Whether what is shown of a text is its tokens; else its words."""
-        return self.adapter.granularity == "token"
-
-
-def build_look(
-    masking: TextMasking,
-    tokenizer: PreTrainedTokenizerBase,
-    anchors: AnchorSet | None,
-    *,
-    progress: float | None = None,
-) -> TextLook:
-    """Return how a policy looks at a text.
-
-    Args:
-        masking: What the settings of the masking come to.
-        tokenizer: Tokenizer of the model.
-        anchors: The domain's words, if they are known.
-        progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
-
-    Raises:
-        InputError: If a setting cannot be used.
-    """
-    annotators = masking.annotators(anchors)
-    masker = masking.masker(Ingredients(masking.config, anchors, class_names(annotators)))
-    return TextLook(hold(masker, progress), masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
-
-
 @dataclass(frozen=True, eq=False)
 class _Drawn:
     """Masks of the smallest units of a batch.
@@ -84,17 +40,62 @@ class _Drawn:
     lengths: Tensor
 
 
-def draw(look: TextLook, batch: dict[str, Tensor], num_draws: int) -> _Drawn:
-    """Draw the masks of steps spread over a training."""
-    units = look.adapter.units(batch, 0)
-    total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)
-    first = torch.zeros_like(units.smallest.eligible)
-    for step in range(num_draws):
-        units = look.adapter.units(batch, step, look.masker.ratio(step / num_draws))
-        masked = units.to_smallest(look.masker(units, step, num_draws))
-        total += masked
-        first = masked if step == 0 else first
-    return _Drawn(total / num_draws, first, units.smallest.lengths)
+@dataclass(frozen=True)
+class TextLook:
+    """A masker, and what makes the units that it sees.
+
+    Attributes:
+        masker: What is masked.
+        adapter: Divides rows into units.
+        annotators: Give units the values that the policy reads, or group them.
+        scorers: Models that score tokens.
+    """
+
+    masker: Masker
+    adapter: TextAdapter
+    annotators: tuple[Annotator, ...] = ()
+    scorers: tuple[PositionScorer, ...] = ()
+
+    @property
+    def shows_tokens(self) -> bool:
+        """Whether the tokens of a text are shown, not its words."""
+        return self.adapter.granularity == "token"
+
+    @classmethod
+    def of(
+        cls,
+        masking: TextMasking,
+        tokenizer: PreTrainedTokenizerBase,
+        anchors: AnchorSet | None,
+        *,
+        progress: float | None = None,
+    ) -> Self:
+        """Return how a policy looks at a text.
+
+        Args:
+            masking: What the settings of the masking come to.
+            tokenizer: Tokenizer of the model.
+            anchors: Anchors of the domain; None if there are none.
+            progress: Hold ratio and strength at this share of the training; None draws masks from all of it.
+
+        Raises:
+            InputError: If a setting cannot be used.
+        """
+        annotators = masking.annotators(anchors)
+        masker = masking.masker(Ingredients(masking.config, anchors, class_names(annotators)))
+        return cls(hold(masker, progress), masking.adapter(tokenizer), annotators, masking.scorers(tokenizer))
+
+    def draw(self, batch: dict[str, Tensor], num_draws: int) -> _Drawn:
+        """Draw the masks of steps spread over a training."""
+        units = self.adapter.units(batch, 0)
+        total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)
+        first = torch.zeros_like(units.smallest.eligible)
+        for step in range(num_draws):
+            units = self.adapter.units(batch, step, self.masker.ratio(step / num_draws))
+            masked = units.to_smallest(self.masker(units, step, num_draws))
+            total += masked
+            first = masked if step == 0 else first
+        return _Drawn(total / num_draws, first, units.smallest.lengths)
 
 
 DOMAIN, FUNCTION = "domain words", "function words"
@@ -110,7 +111,7 @@ NUMBERS, PUNCTUATION = "numbers", "punctuation"
 TRAITS = (DOMAIN, FUNCTION, *BANDS, NUMBERS, PUNCTUATION)
 """Columns of `Traits.of`; every unit is in one of the bands, a number or punctuation."""
 NUM_FUNCTION_WORDS = NUM_COMMON
-"""The most frequent words of the reference stand for the function words."""
+"""This many of the most frequent words of the reference count as function words."""
 
 
 class _InGeneral(dict):
@@ -149,7 +150,7 @@ class Traits:
         return word in self._function
 
     def band(self, word: str) -> str:
-        """Return the one of the bands, or number, or punctuation, that a type is in."""
+        """Return the band of a type, or number, or punctuation."""
         if not any(char.isalnum() for char in word):
             return PUNCTUATION
         if _is_number(word):
@@ -165,20 +166,20 @@ class Traits:
             table[row, TRAITS.index(self.band(word))] = True
         return table
 
+    @staticmethod
+    def shares(amounts: Tensor, types: Tensor, traits: UnitMask) -> dict[str, float]:
+        """Return which share of an amount per unit falls to units of each trait.
 
-def shares(amounts: Tensor, types: Tensor, traits: UnitMask) -> dict[str, float]:
-    """Return which share of an amount per unit falls to units of each trait.
-
-    Args:
-        amounts: Of each unit, such as its masked positions, float (B, U).
-        types: Row of each unit in `traits`, int (B, U); -1 = none, counts nowhere.
-        traits: From `Traits.of`.
-    """
-    by_type = torch.zeros(len(traits), dtype=torch.float64)
-    held = types >= 0
-    by_type.index_add_(0, types[held], amounts[held].double())
-    sums = by_type @ traits.double() / by_type.sum().clamp_min(1e-12)
-    return dict(zip(TRAITS, sums.tolist(), strict=True))
+        Args:
+            amounts: Of each unit, such as its masked positions, float (B, U).
+            types: Row of each unit in `traits`, int (B, U); -1 = none, counts nowhere.
+            traits: From `Traits.of`.
+        """
+        by_type = torch.zeros(len(traits), dtype=torch.float64)
+        held = types >= 0
+        by_type.index_add_(0, types[held], amounts[held].double())
+        sums = by_type @ traits.double() / by_type.sum().clamp_min(1e-12)
+        return dict(zip(TRAITS, sums.tolist(), strict=True))
 
 
 def _is_number(word: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from markupsafe import Markup
@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from diffmask.assemble.modality import Words, modality_named
 from diffmask.core.errors import InputError
 from diffmask.report.figures.figures import DARK, DARK_INK, NUM_LEVELS, level
-from diffmask.report.html.page import header, macros, page, write_page
+from diffmask.report.html.page import macros, page, write_page
 from diffmask.report.preview import TITLE, printable
-from diffmask.report.text.cut import Cut, Excerpt, Span, choose_excerpts, cut_documents, cut_texts, sample_documents
+from diffmask.report.text.cut import Cut, Excerpt, Span, choose_excerpts, sample_documents
 from diffmask.report.text.look import (
     BANDS,
     DOMAIN,
@@ -27,8 +27,6 @@ from diffmask.report.text.look import (
     TRAITS,
     TextLook,
     Traits,
-    draw,
-    shares,
 )
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.corpus.documents import Document
@@ -38,14 +36,14 @@ NUM_DRAWS = 1000
 _NUM_DRAWS_FIGURES = 40
 """Masks of each row of the sample: with tens of thousands of positions, figures are exact to a tenth of a percent."""
 _MIN_SEEN = 15
-"""A word is listed among those masked most or least if the sample holds it so often (600 masks of it then) ..."""
+"""A word is listed as masked most or least if it occurs this often in the sample (so in 600 masks) ..."""
 _FAR_FROM_RATIO = 2.0
-"""... and its probability is so many times the ratio, or the ratio so many times its probability."""
+"""... and its probability is this many times the ratio, or the ratio this many times its probability."""
 _NUM_LISTED = 12
 _NUM_NAMED = 4
 """Without colour the most probable words of an excerpt are named with their probabilities ..."""
 _STANDS_OUT = 1.5
-"""... if these are so many times the mean."""
+"""... if they are this many times the mean."""
 _GAP, _LEAST_WIDTH = 2, 7
 """Between the columns of the table of numbers, and of a column."""
 
@@ -88,6 +86,15 @@ class Figures(NamedTuple):
     most: _Listing
     least: _Listing
 
+    @classmethod
+    def measure(cls, look: TextLook, rows: Cut, traits: Tensor) -> tuple[Self, Tensor]:
+        """Return what a policy does to the rows of a sample, and the positions of each of their smallest units."""
+        drawn = look.draw(rows.batch, _NUM_DRAWS_FIGURES)
+        masked = drawn.probabilities * drawn.lengths
+        ratio = float(masked.sum() / drawn.lengths.sum())
+        most, least = _extremes(drawn.probabilities, rows, ratio)
+        return cls(ratio, Traits.shares(masked, rows.surface_rows, traits), most, least), drawn.lengths
+
 
 @dataclass(frozen=True)
 class TextPreview:
@@ -116,6 +123,55 @@ class TextPreview:
     threshold: float
     num_function_words: ClassVar[int] = NUM_FUNCTION_WORDS
     first_band: ClassVar[str] = next(iter(BANDS))
+
+    @classmethod
+    def of(
+        cls,
+        documents: Iterable[Document],
+        looks: Mapping[str, TextLook],
+        anchors: AnchorSet | None,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: PreviewSettings,
+    ) -> Self:
+        """Look at what policies do to a corpus.
+
+        Args:
+            documents: The corpus; a sample of it is used.
+            looks: What is compared, by name.
+            anchors: The domain's types, if they are known.
+            tokenizer: Tokenizer of the model.
+            settings: How much to look at.
+
+        Raises:
+            InputError: If the corpus holds nothing that can be masked.
+        """
+        sample = sample_documents(documents, settings.num_documents)
+        traits = Traits(anchors, settings.domain_threshold)
+        excerpts = choose_excerpts(sample, traits, settings.num_sentences)
+        texts, types = [document.text for document in sample], [] if anchors is None else anchors.types
+        spans, readings, figures, shares_of_text, num_positions = {}, {}, {}, {}, 0
+        for name, look in looks.items():
+            shown = Cut.of_texts([(each.text, each.document) for each in excerpts], tokenizer, look, types)
+            rows = Cut.of_documents(texts, tokenizer, look, types, settings.max_length)
+            if not (rows.surface_rows >= 0).any():
+                raise InputError(
+                    "the corpus holds no token that can be masked; give other text or a tokenizer of its language"
+                )
+            table = traits.of(rows.surfaces)
+            spans[name], readings[name] = shown.spans, read(look, shown)
+            figures[name], lengths = Figures.measure(look, rows, table)
+            shares_of_text, num_positions = Traits.shares(lengths, rows.surface_rows, table), int(lengths.sum())
+        return cls(
+            excerpts,
+            spans,
+            readings,
+            figures,
+            shares_of_text,
+            num_positions,
+            len(sample),
+            None if anchors is None else [(name, times) for name, times, *_ in anchors.rows()],
+            settings.domain_threshold,
+        )
 
     @property
     def words(self) -> Words:
@@ -155,7 +211,7 @@ class TextPreview:
         yield text[done:], None, False
 
     def sections(self, title: str = "Heat maps", notes: Sequence[str] = ()) -> Markup:
-        """Return the preview as sections of a page; that of the heat maps has the title, and the notes."""
+        """Return sections of a page; the title and the notes go to the heat maps."""
         return macros("text.html").sections(self, title, notes)
 
     def run_part(self, note: str) -> Markup:
@@ -163,12 +219,12 @@ class TextPreview:
         return macros("text.html").run_part(self, note)
 
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
-        """Return a page of its own, as `Preview.write` writes it."""
+        """Return the page that `write` writes."""
         lead = "Masks of several policies on the same text, before a single step of training."
-        return page(TITLE, [header(TITLE, lead, made_from), self.sections(notes=notes)])
+        return page(TITLE, [self.sections(notes=notes)], lead, made_from)
 
     def write(self, path: Path, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> None:
-        """Write a page of its own; see `report.preview.Preview`."""
+        """Write a page; see `report.preview.Preview`."""
         write_page(self.page(made_from, notes), path)
 
     def print(self, console: Console, num_samples: int | None = None) -> None:
@@ -188,74 +244,17 @@ class TextPreview:
             console.print(table)
 
 
-def make_preview(
-    documents: Iterable[Document],
-    looks: Mapping[str, TextLook],
-    anchors: AnchorSet | None,
-    tokenizer: PreTrainedTokenizerBase,
-    settings: PreviewSettings,
-) -> TextPreview:
-    """TextLook at what policies do to a corpus.
-
-    Args:
-        documents: The corpus; a sample of it is used.
-        looks: What is compared, by name.
-        anchors: The domain's types, if they are known.
-        tokenizer: Tokenizer of the model.
-        settings: How much to look at.
-
-    Raises:
-        InputError: If the corpus holds nothing that can be masked.
-    """
-    sample = sample_documents(documents, settings.num_documents)
-    traits = Traits(anchors, settings.domain_threshold)
-    excerpts = choose_excerpts(sample, traits, settings.num_sentences)
-    texts, types = [document.text for document in sample], [] if anchors is None else anchors.types
-    spans, readings, figures, shares_of_text, num_positions = {}, {}, {}, {}, 0
-    for name, look in looks.items():
-        shown = cut_texts([(each.text, each.document) for each in excerpts], tokenizer, look, types)
-        rows = cut_documents(texts, tokenizer, look, types, settings.max_length)
-        if not (rows.surface_rows >= 0).any():
-            raise InputError(
-                "the corpus holds no token that can be masked; give other text or a tokenizer of its language"
-            )
-        table = traits.of(rows.surfaces)
-        spans[name], readings[name] = shown.spans, read(look, shown)
-        figures[name], lengths = measure(look, rows, table)
-        shares_of_text, num_positions = shares(lengths, rows.surface_rows, table), int(lengths.sum())
-    return TextPreview(
-        excerpts,
-        spans,
-        readings,
-        figures,
-        shares_of_text,
-        num_positions,
-        len(sample),
-        None if anchors is None else [(name, times) for name, times, *_ in anchors.rows()],
-        settings.domain_threshold,
-    )
-
-
 def read(look: TextLook, cut: Cut) -> list[_Reading]:
     """Return the probabilities and the first mask of each text."""
-    drawn = draw(look, cut.batch, NUM_DRAWS)
+    drawn = look.draw(cut.batch, NUM_DRAWS)
     return [
         _Reading([row[span.unit] for span in spans], [hidden[span.unit] for span in spans])
         for row, hidden, spans in zip(drawn.probabilities.tolist(), drawn.first.tolist(), cut.spans, strict=True)
     ]
 
 
-def measure(look: TextLook, rows: Cut, traits: Tensor) -> tuple[Figures, Tensor]:
-    """Return what a policy does to the rows of a sample, and the positions of each of their smallest units."""
-    drawn = draw(look, rows.batch, _NUM_DRAWS_FIGURES)
-    masked = drawn.probabilities * drawn.lengths
-    ratio = float(masked.sum() / drawn.lengths.sum())
-    most, least = _extremes(drawn.probabilities, rows, ratio)
-    return Figures(ratio, shares(masked, rows.surface_rows, traits), most, least), drawn.lengths
-
-
 def _extremes(probabilities: Tensor, rows: Cut, ratio: float) -> tuple[_Listing, _Listing]:
-    """Return the words with the highest and the lowest mean probability, as far as they stand out."""
+    """Return the words with the highest and the lowest mean probability, if they stand out."""
     held = rows.surface_rows >= 0
     index = rows.surface_rows[held]
     counts = torch.zeros(len(rows.surfaces), dtype=torch.float64).index_add_(0, index, torch.ones_like(index).double())
@@ -309,7 +308,7 @@ def _text(preview: TextPreview, name: str, index: int, coloured: bool) -> Text:
 
 
 def _most_probable(preview: TextPreview, name: str, index: int) -> str:
-    """Return the words that stand out; under a policy without preference none does."""
+    """Return the words that stand out; without a preference, none does."""
     words: dict[str, float] = {}
     for text, probability, _ in preview.pieces(name, index):
         if probability is not None:
@@ -322,7 +321,7 @@ def _most_probable(preview: TextPreview, name: str, index: int) -> str:
 
 
 def _number_tables(preview: TextPreview, width: int) -> Iterator[Table]:
-    """Yield the table of what each policy hides, in as many parts as the terminal's width asks for."""
+    """Yield the table of what each policy hides, cut into parts that fit the terminal."""
     rows = list(_number_rows(preview))
     lead = max(len(row[0]) for row in rows) + len("in the text") + 2 * _GAP
     parts: list[list[int]] = [[]]

@@ -7,10 +7,10 @@ from typing import ClassVar
 from diffmask.assemble.text import TextMasking
 from diffmask.config import TextMaskingConfig
 from diffmask.core.errors import InputError
-from diffmask.report.html import page
+from diffmask.files.folders import check_output
 from diffmask.report.preview import Asked
-from diffmask.report.text.look import TextLook, build_look
-from diffmask.report.text.preview import PreviewSettings, TextPreview, make_preview
+from diffmask.report.text.look import TextLook
+from diffmask.report.text.preview import PreviewSettings, TextPreview
 from diffmask.text.anchors.anchor_set import load_anchors
 from diffmask.text.corpus.documents import read_documents
 from diffmask.text.model.load import load_tokenizer
@@ -50,17 +50,17 @@ class TextSource:
     @staticmethod
     def check_output(path: Path, *, overwrite: bool) -> None:
         """Refuse an output that cannot be written, before the work is done."""
-        page.check_output(path, overwrite=overwrite)
+        check_output(path, "page", "preview.html", overwrite=overwrite)
 
     @staticmethod
     def baseline(masking: TextMaskingConfig) -> str:
-        """Return the random masking of the same units, as far as there is one."""
+        """Return the random masking of the same units, or else of whole words."""
         return "random-token" if masking.units == "token" else "whole-word"
 
     def look(self, masking: TextMasking, progress: float | None) -> TextLook:
         """Return how a policy looks at the text, at a share of the training or over all of it."""
-        return build_look(masking, self._tokenizer, self._anchors, progress=progress)
+        return TextLook.of(masking, self._tokenizer, self._anchors, progress=progress)
 
     def preview(self, looks: Mapping[str, TextLook]) -> TextPreview:
         """Return what the policies hide of the text."""
-        return make_preview(self._documents, looks, self._anchors, self._tokenizer, self._settings)
+        return TextPreview.of(self._documents, looks, self._anchors, self._tokenizer, self._settings)

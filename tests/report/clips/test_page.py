@@ -13,7 +13,8 @@ from support.html_checks import check
 from diffmask.core.errors import InputError
 from diffmask.report.clips.film_strip import side_by_side
 from diffmask.report.clips.look import ClipReading, ShownClip
-from diffmask.report.clips.preview import SIZE, ClipPreview, check_pictures, layers
+from diffmask.report.clips.preview import SIZE, ClipPreview
+from diffmask.report.clips.source import ClipSource
 from diffmask.report.html.page import page
 
 EVIL = "<script>alert('clip')</script>\x1b[31m\"&"
@@ -101,7 +102,7 @@ def test_the_numbers_are_on_the_page_and_in_the_terminal():
 def test_colours_that_stand_for_values_are_kept_exactly():
     shown = preview(1, ("random-tube", "motion"), side=128)
     held = [Image.open(io.BytesIO(each)) for each in pictures(shown.page([]))]
-    made = [layer for each in shown.readings.values() for layer in layers(shown.clips[0], each[0], 64)]
+    made = [layer for name in shown.readings for layer in shown.layers(name, 0)]
     assert len(held) == 1 + len(made)
     valued = [(image, layer) for image, layer in zip(held[1:], made, strict=True) if layer.scale is not None]
     assert len(valued) == 3
@@ -115,7 +116,7 @@ def test_a_frame_is_seen_under_the_colours_of_its_patches():
     frames = torch.zeros(2, 3, 224, 224, dtype=torch.uint8)
     frames[:, :, :, 112:] = 240
     same = replace(reading((1, 14, 14), 0, scores=False), often=torch.full((1, 14, 14), 0.5))
-    shown = next(layers(ShownClip("a", "", frames), same, 64)).frames.float()
+    shown = next(ClipPreview([ShownClip("a", "", frames)], {"same": [same]}, 64).layers("same", 0)).frames.float()
     # the frame is two fifths of what is seen
     assert (shown[:, :, :, 112:] - shown[:, :, :, :112]).mean() == pytest.approx(0.4 * 256, abs=2)
     assert shown[:, :, :, :112].std((2, 3)).max() == 0 == shown[:, :, :, 112:].std((2, 3)).max()
@@ -144,9 +145,9 @@ def test_a_moving_picture_has_each_frame_of_the_clips(tmp_path):
 
 
 def test_an_output_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is no page and no picture; give a name that ends with .html, .png or .gif"):
-        check_pictures(tmp_path / "a.mp4", overwrite=False)
+    with pytest.raises(InputError, match="is no page or picture; give a name that ends with .html, .png or .gif"):
+        ClipSource.check_output(tmp_path / "a.mp4", overwrite=False)
     (tmp_path / "a.gif").write_bytes(b"mine")
     with pytest.raises(InputError, match="exists; use --overwrite"):
-        check_pictures(tmp_path / "a.gif", overwrite=False)
-    check_pictures(tmp_path / "a.gif", overwrite=True)
+        ClipSource.check_output(tmp_path / "a.gif", overwrite=False)
+    ClipSource.check_output(tmp_path / "a.gif", overwrite=True)

@@ -7,8 +7,8 @@ from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant, Linear
 from diffmask.policies.feature import Feature
 from diffmask.policies.uniform import Uniform
-from diffmask.report.clips.look import ClipLook, ShownClip, hidden_of_best, read_clips
-from diffmask.report.clips.preview import make_clip_preview
+from diffmask.report.clips.look import ClipLook, ShownClip, hidden_of_best
+from diffmask.report.clips.preview import ClipPreview
 from diffmask.video.adapter import VideoAdapter
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
 from diffmask.video.units.features import FromRows
@@ -47,7 +47,7 @@ def random(ratio=0.5):
 def test_how_often_a_patch_is_hidden_is_that_of_a_slow_loop(kind):
     given, seen = batch(), look(kind, ratio=0.5)
     seen = replace(seen, masker=replace(seen.masker, ratio=Linear(0.75, 0.25)))
-    readings = read_clips(seen, given, 10)
+    readings = seen.read(given, 10)
     counts = torch.zeros(3, GRID.num_positions)
     for step in range(10):
         units = seen.adapter.units(given, step)
@@ -63,13 +63,13 @@ def test_how_often_a_patch_is_hidden_is_that_of_a_slow_loop(kind):
 
 def test_scores_are_those_that_the_masks_are_drawn_by():
     given = batch()
-    assert torch.equal(read_clips(look("patch"), given, 2)[1].scores, given["difference"][1])
-    tube = read_clips(look("tube"), given, 2)[1].scores
+    assert torch.equal(look("patch").read(given, 2)[1].scores, given["difference"][1])
+    tube = look("tube").read(given, 2)[1].scores
     assert torch.allclose(tube, given["difference"][1].mean(0).expand(2, 4, 4))
 
 
 def test_random_masking_has_no_scores():
-    reading = read_clips(random(), batch(), 8)[0]
+    reading = random().read(batch(), 8)[0]
     assert reading.scores is None and reading.best is None and reading.ratio == pytest.approx(0.5)
 
 
@@ -95,7 +95,7 @@ def test_the_best_scored_share_is_told_fairly_among_equals(levels):
 def test_what_scores_high_is_hidden_more_and_less_where_it_is_to_be_shown():
     clips = [ShownClip(f"{number}.mp4", "", frames) for number, frames in enumerate(batch()["frames"])]
     looks = {"random-tube": random(), "hide": look(), "show": look(hide=False), "half": look(strength=Constant(0.5))}
-    preview = make_clip_preview(clips, batch(), looks, num_draws=40)
+    preview = ClipPreview.of(clips, batch(), looks, num_draws=40)
     best = {name: preview.mean(name, "best") for name in looks}
     assert best["random-tube"] is None
     assert best["hide"] > best["half"] > 0.5 > best["show"]
@@ -110,7 +110,7 @@ def test_the_drawn_mask_is_what_is_filled_in():
         return torch.full_like(given["frames"], len(seen))
 
     clips = [ShownClip("a", "", frames) for frames in batch()["frames"]]
-    preview = make_clip_preview(clips, batch(), {"random-tube": random(), "hide": look()}, fill, num_draws=2)
+    preview = ClipPreview.of(clips, batch(), {"random-tube": random(), "hide": look()}, fill, num_draws=2)
     for place, readings in enumerate(preview.readings.values()):
         assert torch.equal(seen[place], torch.stack([each.masked.flatten() for each in readings]))
         assert all((each.reconstruction == place + 1).all() for each in readings)

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Constant, Linear
-from diffmask.report.figures.figures import COLOURS, check_figure, line_style
+from diffmask.files.folders import check_output
+from diffmask.report.figures.figures import COLOURS, FORMATS, line_style
 from diffmask.report.figures.run_logs import RunLog, draw_runs, print_runs, smooth, spread
 from diffmask.train.log import read_log
 
@@ -147,12 +148,12 @@ def test_a_file_that_is_no_log_is_refused(tmp_path, text):
 def test_figures_are_not_overwritten_and_have_a_known_ending(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     cases = {
-        tmp_path: "is a folder; give the name of a figure",
+        tmp_path: "is a folder; give the name of a figure such as .*figure.png",
         tmp_path / "a.png": "exists; use --overwrite to replace it, or give another name with -o",
-        tmp_path / "a.jpg": "is no figure; give a name that ends with .png, .svg, .pdf",
-        tmp_path / "b" / "a.png": "of the output does not exist; make it first",
+        tmp_path / "a.jpg": "is no figure; give a name that ends with .png, .svg or .pdf",
+        tmp_path / "b" / "a.png": "of the output does not exist; create it first",
     }
     for path, message in cases.items():
         with pytest.raises(InputError, match=message):
-            check_figure(path, overwrite=False)
-    check_figure(tmp_path / "a.png", overwrite=True)
+            check_output(path, "figure", "figure.png", FORMATS, overwrite=False)
+    check_output(tmp_path / "a.png", "figure", "figure.png", FORMATS, overwrite=True)

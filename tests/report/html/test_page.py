@@ -10,12 +10,13 @@ from support.tiny import tiny_tokenizer
 
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
+from diffmask.files.folders import check_output
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.figures.figures import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
-from diffmask.report.html.page import check_output, page, write_page
+from diffmask.report.html.page import page, write_page
 from diffmask.report.text.look import TextLook
-from diffmask.report.text.preview import PreviewSettings, make_preview
+from diffmask.report.text.preview import PreviewSettings, TextPreview
 from diffmask.text.adapter import text_adapter
 
 EVIL = "<script>alert('kinase')</script>"
@@ -31,7 +32,7 @@ def rendered():
     looks = {name: TextLook(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
     settings = PreviewSettings(num_sentences=4, max_length=32)
     corpus = [document._replace(source=EVIL) for document in documents(texts)]
-    preview = make_preview(corpus, looks, anchors, tokenizer, settings)
+    preview = TextPreview.of(corpus, looks, anchors, tokenizer, settings)
     return preview, preview.page([("model", EVIL), (EVIL, "0.15")])
 
 
@@ -112,16 +113,16 @@ def test_levels_rise_with_the_probability():
 
 def test_an_output_is_checked_before_the_work(tmp_path):
     path = tmp_path / "page.html"
-    check_output(path, overwrite=False)
+    check_output(path, "page", "preview.html", overwrite=False)
     write_page(page("title", ["<p>text</p>"]), path)
     assert not list(tmp_path.glob("*.tmp"))
     with pytest.raises(InputError, match=r"the output .*page.html exists; use --overwrite to replace it, or give"):
-        check_output(path, overwrite=False)
-    check_output(path, overwrite=True)
+        check_output(path, "page", "preview.html", overwrite=False)
+    check_output(path, "page", "preview.html", overwrite=True)
     with pytest.raises(InputError, match=r"the output .* is a folder; give the name of a page such as .*preview.html"):
-        check_output(tmp_path, overwrite=True)
-    with pytest.raises(InputError, match=r"the folder .*missing of the output does not exist; make it first"):
-        check_output(tmp_path / "missing" / "page.html", overwrite=True)
+        check_output(tmp_path, "page", "preview.html", overwrite=True)
+    with pytest.raises(InputError, match=r"the folder .*missing of the output does not exist; create it first"):
+        check_output(tmp_path / "missing" / "page.html", "page", "preview.html", overwrite=True)
 
 
 def test_half_a_character_does_not_stop_a_page(tmp_path):

@@ -10,10 +10,10 @@ from support.html_checks import check
 from diffmask.assemble.modality import modality_named
 from diffmask.core.schedule import Constant, Linear
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
-from diffmask.report.html.page import macros, path_text, prose
-from diffmask.report.run.data import RunData, Setting
+from diffmask.report.html.page import macros
 from diffmask.report.run.masked_text import class_section
 from diffmask.report.run.page import run_page
+from diffmask.report.run.read import RunData, Setting
 
 EVIL = "<script>alert(1)</script>"
 LOG = [{"step": 0, "eval_loss": 7.0, "eval_loss_domain": 9.0}] + [
@@ -199,8 +199,9 @@ def test_a_heat_table_colours_shares():
 
 
 def test_paths_may_break_and_backticks_are_code():
-    assert path_text("a/<b>") == "a/<wbr>&lt;b&gt;"
-    assert prose("`x` & `y") == "<code>x</code> &amp; `y"
+    page = run_page(replace(make_run(), missing=["a/<b>", "`x` & `y"]))
+    assert "<li>a/<wbr>&lt;b&gt;</li>" in page
+    assert "<li><code>x</code> &amp; `y</li>" in page
     assert macros("parts.html").facts([]) == ""
 
 

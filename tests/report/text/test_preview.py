@@ -14,9 +14,9 @@ from diffmask.core.schedule import Constant, Linear
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
-from diffmask.report.text.cut import cut_documents, cut_texts
-from diffmask.report.text.look import DOMAIN, FUNCTION, TRAITS, TextLook, Traits, draw
-from diffmask.report.text.preview import NUM_DRAWS, PreviewSettings, make_preview, measure, read
+from diffmask.report.text.cut import Cut
+from diffmask.report.text.look import DOMAIN, FUNCTION, TRAITS, TextLook, Traits
+from diffmask.report.text.preview import NUM_DRAWS, Figures, PreviewSettings, TextPreview, read
 from diffmask.text.adapter import text_adapter
 from diffmask.text.annotate.salient import salient_rule
 from diffmask.text.annotate.word_classes import shape_classes
@@ -38,7 +38,7 @@ def looks(tokenizer, units="word"):
 
 def look(tokenizer, units="word", texts=None, **settings):
     settings = PreviewSettings(max_length=32, **settings)
-    return make_preview(documents(texts), looks(tokenizer, units), domain_anchors(), tokenizer, settings)
+    return TextPreview.of(documents(texts), looks(tokenizer, units), domain_anchors(), tokenizer, settings)
 
 
 def plain(tokenizer, units="word"):
@@ -52,7 +52,7 @@ def inclusion(masker, units, num_draws):
         def units(self, batch, step, ratio=1.0):
             return units
 
-    return draw(TextLook(masker, Given()), {}, num_draws).probabilities
+    return TextLook(masker, Given()).draw({}, num_draws).probabilities
 
 
 def units_of_one_position(num_units):
@@ -85,7 +85,7 @@ def test_the_masks_are_those_of_training():
 
 def test_words_stand_where_they_are_in_the_text(tokenizer):
     texts = ["The KINASES, of  a rat!", "phosphorylation was (found)."]
-    cut = cut_texts([(text, text) for text in texts], tokenizer, plain(tokenizer), domain_anchors().types)
+    cut = Cut.of_texts([(text, text) for text in texts], tokenizer, plain(tokenizer), domain_anchors().types)
     shown = [[text[span.start : span.stop] for span in spans] for text, spans in zip(texts, cut.spans, strict=True)]
     assert shown == [["The", "KINASES", ",", "of", "a", "rat"], ["phosphorylation", "was", "found", "."]]
     for row, spans in enumerate(cut.spans):
@@ -99,7 +99,7 @@ def test_words_stand_where_they_are_in_the_text(tokenizer):
 
 def test_tokens_stand_where_they_are_in_the_text(tokenizer):
     texts = ["The kinases [SEP] phosphorylation."]
-    cut = cut_texts([(text, text) for text in texts], tokenizer, plain(tokenizer, "token"), domain_anchors().types)
+    cut = Cut.of_texts([(text, text) for text in texts], tokenizer, plain(tokenizer, "token"), domain_anchors().types)
     shown = [texts[0][span.start : span.stop] for span in cut.spans[0]]
     assert shown == ["The", "kinase", "s", "phos", "pho", "ryl", "ation", "."]
     surfaces = [cut.surfaces[cut.surface_rows[0, span.unit]] for span in cut.spans[0]]
@@ -110,7 +110,7 @@ def test_tokens_stand_where_they_are_in_the_text(tokenizer):
 def test_documents_are_cut_into_the_rows_of_training(tokenizer, units):
     given = plain(tokenizer, units)
     text = "the kinase was found in the phosphorylation of kinases , we found ." * 4
-    cut = cut_documents([text, "a rat"], tokenizer, given, domain_anchors().types, max_length=16)
+    cut = Cut.of_documents([text, "a rat"], tokenizer, given, domain_anchors().types, max_length=16)
     cut_units = given.adapter.units(cut.batch, 0)
     assert len(cut_units.eligible) > 3 and cut_units.to_positions(cut_units.eligible).shape[1] == 16
     assert cut_units.lengths.sum() == len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 2
@@ -123,9 +123,9 @@ def test_documents_are_cut_into_the_rows_of_training(tokenizer, units):
 
 def test_figures_against_a_slow_loop(tokenizer):
     given, types = looks(tokenizer)["difference"], domain_anchors().types
-    rows = cut_documents(SENTENCES * 3, tokenizer, given, types, max_length=16)
+    rows = Cut.of_documents(SENTENCES * 3, tokenizer, given, types, max_length=16)
     traits = Traits(domain_anchors(), 10.0)
-    figures, lengths = measure(given, rows, traits.of(rows.surfaces))
+    figures, lengths = Figures.measure(given, rows, traits.of(rows.surfaces))
     units = given.adapter.units(rows.batch, 0)
     assert torch.equal(lengths, units.lengths)
     masked_positions, positions, domain, function = 0, 0, 0, 0
@@ -163,7 +163,7 @@ def test_difference_masking_hides_the_domain_and_random_masking_hides_the_text(t
 
 def test_a_reading_belongs_to_its_spans(tokenizer):
     given = looks(tokenizer)["difference"]
-    cut = cut_texts([(text, text) for text in SENTENCES], tokenizer, given, domain_anchors().types)
+    cut = Cut.of_texts([(text, text) for text in SENTENCES], tokenizer, given, domain_anchors().types)
     readings = read(given, cut)
     masked = given.masker(given.adapter.units(cut.batch, 0), 0, NUM_DRAWS)
     for row, (reading, spans) in enumerate(zip(readings, cut.spans, strict=True)):
@@ -186,7 +186,7 @@ def test_a_corpus_that_the_tokenizer_does_not_know_is_refused(tokenizer):
 
 def test_spans_are_shown_by_the_words_that_they_are_made_of(tokenizer):
     given = {name: TextLook(masker, text_adapter(tokenizer, "span")) for name, masker in maskers().items()}
-    preview = make_preview(documents(), given, domain_anchors(), tokenizer, PreviewSettings(max_length=32))
+    preview = TextPreview.of(documents(), given, domain_anchors(), tokenizer, PreviewSettings(max_length=32))
     plain_preview = look(tokenizer)
     assert preview.spans == plain_preview.spans
     assert preview.figures["uniform"].ratio == pytest.approx(0.15, abs=0.02)
@@ -195,7 +195,7 @@ def test_spans_are_shown_by_the_words_that_they_are_made_of(tokenizer):
 
 def test_without_anchors_no_word_is_of_the_domain_and_bands_are_those_of_english(tokenizer):
     given = {"uniform": plain(tokenizer)}
-    preview = make_preview(documents(), given, None, tokenizer, PreviewSettings(max_length=32))
+    preview = TextPreview.of(documents(), given, None, tokenizer, PreviewSettings(max_length=32))
     assert preview.text_shares[DOMAIN] == 0
     assert preview.text_shares[FUNCTION] > 0.3
     bands = preview.text_shares.keys() - {DOMAIN, FUNCTION}
@@ -213,7 +213,7 @@ def test_annotators_read_the_document_that_an_excerpt_stands_in(tokenizer):
     document = "We  found a rat.\tThe rat was found in , the blood , of a cell.\nThe kinase binds."
     excerpt = "The rat was found in , the blood , of a ce"
     given = TextLook(Masker(Uniform()), text_adapter(tokenizer, features=("classes",)), (Numbered(),))
-    cut = cut_texts([(excerpt, document)], tokenizer, given, [])
+    cut = Cut.of_texts([(excerpt, document)], tokenizer, given, [])
     shown = [excerpt[span.start : span.stop] for span in cut.spans[0]]
     words = [*"We found a rat . The rat was found in , the blood , of a cell . The kinase binds .".split()]
     numbers = cut.batch["classes"][0].tolist()
@@ -233,7 +233,7 @@ def test_annotators_read_the_document_that_an_excerpt_stands_in(tokenizer):
 )
 def test_an_excerpt_need_not_have_the_words_of_its_document(tokenizer, excerpt, document):
     given = TextLook(Masker(Uniform()), text_adapter(tokenizer, "group", features=("salient",)), (salient_rule(),))
-    cut = cut_texts([(excerpt, document), ("the rat", "we found the rat")], tokenizer, given, [])
+    cut = Cut.of_texts([(excerpt, document), ("the rat", "we found the rat")], tokenizer, given, [])
     units = given.adapter.units(cut.batch, 0)
     assert units.eligible[1].sum() == 2
 
@@ -249,5 +249,5 @@ def test_excerpts_of_every_kind_of_text_are_found_in_their_documents(family):
     for text in texts:
         packed = " ".join(text.split())
         pieces = [packed[start:stop] for start in range(0, len(packed), 3) for stop in (start + 5, start + 12)]
-        cut = cut_texts([(piece, text) for piece in pieces], tokenizer, given, [])
+        cut = Cut.of_texts([(piece, text) for piece in pieces], tokenizer, given, [])
         assert cut.batch["classes"].shape == cut.batch["types"].shape

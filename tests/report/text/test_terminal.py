@@ -10,7 +10,7 @@ from diffmask.core.masker import Masker
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.report.text.look import TextLook
-from diffmask.report.text.preview import PreviewSettings, make_preview
+from diffmask.report.text.preview import PreviewSettings, TextPreview
 from diffmask.text.adapter import text_adapter
 
 
@@ -20,7 +20,7 @@ def preview():
     texts = [SENTENCES[0] + " \x1b[31mred\x07 [bold]kinase[/bold]", SENTENCES[1]]
     maskers = {"uniform": Masker(Uniform()), "difference": Masker(Difference(anchors.scores, anchors.unknown_score))}
     looks = {name: TextLook(masker, text_adapter(tokenizer)) for name, masker in maskers.items()}
-    return make_preview(documents(texts), looks, anchors, tokenizer, PreviewSettings(max_length=32))
+    return TextPreview.of(documents(texts), looks, anchors, tokenizer, PreviewSettings(max_length=32))
 
 
 def printed(preview, **settings):

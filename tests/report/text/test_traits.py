@@ -2,7 +2,7 @@ import pytest
 import torch
 from support.domain import COUNTS, GENERAL, domain_anchors
 
-from diffmask.report.text.look import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION, TRAITS, Traits, shares
+from diffmask.report.text.look import BANDS, DOMAIN, FUNCTION, NUMBERS, PUNCTUATION, TRAITS, Traits
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_shares_against_a_slow_loop(traits):
     generator = torch.Generator().manual_seed(0)
     types = torch.randint(-1, len(words), (5, 9), generator=generator)
     amounts = torch.rand(5, 9, generator=generator)
-    found = shares(amounts, types, traits.of(words))
+    found = Traits.shares(amounts, types, traits.of(words))
     total, sums = 0.0, dict.fromkeys(TRAITS, 0.0)
     for row in range(5):
         for unit in range(9):
