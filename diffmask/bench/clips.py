@@ -44,8 +44,8 @@ def run(clips: Sequence[Clip], scratch: Path, *, rounds: int = 3) -> list[dict[s
     read = [clip for clip in clips if clip.reader == "decord"]
     if not read:
         raise InputError(
-            f"decord reads none of the {len(clips)} clips exactly, and the plain loop needs it; give others, or "
-            "none to encode some"
+            f"decord reads none of the {len(clips)} clips exactly, and the plain loop needs that; give other clips, "
+            "or none at all to have some encoded"
         )
     clips, sampling = read, Sampling(GRID, stride=STRIDE)
     paths = make_maps(clips, _Brightness(), scratch)

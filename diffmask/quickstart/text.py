@@ -48,7 +48,7 @@ _COMMANDS = (
 )
 
 
-def installed_sources() -> dict[str, Path]:
+def _installed_sources() -> dict[str, Path]:
     """Return the source folders of the packages whose documentation is read.
 
     Raises:
@@ -79,7 +79,7 @@ class TextQuickstart(Quickstart[list[Documented]]):
     """
 
     output: Path
-    sources: Mapping[str, Path] = field(default_factory=installed_sources)
+    sources: Mapping[str, Path] = field(default_factory=_installed_sources)
     model: str = "minilm"
     steps: int = 30
     head_steps: int = 120

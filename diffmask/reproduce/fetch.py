@@ -31,7 +31,7 @@ BASE = f"https://raw.githubusercontent.com/allenai/scibert/{COMMIT}/data/text_cl
 
 
 @dataclass(frozen=True)
-class SourceFile:
+class _SourceFile:
     """One file of a data set: lines of JSON, each with a text and a label.
 
     Attributes:
@@ -48,7 +48,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class _DataSet:
     """A data set as it was distributed with SciBERT.
 
     Attributes:
@@ -62,43 +62,43 @@ class DataSet:
     title: str
     path: str
     labels: int
-    files: Mapping[str, SourceFile]
+    files: Mapping[str, _SourceFile]
     note: str
 
 
 DATA_SETS = {
-    "chemprot": DataSet(
+    "chemprot": _DataSet(
         "ChemProt: relations of chemicals and proteins",
         "chemprot",
         13,
         {
-            "train": SourceFile(1121208, 4169, "ab17b85c4fb869b2338d7c9617414e63f3c7225e5005920b18d9cd996f1049d8"),
-            "dev": SourceFile(678657, 2427, "bfe8f39e5146ad4bb16b23707dade850546a305047bc666f6f6824c6a7e3df2f"),
-            "test": SourceFile(960369, 3469, "372249c85ffea6d9a18dc5168cf45841b3d79b03412d6c620381cfc0dd3d6d49"),
+            "train": _SourceFile(1121208, 4169, "ab17b85c4fb869b2338d7c9617414e63f3c7225e5005920b18d9cd996f1049d8"),
+            "dev": _SourceFile(678657, 2427, "bfe8f39e5146ad4bb16b23707dade850546a305047bc666f6f6824c6a7e3df2f"),
+            "test": _SourceFile(960369, 3469, "372249c85ffea6d9a18dc5168cf45841b3d79b03412d6c620381cfc0dd3d6d49"),
         },
         "Kringelum et al. 2016",
     ),
-    "sciie": DataSet(
+    "sciie": _DataSet(
         "SciIE: relations of scientific terms",
         "sciie-relation-extraction",
         7,
         {
-            "train": SourceFile(823836, 3219, "83d395d97de2c02dcb4898af3c6e34b5f5aa19771298fbc9f69ae435fa1258fb"),
-            "dev": SourceFile(118354, 455, "9500a8e561f1ce50d972b8473525fe24ebae732bde653c381a4c65945965567a"),
-            "test": SourceFile(249465, 974, "be4c06d2b8903783818a5e4cba08c71b954a86f00021907706f66ac3e26c58bd"),
+            "train": _SourceFile(823836, 3219, "83d395d97de2c02dcb4898af3c6e34b5f5aa19771298fbc9f69ae435fa1258fb"),
+            "dev": _SourceFile(118354, 455, "9500a8e561f1ce50d972b8473525fe24ebae732bde653c381a4c65945965567a"),
+            "test": _SourceFile(249465, 974, "be4c06d2b8903783818a5e4cba08c71b954a86f00021907706f66ac3e26c58bd"),
         },
         "Luan et al. 2018",
     ),
     # No copy was at hand to take hashes from. What is known of its contents is checked instead: rows, labels, and how
     # many texts also occur in the training file, which another version or another split would not share.
-    "acl-arc": DataSet(
+    "acl-arc": _DataSet(
         "ACL-ARC: intents of citations",
         "citation_intent",
         6,
         {
-            "train": SourceFile(465895, 1688),
-            "dev": SourceFile(30138, 114, num_in_train=43),
-            "test": SourceFile(38637, 139, num_in_train=52),
+            "train": _SourceFile(465895, 1688),
+            "dev": _SourceFile(30138, 114, num_in_train=43),
+            "test": _SourceFile(38637, 139, num_in_train=52),
         },
         "Jurgens et al. 2018",
     ),
@@ -109,7 +109,7 @@ Rows = dict[str, list[tuple[str, str]]]
 """The texts and labels of each split."""
 
 
-def _check_bytes(content: bytes, file: SourceFile, path: Path) -> None:
+def _check_bytes(content: bytes, file: _SourceFile, path: Path) -> None:
     """Refuse a file that has another sha256 than the published one, if that is known."""
     found = hashlib.sha256(content).hexdigest()
     if file.sha256 is not None and found != file.sha256:
@@ -155,7 +155,7 @@ _CHUNK = 1 << 16
 _TIMEOUT = 60  # seconds without a byte
 
 
-def _download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
+def _download(url: str, path: Path, file: _SourceFile, *, title: str) -> None:
     """Fetch a file, unless it is there; what has arrived is kept beside it as NAME.part, to continue from."""
     if path.exists():
         return
@@ -180,7 +180,7 @@ def _download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
     os.replace(part, path)
 
 
-def _receive(url: str, part: Path, file: SourceFile, title: str) -> None:
+def _receive(url: str, part: Path, file: _SourceFile, title: str) -> None:
     start = part.stat().st_size if part.exists() else 0
     if start == file.num_bytes:
         return
@@ -292,7 +292,7 @@ def _prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> 
     return f"wrote {target}: {', '.join(f'{len(rows[split]):,} {split}' for split in SPLITS)}"
 
 
-def _find_files(name: str, data_set: DataSet, folder: Path) -> dict[str, Path]:
+def _find_files(name: str, data_set: _DataSet, folder: Path) -> dict[str, Path]:
     """Return the file of each split: in the folder itself, or where it is in a copy of the original repository."""
     inside = [folder / name, folder / data_set.path, folder / "data" / "text_classification" / data_set.path, folder]
     for place in inside:

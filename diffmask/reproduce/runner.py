@@ -216,5 +216,7 @@ def locked(folder: Path) -> Iterator[IO[str]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"another process is at work in {folder}; wait for it, or give another with -o") from error
+            raise InputError(
+                f"another process is using {folder}; wait for it, or give another folder with -o"
+            ) from error
         yield lock

@@ -100,7 +100,7 @@ class SelectiveSettings:
     device: str = "auto"
 
     def __post_init__(self):
-        """Refuse a value that its field does not allow."""
+        """Refuse values that are not allowed."""
         check_limits(self)
 
 

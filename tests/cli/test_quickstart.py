@@ -14,7 +14,7 @@ from diffmask.cli import build_parser, main
 from diffmask.config import TextConfig, from_mapping
 from diffmask.core.errors import InputError
 from diffmask.quickstart.run import MARKER, run_quickstart
-from diffmask.quickstart.text import TextQuickstart, installed_sources
+from diffmask.quickstart.text import TextQuickstart, _installed_sources
 from diffmask.train.log import read_log
 
 NAMES = ["cell", "rat", "blood", "dose", "kinase", "protein"]
@@ -205,7 +205,7 @@ def test_a_folder_of_someone_else_is_refused(world, tmp_path):
 def test_what_is_not_installed_is_said(monkeypatch):
     monkeypatch.setattr("diffmask.quickstart.text.find_package", lambda name: None if name == "scipy" else name)
     with pytest.raises(InputError, match=r"documentation of SciPy, which is not installed; run `pip install 'diffmask"):
-        installed_sources()
+        _installed_sources()
 
 
 def test_missing_weights_are_said_before_anything_is_written(world, tmp_path, monkeypatch):

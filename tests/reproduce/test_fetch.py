@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from diffmask.reproduce import fetch
-from diffmask.reproduce.fetch import COMMIT, DATA_SETS, SPLITS, DataSet, SourceFile
+from diffmask.reproduce.fetch import COMMIT, DATA_SETS, SPLITS, _DataSet, _SourceFile
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "text"
@@ -31,7 +31,7 @@ CONTENTS = {"train": lines("train", 6000), "dev": lines("dev", 20, copied=3), "t
 
 def small_sets():
     known = {
-        split: SourceFile(len(content), content.count(b"\n"), hashlib.sha256(content).hexdigest())
+        split: _SourceFile(len(content), content.count(b"\n"), hashlib.sha256(content).hexdigest())
         for split, content in CONTENTS.items()
     }
     unknown = {
@@ -39,8 +39,8 @@ def small_sets():
         for split, file in known.items()
     }
     return {
-        "hashed": DataSet("Hashed: a task", "folder-of-hashed", 2, known, "A 2020"),
-        "counted": DataSet("Counted: a task", "folder-of-counted", 2, unknown, "B 2021"),
+        "hashed": _DataSet("Hashed: a task", "folder-of-hashed", 2, known, "A 2020"),
+        "counted": _DataSet("Counted: a task", "folder-of-counted", 2, unknown, "B 2021"),
     }
 
 

@@ -52,7 +52,7 @@ def test_a_job_that_leaves_nothing_has_failed(tmp_path):
 
 
 def test_a_second_process_is_kept_out(tmp_path):
-    with locked(tmp_path), pytest.raises(InputError, match="another process is at work in"), locked(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match="another process is using"), locked(tmp_path):
         pass
     with locked(tmp_path):
         pass

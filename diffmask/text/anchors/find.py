@@ -72,7 +72,7 @@ class AnchorSettings:
     context_words: Annotated[int, at_least(1, "give some thousands at least")] = 250_000
 
     def __post_init__(self) -> None:
-        """Check what needs no file."""
+        """Check what can be checked without a file."""
         check_limits(self)
 
     @property

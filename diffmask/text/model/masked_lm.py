@@ -40,7 +40,7 @@ def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: 
 
 @contextmanager
 def _head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """Let the encoder hand on only the states at the given positions, as one row (1, N, D).
+    """Let the encoder pass on only the states at the given positions, as one row (1, N, D).
 
     A hook does this for every architecture, so that the model's own forward is called and wrappers (DDP, compiled
     models) keep working. What follows the encoder must treat every position alike, as the heads of masked language

@@ -100,7 +100,7 @@ def tokenise(
         unknown), num_units, those of the annotators (of each unit), and sample_id (the number of the row).
 
     Raises:
-        InputError: The corpus, the tokenizer or a setting cannot be used; the message says why and what to do.
+        InputError: If the corpus, the tokenizer or a setting cannot be used.
     """
     make_rows = row_maker(tokenizer, settings, types)
     files = list_files(sources, settings.column)

@@ -129,7 +129,7 @@ class VisualAnchorSettings:
     device: str = "auto"
 
     def __post_init__(self):
-        """Check what needs no file."""
+        """Check what can be checked without a file."""
         given = bool(self.texts or self.exemplars)
         if given == bool(self.reference):
             both = "--reference has no effect on anchors that are given with --text or --exemplar; leave one out"

@@ -76,7 +76,7 @@ class Clip:
 
     @property
     def why_not_decord(self) -> str:
-        """Which of `NOT_THERE`, `TOO_SLOW` and "is wrong" made PyAV its reader; "" if nothing did."""
+        """Why PyAV is its reader: `NOT_THERE`, `TOO_SLOW` or "is wrong"; "" if it is not for one of these reasons."""
         if not self.is_ok or not self.reason:
             return ""
         return next((why for why in (NOT_THERE, TOO_SLOW) if self.reason.startswith(f"decord {why}")), "is wrong")

@@ -1,6 +1,6 @@
 """What is in a file of video, and which reader reads it correctly. It may hang or crash: see `probe_all`.
 
-First the container is read: its packets and their times. Then PyAV decodes the frames in order, which nothing can get
+First the container is read: its packets and their times. Then PyAV decodes the frames in order, which no reader gets
 wrong; their times say how a frame can be found without decoding all before it. A reader is right if it gives the same
 frames when it is asked for some of them here and there, as training does.
 """

@@ -87,7 +87,7 @@ class _Prober:
         """Return what to say of a file when the process that probed it has died."""
         status = self._process.wait()
         if self._is_closed:
-            return Clip(path, "crashed", "probing was given up")
+            return Clip(path, "crashed", "probing was stopped")
         if status >= 0:
             assert self._process.stderr
             raise InputError(f"clips cannot be probed: {self._process.stderr.read().strip().rsplit(chr(10), 1)[-1]}")

@@ -63,7 +63,7 @@ def _rows(path: str, reader: str) -> Iterator[dict[str, Any]]:
 
 @dataclass
 class _Outcome:
-    """What came of a function: the last value it yielded, and what stopped it ("" if nothing did)."""
+    """The outcome of a function: the last value it yielded, and what stopped it ("" if nothing did)."""
 
     last: Any = None
     stopped_by: str = ""
@@ -134,7 +134,7 @@ def _run(function: Callable[[], Iterator[Any]], writing: Connection) -> None:
         for value in function():
             writing.send(("last", value))
     except Exception:
-        # told, not hidden: it becomes the reason why a file is put aside
+        # passed on, since it becomes the reason why a file is put aside
         writing.send(("error", traceback.format_exc().strip().rsplit("\n", 1)[-1]))
 
 

@@ -131,7 +131,7 @@ def _check_file(clip: Clip) -> None:
     try:
         status = os.stat(clip.path)
     except OSError as error:
-        raise ReadError(clip.path, f"it was there when it was indexed ({error.strerror})") from error
+        raise ReadError(clip.path, f"it is no longer there ({error.strerror})") from error
     if status.st_size != clip.size:
         reason = f"it had {clip.size} bytes when it was indexed, now {status.st_size}; index it again"
         raise ReadError(clip.path, reason)

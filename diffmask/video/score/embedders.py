@@ -37,7 +37,7 @@ class OpenClipEmbedder:
 
     Attributes:
         loaded: The model with its tokenizer and statistics.
-        layer: Block whose tokens are read, from 0, negative from the end; or `value`: what the last block would hand
+        layer: Block whose tokens are read, from 0, negative from the end; or `value`: what the last block would pass
             on if each patch attended to itself only (MaskCLIP, Zhou et al. 2022), the default. Tokens of the last block
             itself hold the whole frame rather than their patch: in a small model that was trained on digits in clutter,
             a caption finds its digit with an AUC of 0.97 by `value`, 0.14 to 0.30 by the last block.

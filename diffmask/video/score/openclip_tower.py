@@ -133,7 +133,7 @@ class VitTower(Tower):
         return visual.ln_pre(tokens + positions.to(tokens))
 
     def tokens_after(self, tokens: Tensor, layer: int) -> Tensor:
-        """Return what a block hands on, (B, 1 + rows * columns, width), given what goes into the first."""
+        """Return what a block puts out, (B, 1 + rows * columns, width), given what goes into the first."""
         transformer = self.visual.transformer
         return transformer.forward_intermediates(tokens, indices=[layer], stop_early=True)[1][0]
 
@@ -216,7 +216,7 @@ def _resize_positions(table: Tensor, grid: tuple[int, int], wanted: tuple[int, i
 
 
 def _values(block: Any, tokens: Tensor) -> Tensor:
-    """Return what attention would hand on if every token attended to itself only.
+    """Return what attention would pass on if every token attended to itself only.
 
     The softmax over one token is 1, so queries and keys do not matter: the last third of the joint projection is left.
     """

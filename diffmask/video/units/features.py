@@ -115,7 +115,7 @@ def _position(grid: Grid, device: torch.device) -> Tensor:
 
 
 class PatchEmbedder(Protocol):
-    """What gives every patch of a frame an embedding."""
+    """Gives every patch of a frame an embedding."""
 
     @property
     def key(self) -> str:

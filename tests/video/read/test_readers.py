@@ -218,7 +218,7 @@ def test_what_cannot_be_read_is_an_error_that_names_the_clip(found, tmp_path):
     os.utime(path, (1, 1))
     assert refusal(clip) == "it was written again after it was indexed; index it again"
     path.unlink()
-    assert refusal(clip) == "it was there when it was indexed (No such file or directory)"
+    assert refusal(clip) == "it is no longer there (No such file or directory)"
 
 
 @pytest.mark.parametrize("name", ["decord", "pyav"])
