@@ -209,7 +209,7 @@ def test_the_summary_says_how_much_of_the_last_split_is_elsewhere():
         "(1 with another label). 2 are unseen."
     )
     assert (
-        find_leakage({"train": ["a"], "test": ["b", "c"]}).summary() == "None of the 2 texts of test stands in train."
+        find_leakage({"train": ["a"], "test": ["b", "c"]}).summary() == "None of the 2 texts of test is in train."
     )
 
 
