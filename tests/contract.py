@@ -12,7 +12,7 @@ from diffmask.config import TextMaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
 from diffmask.core.units import Units
-from diffmask.text.adapter import join_words
+from diffmask.text.adapter import _join_words
 
 CLASSES = ("noun", "verb", "other")
 
@@ -25,9 +25,17 @@ def configs():
     return plain | {"loss-weighted over difference": over}
 
 
+MASKINGS = {TextMaskingConfig: TextMasking}
+"""The masking of each class of settings; a test that adds a modality adds its own."""
+
+
+def policies_of(config):
+    return MASKINGS[type(config)].policies
+
+
 def make(config, *, trained=True):
     """Return a policy; one that learns has seen that the first class is the hardest and the last the easiest."""
-    policy = TEXT_POLICIES[config.policy].make(Ingredients(config, domain_anchors(), CLASSES))
+    policy = policies_of(config)[config.policy].make(Ingredients(config, domain_anchors(), CLASSES))
     units = make_units(6, 40)
     for _ in range(5 if trained else 0):
         loss = (len(CLASSES) - units.features["classes"]).float() * units.eligible
@@ -37,7 +45,7 @@ def make(config, *, trained=True):
 
 
 def make_masker(config, **settings):
-    return Masker(make(config), weighting=TextMasking(config).weighting, **settings)
+    return Masker(make(config), weighting=MASKINGS[type(config)](config).weighting, **settings)
 
 
 def make_units(rows, length):
@@ -55,7 +63,7 @@ def make_units(rows, length):
         "gain": torch.randn(shape, generator=generator),
     }
     # a policy that is new may read something else
-    named = {name for recipe in TEXT_POLICIES.values() for name in recipe.features}
+    named = {name for each in MASKINGS.values() for recipe in each.policies.values() for name in recipe.features}
     features |= {name: torch.randn(shape, generator=generator) for name in sorted(named - features.keys())}
     types = torch.randint(-1, len(COUNTS), shape, generator=generator)
     sizes = torch.randint(1, 4, (length,), generator=generator)
@@ -133,7 +141,7 @@ def exact_in_ratio(config, shape):
 def pooled_over_spans(config, shape):
     words = make_units(40, 30)
     words = Units(words.unit_ids, torch.ones_like(words.eligible), words.sample_ids, words.types, words.features)
-    spans = join_words(words, torch.rand(40, 30, generator=torch.Generator().manual_seed(2)) < 0.4)
+    spans = _join_words(words, torch.rand(40, 30, generator=torch.Generator().manual_seed(2)) < 0.4)
     scores, pooled = make(config).score(words), spans.pool(make(config).score(words))
     for row in range(3):
         for span in range(int(spans.eligible[row].sum())):
@@ -188,7 +196,7 @@ def followed_by_the_masks(config, shape):
     scores = policy.score(units).masked_fill(~units.eligible, torch.nan)
     above = scores > scores.nanmedian(1, keepdim=True).values
     below = units.eligible & (scores < scores.nanmedian(1, keepdim=True).values)
-    if TEXT_POLICIES[config.policy].is_random:
+    if policies_of(config)[config.policy].is_random:
         assert not above.any() and not below.any()
     elif below.any() and above.any():
         assert masked[above].mean() > 1.2 * masked[below].mean()

@@ -60,6 +60,11 @@ def test_modules_do_not_import_each_other_in_a_circle(package):
     assert not found, "\n".join(f"{', '.join(circle)} import each other" for circle in found)
 
 
+def test_folders_do_not_import_each_other_in_a_circle(package):
+    found = tool.folder_circles(package)
+    assert not found, "\n".join(f"{', '.join(circle)} import each other" for circle in found)
+
+
 def test_a_circle_is_named():
     modules = parsed(
         a="from diffmask.b import one",

@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 
 from diffmask.core.similarity import ANCHOR_SHARE, anchor_similarity, contrast, likeness, standardise
 from diffmask.demo.docstrings import find_package
-from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.encoder import Encoder
 from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import count_corpus
 from diffmask.text.corpus.reference import read_reference
@@ -114,12 +114,12 @@ def candidates(vocabulary: Vocabulary, corpus: str, model: str) -> Iterator[tupl
     yield "no anchors: rarity + log TF-ICF", standardise(rarity) + standardise(tf_icf.log())
     yield "no anchors: rarity + TF-ICF, ranks", rank_blend(rarity, tf_icf)
 
-    pooled = load_encoder(model, "cpu", pooler=True).pool_words(words)
+    pooled = Encoder.load(model, "cpu", pooler=True).pool_words(words)
     yield "published: pooler, isolated word, max", anchor_similarity(pooled, pooled[rows[20]], "max")
     centred = pooled - pooled.mean(0)
     yield "the same, centred", anchor_similarity(centred, centred[rows[20]], "max")
 
-    encoder = load_encoder(model, "cpu")
+    encoder = Encoder.load(model, "cpu")
     everyone = torch.ones(num_words, dtype=torch.bool)
     for kind, embeddings in (
         ("isolated word", encoder.embed_words(words)),

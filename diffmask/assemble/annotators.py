@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from diffmask.config.limits import choose
 from diffmask.core.errors import InputError
 from diffmask.text.annotate.salient import read_gazetteer, salient_rule
-from diffmask.text.annotate.spacy_pipeline import spacy_salient, spacy_tags
+from diffmask.text.annotate.spacy_pipeline import spacy_annotator
 from diffmask.text.annotate.span_file import SUFFIXES, read_span_file
 from diffmask.text.annotate.word_classes import (
     DELIMITERS,
@@ -80,7 +80,7 @@ def _class_file(spec: str, anchors: "AnchorSet | None") -> Annotator:
 
 
 def _tags(spec: str, anchors: "AnchorSet | None") -> Annotator:
-    return spacy_tags(_argument(spec, _PIPELINE))
+    return spacy_annotator(_argument(spec, _PIPELINE), "classes")
 
 
 def _rule(spec: str) -> Annotator:
@@ -89,7 +89,7 @@ def _rule(spec: str) -> Annotator:
 
 
 def _entities(spec: str) -> Annotator:
-    return spacy_salient(_argument(spec, _PIPELINE))
+    return spacy_annotator(_argument(spec, _PIPELINE), "salient")
 
 
 def _gazetteer(spec: str) -> Annotator:

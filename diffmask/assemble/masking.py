@@ -42,7 +42,7 @@ class ResolvedMasking:
 
     policies: ClassVar[Mapping[str, Recipe]]
     read_by_all: ClassVar[tuple[str, ...]] = ("anchors",)
-    """Settings that some policies read, and that the report of domain units reads whatever the policy."""
+    """Settings that only some policies read, but that always tell which units belong to the domain."""
     schedules: ClassVar[Mapping[str, float]] = {"ratio": RATIO_FLOOR, "strength": 0.0}
     """Settings that are schedules, each with the floor under it."""
     uniform: ClassVar[bool] = False

@@ -112,7 +112,6 @@ class Modality(ABC):
             masking: Its resolved masking.
         """
 
-    @abstractmethod
     def row_sizes(self, config: Any, masking: Any, *, read_data: bool) -> RowSizes:
         """Return how long the rows of a run are.
 
@@ -120,22 +119,26 @@ class Modality(ABC):
             config: The run.
             masking: Its resolved masking.
             read_data: Read and count its data, as the run does; otherwise nothing is read.
+
+        Raises:
+            InputError: If that is not known before a run of this modality.
         """
+        raise InputError(f"how long a run on {self.data} is, is not known before it starts; give training.steps")
 
     @property
     @abstractmethod
     def source(self) -> Any:
         """The class of what `diffmask preview` shows, a `report.preview.Source`."""
 
-    @abstractmethod
     def masked_in(self, folder: Any, config: Any, inputs: Any) -> Any:
-        """Return what a run masked, for its page: a `report.run.read.Masked`.
+        """Return what a run masked, for its page, a `report.run.read.Masked`; None if the page has nothing to add.
 
         Args:
             folder: The run, a `report.run.read.Folder`.
             config: Its settings; None where they are those of another version.
             inputs: What it recorded of its data.
         """
+        return None
 
     def plain(self, data: Sequence[str], model: str) -> Any:
         """Return settings of a run, all of them defaults but the data and the model."""

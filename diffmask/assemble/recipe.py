@@ -35,7 +35,7 @@ class Ingredients:
 
 
 def uniform(given: Ingredients) -> Policy:
-    """Return random masking, whatever it is given."""
+    """Return random masking; it needs no ingredients."""
     return Uniform()
 
 

@@ -22,8 +22,16 @@ from diffmask.video.index.index import check_reader
 from diffmask.video.model.load import LoadedVideo
 from diffmask.video.model.targets import FeatureTargets
 from diffmask.video.read.dataset import Sampling
-from diffmask.video.score.embedders import PatchEmbedder, build_embedder, parse_layer
-from diffmask.video.units.features import APPEARANCE_DIM, Appearance, Embedded, FromRows, Motion, PatchFeature
+from diffmask.video.score.embedders import build_embedder, parse_layer
+from diffmask.video.units.features import (
+    APPEARANCE_DIM,
+    Appearance,
+    Embedded,
+    FromRows,
+    Motion,
+    PatchEmbedder,
+    PatchFeature,
+)
 from diffmask.video.units.grid import Grid
 
 if TYPE_CHECKING:
@@ -161,7 +169,7 @@ class VideoMasking(ResolvedMasking):
             target: Which masked patches are decoded; all where None.
         """
         target = target or TargetConfig()
-        # `further` has the scores of the anchors where a run has anchors, whatever the policy
+        # `further` has the scores of the anchors if the run has anchors, under every policy
         names = [name for name in self.features if not (further and name == "difference")]
         return VideoAdapter(
             grid,
@@ -226,7 +234,7 @@ class VideoParts:
 
     @property
     def is_live(self) -> bool:
-        """Whether rows are scored while training, in the place of maps made once; the same for every policy."""
+        """Whether rows are scored while training, instead of by maps made once; the same for every policy."""
         if self.anchors is None:
             return False
         live = self.masking.config.live
@@ -234,7 +242,7 @@ class VideoParts:
 
     @property
     def map_names(self) -> Mapping[str, tuple[str, ...]]:
-        """Which scores rows bring along, in training and evaluation; those of the domain whatever the policy."""
+        """Which scores rows bring along, in training and evaluation; those of the domain under every policy."""
         domain = () if self.anchors is None or self.is_live else ("difference",)
         own = tuple(name for name in self.masking.features if name in ("boxes", "attention"))
         return {"training": (*own, *domain), "evaluation": domain}

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.core.errors import InputError
     from diffmask.files.folders import check_folder
     from diffmask.text.ngrams.counts import NGramSettings, count_ngrams
-    from diffmask.text.ngrams.vocabulary import FILES, VocabularySettings, choose_ngrams, describe, write_vocabulary
+    from diffmask.text.ngrams.vocabulary import FILES, VocabularySettings, choose_ngrams, write_vocabulary
 
     if not args.data and not args.counts:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --counts")
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
     )
     seconds = time.perf_counter() - start
     table = choose_ngrams(counts, kept)
-    write_vocabulary(folder, table, describe(counts, kept))
+    write_vocabulary(folder, table, kept.describe(counts))
     print(f"counted in {seconds:.1f} s: {counts.num_documents:,} documents, {counts.totals[0]:,} words")
     print(_summary(counts, table))
     if args.data:

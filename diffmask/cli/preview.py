@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> None:
 
     modality = modality_of_data(args, "preview")
     source: type[Source] = modality.source
-    option = modality.options["preview"][0]  # how many samples
-    count = getattr(args, option)
+    option = next(iter(modality.options["preview"]), "")  # how many samples are shown
+    count = getattr(args, option, None)
     count = source.count if count is None else count
     if count < 1:
         raise InputError(f"--{option.replace('_', '-')} {count} is below 1; give at least one")

@@ -25,7 +25,7 @@ class Limit(Protocol):
 
 @dataclass(frozen=True)
 class Between:
-    """A number, or each number of a list, in an interval; infinity and not-a-number never are.
+    """A number, or each number of a list, in an interval; not-a-number never is.
 
     Attributes:
         low: The least value.
@@ -33,6 +33,7 @@ class Between:
         remedy: What to give, or what a usual value does: "0.06 warms up for 6 %".
         without_low: Whether `low` itself is refused.
         without_high: Whether `high` itself is refused.
+        finite: Whether infinity is refused.
     """
 
     low: float
@@ -40,6 +41,7 @@ class Between:
     remedy: str = ""
     without_low: bool = False
     without_high: bool = False
+    finite: bool = True
 
     def refusal(self, name: str, value: Any) -> str | None:
         """Return one sentence if a value lies outside."""
@@ -54,10 +56,11 @@ class Between:
             said = f"must hold numbers in {interval}" if isinstance(value, tuple) else f"is outside {interval}"
         else:
             said = f"must {each}{'above' if self.without_low else 'at least'} {self.low:g}"
+            said += " and finite" * (self.finite and math.inf in values)
         return f"{name}={shown} {said}" + (f"; {self.remedy}" if self.remedy else "")
 
     def _holds(self, value: float) -> bool:
-        if not math.isfinite(value):
+        if self.finite and not math.isfinite(value):
             return False
         above = value > self.low if self.without_low else value >= self.low
         return above and (value < self.high if self.without_high else value <= self.high)
@@ -97,14 +100,14 @@ def share_below_one(remedy: str) -> Between:
     return Between(0, 1, remedy, without_high=True)
 
 
-def at_least(low: float, remedy: str = "") -> Between:
-    """Return the limit of a number that may be as large as one likes."""
-    return Between(low, remedy=remedy)
+def at_least(low: float, remedy: str = "", *, finite: bool = True) -> Between:
+    """Return the limit of a number without an upper bound, which may be infinite where infinity means something."""
+    return Between(low, remedy=remedy, finite=finite)
 
 
-def above(low: float, remedy: str = "") -> Between:
-    """Return the limit of a number that must exceed another."""
-    return Between(low, remedy=remedy, without_low=True)
+def above(low: float, remedy: str = "", *, finite: bool = True) -> Between:
+    """Return the limit of a number that must exceed another, and may be infinite where infinity means something."""
+    return Between(low, remedy=remedy, without_low=True, finite=finite)
 
 
 def check_limits(settings: Any, where: str = "") -> None:

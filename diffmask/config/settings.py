@@ -58,7 +58,7 @@ class ScheduleConfig:
 
 
 Weighting = Annotated[str | None, OneOf(("softmax", "rank", "linear"))]
-Temperature = Annotated[float, above(0, "1 follows the scores as they are")]
+Temperature = Annotated[float, above(0, "1 follows the scores as they are", finite=False)]
 Direction = Annotated[str, OneOf(("hide", "show"))]
 HintShare = Annotated[float, share_below_one("0.1 keeps the best tenth visible")]
 
@@ -75,7 +75,7 @@ class HeadConfig:
     learning_rate: Annotated[float, at_least(0)] = 1e-3
     """Peak learning rate of the head."""
     weights: str | None = None
-    """A head that another run of the same model trained (its head.safetensors), in the place of training one."""
+    """A head that another run of the same model trained (its head.safetensors), instead of training one."""
 
 
 LR_SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
@@ -108,7 +108,7 @@ class TrainingConfig:
     """Decay of AdamW's running means of the gradient and of its square (Liu et al. 2019 use 0.98 for the second)."""
     adam_epsilon: Annotated[float, at_least(0)] = 1e-8
     """What AdamW adds to the root of the second (Liu et al. 2019: 1e-6)."""
-    max_grad_norm: Annotated[float, at_least(0)] = 1.0
+    max_grad_norm: Annotated[float, at_least(0, finite=False)] = 1.0
     """Gradients are clipped to this norm; 0 does not clip."""
     precision: Annotated[str, OneOf(("fp32", "bf16", "fp16"))] = "fp32"
     """fp32, bf16 or fp16."""
@@ -121,7 +121,7 @@ class TrainingConfig:
     eval_every: Annotated[int, at_least(0)] = 100
     """Steps between evaluations; 0 evaluates at the end only."""
     save_every: Annotated[int, at_least(0)] = 500
-    """Steps between checkpoints; 0 keeps none but the one that Ctrl-C writes."""
+    """Steps between checkpoints; 0 writes none except at Ctrl-C."""
     keep: Annotated[int, at_least(1)] = 2
     """Checkpoints that are kept."""
     num_workers: Annotated[int, at_least(0)] = 0

@@ -1,7 +1,7 @@
 """The settings of a run on text; the text under each field is its documentation."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from diffmask.config.limits import Between, OneOf, above, at_least, share, share_below_one
 from diffmask.config.settings import (
@@ -132,7 +132,7 @@ class TaskConfig:
 class TextConfig:
     """One run of continued pretraining on text."""
 
-    modality: ClassVar[str] = "text"
+    modality = "text"  # no setting: a config without it is one of text
     model: str
     """Folder or hub name of a pretrained masked language model, or `minilm` (extra `demo`)."""
     output: str

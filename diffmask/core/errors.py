@@ -1,7 +1,9 @@
-"""The one exception that stands for bad input."""
+"""The one exception that stands for bad input, and how errors of libraries become it."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
+
+_MOST_CHARS = 200
 
 
 class InputError(ValueError):
@@ -10,6 +12,32 @@ class InputError(ValueError):
     The message is one sentence that says what was given, what is allowed and what to do. The command line prints it
     and exits with status 2; every other exception is a defect of diffmask and keeps its traceback.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of a library says, without its full stop, for a message of our own."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:;")[:_MOST_CHARS] if lines else type(error).__name__
+
+
+@contextmanager
+def library_errors(what: str, remedy: str, *kinds: type[Exception]) -> Generator[None]:
+    """Turn errors of a library into one sentence: what went wrong, the reason that the library gives, what to do.
+
+    Args:
+        what: What went wrong, as the beginning of a sentence.
+        remedy: What to do, as its end.
+        kinds: The errors; an `InputError` says all of this already, and is passed on.
+
+    Raises:
+        InputError: In place of one of these errors.
+    """
+    try:
+        yield
+    except kinds as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{what} ({first_line(error)}); {remedy}") from error
 
 
 @contextmanager

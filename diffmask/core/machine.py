@@ -87,7 +87,7 @@ def fast_attention(device: torch.device, precision: str) -> dict[str, Any]:
     """Return the arguments with which `from_pretrained` loads a model whose attention is fast.
 
     On a CPU the backward pass of torch's fused attention in bfloat16 takes longer than the rest of the step. Written as
-    plain matrix products it runs on the processor's bfloat16 units (a MiniLM step: 0.55 s in the place of 0.98 s).
+    plain matrix products it runs on the processor's bfloat16 units (a MiniLM step: 0.55 s instead of 0.98 s).
 
     Args:
         device: Where the model runs.

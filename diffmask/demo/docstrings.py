@@ -2,8 +2,8 @@
 
     write_documents(read_docstrings({"scipy": folder}, {}), Path("scipy.jsonl"))
 
-The source is parsed, and nothing of the packages is imported. `prose` takes the sentences out of a docstring and leaves
-the code, tables, formulas and markup around them.
+The source is parsed, and nothing of the packages is imported. The sentences of a docstring are kept; code, tables,
+formulas and markup are not.
 """
 
 import ast
@@ -56,10 +56,10 @@ _ODD = re.compile(r"[\0\\$<>{}=^~|]|::|https?:|\.\.\.|--|__|\*\*|[\[\]()]{3}|\(\
 MIN_WORDS, MAX_WORDS = 6, 60
 
 
-def prose(docstring: str) -> list[list[str]]:
+def _prose(docstring: str) -> list[list[str]]:
     r"""Return the paragraphs of a docstring (NumPy, Google or plain style) as lists of whole sentences.
 
-    >>> prose("Fit a line.\n\nThe slope is found by least squares. See `a`.\n\n>>> fit(1)\n2")
+    >>> _prose("Fit a line.\n\nThe slope is found by least squares. See `a`.\n\n>>> fit(1)\n2")
     [['The slope is found by least squares.']]
     """
     lines = [line.rstrip() for line in docstring.splitlines()]
@@ -98,7 +98,7 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _text_lines(lines: list[str]) -> Iterator[str]:
-    """Yield the lines that hold text, and an empty line for whatever is left out and before each item of a list."""
+    """Yield the lines that hold text; an empty line stands for what is left out, and before each item of a list."""
     in_section, in_doctest = False, False
     skipped: int | None = None  # lines that are indented deeper than this are left out
     for line, following in pairwise([*lines, ""]):
@@ -148,6 +148,13 @@ class Documented(NamedTuple):
         """All sentences in one line."""
         return " ".join(sentence for sentences in self.paragraphs for sentence in sentences)
 
+    @property
+    def is_held_out(self) -> bool:
+        """Whether it belongs to the held-out part, which its name decides."""
+        # a hash, since the checksums of similar names are close to each other
+        digest = hashlib.blake2b(self.name.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") < HELD_OUT_SHARE * 2**64
+
 
 def find_package(name: str) -> Path | None:
     """Return the folder of a package's source, or None if it is not installed; the package is not imported."""
@@ -167,17 +174,10 @@ def read_docstrings(packages: Mapping[str, Path], subpackages: Mapping[str, Sequ
         for path in _source_files(folder, subpackages.get(package)):
             module = [package, *path.relative_to(folder).with_suffix("").parts]
             for name, docstring in _docstrings(path.read_text(encoding="utf-8")):
-                paragraphs = _unseen(prose(docstring), seen)
+                paragraphs = _unseen(_prose(docstring), seen)
                 document = Documented(".".join([*module, name]), ".".join(module[:2]), paragraphs)
                 if len(document.text.split()) >= MIN_DOCUMENT_WORDS:
                     yield document
-
-
-def is_held_out(document: Documented) -> bool:
-    """Tell, by its name, whether a document belongs to the held-out part."""
-    # a hash, since the checksums of similar names are close to each other
-    digest = hashlib.blake2b(document.name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < HELD_OUT_SHARE * 2**64
 
 
 def write_documents(documents: Iterable[Documented], path: Path) -> None:
@@ -188,7 +188,9 @@ def write_documents(documents: Iterable[Documented], path: Path) -> None:
     """
     lines = [json.dumps({"text": each.text, "label": each.label, "name": each.name}) for each in documents]
     if not lines:
-        raise InputError(f"there is no documentation string to write to {path}; install the packages with their source")
+        raise InputError(
+            f"there are no documentation strings to write to {path}; install the packages with their source"
+        )
     write_text(path, "\n".join(lines) + "\n")
 
 

@@ -6,8 +6,7 @@ Only the shape tells a digit: the background moves too, and so do other shapes o
 The general clips are alike but have no digit, so digits are all that makes the domain different.
 """
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from diffmask.core.errors import InputError
 from diffmask.files.folders import check_folder, draft
+from diffmask.files.made_folder import write_table
 
 
 def _draw_clutter(name: str, num_frames: int, size: int, random: np.random.Generator) -> np.ndarray:
@@ -76,7 +76,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 @cache
-def digit_images() -> tuple[np.ndarray, np.ndarray]:
+def _digit_images() -> tuple[np.ndarray, np.ndarray]:
     """Return the handwritten digits of scikit-learn, float (N, 8, 8) in [0, 1], and their values (N,)."""
     from sklearn.datasets import load_digits
 
@@ -233,7 +233,7 @@ def render_digits(
     folder = check_folder(folder, "clips", (), overwrite=False)
     for name, number in (("num_general", num_general), ("num_domain", num_domain), ("num_test", num_test)):
         if number < 0:
-            raise InputError(f"{name}={number} is no number of clips; give 0 or more")
+            raise InputError(f"{name}={number} is not a number of clips; give 0 or more")
     _check_encoder()
     scenes = [*_general(num_general, seed), *_domain(num_domain, num_test, seed)]
     with draft(folder) as new:
@@ -244,9 +244,9 @@ def render_digits(
             frames, places = _draw(scene)
             encode(frames, new / scene.folder / f"{scene.name}.mp4")
             boxes += [(scene.name, frame, *place) for frame, place in enumerate(places)]
-        _write_table(new / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
+        write_table(new / BOXES, ("clip", "frame", "x1", "y1", "x2", "y2"), boxes)
         rows = [(scene.name, scene.label, scene.caption, scene.split) for scene in scenes]
-        _write_table(new / LABELS, ("clip", "label", "caption", "split"), rows)
+        write_table(new / LABELS, ("clip", "label", "caption", "split"), rows)
     return _RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
 
 
@@ -270,7 +270,7 @@ def _general(number: int, seed: int) -> Iterator[_Scene]:
 
 
 def _domain(num_train: int, num_test: int, seed: int) -> Iterator[_Scene]:
-    images, values = digit_images()
+    images, values = _digit_images()
     random = np.random.default_rng([seed, 1])
     rows = [random.permutation(np.flatnonzero(values == digit)) for digit in range(len(DIGITS))]
     for part, (split, number) in enumerate((("train", num_train), ("test", num_test))):
@@ -334,8 +334,3 @@ def encode(frames: np.ndarray, path: Path) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])

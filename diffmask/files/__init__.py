@@ -3,5 +3,6 @@
 * `streams` (bytes, decompressed) -> `blocks` (lines) and `records` (rows of tables)
 * `parallel`: a function over pieces, in several processes
 * `folders`: drafts that get their names when they are whole, and folders that may be written
+* `made_folder`: tables to read and edit, and the record of how a folder was made
 * `cache`: Arrow files that several runs share
 """

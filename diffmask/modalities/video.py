@@ -110,14 +110,14 @@ class _ClipAnchors:
     def _keep(self, given: Mapping[str, Any]):
         """Return the anchors of an edited table."""
         from diffmask.video.anchors.anchor_set import load_visual_anchors
-        from diffmask.video.anchors.visual_words import sample_patches
+        from diffmask.video.anchors.visual_words import Patches
         from diffmask.video.index.index import read_clips
 
         table = Path(given["anchors"])
         found = load_visual_anchors(table.parent, table)
         embedder = found.embedder(given["device"])
         options = {name: given[name] for name in ("num_frames",) if name in given}
-        patches = sample_patches(read_clips(given["data"], progress=True), embedder, progress=True, **options)
+        patches = Patches.sample(read_clips(given["data"], progress=True), embedder, progress=True, **options)
         return found.fitted_to(patches.embeddings), patches
 
     def save(self, found, folder: str, *, overwrite: bool) -> None:

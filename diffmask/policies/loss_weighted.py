@@ -25,7 +25,7 @@ class LossWeighted(Policy):
     `W_k = sigmoid(2 (L_k - mean L) / std L)`, with the standard deviation of a sample, and 1/2 where that is 0. Units
     without a class weigh 1/2.
 
-    The published code goes once through the words in random order and takes each with probability W_k until the budget
+    The published code passes once over the words in random order and takes each with probability W_k until the budget
     is full, which may run short. Here units are drawn in proportion to W_k, which is the limit of such rounds when they
     are repeated.
 

@@ -70,7 +70,7 @@ class PredictedLoss(Policy):
         with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
             scores = self._network(features)[..., 0]
             total, right, count = scores.new_zeros(()), scores.new_zeros(()), scores.new_zeros(())
-            # units are compared with those a few places on, by rolling the whole row: no list of pairs is needed
+            # rolling the whole row compares each unit with the one `shift` places before it: no list of pairs is needed
             for shift in SHIFTS[: max(1, sum(shift < scores.shape[1] for shift in SHIFTS))]:
                 both = masked & masked.roll(shift, 1) & (loss != loss.roll(shift, 1))
                 harder = (loss > loss.roll(shift, 1)).float()

@@ -55,7 +55,7 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
     Args:
         config: The run: a `TextConfig`, a `VideoConfig`, or the settings of another modality.
         resume: Go on from the last whole checkpoint of an interrupted run, or start if there is none.
-        overwrite: Delete what stands in the run's folder.
+        overwrite: Delete what is in the run's folder.
         progress: Show progress bars.
 
     Raises:

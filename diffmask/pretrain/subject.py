@@ -58,13 +58,12 @@ class Subject(ABC):
     def read(self, *, progress: bool) -> Rows:
         """Read the data."""
 
-    @abstractmethod
-    def save_beside(self, folder: Path) -> None:
+    def save_beside(self, folder: Path) -> None:  # noqa: B027 (optional, not abstract)
         """Save what is needed beside the weights: a tokenizer, a processor."""
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return the front matter of the model card."""
+        return {"base_model": self.name}
 
     def finish(self, trainer: MaskedTrainer, folder: Path) -> Mapping[str, Path]:
         """End what was learned beside, before the model is saved in the run's folder; return what was saved where."""
@@ -84,7 +83,7 @@ def make_trainer(
     *,
     objective: Objective | None = None,
 ) -> MaskedTrainer:
-    """Return the trainer of a stage, with the progress bar of this project in the place of the Trainer's."""
+    """Return the trainer of a stage, with this project's progress bar instead of the Trainer's."""
     trainer = MaskedTrainer(
         model, arguments, masking, rows.training, rows.evaluation, rows.order, callbacks, objective=objective
     )

@@ -108,7 +108,7 @@ def _check_stream(config: TextConfig, scorers: Sequence[PositionScorer]) -> None
             "data.streaming=true leaves no time for; leave streaming out"
         )
     if config.training.steps is None:
-        raise InputError("data.streaming=true has no known end; give training.steps in the place of training.epochs")
+        raise InputError("data.streaming=true has no known end; give training.steps instead of training.epochs")
 
 
 def _split(rows: "datasets.Dataset", data: TextDataConfig) -> "tuple[datasets.Dataset, datasets.Dataset | None]":

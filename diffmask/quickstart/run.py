@@ -112,17 +112,16 @@ class Quickstart(ABC, Generic[Data]):
     def commands(self) -> dict[str, str]:
         """Return what a user types for "anchors", "preview", "pretrain", "evaluate", and for steps of its own."""
 
-    @abstractmethod
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - most need nothing
         """Raise an `InputError`, before anything is written, if something is missing."""
 
     @abstractmethod
     def make_data(self, console: Console, *, progress: bool) -> Data:
         """Write what is trained and tested on, and say what it is."""
 
-    @abstractmethod
     def preparations(self) -> Sequence[Stage]:
-        """Return the pretraining that comes before the anchors, each run once."""
+        """Return the pretraining that comes before the anchors, each run once; by default there is none."""
+        return ()
 
     @abstractmethod
     def find_anchors(self, console: Console, *, progress: bool) -> None:
@@ -139,8 +138,7 @@ class Quickstart(ABC, Generic[Data]):
         Those of one seed differ in the policy and in the folder, and in nothing else.
         """
 
-    @abstractmethod
-    def make_task(self, data: Data, console: Console) -> None:
+    def make_task(self, data: Data, console: Console) -> None:  # noqa: B027 - labels may be there already
         """Write the labelled data of the task, where it is not there yet, and say what it is."""
 
     @abstractmethod
@@ -205,11 +203,7 @@ def _stopped(console: Console) -> None:
 
 
 def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
-    """Make the folder; what an earlier quickstart left in it is deleted, and nothing else.
-
-    Raises:
-        InputError: If it is a file, or holds something else.
-    """
+    """Make the folder; what an earlier quickstart left in it is deleted, and nothing else."""
     folder = quickstart.output
     runs = [name for stage in (*quickstart.preparations(), *quickstart.stages()) for name in stage.runs]
     common = ("anchors", "cache", "evaluation")

@@ -16,7 +16,7 @@ from rich.console import Console
 from diffmask.config import HeadConfig, TextConfig, TextDataConfig, TextMaskingConfig, TrainingConfig
 from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
-from diffmask.demo.docstrings import Documented, find_package, is_held_out, read_docstrings, write_documents
+from diffmask.demo.docstrings import Documented, find_package, read_docstrings, write_documents
 from diffmask.pretrain import HEAD_FILE
 from diffmask.quickstart.run import Quickstart, Sentences, Stage
 from diffmask.text.anchors.anchor_set import load_anchors
@@ -143,8 +143,8 @@ class TextQuickstart(Quickstart[list[Documented]]):
         folder = self.output / "text"
         folder.mkdir()
         documents = list(read_docstrings(self.sources, _SUBPACKAGES))
-        held_out = [document for document in documents if is_held_out(document)]
-        write_documents([each for each in documents if not is_held_out(each)], folder / "train.jsonl")
+        held_out = [document for document in documents if document.is_held_out]
+        write_documents([each for each in documents if not each.is_held_out], folder / "train.jsonl")
         write_documents(held_out, folder / "heldout.jsonl")
         console.print(
             f"{len(documents):,} functions and classes of {len({each.label for each in documents})} subpackages, "
@@ -152,10 +152,6 @@ class TextQuickstart(Quickstart[list[Documented]]):
         )
         console.print("On your own data: any .txt, .jsonl, .csv or .parquet will do", style="dim")
         return documents
-
-    def preparations(self) -> tuple[Stage, ...]:
-        """Return none: the model is pretrained, and a head that it lacks is trained by the first run."""
-        return ()
 
     def find_anchors(self, console: Console, *, progress: bool) -> None:
         """Write the anchors, and print them."""
@@ -218,10 +214,10 @@ class TextQuickstart(Quickstart[list[Documented]]):
         Raises:
             InputError: If too few subpackages have enough texts.
         """
-        training = [document for document in data if not is_held_out(document)]
+        training = [document for document in data if not document.is_held_out]
         counts = Counter(document.label for document in training)
         labels = {label for label, count in counts.items() if count >= self.min_texts}
-        tests = [document for document in data if is_held_out(document) and document.label in labels]
+        tests = [document for document in data if document.is_held_out and document.label in labels]
         if len(labels) < 2 or not tests:
             raise InputError("the installed documentation has too few subpackages to tell apart; install scikit-learn")
         taken = list(_at_most(training, labels))

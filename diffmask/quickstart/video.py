@@ -82,7 +82,7 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
         batch_size: Clips of a step.
         repeats: How many crops are taken of a clip that was decoded once.
         ratio: Share of the patches that is masked.
-        workers: Processes that read clips beside the one that trains.
+        workers: Processes that read clips while another one trains.
     """
 
     output: Path
@@ -153,9 +153,6 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
             f"video.stride={_STRIDE} video.num_views={_NUM_VIEWS} "
             f"'probe.regularisations={list(_REGULARISATIONS)}' -o my-results",
         }
-
-    def check(self) -> None:
-        """Refuse nothing: no weights are needed, and what renders the clips checks that it can encode them."""
 
     def make_data(self, console: Console, *, progress: bool) -> dict[str, list[Clip]]:
         """Render and index the clips, and write the weights that the model begins with; clips by index are returned."""
@@ -242,9 +239,6 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
                 num_workers=self.workers,
             ),
         )
-
-    def make_task(self, data: dict[str, list[Clip]], console: Console) -> None:
-        """Write nothing: labels and splits are in the index."""
 
     def probing(self) -> EvaluateSettings:
         """Return how models are probed: on the digits."""

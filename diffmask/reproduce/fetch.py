@@ -156,11 +156,7 @@ _TIMEOUT = 60  # seconds without a byte
 
 
 def _download(url: str, path: Path, file: SourceFile, *, title: str) -> None:
-    """Fetch a file, unless it is there; what has arrived is kept beside it as NAME.part, to continue from.
-
-    Raises:
-        InputError: If it cannot be fetched, or is not the file that was published.
-    """
+    """Fetch a file, unless it is there; what has arrived is kept beside it as NAME.part, to continue from."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,12 +188,12 @@ def _receive(url: str, part: Path, file: SourceFile, title: str) -> None:
         start = 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-        # a server that knows no ranges sends the whole file again
-        goes_on = answer.status == http.HTTPStatus.PARTIAL_CONTENT
-        num_received = start if goes_on else 0
+        # a server that does not support ranges sends the whole file again
+        is_rest = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        num_received = start if is_rest else 0
         length = answer.headers.get("Content-Length")
         total = None if length is None else num_received + int(length)
-        with part.open("ab" if goes_on else "wb") as output:
+        with part.open("ab" if is_rest else "wb") as output:
             while chunk := answer.read(_CHUNK):
                 output.write(chunk)
                 num_received += len(chunk)
@@ -261,7 +257,7 @@ def _plan(names: list[str], url: str, data: Path) -> str:
         lines.append(f"    {url}/{data_set.path}/{{train,dev,test}}.txt")
     return "\n".join(
         [
-            f"Nothing is fetched unasked. With --download these files are fetched and prepared in {data}:",
+            f"Nothing is downloaded without being asked for. With --download these files are downloaded to {data}:",
             *lines,
             "Or give the folder that holds them: --from FOLDER. Their owners' terms of use apply.",
         ]
@@ -276,9 +272,6 @@ def _prepare(name: str, data: Path, *, folder: Path | None, url: str = BASE) -> 
         data: Folder in which the data set gets a folder of its own.
         folder: Folder that holds the files; None downloads them.
         url: Address to download from.
-
-    Raises:
-        InputError: Files are missing, are not the right ones, or cannot be fetched or written.
     """
     data_set, target = DATA_SETS[name], data / name
     if target.exists():
@@ -355,8 +348,8 @@ def _check_there(name: str, target: Path) -> None:
         _check_rows(name, rows)
     except (OSError, InputError) as error:
         raise InputError(
-            f"{target} exists and is not {name} as this writes it ({error}); move it away, or give another folder "
-            "with --data"
+            f"{target} exists and is not {name} as this command writes it ({error}); move it away, or give another "
+            "folder with --data"
         ) from error
 
 

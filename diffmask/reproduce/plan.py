@@ -286,7 +286,7 @@ def _check_evaluation(place: _Place) -> None:
 
 
 def _check_runs(configs: Mapping[str, TextConfig]) -> None:
-    """Refuse now what a run would refuse later, as far as it can be told without reading a file."""
+    """Refuse now what a run would refuse later, as far as that is known without reading a file."""
     for config in configs.values():
         check_limits(config.training, "training.")
         check_training(config.training)

@@ -48,7 +48,7 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
         blocks += [_below(compared.to_markdown())]
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
             unseen = ComparisonReport(compare(results, replace(settings, texts="unseen")))
-            blocks += [f"### {name}: test texts that stand in no other split", *unseen.markdown_tables()]
+            blocks += [f"### {name}: test texts that are in no other split", *unseen.markdown_tables()]
         blocks += [f"### {name}: held-out text", _losses(folder, arms, config.seeds)]
     blocks += ["## How it was made", _facts(config)]
     write_text(output / MADE_FILE, json.dumps(_made(config, output), indent=2) + "\n")

@@ -22,9 +22,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.core.types import IGNORE_INDEX, Scores, UnitMask
-from diffmask.text.score.position_scores import PositionScorer, pool
+from diffmask.text.score.position_scores import PositionScorer, unit_scores
 from diffmask.text.segment.pad import PadLabelled, pad_rows
-from diffmask.text.segment.segmenter import SpecialTokens, pad_id, segmenter_for
+from diffmask.text.segment.segmenter import Segmenter, pad_id, segmenter_for
 
 DELTA = 0.05
 """By how much the confidence may fall short for a word to be important; the authors' scripts say 0.01."""
@@ -36,7 +36,7 @@ _Confidence = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedTexts:
+class _EncodedTexts:
     """Texts in tokens and units, without special tokens; cut to what a model reads, between units.
 
     Attributes:
@@ -55,10 +55,10 @@ class EncodedTexts:
         """Return the number of texts."""
         return len(self.types)
 
-    def select(self, rows: Tensor) -> "EncodedTexts":
+    def select(self, rows: Tensor) -> "_EncodedTexts":
         """Return some of the texts."""
         types = [self.types[row] for row in rows.tolist()]
-        return EncodedTexts(self.input_ids[rows], self.unit_ids[rows], self.valid[rows], types)
+        return _EncodedTexts(self.input_ids[rows], self.unit_ids[rows], self.valid[rows], types)
 
     def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         """Return input_ids and unit_ids of each text, with the special tokens that a model adds."""
@@ -87,7 +87,7 @@ class Gain:
 
 def encode_texts(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, units: str = "word"
-) -> EncodedTexts:
+) -> _EncodedTexts:
     """Return texts as tokens, of each at most `max_length`, counting the special tokens that a model adds."""
     segmenter = segmenter_for(tokenizer, units)
     room = max_length - segmenter.special_tokens.num_tokens
@@ -106,7 +106,7 @@ def encode_texts(
         rows.append((segments.input_ids[start : start + len(found)], numbers, types))
     width = max((len(numbers) for _, numbers, _ in rows), default=0)
     lengths = torch.tensor([len(numbers) for _, numbers, _ in rows])
-    return EncodedTexts(
+    return _EncodedTexts(
         pad_rows([ids for ids, _, _ in rows], 0),
         pad_rows([numbers for _, numbers, _ in rows], -1),
         torch.arange(width)[None] < lengths[:, None],
@@ -115,7 +115,7 @@ def encode_texts(
 
 
 def task_gain(
-    texts: EncodedTexts, labels: Tensor, confidence: _Confidence, delta: float = DELTA, *, progress: bool = False
+    texts: _EncodedTexts, labels: Tensor, confidence: _Confidence, delta: float = DELTA, *, progress: bool = False
 ) -> Gain:
     """Ask a classifier which words it needs; each call reads the next word of every text.
 
@@ -154,7 +154,7 @@ def task_gain(
 
 def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> _Confidence:
     """Return a classifier's confidences as `task_gain` asks for them."""
-    special = segmenter_for(tokenizer).special_tokens
+    segmenter = segmenter_for(tokenizer)
 
     @torch.inference_mode()
     def confidence(input_ids: Tensor, kept: Tensor) -> Tensor:
@@ -163,9 +163,9 @@ def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> _Confidence:
         found = torch.zeros(len(input_ids), model.config.num_labels)
         while len(order):
             # the longest come last, and tell how many fit
-            number = max(1, _BATCH_TOKENS // (int(lengths[order[-1]]) + special.num_tokens))
+            number = max(1, _BATCH_TOKENS // (int(lengths[order[-1]]) + segmenter.special_tokens.num_tokens))
             order, rows = order[:-number], order[-number:]
-            ids, valid = _packed(input_ids[rows], kept[rows], special, pad_id(tokenizer))
+            ids, valid = _packed(input_ids[rows], kept[rows], segmenter, pad_id(tokenizer))
             logits = model(input_ids=ids.to(model.device), attention_mask=valid.long().to(model.device)).logits
             found[rows] = logits.float().softmax(1).cpu()
         return found
@@ -173,9 +173,9 @@ def classifier(model: Any, tokenizer: PreTrainedTokenizerBase) -> _Confidence:
     return confidence
 
 
-def _packed(input_ids: Tensor, kept: Tensor, special: SpecialTokens, fill: int) -> tuple[Tensor, Tensor]:
+def _packed(input_ids: Tensor, kept: Tensor, segmenter: Segmenter, fill: int) -> tuple[Tensor, Tensor]:
     """Return the kept tokens without gaps, between special tokens, and which positions are valid."""
-    lengths = kept.sum(1)
+    lengths, special = kept.sum(1), segmenter.special_tokens
     width = int(lengths.max())
     order = (~kept).long().argsort(dim=1, stable=True)[:, :width]
     before, after = len(special.before), len(special.after)
@@ -198,7 +198,7 @@ class Needed:
         rows: input_ids and unit_ids of each text with special tokens, and labels: 1 = needed, -100 = no unit.
     """
 
-    texts: EncodedTexts
+    texts: _EncodedTexts
     important: UnitMask
     rows: list[dict[str, Any]]
 
@@ -213,11 +213,8 @@ class Needed:
         for start in range(0, len(self.rows), _BATCH_SIZE):
             rows = self.rows[start : start + _BATCH_SIZE]
             batch = PadLabelled(0, of_words=True).inputs(rows)
-            found = scorer(batch["input_ids"], batch["attention_mask"]).cpu()
-            unit_ids = torch.full(found.shape, -1)
-            for target, row in zip(unit_ids, rows, strict=True):
-                target[: len(row["unit_ids"])] = torch.tensor(row["unit_ids"])
-            scores[start : start + _BATCH_SIZE] = pool(found, unit_ids, scores.shape[1], scorer.pooling)
+            batch["unit_ids"] = pad_rows([row["unit_ids"] for row in rows], -1)
+            scores[start : start + _BATCH_SIZE] = unit_scores(scorer, batch, scores.shape[1]).cpu()
         return scores
 
     def quality(self, scores: Scores) -> dict[str, float | None]:
@@ -232,7 +229,9 @@ class Needed:
         return {"f1": float(f1_score(truth, found > 0)), "auc": float(roc_auc_score(truth, found))}
 
 
-def find_needed(texts: EncodedTexts, gain: Gain, common: Collection[str], tokenizer: PreTrainedTokenizerBase) -> Needed:
+def find_needed(
+    texts: _EncodedTexts, gain: Gain, common: Collection[str], tokenizer: PreTrainedTokenizerBase
+) -> Needed:
     """Keep the texts that the classifier gets right; words that are common everywhere are never needed."""
     kept = gain.correct.nonzero()[:, 0]
     texts, important = texts.select(kept), gain.important[kept]

@@ -216,9 +216,6 @@ def _fine_tune(
         learning_rate: The highest learning rate.
         class_weights: Weight of each class in the loss; None weighs all alike.
         progress: Show a progress bar.
-
-    Raises:
-        InputError: If there is no such model or device.
     """
     device = resolve_device(settings.device)
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:

@@ -15,8 +15,8 @@ _USES = {"train": TRAINING, "dev": HELD_OUT, "test": LEFT_OUT}
 def find_files(sources: Sources) -> list[tuple[Path, str]]:
     """Return the files of a task, each with what it is used for, which its name tells.
 
-    Of several files, those named test are left out, and those named dev (or val, valid, eval, ...) are held out. Files
-    none of which is left for training are all trained on.
+    Of several files, those named test are left out, and those named dev (or val, valid, eval, ...) are held out. If no
+    file is left for training, all are trained on.
     """
     files = [(path, _USES[(splits_named(path) or ["train"])[0]]) for path in list_files(sources)]
     if all(use != TRAINING for _, use in files):
@@ -68,7 +68,7 @@ def read_single_texts(
 
 
 def _split(found: Mapping[str, str], rows: Mapping[str, int], limit: int | None) -> Split:
-    # a label that was not trained on cannot be told
+    # a label that was not trained on cannot be predicted
     pairs = [(words, rows[name]) for words, name in found.items() if name in rows][:limit]
     return Split([words for words, _ in pairs], None, [row for _, row in pairs])
 

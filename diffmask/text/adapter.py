@@ -24,7 +24,7 @@ _GEOMETRIC_P, _LONGEST_SPAN = 0.2, 10
 _GRANULARITIES = ("word", "token", "span", "group")
 
 
-def join_words(words: Units, starts: UnitMask) -> Units:
+def _join_words(words: Units, starts: UnitMask) -> Units:
     """Return larger units that are made of words.
 
     Args:
@@ -121,8 +121,8 @@ class TextAdapter:
         if self.granularity == "word":
             return words
         if self.granularity == "span":
-            return join_words(words, _random_starts(words, seed=self.seed, step=step, ratio=ratio))
-        return join_words(words, batch[STARTS] == 1)
+            return _join_words(words, _random_starts(words, seed=self.seed, step=step, ratio=ratio))
+        return _join_words(words, batch[STARTS] == 1)
 
     def corrupt(self, batch: Mapping[str, Tensor], units: Units, masked: UnitMask, step: int) -> dict[str, Tensor]:
         """Return what a model's forward takes, and its labels."""

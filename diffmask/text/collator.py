@@ -62,7 +62,7 @@ class FollowEpochs(TrainerCallback):
 class MaskingCollator:
     """Pad, mask and corrupt: what `DataCollatorForLanguageModeling` does, with any masker.
 
-    Masks are a function of (seed, epoch, sample, unit), whatever the number of workers or the batch size. A schedule
+    Masks depend on seed, epoch, sample and unit only, not on the number of workers or the batch size. A schedule
     moves once an epoch; masking in the training loop itself (see `diffmask.train`) moves it every step.
 
     Attributes:

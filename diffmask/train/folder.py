@@ -103,6 +103,13 @@ class RunFolder:
             SETTINGS_FILE: yaml.safe_dump(dict(self._settings), sort_keys=False),
         }.items():
             write_text(self._path / name, text)
+        for left_over in self._path.glob(
+            "*.tmp"
+        ):  # drafts of an earlier version that was killed, perhaps a whole model
+            if left_over.is_dir():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink()
 
 
 def _is_unclaimed(folder: Path) -> bool:

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -274,6 +275,8 @@ def test_what_a_policy_does_not_read_is_left_out():
         (TrainingConfig(steps=1, adam_epsilon=-1.0), "training.adam_epsilon=-1 must be at least 0"),
         (TrainingConfig(steps=1, log_every=0), "training.log_every=0 must be at least 1"),
         (TrainingConfig(steps=1, learning_rate=-1.0), "training.learning_rate=-1 must be at least 0"),
+        (TrainingConfig(steps=1, learning_rate=math.inf), "training.learning_rate=inf must be at least 0 and finite"),
+        (TrainingConfig(steps=1, max_grad_norm=math.nan), "training.max_grad_norm=nan must be at least 0"),
         (TrainingConfig(steps=1, device="gpu"), "training.device='gpu' cannot be used here; choose cpu"),
         (TrainingConfig(steps=1, lr_schedule="wavy"), "unknown training.lr_schedule 'wavy'; choose from: .*cosine"),
         (TrainingConfig(steps=1, warmup_ratio=1.5), r"training.warmup_ratio=1.5 is outside \[0, 1\)"),
@@ -283,6 +286,11 @@ def test_training_that_cannot_be_done_is_refused(training, message):
     with pytest.raises(InputError, match=message):
         check_limits(training, "training.")
         check_training(training)
+
+
+def test_infinity_is_allowed_where_it_means_something():
+    check_limits(TrainingConfig(steps=1, max_grad_norm=math.inf), "training.")
+    check_limits(TextMaskingConfig(temperature=math.inf), "masking.")
 
 
 def test_a_layer_decay_outside_its_range_is_refused():

@@ -63,7 +63,10 @@ def test_anchors_of_clips_are_written_shown_and_edited(command, groups, tmp_path
         (["--anchors", "a.csv"], "a.csv does not exist; give an edited anchors.csv in a folder of anchors of clips"),
         ([], "no anchors are given; give --text, --exemplar, or --reference OTHER_CLIPS to find some"),
         (["--text", "a face"], "--text needs an embedder that reads text, and pixels does not; use --embedder clip:"),
-        (["--text", "a face", "--embedder", "clip:ViT-B-16"], "clip:ViT-B-16 names no weights, and none are fetched"),
+        (
+            ["--text", "a face", "--embedder", "clip:ViT-B-16"],
+            "clip:ViT-B-16 names no weights, and none are downloaded",
+        ),
     ],
 )
 def test_options_that_are_refused(groups, tmp_path, options, message):
@@ -84,7 +87,7 @@ def test_what_is_not_there_is_not_called_texts(tmp_path):
     assert refusal(tmp_path / "empty", *more) == f"folder {tmp_path}/empty has no files; check the path"
     assert refusal(tmp_path / "clpis.parquet", *more) == f"{tmp_path}/clpis.parquet does not exist; check the path"
     (tmp_path / "clips.parquet").write_text("no table")
-    assert f"{tmp_path}/clips.parquet is no table that can be read (" in refusal(tmp_path / "clips.parquet", *more)
+    assert f"{tmp_path}/clips.parquet is not a table that can be read (" in refusal(tmp_path / "clips.parquet", *more)
 
 
 def test_options_say_what_is_meant_where_a_folder_holds_both(tmp_path):

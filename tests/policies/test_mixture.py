@@ -10,7 +10,7 @@ from diffmask.policies.feature import Feature, Salient
 from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.mixture import Component, Mixture
 from diffmask.policies.uniform import Uniform
-from diffmask.text.adapter import join_words
+from diffmask.text.adapter import _join_words
 
 TABLE = torch.tensor([0.0, 1.0, 2.0])
 SALIENT = torch.tensor([[-1, 0, 4, -1], [-1, -1, -1, -1]])
@@ -38,7 +38,7 @@ def test_over_spans_the_share_is_of_whole_spans():
     )
     starts = torch.ones(1, 20, dtype=torch.bool)
     starts[0, 11:15] = False
-    spans = join_words(words, starts)  # sixteen units, the eleventh of five words
+    spans = _join_words(words, starts)  # sixteen units, the eleventh of five words
     for share in (0.25, 0.5, 0.75):
         mixed = Mixture(Component(Uniform(), softmax_weights), Component(Salient(), linear_weights), share)
         weights = Masker(mixed).weights(spans, 0.0)

@@ -67,9 +67,11 @@ def logged(folder):
 
 
 def test_a_run_that_ended_while_it_made_its_folder_is_begun_again(world, tmp_path):
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.tmp").mkdir(parents=True)
+    (tmp_path / "run" / "model.tmp" / "model.safetensors").write_text("weig")
     (tmp_path / "run" / "config.yaml.tmp").write_text("mod")
     assert pretrain(config_for(world, tmp_path / "run"), resume=True, progress=False).model.is_dir()
+    assert not list((tmp_path / "run").glob("*.tmp"))  # drafts of an earlier version
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="holds no run to resume"):
@@ -85,7 +87,7 @@ def test_a_run_leaves_a_model_that_loads_anywhere(world, tmp_path):
     assert any(not torch.equal(value, before[name]) for name, value in model.state_dict().items() if name in before)
     assert not list(outcome.model.glob("*.bin"))
     assert outcome.metrics["eval_loss_domain"] > 0
-    assert not (tmp_path / "run" / "model.tmp").exists()
+    assert not list((tmp_path / "run").glob(".model*"))
 
 
 def test_the_card_and_the_logs_say_how_it_was_made(world, tmp_path):

@@ -113,7 +113,7 @@ def test_nothing_is_fetched_unasked(tmp_path, capsys):
     assert fetch.main([]) == 2
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr().err
-    assert "Nothing is fetched unasked" in said
+    assert "Nothing is downloaded without being asked for" in said
     assert "hashed: Hashed: a task (A 2020), 6,000/20/30 texts, 0.4 MB" in said
     assert f"{COMMIT}/data/text_classification/folder-of-counted/{{train,dev,test}}.txt" in said
     assert "--download" in said
@@ -230,7 +230,7 @@ def test_other_bad_input_is_said_in_one_sentence(tmp_path, capsys):
     put(tmp_path / "have")
     (tmp_path / "data" / "hashed").mkdir(parents=True, exist_ok=True)
     assert fetch.main(["hashed", "--from", "have"]) == 2
-    assert "data/hashed exists and is not hashed as this writes it (" in capsys.readouterr().err
+    assert "data/hashed exists and is not hashed as this command writes it (" in capsys.readouterr().err
 
 
 def test_a_folder_that_may_not_be_written_is_said_in_one_sentence(tmp_path, capsys, monkeypatch):

@@ -145,9 +145,7 @@ def test_what_is_no_scorer_is_refused(world, tmp_path):
     folder, _, _ = world
     assert refusal(None) == (f"the policy `selective` needs a scorer; name its folder with masking.scorer, and {MAKE}")
     assert refusal(tmp_path / "no") == f"folder {tmp_path}/no does not exist; {MAKE}"
-    assert refusal(folder / "model") == (
-        f"folder {folder}/model has no scorer.json, so it is not one of a scorer; {MAKE}"
-    )
+    assert refusal(folder / "model") == (f"folder {folder}/model has no scorer.json, so it holds no scorer; {MAKE}")
     shutil.copytree(folder / "scorer", tmp_path / "s")
     tiny_model().save_pretrained(tmp_path / "s")
     assert refusal(tmp_path / "s") == f"the model in {tmp_path}/s is not a scorer of tokens; {MAKE}"

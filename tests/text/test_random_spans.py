@@ -7,7 +7,7 @@ from diffmask.core.masker import Masker
 from diffmask.core.noise import SEGMENT, keys, uniforms
 from diffmask.core.schedule import Constant
 from diffmask.policies.uniform import Uniform
-from diffmask.text.adapter import _GEOMETRIC_P, _LONGEST_SPAN, _random_starts, join_words, text_adapter
+from diffmask.text.adapter import _GEOMETRIC_P, _LONGEST_SPAN, _join_words, _random_starts, text_adapter
 
 
 def words(num_rows=24):
@@ -26,7 +26,7 @@ def long_rows(num_rows=64, num_words=200):
 def test_groups_equal_a_slow_reference():
     given = words()
     starts = torch.rand(given.eligible.shape, generator=torch.Generator().manual_seed(0)) < 0.5
-    spans = join_words(given, starts)
+    spans = _join_words(given, starts)
     for row in range(len(given.eligible)):
         expected, number = [], -1
         for word in range(int(given.eligible[row].sum())):

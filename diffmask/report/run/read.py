@@ -204,15 +204,15 @@ def read_run(path: Path) -> RunData:
             "`diffmask pretrain` with --resume continues it."
         )
     modality = folder.attempt("Modality", modality_named, raw.get("modality", "text")) or modality_named("text")
-    masked: Masked = modality.masked_in(folder, config, inputs)
-    preview, note = masked.preview() or (None, "")
+    masked: Masked | None = modality.masked_in(folder, config, inputs)
+    preview, note = (masked.preview() if masked else None) or (None, "")
     return RunData(
         name=path.resolve().name,
         words=modality.words,
-        anchors=masked.anchors,
+        anchors=masked.anchors if masked else (),
         preview=preview,
         note=note,
-        sections=masked.sections(),
+        sections=masked.sections() if masked else (),
         policy=str(_group(raw, "masking").get("policy", "difference")),
         model=str(raw.get("model", "a model")),
         log=folder.log,

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from diffmask.core.anchors import check_anchors
 from diffmask.core.difference import reference_frequencies
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, library_errors
 from diffmask.core.types import TypeScores
 from diffmask.files.folders import check_folder, draft
+from diffmask.files.made_folder import read_record, write_record, write_table
 from diffmask.text.anchors.vocabulary import common_types
 from diffmask.text.corpus.words import split_words
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _ANCHORS, _TYPES, _EMBEDDINGS, _RECORD = "anchors.csv", "types.parquet", "anchors.safetensors", "anchors.json"
 NAMES = (_ANCHORS, _TYPES, _EMBEDDINGS, _RECORD)
+_MAKE = "make it with: diffmask anchors DATA --model MODEL -o FOLDER"
 _COLUMNS = ("anchor", "tf_icf", "domain_count", "domain_frequency", "reference_frequency")
 
 
@@ -52,7 +54,7 @@ def read_anchors(path: str | Path) -> list[str]:
         column = header.index("anchor")
         entries = [(number, row[column] if column < len(row) else "") for number, row in _rows(lines)]
     elif path.suffix == ".csv":
-        raise InputError(f"{path} has no column `anchor` in its first line; name the column of the words so")
+        raise InputError(f"{path} has no column `anchor` in its first line; give the column of the words that name")
     else:
         entries = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     anchors = []
@@ -66,39 +68,6 @@ def read_anchors(path: str | Path) -> list[str]:
 
 def _rows(lines: Sequence[str]) -> list[tuple[int, list[str]]]:
     return [(number, row) for number, row in enumerate(csv.reader(lines), 1) if number > 1 and any(row)]
-
-
-def _write_anchors(path: Path, rows: Sequence[tuple[str, float, int, float, float]]) -> None:
-    """Write the table that people read and edit; `_COLUMNS` names the values of a row."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for anchor, tf_icf, count, domain, reference in rows:
-            writer.writerow([anchor, f"{tf_icf:.6g}", count, f"{domain:.6g}", f"{reference:.6g}"])
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    """Return how the anchors of a folder were made.
-
-    Raises:
-        InputError: If the folder or one of its files is missing, or its anchors were edited without scoring again.
-    """
-    make = "make it with: diffmask anchors DATA --model MODEL -o FOLDER"
-    if not folder.is_dir():
-        raise InputError(f"folder {folder} does not exist; {make}")
-    missing = [name for name in NAMES if not (folder / name).is_file()]
-    if missing:
-        raise InputError(f"folder {folder} has no {missing[0]}, so it is not one of anchors; {make}")
-    try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{folder / _RECORD} is damaged ({error}); make the anchors again") from error
-    if read_anchors(folder / _ANCHORS) != record["anchors"]:
-        raise InputError(
-            f"{folder / _ANCHORS} was edited, but the scores are still those of the anchors before; score again with: "
-            f"diffmask anchors DATA --model MODEL --anchors {folder / _ANCHORS} -o {folder} --overwrite"
-        )
-    return record
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,13 +157,12 @@ class AnchorSet:
         folder = check_folder(folder, "anchors", NAMES, overwrite=overwrite)
         with draft(folder) as new:
             new.mkdir()
-            _write_anchors(new / _ANCHORS, self.rows())
+            write_table(new / _ANCHORS, _COLUMNS, self.rows())
             columns = {"count": self.counts, "tf_icf": self.tf_icf, "score": self.scores}
             arrays = {name: column.numpy() for name, column in columns.items()}
             parquet.write_table(pyarrow.table({"type": self.types, **arrays}), new / _TYPES)
             (new / _EMBEDDINGS).write_bytes(save({"anchors": self.embeddings.contiguous()}))
-            record = json.dumps(self.metadata | {"anchors": self.anchors}, indent=2, ensure_ascii=False)
-            (new / _RECORD).write_text(record + "\n", encoding="utf-8")
+            write_record(new / _RECORD, self.metadata | {"anchors": self.anchors})
 
 
 def load_anchors(folder: str | Path) -> AnchorSet:
@@ -209,13 +177,16 @@ def load_anchors(folder: str | Path) -> AnchorSet:
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    record = _read_record(folder)
-    try:
+    record = read_record(folder / _RECORD, NAMES, "anchors", _MAKE)
+    if read_anchors(folder / _ANCHORS) != record["anchors"]:
+        raise InputError(
+            f"{folder / _ANCHORS} was edited, but the scores are still those of the anchors before; score again with: "
+            f"diffmask anchors DATA --model MODEL --anchors {folder / _ANCHORS} -o {folder} --overwrite"
+        )
+    damaged = (pyarrow.ArrowInvalid, SafetensorError, OSError)
+    with library_errors(f"a file of {folder} is damaged", "make the anchors again", *damaged):
         table = parquet.read_table(folder / _TYPES)
         embeddings = load_file(folder / _EMBEDDINGS)["anchors"]
-    except (pyarrow.ArrowInvalid, SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"a file of {folder} is damaged ({reason}); make the anchors again") from error
     columns = {name: torch.from_numpy(table[name].to_numpy().copy()) for name in ("count", "tf_icf", "score")}
     return AnchorSet(
         anchors=record["anchors"],

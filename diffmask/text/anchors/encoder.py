@@ -8,7 +8,7 @@ what this is worth.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,33 @@ class Encoder:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     layer: int
+
+    @classmethod
+    def load(cls, name: str, device: str = "auto", *, pooler: bool = False) -> Self:
+        """Load an encoder from a folder of safetensors, a hub name, or `minilm`.
+
+        The layer in the middle is read, and the layers above it are left out: they turn towards the task that the
+        encoder was trained for. A norm at the top of the model (ModernBERT has one) then follows that layer.
+
+        Args:
+            name: The encoder.
+            device: auto, cpu, cuda, ...
+            pooler: Keep all layers and the pooler, for `pool_words`.
+
+        Raises:
+            InputError: If there is no such model, its tokenizer is slow, weights are missing, or there is no pooler
+                where one is asked for.
+        """
+        tokenizer = load_tokenizer(name)
+        target = resolve_device(device)
+        model, fresh = load_weights(AutoModel, name)
+        if pooler and (getattr(model, "pooler", None) is None or any("pooler" in key for key in fresh)):
+            raise InputError(
+                f"{name!r} has no trained pooler, which the preset `published` reads; "
+                "give --embedder a BERT that has one (such as bert-base-uncased), or use the preset `default`"
+            )
+        layer = model.config.num_hidden_layers if pooler else _cut(model)
+        return cls(name, cast(Any, model).eval().to(target), tokenizer, layer)
 
     @property
     def width(self) -> int:
@@ -142,33 +169,6 @@ class Encoder:
                 )
                 yield rows, dict(batch)
                 bar.update(len(rows))
-
-
-def load_encoder(name: str, device: str = "auto", *, pooler: bool = False) -> Encoder:
-    """Load an encoder from a folder of safetensors, a hub name, or `minilm`.
-
-    The layer in the middle is read, and the layers above it are left out: they turn towards the task that the encoder
-    was trained for. A norm at the top of the model (ModernBERT has one) then follows that layer.
-
-    Args:
-        name: The encoder.
-        device: auto, cpu, cuda, ...
-        pooler: Keep all layers and the pooler, for `pool_words`.
-
-    Raises:
-        InputError: If there is no such model, its tokenizer is slow, weights are missing, or there is no pooler where
-            one is asked for.
-    """
-    tokenizer = load_tokenizer(name)
-    target = resolve_device(device)
-    model, fresh = load_weights(AutoModel, name)
-    if pooler and (getattr(model, "pooler", None) is None or any("pooler" in key for key in fresh)):
-        raise InputError(
-            f"{name!r} has no trained pooler, which the preset `published` reads; "
-            "give --embedder a BERT that has one (such as bert-base-uncased), or use the preset `default`"
-        )
-    layer = model.config.num_hidden_layers if pooler else _cut(model)
-    return Encoder(name, cast(Any, model).eval().to(target), tokenizer, layer)
 
 
 def _cut(model: PreTrainedModel) -> int:

@@ -19,7 +19,7 @@ from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
 from diffmask.core.types import TypeScores
 from diffmask.text.anchors.anchor_set import AnchorSet, hash_tokenizer, read_anchors
-from diffmask.text.anchors.encoder import Encoder, load_encoder
+from diffmask.text.anchors.encoder import Encoder
 from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.corpus.documents import Sources
@@ -101,7 +101,7 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
     # what may be refused comes before what takes long
     anchors = None if settings.anchors is None else read_anchors(settings.anchors)
     model_tokenizer = load_tokenizer(settings.model)
-    encoder = load_encoder(settings.embedder or settings.model, settings.device, pooler=settings.preset == "published")
+    encoder = Encoder.load(settings.embedder or settings.model, settings.device, pooler=settings.preset == "published")
     reference = read_reference(settings.reference)
     counted = count_corpus(settings.data, settings.column, settings.num_processes)
     vocabulary = Vocabulary.compare(counted, reference)

@@ -96,7 +96,7 @@ class Vocabulary:
             InputError: If no word was counted.
         """
         if not counted.num_words:
-            raise InputError("the data has no word in it, only punctuation; give data with text")
+            raise InputError("the data contains no words, only punctuation; give data with text")
         words = sorted(counted.counts, key=lambda word: (-counted.counts[word], word))
         parts = _letter_parts(words)
         counts = torch.tensor([counted.counts[word] for word in words])

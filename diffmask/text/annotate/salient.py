@@ -1,11 +1,11 @@
 """Salient spans that need no model: by a rule, and by a gazetteer.
 
-The rule finds names, acronyms, dates and numbers of English text with regular expressions, none of which reaches over a
-line's end. `docs/salient.md` shows what it finds.
+The rule finds names, acronyms, dates and numbers of English text with regular expressions, which never match across
+a line break. `docs/salient.md` shows what it finds.
 
 A gazetteer lists phrases that are salient wherever they stand, such as the names of a domain's substances. A phrase is
-found by its words, whatever their case. What stands between two words must be what stands there in the phrase, except
-that spaces, a line's end and a hyphen are the same: "acetyl CoA" is found in "Acetyl-CoA", not in "acetyl, CoA".
+found by its words, in upper or lower case. Between two words the text must have what the phrase has there, except that
+spaces, a line break and a hyphen count as the same: "acetyl CoA" is found in "Acetyl-CoA", not in "acetyl, CoA".
 """
 
 import functools
@@ -26,7 +26,7 @@ from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
 LABELS = ("date", "year", "percentage", "amount", "quantity", "number", "name", "acronym")
-"""Where two labels fit the same stretch of text, the first is given."""
+"""If two labels fit the same stretch of text, the first one counts."""
 _OPENERS = frozenset(
     """a about according accordingly after again all also although among an and another any are as at based because
     before besides both briefly but by can clearly compared consequently considering consistent conversely could
@@ -39,7 +39,7 @@ _OPENERS = frozenset(
     were what when where whereas whether which while who whose why with within without would yet you your
     eq eqs fig figs figure figures ref refs section table tables""".split()
 )
-"""Words that no name begins with, whatever their case."""
+"""Words that no name begins with, in upper or lower case."""
 _ABBREVIATIONS = frozenset(
     """al approx ca cf ch dept dr e.g ed eds eq eqs etc ex fig figs gen gov hon i.e inc jr lt ltd mr mrs ms mt no nos
     prof ref refs rep rev sen sgt sp spp sr st tab vol vols vs""".split()
@@ -227,7 +227,7 @@ def read_gazetteer(path: str | Path) -> Annotator:
     lines, digest = read_lines(path, "gazetteer")
     labels = _parse(path, lines)
     if not labels:
-        raise InputError(f"the gazetteer {path} has no phrase in it; write one in each line")
+        raise InputError(f"the gazetteer {path} contains no phrases; write one in each line")
     key, names = f"gazetteer {digest}", tuple(sorted(set(labels.values())))
     return Annotator((SALIENT, STARTS), names, key, partial(_by_phrases, str(path), key, names))
 

@@ -52,10 +52,7 @@ def _pipeline_key(name: str, wanted: str) -> str:
 
     Args:
         name: Name of an installed package, or a folder.
-        wanted: What it is to find, `TAGS` or `ENTITIES`.
-
-    Raises:
-        InputError: If spaCy or the pipeline is not installed.
+        wanted: What is wanted of it, `TAGS` or `ENTITIES`.
     """
     if importlib.util.find_spec("spacy") is None:
         raise InputError(
@@ -76,9 +73,6 @@ def _load_pipeline(name: str, wanted: str, key: str) -> "Language":
     """Load a pipeline, the components that are not needed switched off; once in each process for the same key.
 
     The parser counts as never needed: spaCy's English tags are a little better with it, at half the speed.
-
-    Raises:
-        InputError: If it cannot be loaded, or does not find what is wanted.
     """
     import spacy
 
@@ -191,24 +185,28 @@ UPOS += ("SYM", "VERB", "X")
 _OLD_NAMES = {"CONJ": "CCONJ"}
 
 
-def spacy_tags(pipeline: str) -> Annotator:
-    """Return the universal part of speech of each word as its class.
-
-    A word has the tag of the spaCy token in which its first character lies, as in the paper's code a word has the tag
-    of its first piece. The pipeline is loaded to see that it gives tags.
+def spacy_annotator(pipeline: str, column: str) -> Annotator:
+    """Return what a pipeline says of words; it is loaded to see that it says what is wanted.
 
     Args:
         pipeline: Name of an installed pipeline, or its folder.
+        column: `classes` takes the universal part of speech of each word as its class, `salient` the entities as spans
+            that are masked as wholes.
 
     Raises:
-        InputError: If spaCy or the pipeline is not installed, or the pipeline gives no tags.
+        InputError: If spaCy or the pipeline is not installed, or the pipeline gives no tags or finds no entities.
     """
-    key = _pipeline_key(pipeline, TAGS)
-    _load_pipeline(pipeline, TAGS, key)
-    return Annotator((CLASSES,), UPOS, key, partial(_tags, pipeline, key))
+    wanted = TAGS if column == CLASSES else ENTITIES
+    key = _pipeline_key(pipeline, wanted)
+    nlp = _load_pipeline(pipeline, wanted, key)
+    if column == CLASSES:
+        return Annotator((CLASSES,), UPOS, key, partial(_tags, pipeline, key))
+    names = _entity_labels(nlp)
+    return Annotator((SALIENT, STARTS), names, key, partial(_entities, pipeline, key, names))
 
 
 def _tags(pipeline: str, key: str, segments: Segments) -> dict[str, np.ndarray]:
+    """Return the tag of the spaCy token in which each word begins; the paper's code takes that of its first piece."""
     from spacy.parts_of_speech import IDS
 
     rows = np.full(max(IDS.values()) + 1, -1, dtype=np.int32)
@@ -221,20 +219,6 @@ def _tags(pipeline: str, key: str, segments: Segments) -> dict[str, np.ndarray]:
         tokens[-1][:, 0] += start
     starts, lengths, tags = np.concatenate(tokens).T
     return LabelledSpans(starts, starts + lengths, rows[tags]).classes(segments)
-
-
-def spacy_salient(pipeline: str) -> Annotator:
-    """Return the entities that a pipeline finds, to be masked as wholes; it is loaded to see that it finds some.
-
-    Args:
-        pipeline: Name of an installed pipeline, or its folder.
-
-    Raises:
-        InputError: If spaCy or the pipeline is not installed, or the pipeline finds no entities.
-    """
-    key = _pipeline_key(pipeline, ENTITIES)
-    names = _entity_labels(_load_pipeline(pipeline, ENTITIES, key))
-    return Annotator((SALIENT, STARTS), names, key, partial(_entities, pipeline, key, names))
 
 
 def _entities(pipeline: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:

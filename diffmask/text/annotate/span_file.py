@@ -133,9 +133,6 @@ def _parse_line(where: str, line: bytes) -> _Annotated | None:
     Args:
         where: File and line, for messages.
         line: Its bytes.
-
-    Raises:
-        InputError: The line is not such an object, or a span is not in its text.
     """
     if not line.strip():
         return None
@@ -148,7 +145,7 @@ def _parse_line(where: str, line: bytes) -> _Annotated | None:
     if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict):
         row = {"text": row[0], **row[1]}
     if not isinstance(row, dict):
-        raise InputError(f"{where} is no annotated document; write one object per line, such as {_EXAMPLE}")
+        raise InputError(f"{where} is not an annotated document; write one object per line, such as {_EXAMPLE}")
     if row.get("answer", "accept") != "accept":
         return None
     text = next((row[key] for key in _TEXT_KEYS if isinstance(row.get(key), str)), None)
@@ -275,7 +272,7 @@ def read_span_file(path: str | Path, column: str) -> Annotator:
                 numbers.append(number)
                 labels.update(label for _, _, label in document.spans)
         if not labels:
-            raise InputError(f"{path} has no span in it; annotate at least one, or mask without it")
+            raise InputError(f"{path} contains no spans; annotate at least one, or leave the file out")
         order = np.argsort(np.array(hashes, dtype=np.int64), kind="stable")
         sorted_hashes, places = np.array(hashes, dtype=np.int64)[order], np.array(offsets, dtype=np.int64)[order]
         _refuse_contradictions(file, str(path), sorted_hashes, places, [numbers[row] for row in order.tolist()])

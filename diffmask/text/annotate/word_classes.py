@@ -207,7 +207,7 @@ def read_lexicon(path: str | Path) -> Annotator:
     lines, digest = read_lines(path, "class file")
     classes = _parse(path, lines)
     if not classes:
-        raise InputError(f"{path} has no word in it; write a word and its class in each line")
+        raise InputError(f"{path} contains no words; write a word and its class in each line")
     key, names = f"lexicon {digest}", tuple(sorted(set(classes.values())))
     return Annotator((CLASSES,), names, key, partial(_listed, str(path), key, names))
 

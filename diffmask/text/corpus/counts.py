@@ -89,6 +89,11 @@ class Counts:
         pairs = zip(table["type"].to_pylist(), table["count"].to_pylist(), strict=True)
         return cls(Counter(dict(pairs)), record["num_documents"], record["sources"])
 
+    @staticmethod
+    def are_in(path: str | Path) -> bool:
+        """Tell whether a file was written by `save`."""
+        return Path(path).suffix == _SUFFIX and Path(path).is_file() and _read_record(Path(path)) is not None
+
     @classmethod
     def merge(cls, parts: Sequence["Counts"]) -> "Counts":
         """Return the sum of counts.
@@ -117,11 +122,6 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; choose another name or allow to overwrite it (--overwrite)")
     return path
-
-
-def is_counts_file(path: str | Path) -> bool:
-    """Tell whether a file was written by `Counts.save`."""
-    return Path(path).suffix == _SUFFIX and Path(path).is_file() and _read_record(Path(path)) is not None
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:

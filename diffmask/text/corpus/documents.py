@@ -29,7 +29,7 @@ Sources = str | Path | Sequence[str | Path]
 
 
 class Document(NamedTuple):
-    """A text with its identity, which depends on the corpus only and not on how it is read."""
+    """A text and its identity, which depends only on the corpus, not on how it is read."""
 
     text: str
     source: str
@@ -96,7 +96,7 @@ def read_all_blocks(files: Sequence[Path], column: str | None, block_bytes: int,
         progress = 0.0
         for block in read_blocks(path, column, block_bytes):
             yield block
-            # only now is the block done with: a generator goes on when the next one is asked for
+            # a generator continues when the next block is asked for, so only now has this one been dealt with
             bar.update((block.progress - progress) * size)
             progress = block.progress
 
@@ -113,7 +113,7 @@ def refuse_empty(num_documents: Mapping[str, int]) -> None:
     for path, number in num_documents.items():
         if number == 0:
             remedy = "remove it from the corpus or fill it"
-            raise InputError(f"{path} has no text in it, only blank lines or rows; {remedy}")
+            raise InputError(f"{path} contains no text, only blank lines or rows; {remedy}")
 
 
 def describe_sources(sources: Sources) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _walk(folder: Path) -> list[Path]:
         if child.name.startswith((".", "_")):
             continue
         if child.is_dir():
-            # a link to a folder above would send us round in circles
+            # a link to a folder above would never end
             found += [] if folder.resolve().is_relative_to(child.resolve()) else _walk(child)
         elif child.is_file() and _is_known(child):
             found.append(child)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.text.corpus.counts import Counts, count_corpus, is_counts_file
+from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.corpus.documents import Sources
 from diffmask.text.corpus.words import char_classes, split_words, word_spans
 
@@ -47,7 +47,7 @@ class Reference:
         """
         num_words = counts.num_words
         if num_words == 0:
-            raise InputError(f"the reference {name} has no word in it; give one with text")
+            raise InputError(f"the reference {name} contains no words; give one with text")
         record = {"num_words": num_words, "num_documents": counts.num_documents, "sources": counts.sources}
         return cls(name, lambda word: counts.counts[word] / num_words, record)
 
@@ -82,7 +82,7 @@ def read_reference(spec: Sources, column: str | None = None, num_processes: int 
     if unknown is not None:
         allowed = f"{_WORDFREQ}LANGUAGE (such as {_WORDFREQ}en), a corpus or a counts file"
         raise InputError(f"unknown reference {unknown!r}; give {allowed}")
-    counted = [part for part in specs if is_counts_file(part)]
+    counted = [part for part in specs if Counts.are_in(part)]
     corpora = [part for part in specs if part not in counted]
     if column is not None and not corpora:
         raise InputError(f"column {column!r} was given, but {', '.join(counted)} holds counts already; leave it out")

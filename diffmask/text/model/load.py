@@ -16,7 +16,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, library_errors
 from diffmask.text.segment.segmenter import mask_id
 
 _MINILM = "minilm"
@@ -68,16 +68,14 @@ def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
         options: Further arguments of `from_pretrained`.
 
     Raises:
-        InputError: If there is none, it is slow, or it has no mask token.
+        InputError: If there is no tokenizer, it is slow, or it has no mask token.
     """
     folder = resolve_model(name)
-    try:
+    with library_errors(f"no tokenizer in {name!r}", _WHERE, OSError, ValueError):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no tokenizer in {name!r} ({_first_line(error)}); {_WHERE}") from error
     if not tokenizer.is_fast:
         raise InputError(
-            f"the tokenizer of {name!r} is slow (written in Python), which tells no word boundaries; "
+            f"the tokenizer of {name!r} is slow (written in Python), so it does not give word boundaries; "
             "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
         )
     mask_id(tokenizer)  # refuses a tokenizer without one
@@ -112,10 +110,8 @@ def load_config(name: str) -> PreTrainedConfig:
     Raises:
         InputError: If there is no such model.
     """
-    try:
+    with library_errors(f"no model in {name!r}", _WHERE, OSError, ValueError):
         return AutoConfig.from_pretrained(resolve_model(name), trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
 
 
 def describe_architecture(name: str) -> dict[str, int | str]:
@@ -145,7 +141,7 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
     Raises:
         InputError: If there is no such model, or its encoder's weights are missing or of another size.
     """
-    try:
+    with library_errors(f"no model in {name!r}", _WHERE, OSError, ValueError, SafetensorError):
         model, report = kind.from_pretrained(
             resolve_model(name),
             use_safetensors=True,
@@ -156,8 +152,6 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
             ignore_mismatched_sizes=True,
             **options,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
     # a head may start at random, and so may a pooler, which is a head of sorts; an encoder may not
     prefix = "" if model.base_model is model else model.base_model_prefix + "."
     other = sorted(str(each[0]) for each in report["mismatched_keys"])
@@ -176,7 +170,3 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
             "the checkpoint is of another model than its config says"
         )
     return model, fresh
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

@@ -62,7 +62,7 @@ def _head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterato
 
 
 def _encoder_of(model: torch.nn.Module) -> torch.nn.Module:
-    """Return the encoder under a model's head, inside whatever wraps the model."""
+    """Return the encoder under a model's head; the model may be wrapped."""
     return extract_model_from_parallel(model, keep_torch_compile=False).base_model
 
 

@@ -2,7 +2,7 @@
 
 As in Levine et al. 2021, section 3.3: of two n-grams where one holds the other, the larger one is the unit; of n-grams
 that overlap, one is chosen at random, and what remains of the others is single words. Random means: by a hash of the
-text and of the place in it, so a text is always cut in the same way, in whatever batch or process.
+text and of the place in it, so a text is always cut in the same way, in any batch and any process.
 """
 
 import functools
@@ -33,7 +33,7 @@ def ngram_annotator(folder: str | Path) -> Annotator:
     larger unit, and the others stay units of their own.
 
     Raises:
-        InputError: The folder is none, or a line of its table is broken.
+        InputError: If the folder holds no vocabulary, or a line of its table is broken.
     """
     read_vocabulary(folder)  # to refuse it here, not in a worker
     key = f"{_FORMAT} {hashlib.sha256((Path(folder) / TABLE).read_bytes()).hexdigest()}"
@@ -122,7 +122,8 @@ def _without_overlaps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the n-grams that remain when one of those that overlap is taken at random.
 
-    The n-grams, none of which holds another, come in a random order, and each is taken if it overlaps none before it.
+    No n-gram contains another. They are gone through in a random order, and each is taken unless it overlaps one that
+    was taken.
 
     Args:
         words: The words of the texts.

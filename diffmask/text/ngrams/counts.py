@@ -4,8 +4,8 @@
     count_ngrams(counts_files=["papers.parquet", "more.parquet"])  # the same as counting both corpora together
 
 Each piece of a corpus (a block, or a row group of counts made before) is counted and written to a file that is divided
-into parts; then each part is added up over all files. An n-gram is always in the same part, whatever piece it is from,
-so a part can be added up alone: what is in memory at a time is one piece, or one part.
+into parts; then each part is added up over all files. An n-gram is in the same part of every file, so each part can be
+added up alone: one piece, or one part, is in memory at a time.
 """
 
 import json
@@ -93,7 +93,7 @@ def count_texts(texts: Sequence[str], max_n: int = MAX_N) -> "pyarrow.Table":
     return pyarrow.table({"ngram": counted.field("values"), "count": counted.field("counts")})
 
 
-def num_words(ngrams: "pyarrow.Array | pyarrow.ChunkedArray") -> np.ndarray:
+def _num_words(ngrams: "pyarrow.Array | pyarrow.ChunkedArray") -> np.ndarray:
     """Return the length of each n-gram in words."""
     from pyarrow import compute
 
@@ -117,7 +117,7 @@ def _spill(item: tuple[int, _Piece], *, folder: str, max_n: int, num_parts: int)
 
     index, piece = item
     table, num_texts = _count_block(piece, max_n) if isinstance(piece, Block) else _read_piece(piece)
-    lengths = num_words(table["ngram"])
+    lengths = _num_words(table["ngram"])
     if isinstance(piece, _CountedPiece):
         short = lengths <= max_n
         table, lengths = table.filter(pyarrow.array(short)), lengths[short]
@@ -162,7 +162,7 @@ def _add_up(part: int, *, folder: str, max_n: int, min_count: int) -> tuple["pya
     table = pyarrow.Table.from_batches(batches)
     table = table.group_by("ngram", use_threads=False).aggregate([("count", "sum")])
     table = table.rename_columns(["ngram", "count"])
-    num_types = np.bincount(num_words(table["ngram"]), minlength=max_n + 1)[1:]
+    num_types = np.bincount(_num_words(table["ngram"]), minlength=max_n + 1)[1:]
     return table.filter(pyarrow.array(table["count"].to_numpy() >= min_count)), num_types
 
 
@@ -202,11 +202,7 @@ def _open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable
 
 
 def _read_record(path: Path, max_n: int) -> dict[str, Any]:
-    """Return what a file of counts says about itself: max_n, num_documents, totals, sources.
-
-    Raises:
-        InputError: It is no file of counts, or its n-grams are shorter than `max_n` words.
-    """
+    """Return what a file of counts says about itself: max_n, num_documents, totals, sources."""
     import pyarrow
     from pyarrow import parquet
 
@@ -272,6 +268,13 @@ class NGramCounts:
     min_count: int
     sources: list[dict[str, Any]]
 
+    def of_length(self, n: int) -> tuple["pyarrow.Array", np.ndarray]:
+        """Return the n-grams of n words in the table, and their counts."""
+        import pyarrow
+
+        level = self.table.filter(pyarrow.array(_num_words(self.table["ngram"]) == n))
+        return level["ngram"].combine_chunks(), level["count"].to_numpy()
+
 
 def count_ngrams(
     sources: Sources = (),
@@ -294,7 +297,7 @@ def count_ngrams(
             `save_to`, or the system's.
 
     Raises:
-        InputError: A source cannot be read or is counted twice, or a file of counts is none or has shorter n-grams.
+        InputError: A source cannot be read or is counted twice, or a counts file holds no counts or shorter n-grams.
     """
     settings = settings or NGramSettings()
     files = list_files(sources, settings.column) if sources or not counts_files else []

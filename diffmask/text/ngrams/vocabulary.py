@@ -10,7 +10,6 @@ A vocabulary is kept in a folder: a table to read and edit by hand, and a record
 """
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -23,8 +22,9 @@ import numpy as np
 from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
+from diffmask.files.made_folder import write_record, write_table
 from diffmask.text.corpus.words import split_words
-from diffmask.text.ngrams.counts import NGramCounts, num_words
+from diffmask.text.ngrams.counts import NGramCounts
 from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie
 from diffmask.version import __version__
 
@@ -69,12 +69,25 @@ class VocabularySettings:
         """Check the values."""
         check_limits(self)
 
+    def describe(self, counts: NGramCounts) -> dict[str, Any]:
+        """Return how a vocabulary is made of counts, for its record."""
+        return {
+            "version": __version__,
+            "max_n": len(counts.totals),
+            "min_count": counts.min_count,
+            **asdict(self),
+            "num_documents": counts.num_documents,
+            "num_occurrences": list(counts.totals),
+            "num_types": list(counts.num_types),
+            "sources": counts.sources,
+        }
+
 
 def _measure(counts: NGramCounts) -> "pyarrow.Table":
     """Return PMI of the n-grams of two words and more: columns ngram, n, count, pmi and log_p."""
     import pyarrow
 
-    levels = _levels(counts)
+    levels = [counts.of_length(n) for n in range(1, len(counts.totals) + 1)]
     words = levels[0][0].to_pylist()
     numbers = [_numbers(ngrams, n, levels[0][0]) for n, (ngrams, _) in enumerate(levels, 1)]
     trie = NGramTrie.of(words, numbers[1:])
@@ -96,7 +109,7 @@ def choose_ngrams(counts: NGramCounts, settings: VocabularySettings | None = Non
     """Return the n-grams that belong together, by length and best first: columns ngram, n, count, pmi.
 
     Raises:
-        InputError: There are none.
+        InputError: No n-gram is frequent enough, or none has the least PMI.
     """
     import pyarrow
 
@@ -120,31 +133,6 @@ def choose_ngrams(counts: NGramCounts, settings: VocabularySettings | None = Non
         level = ranked.filter(pyarrow.array(ranked["n"].to_numpy() == n))
         chosen.append(level.slice(0, ceil(settings.size * share / sum(shares))))
     return pyarrow.concat_tables(chosen).select(["ngram", "n", "count", "pmi"])
-
-
-def describe(counts: NGramCounts, settings: VocabularySettings) -> dict[str, Any]:
-    """Return how a vocabulary was made, for its record."""
-    return {
-        "version": __version__,
-        "max_n": len(counts.totals),
-        "min_count": counts.min_count,
-        **asdict(settings),
-        "num_documents": counts.num_documents,
-        "num_occurrences": list(counts.totals),
-        "num_types": list(counts.num_types),
-        "sources": counts.sources,
-    }
-
-
-def _levels(counts: NGramCounts) -> list[tuple["pyarrow.Array", np.ndarray]]:
-    """Return the n-grams of each length and their counts."""
-    import pyarrow
-
-    ngrams = counts.table["ngram"].combine_chunks()
-    count = counts.table["count"].to_numpy()
-    lengths = num_words(ngrams)
-    of_length = [lengths == n for n in range(1, len(counts.totals) + 1)]
-    return [(ngrams.filter(pyarrow.array(chosen)), count[chosen]) for chosen in of_length]
 
 
 def _numbers(ngrams: "pyarrow.Array", n: int, words: "pyarrow.Array") -> np.ndarray:
@@ -172,20 +160,16 @@ def write_vocabulary(folder: Path, table: "pyarrow.Table", record: Mapping[str, 
     """Write a folder that `check_folder` allowed; it replaces an older one."""
     with draft(folder) as new:
         new.mkdir()
-        with (new / TABLE).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            for ngram, n, count, pmi in zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True):
-                writer.writerow([ngram, n, count, f"{pmi:.4f}"])
-        text = json.dumps(dict(record), indent=2, ensure_ascii=False)
-        (new / _RECORD).write_text(text + "\n", encoding="utf-8")
+        columns = zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True)
+        write_table(new / TABLE, _COLUMNS, ((ngram, n, count, f"{pmi:.4f}") for ngram, n, count, pmi in columns))
+        write_record(new / _RECORD, record)
 
 
 def read_vocabulary(folder: str | Path) -> list[str]:
     """Return the n-grams of a folder, whose table may have been edited: only its column `ngram` is needed.
 
     Raises:
-        InputError: The folder is none made by `diffmask pmi`, or a line of the table is broken.
+        InputError: The folder was not made by `diffmask pmi`, or a line of the table is broken.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -204,7 +188,7 @@ def read_vocabulary(folder: str | Path) -> list[str]:
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num} is not of comma-separated values ({error})") from error
     if not first_line:
-        raise InputError(f"{path} has no n-gram in it; {_MAKE}")
+        raise InputError(f"{path} contains no n-grams; {_MAKE}")
     return list(first_line)
 
 
@@ -212,7 +196,7 @@ def _read_rows(path: Path, reader: "_csv.Reader") -> dict[str, int]:
     """Return the n-grams, each with the line that it stands in."""
     header = [name.strip() for name in next(reader, [])]
     if "ngram" not in header:
-        raise InputError(f"{path} has no column `ngram` in its first line; name the column of the n-grams so")
+        raise InputError(f"{path} has no column `ngram` in its first line; give the column of the n-grams that name")
     first_line: dict[str, int] = {}
     for row in reader:
         if any(row):

@@ -1,10 +1,9 @@
 """A model that says how much a task needs each token of a text, distilled from a classifier; and its folder.
 
 A folder holds the model as save_pretrained writes it, its tokenizer, and scorer.json, which says how the scorer was
-made and how well it does.
+made and how good it is.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTr
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.files.folders import check_folder, draft
+from diffmask.files.made_folder import read_record, write_record
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.score.position_scores import MEAN, PositionScorer, check_vocabulary, hash_model
 
@@ -57,14 +57,7 @@ def load_gain(
     if folder is None:
         raise InputError(f"the policy `selective` needs a scorer; name its folder with masking.scorer, and {_MAKE}")
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"folder {folder} does not exist; {_MAKE}")
-    if not (folder / _RECORD).is_file():
-        raise InputError(f"folder {folder} has no {_RECORD}, so it is not one of a scorer; {_MAKE}")
-    try:
-        json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{folder / _RECORD} is damaged ({error}); make the scorer again") from error
+    read_record(folder / _RECORD, (_RECORD,), "scorer", _MAKE)
     target = resolve_device(device)
     own = load_tokenizer(str(folder))
     if tokenizer is not None:
@@ -90,5 +83,4 @@ def save_scorer(
     with draft(folder) as new:
         model.save_pretrained(new)
         tokenizer.save_pretrained(new)
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        (new / _RECORD).write_text(text, encoding="utf-8")
+        write_record(new / _RECORD, record)

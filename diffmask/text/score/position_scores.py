@@ -80,20 +80,24 @@ class PositionScorer:
         return scores
 
 
-def unit_scores(scorer: PositionScorer, batch: Mapping[str, Tensor]) -> Scores:
+def unit_scores(scorer: PositionScorer, batch: Mapping[str, Tensor], num_units: int | None = None) -> Scores:
     """Return the score of each unit of a padded batch, float32 (B, U), on the scorer's device; 0 beyond a row's units.
 
     A unit has the mean over its positions, so that a word does not count for more because it has more pieces.
 
     Args:
         scorer: Gives the scores of positions.
-        batch: input_ids, attention_mask and unit_ids (B, L), and types (B, U), as `Pad` makes them.
+        batch: input_ids, attention_mask and unit_ids (B, L), as `Pad` makes them.
+        num_units: U; None takes that of `types` (B, U) in the batch.
     """
     scores = scorer(batch["input_ids"], batch["attention_mask"])
-    return pool(scores, batch["unit_ids"].to(scores.device), batch["types"].shape[1], scorer.pooling)
+    valid = batch["attention_mask"].bool().to(scores.device)
+    assert scores[valid].isfinite().all(), f"{scorer.column} gave a score that is not finite"
+    num_units = batch["types"].shape[1] if num_units is None else num_units
+    return _pool(scores, batch["unit_ids"].to(scores.device), num_units, scorer.pooling)
 
 
-def pool(scores: Tensor, unit_ids: UnitIds, num_units: int, pooling: str) -> Scores:
+def _pool(scores: Tensor, unit_ids: UnitIds, num_units: int, pooling: str) -> Scores:
     """Return one score per unit, float32 (B, U); 0 for a unit without a position.
 
     Args:
@@ -228,15 +232,12 @@ def _score_rows(
 
 def _score_batch(scorer: PositionScorer, ids: list[np.ndarray], units: list[np.ndarray]) -> np.ndarray:
     batch = PadLabelled(0, of_words=False).inputs([{"input_ids": tokens} for tokens in ids])
-    unit_ids = pad_rows(units, -1)
-    scores = scorer(batch["input_ids"], batch["attention_mask"])
-    valid = batch["attention_mask"].bool().to(scores.device)
-    assert scores[valid].isfinite().all(), f"{scorer.column} gave a score that is not finite"
-    return pool(scores, unit_ids.to(scores.device), int(unit_ids.max()) + 1, scorer.pooling).cpu().numpy()
+    batch["unit_ids"] = pad_rows(units, -1)
+    return unit_scores(scorer, batch, int(batch["unit_ids"].max()) + 1).cpu().numpy()
 
 
 def _hash_rows(rows: "datasets.Dataset") -> str:
-    """Return a sha256 of what the scores are computed from; the same for the same text in whatever file."""
+    """Return a sha256 of what the scores are computed from; the same text has the same hash in any file."""
     digest = hashlib.sha256(f"{len(rows)}".encode())
     columns = rows.select_columns(["input_ids", "unit_ids", "num_units"]).with_format("arrow")
     for table in cast(Iterator[Any], columns.iter(10_000)):

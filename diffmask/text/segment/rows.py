@@ -25,7 +25,7 @@ _BATCH_CHARS = 1 << 18
 
 @dataclass(frozen=True)
 class Annotator:
-    """What gives each unit of segmented texts further values; it is sent to worker processes, so it must pickle.
+    """Gives each unit of segmented texts further values; it is sent to worker processes, so it must pickle.
 
     Attributes:
         columns: Names of the values, which become columns beside the tokens. In the column `starts`, 1 opens a larger
@@ -33,7 +33,7 @@ class Annotator:
         names: Classes or labels, if the first column holds the rows of such; else empty.
         key: What the values depend on (names, versions, hashes of files): part of the cache's key.
         annotate: Function of a module, or a `partial` of one, that returns an int32 array (U,) for each column, with -1
-            for units that have no value. Annotators are equal if they have the same key, whatever object this is.
+            for units that have no value. It is not compared: annotators are equal if their keys are.
     """
 
     columns: tuple[str, ...]

@@ -35,7 +35,7 @@ UNITS = ("word", "token")
 _PIECE_CHARS = 1 << 12
 """Longer texts reach the tokenizer in pieces, cut before spaces: its time and memory grow faster than the text."""
 _UNBROKEN_CHARS = 1 << 16
-"""Where there is no space for so long, as in a genome, a piece is cut anywhere."""
+"""In a text without a space for this long, such as a genome, a piece is cut anywhere."""
 _LONG_UNIT = 32
 """No word of a language has more tokens."""
 _BETWEEN_WORDS = re.compile(r"(?<=\S) (?=\S)")
@@ -63,7 +63,7 @@ def _words_of_tokens(
         spans: First and last character (exclusive) of each token in `text`, int64 (T, 2).
         token_rows: Text of each token, rising.
         ordinary: Which tokens are neither special nor unknown.
-        blank: Which tokens stand for white space, whatever their span says.
+        blank: Which tokens stand for white space, even if their span says otherwise.
 
     Returns:
         Word of each token, -1 = none; and first and last character (exclusive) of each word, int64 (W, 2).
@@ -124,13 +124,13 @@ def _number(
 
 
 def _at_or_after(wanted: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the first wanted place at or after each place; the length where there is none."""
+    """Return the first wanted place at or after each place, or the length if nothing wanted follows."""
     known = np.flatnonzero(wanted) if len(places) else places
     return np.append(known, len(wanted))[known.searchsorted(places)]
 
 
 def _end_before(wanted: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return one more than the last wanted place before each place; 0 where there is none."""
+    """Return one more than the last wanted place before each place, or 0 if nothing wanted comes before."""
     known = np.flatnonzero(wanted) if len(places) else places
     return np.append(known, -1)[known.searchsorted(places) - 1] + 1
 
@@ -173,7 +173,7 @@ def mask_id(tokenizer: "PreTrainedTokenizerBase") -> int:
     """Return the id of the mask token.
 
     Raises:
-        InputError: If there is none.
+        InputError: If the tokenizer has no mask token.
     """
     found = tokenizer.mask_token_id
     if found is None:
@@ -302,7 +302,7 @@ class Segments:
         )
 
 
-class SpecialTokens(NamedTuple):
+class _SpecialTokens(NamedTuple):
     """What a model family puts around every row: [CLS] ... [SEP], <s> ... </s>, or nothing."""
 
     before: tuple[int, ...]
@@ -331,12 +331,12 @@ class Segmenter:
     units: str = "word"
 
     @cached_property
-    def special_tokens(self) -> SpecialTokens:
+    def special_tokens(self) -> _SpecialTokens:
         """What the tokenizer's own post-processor puts around one text."""
         encoding = self.backend.encode("a", add_special_tokens=True)
         text = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
         first, last = (text[0], text[-1] + 1) if len(text) else (len(encoding), len(encoding))
-        return SpecialTokens(tuple(encoding.ids[:first]), tuple(encoding.ids[last:]))
+        return _SpecialTokens(tuple(encoding.ids[:first]), tuple(encoding.ids[last:]))
 
     def __call__(self, texts: Sequence[str]) -> Segments:
         """Return the tokens of the texts and their units."""
@@ -370,8 +370,8 @@ def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> 
         raise InputError(f"unknown units {units!r}; choose from: {', '.join(UNITS)}")
     if not tokenizer.is_fast:
         raise InputError(
-            f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} is a slow one, which does not tell "
-            "where its tokens stand in the text; use a model that has a tokenizer.json"
+            f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} is a slow one, which does not say "
+            "where its tokens are in the text; use a model that has a tokenizer.json"
         )
     backend = copy.deepcopy(cast("Tokenizer", tokenizer.backend_tokenizer))
     backend.no_padding()

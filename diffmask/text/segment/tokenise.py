@@ -64,7 +64,7 @@ class TokeniseSettings:
         annotators: What gives units further values, kept as columns beside the tokens.
 
     Raises:
-        InputError: If a value is not allowed whatever the tokenizer.
+        InputError: If a value is not allowed with any tokenizer.
     """
 
     max_length: int = 128
@@ -75,7 +75,7 @@ class TokeniseSettings:
     annotators: tuple[Annotator, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check what is known without a tokenizer."""
+        """Check what can be checked without a tokenizer."""
         check_limits(self)
 
 

@@ -3,10 +3,9 @@
 Their folder holds a table to read and edit, tensors, a picture, and a record of how they were made.
 """
 
-import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffmask.core.anchors import check_anchors
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, library_errors
 from diffmask.core.similarity import ANCHOR_SHARE, contrast, likeness
 from diffmask.core.types import Scores, TypeScores
 from diffmask.files.folders import check_folder, draft
+from diffmask.files.made_folder import read_record, write_record, write_table
 from diffmask.files.records import read_records
-from diffmask.video.score.embedders import PatchEmbedder, build_embedder
+from diffmask.video.score.embedders import build_embedder
+from diffmask.video.units.features import PatchEmbedder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 ANCHORS, _TENSORS, RECORD, _SHEET = "anchors.csv", "anchors.safetensors", "anchors.json", "sheet.png"
 NAMES = (ANCHORS, _TENSORS, RECORD, _SHEET)
 COLUMNS = ("anchor", "kind", "tf_icf", "domain_count", "domain_clips", "domain_frequency", "reference_frequency")
+WORD, TEXT, EXEMPLAR = "word", "text", "exemplar"
+ALIKE = 0.8
+"""Least cosine at which two visual words stand for the same anchor."""
+_BASIS = "basis."
 _MODALITY = "video"
 _MAKE = "make it with: diffmask anchors CLIPS --reference OTHER_CLIPS -o FOLDER"
 
@@ -39,14 +44,13 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
     Args:
         path: The table; only its column `anchor` is read.
         known: The anchors that the folder holds.
-
-    Raises:
-        InputError: If it is no table of anchors, none is left, one occurs twice, or one is unknown.
     """
     kept = []
     for number, row in read_records(path):
         if "anchor" not in row:
-            raise InputError(f"{path} has no column `anchor` in its first line; name the column of the anchors so")
+            raise InputError(
+                f"{path} has no column `anchor` in its first line; give the column of the anchors that name"
+            )
         name = str(row["anchor"] or "")
         if name not in known:
             raise InputError(
@@ -55,62 +59,6 @@ def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
             )
         kept.append(name)
     return check_anchors(kept, str(path))
-
-
-def _write_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
-    """Write the table that people read and edit; `COLUMNS` names the values of a row, of which None is left empty."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
-
-
-def _write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write how the anchors were made."""
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    """Return how the anchors of a folder were made.
-
-    Raises:
-        InputError: If the folder or one of its files is missing, or it holds anchors of texts.
-    """
-    if not folder.is_dir():
-        raise InputError(f"folder {folder} does not exist; {_MAKE}")
-    missing = [name for name in (ANCHORS, _TENSORS, RECORD) if not (folder / name).is_file()]
-    if missing:
-        raise InputError(f"folder {folder} has no {missing[0]}, so it is not one of anchors; {_MAKE}")
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{folder / RECORD} is damaged ({error}); make the anchors again") from error
-    if record.get("modality") != _MODALITY:
-        raise InputError(f"folder {folder} holds the anchors of texts, not of clips; {_MAKE}")
-    return record
-
-
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of a folder.
-
-    Raises:
-        InputError: If their file is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(folder / _TENSORS)
-    except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"a file of {folder} is damaged ({reason}); make the anchors again") from error
-
-
-WORD, TEXT, EXEMPLAR = "word", "text", "exemplar"
-ALIKE = 0.8
-"""Least cosine at which two visual words stand for the same anchor."""
-_BASIS = "basis."
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,11 +190,11 @@ class VisualAnchors:
         folder = check_folder(folder, "anchors", NAMES, overwrite=overwrite)
         with draft(folder) as new:
             new.mkdir()
-            _write_table(new / ANCHORS, self.rows)
+            write_table(new / ANCHORS, COLUMNS, self.rows)
             tensors = {name: values.contiguous() for name, values in self.tensors().items()}
             (new / _TENSORS).write_bytes(save(tensors))
             record = {"modality": _MODALITY} | self.metadata | {"anchors": self.names, "rows": self.rows}
-            _write_record(new / RECORD, record)
+            write_record(new / RECORD, record)
             sheet.save(new / _SHEET)
 
 
@@ -278,9 +226,15 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
     Raises:
         InputError: If it is not one, a file is missing or damaged, or its table has other anchors.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     folder = Path(folder)
-    record = _read_record(folder)
-    tensors = _read_tensors(folder)
+    record = read_record(folder / RECORD, (ANCHORS, _TENSORS, RECORD), "anchors", _MAKE)
+    if record.get("modality") != _MODALITY:
+        raise InputError(f"folder {folder} holds the anchors of texts, not of clips; {_MAKE}")
+    with library_errors(f"a file of {folder} is damaged", "make the anchors again", SafetensorError, OSError):
+        tensors = load_file(folder / _TENSORS)
     missing = [name for name in ("anchors", "common", "words", "log_tf_icf") if name not in tensors]
     if missing:
         raise InputError(f"a file of {folder} is damaged (no {missing[0]}); make the anchors again")

@@ -21,7 +21,7 @@ NUM_SHOWN = 10
 CELL, GAP, LABEL = 96, 4, 190
 """Pixels of a picture, of the gap between pictures, and of the text beside them."""
 _AROUND = 2
-"""Patches that are shown on each side of the one that is meant."""
+"""Patches that are shown on each side of the patch itself."""
 _INK, _PALE, _PAPER, _FRAME = (20, 20, 20), (110, 110, 110), (255, 255, 255), (255, 200, 0)
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ anchors.save("anchors/", draw_sheet(anchors, patches))
 """
 
 import importlib.metadata
-import logging
 import os
 import re
 from collections.abc import Sequence
@@ -30,15 +29,23 @@ from diffmask.video.anchors.anchor_set import (
     WORD,
     VisualAnchors,
 )
-from diffmask.video.anchors.visual_words import Patches, VisualWords, evenly, find_words, sample_patches
-from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.anchors.visual_words import Patches, VisualWords, describe_frames
+from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
-from diffmask.video.read.readers import open_reader
-from diffmask.video.read.sampling import Crop, uniform
+from diffmask.video.read.sampling import Crop
 from diffmask.video.score.boxes import SHARE, Boxes
-from diffmask.video.score.embedders import OpenClipEmbedder, PatchEmbedder, PixelEmbedder, build_embedder
+from diffmask.video.score.embedders import OpenClipEmbedder, PixelEmbedder, build_embedder
+from diffmask.video.units.features import PatchEmbedder
 
 _BOX = re.compile(r"(.+):(-?[\d.]+),(-?[\d.]+),(-?[\d.]+),(-?[\d.]+)")
+_COMMON_SHARE, _LEAST_COMMON = 0.25, 8
+"""The share of visual words, those most frequent in the reference, that anchors are contrasted with."""
+_NUM_ANCHORS = 20
+_LEAST_TIMES = 2.0
+"""A visual word that is not this many times more frequent than in the reference is no anchor."""
+_MAX_FITTED_CLIPS, _FITTED_FRAMES = 64, 4
+"""The embedder of pixels is fitted to at most this many clips, taken evenly, and to this many frames of each."""
+_PACKAGES = ("torch", "open_clip_torch", "scikit-learn")
 
 
 def _embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
@@ -47,9 +54,6 @@ def _embed_exemplar(spec: str, embedder: PatchEmbedder) -> Tensor:
     Args:
         spec: `image.png`, or `image.png:x1,y1,x2,y2` for a box in pixels; patches weigh by their share in the box.
         embedder: Gives the embeddings.
-
-    Raises:
-        InputError: If there is no such picture, or the box is not in it.
     """
     path, box = _parse_exemplar(spec)
     frame = _read_picture(path)
@@ -91,19 +95,7 @@ def _read_picture(path: Path) -> Tensor:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
             return torch.from_numpy(np.array(upright))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # syntax: a damaged PNG
-        raise InputError(f"{path} is no picture that can be read ({error}); give .png or .jpg") from error
-
-
-_COMMON_SHARE, _LEAST_COMMON = 0.25, 8
-"""The share of visual words, those most frequent in the reference, that anchors are contrasted with."""
-_NUM_ANCHORS = 20
-_LEAST_TIMES = 2.0
-"""A visual word that is not this many times more frequent than in the reference is no anchor."""
-_MAX_FITTED_CLIPS = 64
-"""Of more clips than this, so many are taken evenly to fit the embedder of pixels."""
-_PACKAGES = ("torch", "open_clip_torch", "scikit-learn")
-
-logger = logging.getLogger(__name__)
+        raise InputError(f"{path} is not a picture that can be read ({error}); give .png or .jpg") from error
 
 
 @dataclass(frozen=True)
@@ -181,12 +173,12 @@ def build_visual_anchors(
     if isinstance(embedder, PixelEmbedder):
         _fit_pixels(embedder, [clips, others])
     options: dict[str, Any] = {"num_frames": settings.num_frames, "progress": progress}
-    patches = sample_patches(clips, embedder, **options)
+    patches = Patches.sample(clips, embedder, **options)
     record = _record(settings, embedder, patches) | {"command": command}
     if others:
-        reference = sample_patches(others, embedder, **options)
+        reference = Patches.sample(others, embedder, **options)
         record["reference"] = {"sources": [str(each) for each in settings.reference], "num_clips": len(reference.clips)}
-        found = _found(settings, patches, find_words(patches, reference, settings.num_words), record)
+        found = _found(settings, patches, VisualWords.find(patches, reference, settings.num_words), record)
     else:
         found = _given(settings, embedder, patches, record)
     if isinstance(embedder, PixelEmbedder):
@@ -196,15 +188,8 @@ def build_visual_anchors(
 
 def _fit_pixels(embedder: PixelEmbedder, sets: Sequence[Sequence[Clip]]) -> None:
     """Fit the basis of a pixel embedder to a few frames of each set of clips."""
-    descriptions = []
-    for clip in (clip for clips in sets for clip in evenly(clips, _MAX_FITTED_CLIPS)):
-        try:
-            with open_reader(clip) as reader:
-                indices = sorted(set(uniform(clip.num_frames, 4, 0.5)))
-                read = reader.read_chunks(indices)
-                descriptions.append(torch.cat([embedder.describe(frames).cpu() for frames in read]))
-        except ReadError as error:
-            logger.warning("%s is left out: %s", clip.path, error)
+    parts = [describe_frames(clips, _MAX_FITTED_CLIPS, _FITTED_FRAMES, embedder.describe) for clips in sets]
+    descriptions = [each for part in parts for each in part]
     if not descriptions:
         raise InputError("none of the clips can be read; look at them with: diffmask index --summary")
     embedder.fit(descriptions)
@@ -270,7 +255,7 @@ def _given(
     made += [_embed_exemplar(each, embedder)[None] for each in settings.exemplars]
     anchors = torch.cat(made)
     num_words = min(settings.num_words, len(patches.embeddings))
-    words = find_words(patches, patches, num_words).centroids
+    words = VisualWords.find(patches, patches, num_words).centroids
     # what people ask for may be everywhere in their clips, so the most frequent words would be no contrast
     far = anchor_similarity(words, anchors).sort(stable=True).indices[: -(-num_words * 3 // 4)]
     names = [*settings.texts, *settings.exemplars]

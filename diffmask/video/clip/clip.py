@@ -94,12 +94,21 @@ class Clip:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
+    def of_file(cls, path: str) -> Self:
+        """Return a clip that cannot be used so far, with what the file system says of its file."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return cls(path, "missing")
+        return cls(path, "unreadable", size=status.st_size, mtime=status.st_mtime)
+
+    @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """Return the clip of a row; other columns are ignored."""
         return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})
 
     def matches(self, status: os.stat_result) -> bool:
-        """Tell whether a file is still the one that was probed."""
+        """Tell whether a file is unchanged since it was probed."""
         return (self.size, self.mtime) == (status.st_size, status.st_mtime)
 
 

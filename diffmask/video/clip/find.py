@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 
 _SUFFIXES = tuple(".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split())
 """How files of video in folders are recognised."""
@@ -17,7 +17,7 @@ Sources = str | Path | Sequence[str | Path]
 def list_videos(sources: Sources) -> list[str]:
     """Return the absolute paths of the files that sources name, sorted, each once.
 
-    A source is a file, whatever its name, a folder (with its subfolders; hidden files and those that are not named as
+    A source is a file of any name, a folder (with its subfolders; hidden files and those that are not named as
     a video are left out) or a glob.
 
     Raises:
@@ -52,7 +52,7 @@ def _expand(source: str) -> list[str]:
 
 
 def _files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
-    """Yield the files that a source names, whatever they hold, and a name that is no file.
+    """Yield the files that a source names, no matter what they hold, and a name that is not a file.
 
     Hidden files and folders are left out; links to folders are not followed, which could lead in a circle.
 
@@ -148,13 +148,14 @@ def refuse_nothing(sources: Sequence[str | Path]) -> None:
         elif not os.path.lexists(source) and not (glob.has_magic(source) and glob.glob(source, recursive=True)):
             what = "matches no file" if glob.has_magic(source) else "does not exist"
             raise InputError(f"{source} {what}; check the path")
-        elif source.endswith(".parquet") and (reason := _damage(source)):
-            raise InputError(f"{source} is no table that can be read ({reason}); make it again")
+        elif source.endswith(".parquet") and isinstance(reason := _read_columns(source), str):
+            raise InputError(f"{source} is not a table that can be read ({reason}); make it again")
 
 
 def _holds_video(path: str) -> bool:
     if path.endswith(".parquet"):
-        return _is_index(path)
+        columns = _read_columns(path)
+        return isinstance(columns, set) and columns >= _INDEX_COLUMNS
     lowered = path.lower()
     return _is_stream(path) if lowered.endswith(_SHARED) else lowered.endswith(_SUFFIXES)
 
@@ -179,22 +180,12 @@ def _stands_beside(path: str, stems: set[str]) -> bool:
     return any(os.path.join(folder, name[:place]) in stems for place, char in enumerate(name) if char == ".")
 
 
-def _is_index(path: str) -> bool:
+def _read_columns(path: str) -> set[str] | str:
+    """Return the columns of a Parquet file, or why it cannot be read."""
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return os.path.isfile(path) and set(parquet.read_schema(path).names) >= _INDEX_COLUMNS
-    except (pyarrow.ArrowInvalid, OSError):
-        return False
-
-
-def _damage(path: str) -> str:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        parquet.read_schema(path)
+        return set(parquet.read_schema(path).names)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        return str(error).strip().splitlines()[0].rstrip(".")[:160]
-    return ""
+        return first_line(error)

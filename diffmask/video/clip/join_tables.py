@@ -1,4 +1,4 @@
-"""Captions, labels and splits of clips, from tables that others wrote and whatever they call a clip."""
+"""Captions, labels and splits of clips, from tables that others wrote, by any name that they give a clip."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,8 @@ class Joined:
 def join(path: str | Path, clips: Sequence[str]) -> Joined:
     """Read what a table says of clips.
 
-    A row names its clip as `ClipNames` says. If several columns could be names, the one that names most clips counts.
+    A row names its clip as `ClipNames` says. If several columns could hold names, the one that matches most clips is
+    used.
 
     Args:
         path: A table: .csv, .tsv, .jsonl or .parquet.

@@ -214,16 +214,7 @@ def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
         clip, reference = _read_frames(replace(clip, **contents.facts()), contents)
         yield from _choose_reader(clip, reference, reader)
     except _Unusable as refusal:
-        yield replace(refusal.clip or clip_of_file(path), status=refusal.status, reason=refusal.reason)
-
-
-def clip_of_file(path: str) -> Clip:
-    """Return a clip with what the file system says of a file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return Clip(path, "missing")
-    return Clip(path, "unreadable", size=status.st_size, mtime=status.st_mtime)
+        yield replace(refusal.clip or Clip.of_file(path), status=refusal.status, reason=refusal.reason)
 
 
 def _check_file(path: str) -> Clip:
@@ -248,7 +239,7 @@ def _why_unreadable(path: str, reason: str) -> str:
     with open(path, "rb") as file:
         is_text = not any(byte < ord("\t") for byte in file.read(_HEAD_BYTES))
     if is_text:
-        return "it holds text, not video"
+        return "it contains text, not video"
     return f"FFmpeg finds no video in it ({reason})"
 
 

@@ -173,7 +173,7 @@ def usable(clips: Iterable[Clip], where: str) -> list[Clip]:
         where: Where they come from, for messages.
 
     Raises:
-        InputError: If there are none.
+        InputError: If no clip can be used.
     """
     clips = sorted(clips, key=lambda clip: clip.path)
     good = [clip for clip in clips if clip.is_ok]
@@ -181,7 +181,7 @@ def usable(clips: Iterable[Clip], where: str) -> list[Clip]:
     aside = ", ".join(f"{count} {status}" for status, count in bad.most_common())
     if not good:
         first = f"; {clips[0].path}: {clips[0].reason}" if clips else ""
-        raise InputError(f"no clip of {where} can be used ({aside or 'there are none'}){first}")
+        raise InputError(f"no clip of {where} can be used ({aside or 'it has no clips'}){first}")
     if bad:
         logger.warning("%d of %d clips of %s are left out (%s)", bad.total(), len(clips), where, aside)
     return good
@@ -310,7 +310,9 @@ def _known(path: Path, beside: Path, wanted: Sequence[str]) -> Iterator[Clip]:
         try:
             clips = read_index(path)
         except InputError as error:
-            raise InputError(f"{path} exists and is no index of clips; choose another name, or --overwrite") from error
+            raise InputError(
+                f"{path} exists and is not an index of clips; choose another name, or --overwrite"
+            ) from error
         others = sorted({clip.path for clip in clips if os.path.exists(clip.path)} - set(wanted))
         if others:
             remedy = "name them too, choose another index, or leave them out with --overwrite"

@@ -94,7 +94,7 @@ class _Prober:
         self._stop()
         self._start()
         name = signal.Signals(-status).name
-        return Clip(path, "crashed", f"the process that probed it was killed ({name}), perhaps for want of memory")
+        return Clip(path, "crashed", f"the process that probed it was killed ({name}), perhaps because memory ran out")
 
     def _start(self) -> None:
         package = str(Path(__file__).parents[3])

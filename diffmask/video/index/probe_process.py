@@ -23,7 +23,7 @@ from typing import Any
 import av  # noqa: F401 - loaded here, so that no fork has to
 
 from diffmask.video.clip.clip import OK, TOO_SLOW, Clip
-from diffmask.video.index.examine import clip_of_file, examine
+from diffmask.video.index.examine import examine
 from diffmask.video.read.read_torchcodec import load_decoder
 
 
@@ -40,10 +40,10 @@ def _main() -> None:
 def _answer(path: str, time_limit: float, reader: str) -> Clip:
     if reader == "torchcodec":
         load_decoder()  # once, because it is slow
-    outcome = run_isolated(partial(_rows, path, reader), time_limit, sys.stdin.fileno())
+    outcome = _run_isolated(partial(_rows, path, reader), time_limit, sys.stdin.fileno())
     if outcome.stopped_by == "abandoned":
         sys.exit(1)
-    clip = Clip.from_row(outcome.last) if outcome.last else clip_of_file(path)
+    clip = Clip.from_row(outcome.last) if outcome.last else Clip.of_file(path)
     if not outcome.stopped_by and not outcome.error:
         return clip
     is_late = outcome.stopped_by == "timeout"
@@ -72,7 +72,7 @@ class _Outcome:
     """The last line of the exception that it raised."""
 
 
-def run_isolated(function: Callable[[], Iterator[Any]], time_limit: float, asker: int | None = None) -> _Outcome:
+def _run_isolated(function: Callable[[], Iterator[Any]], time_limit: float, asker: int | None = None) -> _Outcome:
     """Run a function in a fork with a process group of its own; the whole group is killed in the end.
 
     The calling program must have one thread, and nothing open that a fork would break.

@@ -109,7 +109,33 @@ class ViTMAEForPreTraining(_ForwardOfParts, transformers.ViTMAEForPreTraining):
 
     def __init__(self, config: transformers.ViTMAEConfig):
         super().__init__(config)
-        _fill_tables(_position_tables(self))
+        _fill_tables(self._position_tables())
+
+    def _position_tables(self) -> tuple[nn.Parameter, nn.Parameter]:
+        """Return the tables of positions of encoder and decoder, neither of which is trained."""
+        return self.vit.embeddings.position_embeddings, self.decoder.decoder_pos_embed
+
+    def settle_tables(self, missing: Collection[str], side: int) -> None:
+        """Make the tables of positions fit the images: sinusoids are computed anew, learned tables interpolated.
+
+        Args:
+            missing: Parameters that the checkpoint lacks; transformers leaves a missing table at zero and trains it.
+            side: Patches of an image in height and in width.
+        """
+        encoder, decoder = self._position_tables()
+        _fill_tables([decoder] if DECODER_TABLE in missing else [])
+        for table in (encoder, decoder):
+            table.requires_grad_(False)
+        embeddings, patches = self.vit.embeddings, self.vit.embeddings.patch_embeddings
+        if side * side == patches.num_patches:
+            return
+        image_size = side * patches.patch_size[0]
+        embeddings.position_embeddings = _resized(encoder, side)
+        self.decoder.decoder_pos_embed = _resized(decoder, side)
+        patches.num_patches, patches.image_size = side * side, (image_size, image_size)
+        embeddings.image_size = patches.image_size
+        for config in (self.config, self.decoder.config):
+            config.image_size = image_size
 
     @property
     def pixel_head(self) -> nn.Module:
@@ -165,11 +191,6 @@ def _feature_head(config: transformers.PreTrainedConfig) -> nn.Linear | None:
     return head
 
 
-def _position_tables(model: transformers.ViTMAEForPreTraining) -> tuple[nn.Parameter, nn.Parameter]:
-    """Return the tables of positions of encoder and decoder, neither of which is trained."""
-    return model.vit.embeddings.position_embeddings, model.decoder.decoder_pos_embed
-
-
 @torch.no_grad()
 def _fill_tables(tables: Iterable[nn.Parameter]) -> None:
     """Fill tables of positions with sinusoids that are not trained."""
@@ -184,29 +205,6 @@ def _sinusoids(table: Tensor) -> Tensor:
     grid = build_2d_sinusoidal_position_embedding(side, side, table.shape[2], cls_token=True)
     # the library puts the half for rows first, released weights the half for columns
     return grid.roll(table.shape[2] // 2, dims=1)[None]
-
-
-def settle_tables(model: ViTMAEForPreTraining, missing: Collection[str], side: int) -> None:
-    """Make the tables of positions of a model fit its images. Sinusoids are computed anew, learned tables interpolated.
-
-    Args:
-        model: A model that was just loaded.
-        missing: Parameters that its checkpoint lacks; transformers leaves a missing table at zero and trains it.
-        side: Patches of an image in height and in width.
-    """
-    encoder, decoder = _position_tables(model)
-    _fill_tables([decoder] if DECODER_TABLE in missing else [])
-    for table in (encoder, decoder):
-        table.requires_grad_(False)
-    embeddings, patches = model.vit.embeddings, model.vit.embeddings.patch_embeddings
-    if side * side == patches.num_patches:
-        return
-    image_size = side * patches.patch_size[0]
-    embeddings.position_embeddings, model.decoder.decoder_pos_embed = _resized(encoder, side), _resized(decoder, side)
-    patches.num_patches, patches.image_size = side * side, (image_size, image_size)
-    embeddings.image_size = patches.image_size
-    for config in (model.config, model.decoder.config):
-        config.image_size = image_size
 
 
 @torch.no_grad()

@@ -68,7 +68,9 @@ def reconstruct(loaded: LoadedVideo, frames: Tensor, masked: PositionMask) -> Te
         InputError: If the model predicts features.
     """
     if loaded.model.feature_head is not None:
-        raise InputError(f"the model {loaded.name!r} predicts features, of which there are no pictures; show its masks")
+        raise InputError(
+            f"the model {loaded.name!r} predicts features, which cannot be shown as pictures; show its masks"
+        )
     places = find_places(masked, masked)
     guesses = loaded.model(frames, visible=places.visible, predicted=places.predicted).logits.float()
     seen = loaded.grid.take_patches(frames, places.visible).float()

@@ -12,17 +12,13 @@ from safetensors import SafetensorError
 from transformers import AutoConfig
 from transformers.utils.hub import cached_file
 
-from diffmask.core.errors import InputError
-from diffmask.video.model.autoencoders import (
-    DECODER_TABLE,
-    VideoMAEForPreTraining,
-    ViTMAEForPreTraining,
-    settle_tables,
-)
+from diffmask.core.errors import InputError, first_line, library_errors
+from diffmask.video.model.autoencoders import DECODER_TABLE, VideoMAEForPreTraining, ViTMAEForPreTraining
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
 from diffmask.video.units.grid import Grid
 
 _FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
+_WHERE = "give a folder that save_pretrained wrote (with model.safetensors), or a hub name that can be reached"
 
 _Colours = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -51,9 +47,9 @@ def _settings(path: str) -> dict[str, Any]:
     try:
         settings = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # also raised for what is not UTF-8
-        raise InputError(f"{path} is no JSON ({error}); mend it, or take it away for ImageNet's colours") from error
+        raise InputError(f"{path} is not JSON ({error}); correct it, or remove it for ImageNet's colours") from error
     if not isinstance(settings, dict):
-        raise InputError(f"{path} holds no settings of a processor; mend it, or take it away for ImageNet's colours")
+        raise InputError(f"{path} holds no settings of a processor; correct it, or remove it for ImageNet's colours")
     return settings
 
 
@@ -189,7 +185,7 @@ def load_video_model(
     # loading makes every parameter trainable again
     model.pixel_head.requires_grad_(model.feature_head is None)
     if isinstance(model, ViTMAEForPreTraining):
-        settle_tables(model, missing, grid.rows)
+        model.settle_tables(missing, grid.rows)
     mean, std = read_colours(name)
     return LoadedVideo(name, model, mean, std, tuple(key for key in missing if key != DECODER_TABLE))
 
@@ -205,13 +201,11 @@ def _settle_mask_token(model: _VideoModel, missing: list[str]) -> None:
 
 
 def _config(name: str) -> Any:
-    try:
+    with library_errors(f"no model in {name!r}", _WHERE, OSError, ValueError):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
     if config.model_type not in KINDS:
         raise InputError(
-            f"{name!r} is a {config.model_type} model, which is no masked autoencoder that diffmask knows; "
+            f"{name!r} is a {config.model_type} model, not a masked autoencoder that diffmask knows; "
             f"use one of: {', '.join(KINDS)}"
         )
     if config.num_channels != 3:
@@ -219,7 +213,7 @@ def _config(name: str) -> Any:
     for key in ("image_size", "patch_size"):
         size = getattr(config, key)
         if not isinstance(size, int) and len(set(size)) > 1:
-            raise InputError(f"{name!r} has {key} {list(size)}, which is no square; use a model of square clips")
+            raise InputError(f"{name!r} has {key} {list(size)}, which is not square; use a model of square clips")
         setattr(config, key, size if isinstance(size, int) else size[0])
     return config
 
@@ -243,7 +237,7 @@ def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> t
                 f"the weights in {name!r} are a pickle (pytorch_model.bin), which may run code when it is read; read "
                 "it with torch.load(weights_only=True) and write it as model.safetensors with safetensors.torch"
             ) from error
-        raise InputError(f"no model in {name!r} ({_first_line(error)}); {_WHERE}") from error
+        raise InputError(f"no model in {name!r} ({first_line(error)}); {_WHERE}") from error
     return model, _missing(name, model, report)
 
 
@@ -266,10 +260,3 @@ def _missing(name: str, model: _VideoModel, report: Mapping[str, Any]) -> list[s
 
 def _only_pickled(name: str) -> bool:
     return Path(name).is_dir() and any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
-
-
-_WHERE = "give a folder that save_pretrained wrote (with model.safetensors), or a hub name that can be reached"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

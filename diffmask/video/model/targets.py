@@ -19,8 +19,8 @@ Colours = tuple[float, ...]
 class PixelTargets:
     """The pixels of patches.
 
-    The stock VideoMAE takes back a normalisation by ImageNet's statistics whatever its processor normalised by (which
-    may be 0.5); here it is taken back by the statistics that were really used. With ImageNet's the two are equal.
+    The stock VideoMAE undoes a normalisation by ImageNet's statistics even if its processor normalised by others (such
+    as 0.5); here it is undone by the statistics that were really used. With ImageNet's the two are equal.
 
     Attributes:
         tubelet: Frames of a patch.
@@ -29,7 +29,7 @@ class PixelTargets:
         std: Standard deviation of red, green and blue that they were normalised by.
         normalised: Give each patch mean 0 and standard deviation 1.
         joint: As in ViT-MAE: the colours of a patch have one mean and deviation together, and the normalisation of
-            the frames is not taken back.
+            the frames is not undone.
     """
 
     tubelet: int = 2
@@ -81,7 +81,7 @@ class PixelTargets:
         size = torch.linalg.vector_norm(values - mean, dim=2, keepdim=True)
         deviation = size / (values.shape[2] - 1) ** 0.5
         # each stock class has its own place for the number that keeps a flat patch from a division by zero; VideoMAE
-        # adds it after it has taken back the normalisation of frames, hence the division by std
+        # adds it after undoing the normalisation of frames, hence the division by std
         if self.joint:
             return mean, (deviation.square() + 1e-6).sqrt()
         return mean, deviation + 1e-6 / on_device(pixels.device, self.std)

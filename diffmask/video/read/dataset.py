@@ -80,7 +80,7 @@ class Sampling:
         crop_ratio: Smallest and largest width over height.
         flip: Probability that a crop is mirrored.
         retries: How often a clip is read again before another takes its place.
-        reader: Name of a reader, or `auto` for the one that the index found.
+        reader: Name of a reader, or `auto` for the reader that the index chose for each clip.
     """
 
     grid: Grid

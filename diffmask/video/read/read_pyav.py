@@ -1,4 +1,4 @@
-"""Frames of a clip by PyAV: exact for every clip, whatever lies between its key frames.
+"""Frames of a clip by PyAV: exact for every clip, no matter how its key frames are spaced.
 
 A frame is known by the time at which it is shown, so edit lists, B-frames and clips that do not begin at zero give the
 frames that a player shows. To reach a frame, decoding starts at the key frame before it.
@@ -19,7 +19,7 @@ _FAR_SECONDS = 10
 
 
 def video_stream(container: Any) -> Any:
-    """Return the stream that players choose, set to decode in this thread; None if there is none."""
+    """Return the stream that players choose, set to decode in this thread; None if the file has no video."""
     stream = container.streams.best("video")
     if stream is not None:
         stream.codec_context.thread_count = 1

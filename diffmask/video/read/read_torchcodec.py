@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 from diffmask.video.clip.clip import Clip, ReadError
 
 if TYPE_CHECKING:
@@ -50,19 +50,15 @@ class TorchCodecSource:
             self._decoder = decoder(clip.path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
             self.num_frames = len(self._decoder)
         except (OSError, RuntimeError, ValueError) as error:
-            raise ReadError(clip.path, _first_line(error)) from error
+            raise ReadError(clip.path, first_line(error)) from error
 
     def frames(self, indices: Sequence[int]) -> "np.ndarray":
         """Return frames (T, H, W, 3) of rising indices without repeats."""
         try:
             return self._decoder.get_frames_at(list(indices)).data.numpy()
         except (OSError, RuntimeError, ValueError, IndexError) as error:
-            raise ReadError(self._clip.path, _first_line(error)) from error
+            raise ReadError(self._clip.path, first_line(error)) from error
 
     def close(self) -> None:
         """Close the file."""
         del self._decoder
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__

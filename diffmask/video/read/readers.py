@@ -1,4 +1,4 @@
-"""Readers of frames: decord, PyAV and torchcodec behind one protocol, and the choice of the one that a clip needs.
+"""Readers of frames: decord, PyAV and torchcodec behind one protocol, and which of them a clip needs.
 
     with open_reader(clip) as reader:
         frames = reader.read([0, 8, 16, 24])
@@ -27,27 +27,6 @@ READERS = ("decord", "pyav", "torchcodec")
 _CHUNK_FRAMES = 8
 
 
-class Reader(Protocol):
-    """The frames of one open clip."""
-
-    num_frames: int
-
-    def read(self, indices: Sequence[int]) -> "Tensor":
-        """Return frames, uint8 (T, H, W, 3), RGB, upright.
-
-        Args:
-            indices: Numbers of frames, counted as they are shown; in any order, repeats allowed.
-
-        Raises:
-            ReadError: If a frame cannot be decoded.
-        """
-        ...
-
-    def read_chunks(self, indices: Sequence[int]) -> "Iterator[Tensor]":
-        """Yield the frames a few at a time, because 64 frames of a large clip would not fit in memory."""
-        ...
-
-
 class _FrameSource(Protocol):
     """What is needed of each decoding library: frames in rising order, each once."""
 
@@ -62,8 +41,47 @@ class _FrameSource(Protocol):
         ...
 
 
+class _Reader:
+    """The frames of one open clip."""
+
+    def __init__(self, clip: Clip, source: _FrameSource):
+        self.num_frames = clip.num_frames
+        self._clip = clip
+        self._source = source
+
+    def read(self, indices: Sequence[int]) -> "Tensor":
+        """Return frames, uint8 (T, H, W, 3), RGB, upright.
+
+        Args:
+            indices: Numbers of frames, counted as they are shown; in any order, repeats allowed.
+
+        Raises:
+            ReadError: If a frame cannot be decoded.
+        """
+        import torch
+
+        indices = [int(index) for index in indices]
+        wanted = sorted(set(indices))
+        if not wanted or wanted[0] < 0 or wanted[-1] >= self.num_frames:
+            reason = f"frames {wanted[:1]} to {wanted[-1:]} were asked for; it has 0 to {self.num_frames - 1}"
+            raise ReadError(self._clip.path, reason)
+        frames = torch.from_numpy(self._source.frames(wanted))
+        if frames.shape[1:3] != (self._clip.height, self._clip.width):
+            found = f"{frames.shape[2]}x{frames.shape[1]}"
+            raise ReadError(self._clip.path, f"its frames are {found}, not {self._clip.width}x{self._clip.height}")
+        if indices == wanted:
+            return frames
+        place = {index: number for number, index in enumerate(wanted)}
+        return frames[[place[index] for index in indices]]
+
+    def read_chunks(self, indices: Sequence[int]) -> "Iterator[Tensor]":
+        """Yield the frames a few at a time, because 64 frames of a large clip would not fit in memory."""
+        for start in range(0, len(indices), _CHUNK_FRAMES):
+            yield self.read(indices[start : start + _CHUNK_FRAMES])
+
+
 @contextmanager
-def open_reader(clip: Clip, name: str = "auto") -> Iterator[Reader]:
+def open_reader(clip: Clip, name: str = "auto") -> Iterator[_Reader]:
     """Open a clip for reading.
 
     Args:
@@ -78,7 +96,7 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[Reader]:
     try:
         if source.num_frames != clip.num_frames:
             raise ReadError(clip.path, f"it has {source.num_frames} frames, not {clip.num_frames}; index it again")
-        yield _OpenClip(clip, source)
+        yield _Reader(clip, source)
     finally:
         source.close()
 
@@ -104,36 +122,6 @@ def open_source(clip: Clip, name: str) -> _FrameSource:
 
         return TorchCodecSource(clip)
     raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
-
-
-class _OpenClip:
-    """A source with indices in any order, as tensors."""
-
-    def __init__(self, clip: Clip, source: _FrameSource):
-        self.num_frames = clip.num_frames
-        self._clip = clip
-        self._source = source
-
-    def read(self, indices: Sequence[int]) -> "Tensor":
-        import torch
-
-        indices = [int(index) for index in indices]
-        wanted = sorted(set(indices))
-        if not wanted or wanted[0] < 0 or wanted[-1] >= self.num_frames:
-            reason = f"frames {wanted[:1]} to {wanted[-1:]} were asked for; it has 0 to {self.num_frames - 1}"
-            raise ReadError(self._clip.path, reason)
-        frames = torch.from_numpy(self._source.frames(wanted))
-        if frames.shape[1:3] != (self._clip.height, self._clip.width):
-            found = f"{frames.shape[2]}x{frames.shape[1]}"
-            raise ReadError(self._clip.path, f"its frames are {found}, not {self._clip.width}x{self._clip.height}")
-        if indices == wanted:
-            return frames
-        place = {index: number for number, index in enumerate(wanted)}
-        return frames[[place[index] for index in indices]]
-
-    def read_chunks(self, indices: Sequence[int]) -> "Iterator[Tensor]":
-        for start in range(0, len(indices), _CHUNK_FRAMES):
-            yield self.read(indices[start : start + _CHUNK_FRAMES])
 
 
 def _check_file(clip: Clip) -> None:

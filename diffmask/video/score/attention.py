@@ -8,7 +8,7 @@ from torch import Tensor
 from diffmask.core.errors import InputError
 from diffmask.core.types import Scores
 from diffmask.video.score.embedders import OpenClipEmbedder, StudentEmbedder
-from diffmask.video.score.openclip_load import load_openclip
+from diffmask.video.score.openclip_load import OpenClip
 from diffmask.video.score.openclip_tower import VitTower
 
 _LEAST_SHARE = 1e-6
@@ -22,7 +22,7 @@ class _OpenClipAttention:
     """
 
     def __init__(self, spec: str, *, device: str = "auto"):
-        self.embedder = OpenClipEmbedder(load_openclip(spec, device))
+        self.embedder = OpenClipEmbedder(OpenClip.load(spec, device))
         tower = self.embedder.tower
         if not isinstance(tower, VitTower) or not tower.has_attention:
             raise InputError(

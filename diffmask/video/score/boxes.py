@@ -71,7 +71,7 @@ class Boxes:
         return Boxes((self.times / length).clamp(0, 1), (self.corners / size).clamp(0, 1), self.labels, SHARE)
 
     def labelled(self, label: str) -> "Boxes":
-        """Return the boxes with a label; times at which there is none stay, as times without a box."""
+        """Return the boxes with a label; times without one stay, as times without a box."""
         other = torch.tensor([own != label for own in self.labels], dtype=torch.bool)
         corners = torch.where(other[:, None], torch.nan, self.corners)
         return Boxes(self.times, corners, self.labels, self.unit)
@@ -137,7 +137,7 @@ def match_boxes(boxes: Mapping[str, Boxes], clips: Sequence[Clip], label: str | 
     """Return the boxes of each clip that has one, as shares of it, by the path of the clip.
 
     Names mean clips as `ClipNames` says, and each must mean one clip at most. A box that lies outside of its clip is
-    refused, whatever its label.
+    refused, with any label.
 
     Args:
         boxes: Boxes as `read_boxes` returns them.
@@ -206,10 +206,12 @@ def _corners(row: Mapping[str, Any], where: str) -> tuple[float, ...]:
     corners = tuple(_number(row.get(name), name, where) for name in _CORNERS)
     known = [value for value in corners if not math.isnan(value)]
     if known and len(known) < len(corners):
-        raise InputError(f"{where} has some of its corners only; give x1, y1, x2 and y2, or none where there is no box")
+        raise InputError(
+            f"{where} has only some of the corners; give x1, y1, x2 and y2, or leave all empty where there is no box"
+        )
     if known and (corners[2] <= corners[0] or corners[3] <= corners[1]):
         raise InputError(
-            f"{where} is no box: x1, y1, x2, y2 = {', '.join(f'{value:g}' for value in corners)}; x2 must be above "
+            f"{where} is not a box: x1, y1, x2, y2 = {', '.join(f'{value:g}' for value in corners)}; x2 must be above "
             "x1, and y2 above y1"
         )
     return corners

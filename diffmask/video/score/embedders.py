@@ -7,47 +7,26 @@ embedder.embed(frames)    # uint8 (T, H, W, 3) -> float32 (T, rows, columns, D)
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, library_errors
 from diffmask.core.machine import resolve_device
 from diffmask.video.model.load import read_colours
 from diffmask.video.score.openclip_load import hash_weights
+from diffmask.video.units.features import PatchEmbedder
 
 if TYPE_CHECKING:
-    from diffmask.video.score.openclip_load import LoadedOpenClip
+    from diffmask.video.score.openclip_load import OpenClip
 
 _KINDS = ("clip:MODEL:WEIGHTS", "student:FOLDER", "pixels")
 _BATCH_FRAMES = 16
 _WIDEST = 3.0
 """Frames whose long side is more than this many times their short side are squeezed to that shape."""
-
-
-class PatchEmbedder(Protocol):
-    """What gives every patch of a frame an embedding."""
-
-    @property
-    def key(self) -> str:
-        """What the embeddings depend on besides the frame: kind, weights, layer, size."""
-        ...
-
-    @property
-    def dim(self) -> int:
-        """Number of dimensions, D."""
-        ...
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the rows and columns of patches in frames of this size."""
-        ...
-
-    def embed(self, frames: Tensor) -> Tensor:
-        """Return embeddings float32 (T, rows, columns, D) of frames uint8 (T, H, W, 3), on the embedder's device."""
-        ...
 
 
 class OpenClipEmbedder:
@@ -65,7 +44,7 @@ class OpenClipEmbedder:
         size: Pixels of the short side.
     """
 
-    def __init__(self, loaded: "LoadedOpenClip", *, layer: int | str | None = None, size: int | None = None):
+    def __init__(self, loaded: "OpenClip", *, layer: int | str | None = None, size: int | None = None):
         self.loaded, self.tower = loaded, loaded.tower
         self.layer = self.tower.check_layer(layer)
         self.size = size or self.tower.image_size
@@ -122,9 +101,9 @@ def build_embedder(
     """
     kind, _, rest = spec.partition(":")
     if kind == "clip" and rest:
-        from diffmask.video.score.openclip_load import load_openclip
+        from diffmask.video.score.openclip_load import OpenClip
 
-        return OpenClipEmbedder(load_openclip(rest, device), layer=layer, size=size)
+        return OpenClipEmbedder(OpenClip.load(rest, device), layer=layer, size=size)
     if kind == "student" and rest:
         if size is not None:
             raise InputError(f"size={size} has no effect with {spec}, which reads frames of its own size; leave it out")
@@ -181,7 +160,7 @@ class PixelEmbedder:
 
     Raw pixels make poor visual words: the same grass, shifted by four pixels or half as bright, is far from itself.
     So a patch is described by what stays: its hue, how much its colours vary, and in which directions its edges run at
-    two scales, whatever their contrast; and its surroundings in the same way.
+    two scales, independent of their contrast; and its surroundings in the same way.
 
     Attributes:
         size: Pixels of a frame's short side.
@@ -375,15 +354,12 @@ def _load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
         folder: A folder of safetensors, or a hub name.
         device: Where the model runs.
         attention: The implementation of attention; `eager` can return its weights.
-
-    Raises:
-        InputError: If there is no such model, or it is of another architecture.
     """
     from transformers import AutoConfig, VideoMAEModel
 
     target = resolve_device(device)
     advice = "give a folder that save_pretrained wrote, or --embedder pixels, which needs no weights"
-    try:
+    with library_errors(f"the VideoMAE {folder} cannot be read", advice, OSError, ValueError):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if config.model_type != "videomae":
             raise InputError(f"{folder} is a {config.model_type} model, not a VideoMAE; {advice}")
@@ -397,11 +373,6 @@ def _load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
             trust_remote_code=False,
         )
         model, report = cast(tuple[Any, dict[str, Any]], loaded)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = str(error).strip().splitlines()[0].rstrip(".")[:160]
-        raise InputError(f"the VideoMAE {folder} cannot be read ({reason}); {advice}") from error
     if report["missing_keys"]:
         raise InputError(f"{folder} lacks weights of the encoder ({min(report['missing_keys'])}); {advice}")
     return model.eval().requires_grad_(False).to(target), read_colours(folder)

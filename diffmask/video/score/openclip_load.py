@@ -1,19 +1,21 @@
 """Loading CLIP models of open_clip by name, folder or file; nothing is fetched unless a tag or hub name is given."""
 
+import difflib
 import hashlib
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, library_errors
 from diffmask.core.machine import resolve_device
-from diffmask.video.score.openclip_tower import Tower, build_tower
+from diffmask.video.score.openclip_tower import Tower
 
 _CONFIG = "open_clip_config.json"
 _HUB = "hf-hub:"
@@ -22,7 +24,7 @@ _OTHER = "which needs no weights"
 
 
 @dataclass(frozen=True)
-class LoadedOpenClip:
+class OpenClip:
     """A CLIP model, and what it needs to read frames and words.
 
     Attributes:
@@ -64,41 +66,46 @@ class LoadedOpenClip:
         mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
         return (pixels - mean) / std
 
+    @classmethod
+    def load(cls, spec: str, device: str = "auto") -> Self:
+        """Load a model of open_clip.
 
-def load_openclip(spec: str, device: str = "auto") -> LoadedOpenClip:
-    """Load a model of open_clip.
+        Args:
+            spec: `FOLDER` with a config and weights, `MODEL:WEIGHTS`, or `hf-hub:NAME`. MODEL is a name of open_clip or
+                a config file; WEIGHTS a file, or a tag of open_clip, which is fetched from where it is published.
+            device: Where the model runs.
 
-    Args:
-        spec: `FOLDER` with a config and weights, `MODEL:WEIGHTS`, or `hf-hub:NAME`. MODEL is a name of open_clip or a
-            config file; WEIGHTS a file, or a tag of open_clip, which is fetched from where it is published.
-        device: Where the model runs.
+        Raises:
+            InputError: If model or weights do not exist, do not fit each other, or yield no patches.
+        """
+        import open_clip
 
-    Raises:
-        InputError: If model or weights do not exist, do not fit each other, or yield no patches.
-    """
-    import open_clip
+        target = resolve_device(device)
+        name, weights = _split(spec)
+        config, preprocess = _read_config(name, spec)
+        weights_file, extra = _find_weights(name, weights, spec)
+        config, preprocess = config | extra.pop("model", {}), preprocess | extra
+        model = _build(config, spec)
+        _load(model, weights_file, spec)
+        model = model.eval().requires_grad_(False).to(target)
+        return cls(
+            spec,
+            model,
+            Tower.of(model.visual, spec),
+            config,
+            tuple(preprocess.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+            tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
+            hash_weights(model),
+        )
 
-    target = resolve_device(device)
+
+def _split(spec: str) -> tuple[str, str]:
+    """Return the name of the model, and that of its weights if the name does not stand for both."""
+    # a name such as hf-hub:NAME has a colon of its own
     if spec.startswith(_HUB) or Path(spec).exists():
-        name, given = spec, None
-    else:
-        name, _, weights = spec.partition(":")
-        given = weights or None
-    config, preprocess = _read_config(name, spec)
-    weights_file, extra = _find_weights(name, given, spec)
-    config, preprocess = config | extra.pop("model", {}), preprocess | extra
-    model = _build(config, spec)
-    _load(model, weights_file, spec)
-    model = model.eval().requires_grad_(False).to(target)
-    return LoadedOpenClip(
-        spec,
-        model,
-        build_tower(model.visual, spec),
-        config,
-        tuple(preprocess.get("mean") or open_clip.OPENAI_DATASET_MEAN),
-        tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
-        hash_weights(model),
-    )
+        return spec, ""
+    name, _, weights = spec.partition(":")
+    return name, weights
 
 
 def hash_weights(model: torch.nn.Module) -> str:
@@ -121,23 +128,26 @@ def _read_config(name: str, spec: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if path.is_dir():
         path = path / _CONFIG
         if not path.is_file():
-            raise InputError(f"folder {name} has no {_CONFIG}, so it is no model of open_clip; {_PASS}, {_OTHER}")
+            raise InputError(f"folder {name} has no {_CONFIG}, so it is not a model of open_clip; {_PASS}, {_OTHER}")
     if path.suffix == ".json" and path.is_file():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             model = content.get("model_cfg", content)
             assert {"embed_dim", "vision_cfg", "text_cfg"} <= set(model)
         except (ValueError, AttributeError, AssertionError) as error:
-            raise InputError(f"{path} is no config of open_clip (embed_dim, vision_cfg, text_cfg); {_PASS}") from error
+            raise InputError(
+                f"{path} is not a config of open_clip (embed_dim, vision_cfg, text_cfg); {_PASS}"
+            ) from error
         return model, content.get("preprocess_cfg", {})
     found = open_clip.get_model_config(name.replace("/", "-"))
     if found is None:
-        near = _similar(name, open_clip.list_models())
-        raise InputError(f"clip:{spec} names no model of open_clip, no folder and no config file{near}; {_PASS}")
+        near = difflib.get_close_matches(name, open_clip.list_models(), 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f"clip:{spec} names no model of open_clip, no folder and no config file{hint}; {_PASS}")
     return found, {}
 
 
-def _find_weights(name: str, given: str | None, spec: str) -> tuple[Path, dict[str, Any]]:
+def _find_weights(name: str, given: str, spec: str) -> tuple[Path, dict[str, Any]]:
     """Return the file of the weights, and what a tag of open_clip says about them."""
     import open_clip
     from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
@@ -152,15 +162,19 @@ def _find_weights(name: str, given: str | None, spec: str) -> tuple[Path, dict[s
         return Path(found), {}
     if name.startswith(_HUB):
         return _fetch(lambda: download_pretrained_from_hf(name.removeprefix(_HUB)), spec), {}
-    if given is None:
-        raise InputError(f"clip:{spec} names no weights, and none are fetched unasked; {_PASS}, {_OTHER}")
+    if not given:
+        raise InputError(
+            f"clip:{spec} names no weights, and none are downloaded without being asked for; {_PASS}, {_OTHER}"
+        )
     if Path(given).is_file():
         return Path(given), {}
     model = name.replace("/", "-")
     tag = open_clip.get_pretrained_cfg(model, given)
     if not tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise InputError(f"weights {given!r} are no file, and no tag of {name} (its tags: {tags}); {_PASS}, {_OTHER}")
+        raise InputError(
+            f"weights {given!r} are neither a file nor a tag of {name} (its tags: {tags}); {_PASS}, {_OTHER}"
+        )
     extra: dict[str, Any] = {key: tag[key] for key in ("mean", "std") if key in tag}
     # weights trained with another activation would give wrong embeddings silently
     if "quick_gelu" in tag:
@@ -168,16 +182,14 @@ def _find_weights(name: str, given: str | None, spec: str) -> tuple[Path, dict[s
     return _fetch(lambda: download_pretrained(tag), spec, hub=bool(tag.get("hf_hub"))), extra
 
 
-def _fetch(download, spec: str, *, hub: bool = True) -> Path:
+def _fetch(download: Callable[[], str | Path], spec: str, *, hub: bool = True) -> Path:
     from huggingface_hub import is_offline_mode
 
+    what = f"the weights of clip:{spec} cannot be fetched"
     if not hub and is_offline_mode():
-        raise InputError(f"the weights of clip:{spec} cannot be fetched: HF_HUB_OFFLINE is set; {_PASS}, {_OTHER}")
-    try:
+        raise InputError(f"{what}: HF_HUB_OFFLINE is set; {_PASS}, {_OTHER}")
+    with library_errors(what, f"{_PASS}, {_OTHER}", OSError, ValueError, RuntimeError):
         return Path(download())
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = _first_line(error)
-        raise InputError(f"the weights of clip:{spec} cannot be fetched ({reason}); {_PASS}, {_OTHER}") from error
 
 
 def _build(config: dict[str, Any], spec: str) -> Any:
@@ -190,16 +202,16 @@ def _build(config: dict[str, Any], spec: str) -> Any:
     kind = CoCa if "multimodal_cfg" in config else CustomTextCLIP if custom else CLIP
     if "timm_model_name" in config["vision_cfg"]:
         config["vision_cfg"]["timm_model_pretrained"] = False
-    try:
+    unbuildable = (TypeError, KeyError, ValueError, AssertionError)
+    with (
+        library_errors(f"the config of clip:{spec} cannot be built", "check its keys", *unbuildable),
+        library_errors(f"the text tower of clip:{spec} cannot be fetched", _PASS, OSError),
+    ):
         if "hf_model_name" in config["text_cfg"]:
             config["text_cfg"]["hf_model_pretrained"] = False
             # open_clip would read it without forbidding code from the hub: read it first, with code forbidden
             AutoConfig.from_pretrained(config["text_cfg"]["hf_model_name"], trust_remote_code=False)
         return kind(**config)
-    except OSError as error:  # the config of a text tower from a hub
-        raise InputError(f"the text tower of clip:{spec} cannot be fetched ({_first_line(error)}); {_PASS}") from error
-    except (TypeError, KeyError, ValueError, AssertionError) as error:
-        raise InputError(f"the config of clip:{spec} cannot be built ({_first_line(error)}); check its keys") from error
 
 
 def _load(model: Any, path: Path, spec: str) -> None:
@@ -207,40 +219,23 @@ def _load(model: Any, path: Path, spec: str) -> None:
     from safetensors import SafetensorError
 
     damaged = (SafetensorError, pickle.UnpicklingError, EOFError, StopIteration, AttributeError, TypeError)
-    try:
+    unfit = f"the weights {path} do not fit the model of clip:{spec}"
+    with (
+        library_errors(unfit, "give its own", RuntimeError, KeyError, ValueError),
+        library_errors(f"{path} holds no weights that can be read", "give .safetensors, or .pt", *damaged),
+    ):
         open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
-    except damaged as error:
-        reason = _first_line(error)
-        raise InputError(f"{path} holds no weights that can be read ({reason}); give .safetensors, or .pt") from error
-    except (RuntimeError, KeyError, ValueError) as error:
-        reason = _first_line(error)
-        raise InputError(f"the weights {path} do not fit the model of clip:{spec} ({reason}); give its own") from error
 
 
 def _tokenizer(spec: str, config: dict[str, Any]) -> Any:
     import open_clip
 
-    # a name such as hf-hub:NAME has a colon of its own
-    name = spec if spec.startswith(_HUB) or Path(spec).is_dir() else spec.partition(":")[0]
+    name, _ = _split(spec)
     # a config may ask to run its own code: overruled
     options: dict[str, Any] = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
-    try:
+    with library_errors(f"the tokenizer of clip:{spec} cannot be fetched", _PASS, OSError, ValueError):
         if Path(name).is_dir():
             return open_clip.get_tokenizer(f"local-dir:{name}", **options)
         if not Path(name).is_file():
             return open_clip.get_tokenizer(name if name.startswith(_HUB) else name.replace("/", "-"), **options)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the tokenizer of clip:{spec} cannot be fetched ({_first_line(error)}); {_PASS}") from error
     return open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
-
-
-def _similar(name: str, known: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, 1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0].rstrip(".:;") if lines else type(error).__name__)[:160]

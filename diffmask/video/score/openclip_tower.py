@@ -3,7 +3,8 @@
 A tower is trained to give one embedding per image; each kind is asked in its own way for what it would say of a patch.
 """
 
-from typing import Any, Protocol, cast
+from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,30 +15,70 @@ from diffmask.core.errors import InputError
 _VALUE = "value"
 
 
-class Tower(Protocol):
-    """An image tower that yields a grid of patches."""
+class Tower(ABC):
+    """An image tower that yields a grid of patches.
+
+    Attributes:
+        visual: The tower as open_clip builds it.
+        name: What the user called the model, for messages.
+        image_size: Pixels of a picture in height and in width.
+        patch_size: Pixels of a patch.
+        dim: Number of dimensions of a projected patch, D.
+        any_shape: Whether pictures of another size and shape can be read.
+    """
 
     image_size: int
     patch_size: int
     dim: int
-    any_shape: bool
-
-    def check_layer(self, layer: int | str | None) -> int | str:
-        """Return the layer to read, or refuse it; None is the tower's own choice."""
-        ...
-
-    def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
-        """Return projected patches (B, rows, columns, D) of normalised pixels (B, 3, H, W)."""
-        ...
-
-
-class VitTower:
-    """The vision transformer of open_clip."""
-
     any_shape = True
 
     def __init__(self, visual: Any, name: str):
         self.visual, self.name = visual, name
+
+    @staticmethod
+    def of(visual: nn.Module, name: str) -> "Tower":
+        """Return the tower of a model.
+
+        Args:
+            visual: The image tower as open_clip builds it.
+            name: What the user called the model.
+
+        Raises:
+            InputError: If the tower yields no patches in the space of text.
+        """
+        from open_clip.modified_resnet import ModifiedResNet
+        from open_clip.timm_model import TimmModel
+        from open_clip.transformer import VisionTransformer
+
+        kinds = {VisionTransformer: VitTower, ModifiedResNet: _ResNetTower, TimmModel: _TimmTower}
+        for kind, tower in kinds.items():
+            if isinstance(visual, kind):
+                return tower(visual, name)
+        kind = type(visual).__name__
+        raise InputError(f"{name} has a tower of another kind ({kind}); use a ViT, ResNet or timm tower")
+
+    def check_layer(self, layer: int | str | None) -> int | str:
+        """Return the layer to read, or refuse it; None is the tower's own choice. Of most towers only the end is read.
+
+        Raises:
+            InputError: If the tower has no such layer.
+        """
+        if layer not in (None, _VALUE):
+            raise InputError(
+                f"layer {layer!r} cannot be read: only the end of the tower of {self.name} can; leave --layer out"
+            )
+        return _VALUE
+
+    @abstractmethod
+    def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
+        """Return projected patches (B, rows, columns, D) of normalised pixels (B, 3, H, W)."""
+
+
+class VitTower(Tower):
+    """The vision transformer of open_clip."""
+
+    def __init__(self, visual: Any, name: str):
+        super().__init__(visual, name)
         if visual.attn_pool is not None:
             raise InputError(
                 f"the tower of {name} pools its patches by queries of its own, so single patches cannot be projected "
@@ -102,37 +143,31 @@ class VitTower:
         return isinstance(getattr(self.blocks[-1], "attn", None), nn.MultiheadAttention)
 
 
-class _ResNetTower:
+class _ResNetTower(Tower):
     """The ResNet of open_clip, which pools by attention: each position is projected as if it alone were attended to."""
 
-    any_shape = True
     patch_size = 32
 
     def __init__(self, visual: Any, name: str):
-        self.visual, self.name = visual, name
+        super().__init__(visual, name)
         size = visual.image_size
         self.image_size = min(size) if isinstance(size, (tuple, list)) else size
         self.dim = visual.output_dim
 
-    def check_layer(self, layer: int | str | None) -> int | str:
-        """Return the only layer there is."""
-        return _only_value(layer, self.name)
-
     def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
-        """Return projected patches (B, rows, columns, D)."""
         output = self.visual.forward_intermediates(pixels, indices=[4], intermediates_only=True)
         grid = output["image_intermediates"][0].permute(0, 2, 3, 1)
         pool = self.visual.attnpool
         return pool.c_proj(pool.v_proj(grid))
 
 
-class _TimmTower:
+class _TimmTower(Tower):
     """A trunk of timm: each position goes through the head alone, as if the trunk had given nothing else."""
 
     any_shape = False
 
     def __init__(self, visual: Any, name: str):
-        self.visual, self.name = visual, name
+        super().__init__(visual, name)
         self.image_size = min(visual.image_size)
         device = next(visual.parameters()).device
         zeros = torch.zeros(1, 3, *visual.image_size, device=device)
@@ -151,12 +186,7 @@ class _TimmTower:
             raise InputError(refusal)
         self.patch_size, self.dim = self.image_size // shape[1], shape[3]
 
-    def check_layer(self, layer: int | str | None) -> int | str:
-        """Return the only layer there is."""
-        return _only_value(layer, self.name)
-
     def patches(self, pixels: Tensor, layer: int | str) -> Tensor:
-        """Return projected patches (B, rows, columns, D)."""
         trunk = self.visual.trunk
         features = trunk.forward_features(pixels)
         prefix = getattr(trunk, "num_prefix_tokens", 0)
@@ -174,27 +204,6 @@ class _TimmTower:
             alone = maps.flatten(0, 2)
             alone = alone[:, None, None] if channels_last else alone[:, :, None, None]
         return self.visual.head(trunk.forward_head(alone)).unflatten(0, shape)
-
-
-def build_tower(visual: nn.Module, name: str) -> Tower:
-    """Return the tower of a model.
-
-    Args:
-        visual: The image tower as open_clip builds it.
-        name: What the user called the model.
-
-    Raises:
-        InputError: If the tower yields no patches in the space of text.
-    """
-    from open_clip.modified_resnet import ModifiedResNet
-    from open_clip.timm_model import TimmModel
-    from open_clip.transformer import VisionTransformer
-
-    kinds = {VisionTransformer: VitTower, ModifiedResNet: _ResNetTower, TimmModel: _TimmTower}
-    for kind, tower in kinds.items():
-        if isinstance(visual, kind):
-            return cast(Tower, tower(visual, name))
-    raise InputError(f"{name} has a tower of another kind ({type(visual).__name__}); use a ViT, ResNet or timm tower")
 
 
 def _resize_positions(table: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
@@ -216,9 +225,3 @@ def _values(block: Any, tokens: Tensor) -> Tensor:
     bias = None if attention.in_proj_bias is None else attention.in_proj_bias[2 * width :]
     values = F.linear(block.ln_1(tokens), attention.in_proj_weight[2 * width :], bias)
     return attention.out_proj(values)
-
-
-def _only_value(layer: int | str | None, name: str) -> str:
-    if layer not in (None, _VALUE):
-        raise InputError(f"layer {layer!r} cannot be read: only the end of the tower of {name} can; leave --layer out")
-    return _VALUE

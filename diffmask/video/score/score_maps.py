@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 from diffmask.files.folders import draft
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import open_reader
@@ -101,11 +101,7 @@ def _map_path(clip: Clip, key: str, cache: str | Path) -> Path:
 
 
 def _read_map(path: str | Path) -> _ScoreMap:
-    """Read a map.
-
-    Raises:
-        InputError: If it is missing or damaged.
-    """
+    """Read a map."""
     found = _read(Path(path))
     if isinstance(found, str):
         raise InputError(f"the score map {path} {found}; make the maps again, with the same command")
@@ -172,7 +168,7 @@ def _read(path: Path) -> _ScoreMap | str:
             found = _ScoreMap(file.get_tensor("values"), file.get_tensor("times"))
             written = (file.metadata() or {}).get("crc32")
     except (SafetensorError, OSError) as error:
-        return f"is damaged ({str(error).splitlines()[0].rstrip('.')})"
+        return f"is damaged ({first_line(error)})"
     return found if written == str(_checksum(found)) else "is damaged (its checksum differs)"
 
 

@@ -12,11 +12,7 @@ from diffmask.video.units.grid import Grid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diffmask.video.score.embedders import PatchEmbedder
-
 _LUMA = (0.299, 0.587, 0.114)
-
-
 APPEARANCE_DIM = 13
 """Number of values that `Appearance` gives a patch."""
 
@@ -118,6 +114,28 @@ def _position(grid: Grid, device: torch.device) -> Tensor:
     return place[None, :, None].expand(1, 3, *grid.shape)
 
 
+class PatchEmbedder(Protocol):
+    """What gives every patch of a frame an embedding."""
+
+    @property
+    def key(self) -> str:
+        """What the embeddings depend on besides the frame: kind, weights, layer, size."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions, D."""
+        ...
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return the rows and columns of patches in frames of this size."""
+        ...
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """Return embeddings float32 (T, rows, columns, D) of frames uint8 (T, H, W, 3), on the embedder's device."""
+        ...
+
+
 class _Scorer(Protocol):
     """Scores patches by their embeddings."""
 
@@ -137,7 +155,7 @@ class Embedded:
         keep: Whether the embeddings are wanted too, as `embedding`.
     """
 
-    def __init__(self, embedder: "PatchEmbedder", scorer: _Scorer | None = None, *, keep: bool = True):
+    def __init__(self, embedder: PatchEmbedder, scorer: _Scorer | None = None, *, keep: bool = True):
         self._embedder, self._scorer, self._keep = embedder, scorer, keep
 
     @torch.no_grad()

@@ -69,7 +69,7 @@ class Grid:
         Args:
             kind: patch; tube (the same place through all of time: VideoMAE, Tong et al. 2022); frame (all places at one
                 time); block (a box in time, height and width); or cell (a place that moves through its cell of patches
-                as time goes on: the running cells of MAR, Qing et al. 2023, and VideoMAE V2).
+                over time: the running cells of MAR, Qing et al. 2023, and VideoMAE V2).
             size: Patches of a block in time, height and width; or of a cell in height and width.
 
         Raises:
@@ -173,11 +173,7 @@ def find_places(masked: PositionMask, predicted: PositionMask, counts: PatchCoun
 
 
 def _check_counts(masked: PositionMask, predicted: PositionMask) -> PatchCounts:
-    """Return how many patches of every row are masked and predicted, read back from the device in one copy.
-
-    Raises:
-        InputError: As `find_places`.
-    """
+    """Return how many patches of every row are masked and predicted, read back from the device in one copy."""
     hidden, wanted = masked.sum(1), predicted.sum(1)
     outside = (predicted & ~masked).sum()
     fewest, most, least, largest, outside = torch.stack(

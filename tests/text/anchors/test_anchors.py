@@ -13,7 +13,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.similarity import domain_scores
 from diffmask.files.folders import check_folder
 from diffmask.text.anchors.anchor_set import NAMES, load_anchors, read_anchors
-from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.encoder import Encoder
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.text.corpus.words import split_words
 from diffmask.text.model.load import load_tokenizer
@@ -52,7 +52,7 @@ def test_the_anchors_are_the_words_with_the_highest_tf_icf(found):
 
 def test_every_word_has_a_finite_score_and_what_the_core_makes_of_it(found, settings):
     assert sorted(found.types) == sorted(set(split_words(CORPUS)))
-    encoder = load_encoder(settings.model, "cpu")
+    encoder = Encoder.load(settings.model, "cpu")
     embeddings = encoder.embed_in_context(settings.data, found.types)
     anchors = torch.stack([embeddings[found.types.index(anchor)] for anchor in found.anchors])
     frequencies = found.reference_frequencies()
@@ -186,7 +186,11 @@ def test_files_of_anchors(tmp_path, name, text, anchors):
         ("a.txt", b"", "{}: there is no anchor; give at least one word"),
         ("a.txt", b"kinase\n--\n", "{} has no word in line 2 ('--'); write an anchor there or drop the line"),
         ("a.csv", b"anchor,n\n,3\n", "{} has no word in line 2 (''); write an anchor there or drop the line"),
-        ("a.csv", b"word\nkinase\n", "{} has no column `anchor` in its first line; name the column of the words so"),
+        (
+            "a.csv",
+            b"word\nkinase\n",
+            "{} has no column `anchor` in its first line; give the column of the words that name",
+        ),
         ("a.txt", b"caf\xe9\n", "{} is not UTF-8 (byte 3); save it as UTF-8"),
     ],
 )
@@ -205,7 +209,7 @@ def test_folders_that_are_no_anchors_are_refused(found, tmp_path):
     assert refusal(load_anchors, tmp_path / "no") == f"folder {tmp_path}/no does not exist; {make}"
     found.save(tmp_path / "out")
     (tmp_path / "out" / "types.parquet").rename(tmp_path / "types.parquet")
-    expected = f"folder {tmp_path}/out has no types.parquet, so it is not one of anchors; {make}"
+    expected = f"folder {tmp_path}/out has no types.parquet, so it holds no anchors; {make}"
     assert refusal(load_anchors, tmp_path / "out") == expected
 
 

@@ -9,7 +9,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from diffmask.files.records import read_blocks
 from diffmask.text.anchors import encoder as contexts
-from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.encoder import Encoder
 
 SENTENCES = [
     "The kinase binds the protein.",
@@ -43,13 +43,13 @@ def slow_types(folder, sentences, types, layer):
 def test_a_type_is_the_mean_of_its_tokens_in_context(family, tmp_path):
     folder = save_encoder(tmp_path / "model", family)
     corpus = write_corpus(tmp_path, "\n".join(SENTENCES))
-    embeddings = load_encoder(folder, "cpu").embed_in_context(corpus, TYPES)
+    embeddings = Encoder.load(folder, "cpu").embed_in_context(corpus, TYPES)
     assert torch.allclose(embeddings, slow_types(folder, SENTENCES, TYPES, 1), atol=1e-4)
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    return load_encoder(save_encoder(tmp_path_factory.mktemp("model")), "cpu")
+    return Encoder.load(save_encoder(tmp_path_factory.mktemp("model")), "cpu")
 
 
 def test_batches_do_not_change_embeddings(encoder, tmp_path, monkeypatch):

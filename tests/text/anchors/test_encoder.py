@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.text.anchors import encoder as encoder_module
-from diffmask.text.anchors.encoder import load_encoder
+from diffmask.text.anchors.encoder import Encoder
 from diffmask.text.model.load import describe_architecture
 
 WHERE = "give a folder that save_pretrained wrote (with model.safetensors), a hub name that can be reached, or `minilm`"
@@ -45,20 +45,20 @@ def slow_normed(folder, word):
 
 def test_a_word_is_the_mean_of_its_pieces_at_the_middle_layer(folder, monkeypatch):
     monkeypatch.setattr(encoder_module, "_BATCH_TOKENS", 48)  # three words at a time
-    encoder = load_encoder(folder, "cpu")
+    encoder = Encoder.load(folder, "cpu")
     assert encoder.layer == 2
     slow = torch.stack([slow_word(folder, word, 2) for word in WORDS])
     assert torch.allclose(encoder.embed_words(WORDS), slow, atol=1e-5)
 
 
 def test_layers_that_are_not_read_are_left_out(folder):
-    assert len(load_encoder(folder, "cpu").model.encoder.layer) == 2
+    assert len(Encoder.load(folder, "cpu").model.encoder.layer) == 2
 
 
 @pytest.mark.parametrize("family", MODELS)
 def test_every_family_embeds_words(family, tmp_path):
     folder = save_encoder(tmp_path, family, num_hidden_layers=2)
-    encoder = load_encoder(folder, "cpu")
+    encoder = Encoder.load(folder, "cpu")
     assert encoder.layer == 1
     words = ["kinase", "phosphorylation"]
     embeddings = encoder.embed_words(words)
@@ -75,13 +75,13 @@ def test_every_family_embeds_words(family, tmp_path):
 def test_the_published_embedding_is_the_pooler_of_the_isolated_word(pooled):
     model, tokenizer = AutoModel.from_pretrained(pooled).eval(), AutoTokenizer.from_pretrained(pooled)
     slow = [model(**tokenizer(word, return_tensors="pt")).pooler_output[0] for word in WORDS]
-    encoder = load_encoder(pooled, "cpu", pooler=True)
+    encoder = Encoder.load(pooled, "cpu", pooler=True)
     assert torch.allclose(encoder.pool_words(WORDS), torch.stack(slow), atol=1e-5)
 
 
 def refusal(name, **options):
     with pytest.raises(InputError) as caught:
-        load_encoder(name, "cpu", **options)
+        Encoder.load(name, "cpu", **options)
     return str(caught.value)
 
 

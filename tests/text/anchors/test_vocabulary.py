@@ -100,5 +100,5 @@ def test_a_reference_of_another_language_is_refused():
 
 
 def test_data_without_words_is_refused():
-    with pytest.raises(InputError, match="^the data has no word in it, only punctuation; give data with text$"):
+    with pytest.raises(InputError, match="^the data contains no words, only punctuation; give data with text$"):
         Vocabulary.compare(Counts(Counter(), 3), Reference.of_counts(Counts(GENERAL, 1), "general"))

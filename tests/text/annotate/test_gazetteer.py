@@ -122,5 +122,5 @@ def test_lines_that_are_refused(tmp_path, line):
 def test_files_that_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"the gazetteer .*absent.txt does not exist; check the path"):
         read_gazetteer(tmp_path / "absent.txt")
-    with pytest.raises(InputError, match=r"has no phrase in it; write one in each line"):
+    with pytest.raises(InputError, match=r"contains no phrases; write one in each line"):
         read_gazetteer(written(tmp_path / "blank.txt", "\n \n"))

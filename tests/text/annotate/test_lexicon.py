@@ -76,7 +76,7 @@ def test_lines_that_are_refused(tmp_path, name):
 def test_files_that_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"the class file .*absent.tsv does not exist; check the path"):
         read_lexicon(tmp_path / "absent.tsv")
-    with pytest.raises(InputError, match=r"has no word in it; write a word and its class in each line"):
+    with pytest.raises(InputError, match=r"contains no words; write a word and its class in each line"):
         read_lexicon(written(tmp_path / "head.tsv", "word\tclass\n\n"))
     latin = tmp_path / "latin.tsv"
     latin.write_bytes("the\tx\né\ty\n".encode("latin-1"))

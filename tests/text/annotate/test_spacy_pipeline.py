@@ -17,9 +17,9 @@ from diffmask.text.annotate.spacy_pipeline import (
     UPOS,
     _load_pipeline,
     _needless_components,
-    spacy_salient,
-    spacy_tags,
+    spacy_annotator,
 )
+from diffmask.text.annotate.span_file import CLASSES, SALIENT
 from diffmask.text.segment.segmenter import segmenter_for
 
 TEXTS = [
@@ -83,12 +83,12 @@ def slow_entities(folder, segments):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tags_and_entities_are_aligned_as_a_slow_search_does(pipeline, family, units):
     segments = segmenter_for(tokenizer_of(family), units)(TEXTS)
-    tags = spacy_tags(pipeline)
+    tags = spacy_annotator(pipeline, CLASSES)
     assert tags.names == UPOS
     rows = tags(segments)["classes"]
     assert rows.dtype == "int32"
     assert [UPOS[row] if row >= 0 else None for row in rows.tolist()] == slow_tags(pipeline, segments)
-    entities = spacy_salient(pipeline)
+    entities = spacy_annotator(pipeline, SALIENT)
     assert entities.names == ("DATE", "GPE", "PERSON")
     found = entities(segments)
     names = [entities.names[row] if row >= 0 else None for row in found["salient"].tolist()]
@@ -98,11 +98,11 @@ def test_tags_and_entities_are_aligned_as_a_slow_search_does(pipeline, family, u
 
 def test_a_word_has_the_tag_of_its_first_character_and_an_entity_holds_its_punctuation(pipeline):
     segments = segmenter_for(tokenizer_of("BERT"))(TEXTS[:1])
-    row_of = dict(zip(segments.surfaces, spacy_tags(pipeline)(segments)["classes"].tolist(), strict=True))
+    row_of = dict(zip(segments.surfaces, spacy_annotator(pipeline, CLASSES)(segments)["classes"].tolist(), strict=True))
     named = {word: UPOS[row] if row >= 0 else None for word, row in row_of.items()}
     # spaCy's tokens are "do" and "n't", our words "don" and "t"
     assert (named["don"], named["t"], named["smith"], named["well"]) == ("AUX", "PART", "PROPN", "ADV")
-    salient = spacy_salient(pipeline)(segments)
+    salient = spacy_annotator(pipeline, SALIENT)(segments)
     inside = [word for word, row in zip(segments.surfaces, salient["salient"], strict=True) if row >= 0]
     assert inside == ["dr", ".", "smith", "new", "york"]
 
@@ -110,7 +110,7 @@ def test_a_word_has_the_tag_of_its_first_character_and_an_entity_holds_its_punct
 def test_long_texts_reach_the_pipeline_in_pieces(pipeline, monkeypatch):
     text = " ".join(f"The rats {number} slept in New York. " for number in range(40)) + "x" * 300
     segments = segmenter_for(tokenizer_of("ModernBERT"))([text, "the rats"])
-    tags, entities = spacy_tags(pipeline), spacy_salient(pipeline)
+    tags, entities = spacy_annotator(pipeline, CLASSES), spacy_annotator(pipeline, SALIENT)
     whole = tags(segments)["classes"].tolist(), entities(segments)["salient"].tolist()
     monkeypatch.setattr(spacy_pipeline, "_MAX_CHARS", 90)
     pieces = list(spacy_pipeline._pieces(text))
@@ -122,17 +122,17 @@ def test_long_texts_reach_the_pipeline_in_pieces(pipeline, monkeypatch):
 def test_annotators_are_small_and_their_key_follows_the_pipeline(pipeline, tmp_path):
     from support.pipelines import save_pipeline
 
-    tags, entities = spacy_tags(pipeline), spacy_salient(pipeline)
+    tags, entities = spacy_annotator(pipeline, CLASSES), spacy_annotator(pipeline, SALIENT)
     for annotator in (tags, entities):
         assert len(pickle.dumps(annotator)) < 1_000
         assert pickle.loads(pickle.dumps(annotator)) == annotator
     assert tags.key == entities.key
     same = save_pipeline(tmp_path / "same")
-    assert spacy_tags(same).key == tags.key
+    assert spacy_annotator(same, CLASSES).key == tags.key
     # the same folder with other content, in the same process
     segments = segmenter_for(tokenizer_of("BERT"))(["rats"])
-    assert spacy_tags(same)(segments)["classes"].tolist() == [UPOS.index("NOUN")]
-    other = spacy_tags(save_pipeline(tmp_path / "same", tags={"rats": "VERB"}))
+    assert spacy_annotator(same, CLASSES)(segments)["classes"].tolist() == [UPOS.index("NOUN")]
+    other = spacy_annotator(save_pipeline(tmp_path / "same", tags={"rats": "VERB"}), CLASSES)
     assert other.key != tags.key
     assert other(segments)["classes"].tolist() == [UPOS.index("VERB")]
 
@@ -177,7 +177,7 @@ def test_all_is_run_where_a_component_is_the_users_own(tmp_path):
     nlp.add_pipe("finds_rats")
     nlp.to_disk(tmp_path / "own")
     assert _needless_components(nlp, ENTITIES) == []
-    annotator = spacy_salient(str(tmp_path / "own"))
+    annotator = spacy_annotator(str(tmp_path / "own"), SALIENT)
     assert annotator.names == ("other",)
     segments = segmenter_for(tokenizer_of("BERT"))(["the rats slept"])
     assert annotator(segments)["salient"].tolist() == [-1, 0, -1]
@@ -191,24 +191,24 @@ def test_without_spacy(monkeypatch):
         "classes=frequency, shape, tf-icf or file:PATH, which need no pipeline"
     )
     with pytest.raises(InputError) as error:
-        spacy_tags("en_core_web_sm")
+        spacy_annotator("en_core_web_sm", CLASSES)
     assert str(error.value) == message
     with pytest.raises(InputError, match=r"or use spans=rule, gazetteer:PATH or file:PATH, which need no pipeline$"):
-        spacy_salient("en_core_web_sm")
+        spacy_annotator("en_core_web_sm", SALIENT)
 
 
 def test_pipelines_that_are_not_there(tmp_path):
     pytest.importorskip("spacy")
     with pytest.raises(InputError) as error:
-        spacy_tags("xx_absent_sm")
+        spacy_annotator("xx_absent_sm", CLASSES)
     assert str(error.value) == (
         "the spaCy pipeline 'xx_absent_sm' is not installed; install it: python -m spacy download xx_absent_sm, or use "
         "classes=frequency, shape, tf-icf or file:PATH, which need no pipeline"
     )
     with pytest.raises(InputError, match=r"pipelines/absent' is not installed; check the path, or use spans=rule"):
-        spacy_salient("pipelines/absent")
+        spacy_annotator("pipelines/absent", SALIENT)
     with pytest.raises(InputError, match=r"is not a spaCy pipeline, it has no config.cfg; give the folder"):
-        spacy_tags(str(tmp_path))
+        spacy_annotator(str(tmp_path), CLASSES)
 
 
 def test_pipelines_that_do_not_find_what_is_wanted(tmp_path):
@@ -217,7 +217,7 @@ def test_pipelines_that_do_not_find_what_is_wanted(tmp_path):
 
     without_tags = save_pipeline(tmp_path / "entities", tags=None)
     with pytest.raises(InputError) as error:
-        spacy_tags(without_tags)
+        spacy_annotator(without_tags, CLASSES)
     assert str(error.value) == (
         f"the spaCy pipeline {without_tags!r} finds no parts of speech (its components: entity_ruler); use one with a "
         "morphologizer or an attribute_ruler, such as en_core_web_sm, or use classes=frequency, shape, tf-icf or "
@@ -225,13 +225,13 @@ def test_pipelines_that_do_not_find_what_is_wanted(tmp_path):
     )
     without_entities = save_pipeline(tmp_path / "tags", entities=None)
     with pytest.raises(InputError) as error:
-        spacy_salient(without_entities)
+        spacy_annotator(without_entities, SALIENT)
     assert str(error.value) == (
         f"the spaCy pipeline {without_entities!r} finds no entities (its components: attribute_ruler); use one with "
         "ner or an entity_ruler, such as en_core_web_sm, or use spans=rule, gazetteer:PATH or file:PATH, which need no "
         "pipeline"
     )
-    assert spacy_tags(without_entities).key
+    assert spacy_annotator(without_entities, CLASSES).key
 
 
 def test_a_pipeline_that_cannot_be_loaded(tmp_path):
@@ -244,7 +244,7 @@ def test_a_pipeline_that_cannot_be_loaded(tmp_path):
     with pytest.raises(
         InputError, match=r"cannot be loaded \(\[E002\] Can't find factory for 'no_such_factory'"
     ) as error:
-        spacy_tags(folder)
+        spacy_annotator(folder, CLASSES)
     assert str(error.value).endswith("install it again, or " + spacy_pipeline._INSTEAD[TAGS])
 
 

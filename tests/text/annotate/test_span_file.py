@@ -97,7 +97,7 @@ def test_the_same_document_twice_is_one(tmp_path):
 
 REFUSED = {
     "not json": ("line 2 is no valid JSON; write one object per line", '{"text": '),
-    "an array": ("line 2 is no annotated document; write one object per line", '[{"text": "x", "spans": []}]'),
+    "an array": ("line 2 is not an annotated document; write one object per line", '[{"text": "x", "spans": []}]'),
     "no text": ("line 2 has no text; write one object per line", '{"spans": []}'),
     "no spans": ("line 2 has no list of spans; write one object per line", '{"text": "x", "label": "NOUN"}'),
     "two lists": (
@@ -138,7 +138,7 @@ def test_files_that_are_refused(tmp_path):
         read_span_file(tmp_path / "absent.jsonl", "classes")
     with pytest.raises(InputError, match=r"not named .jsonl; give JSON lines, not compressed, with one document"):
         read_span_file(write(tmp_path / "spans.jsonl.gz", SPELLINGS["triples"]), "classes")
-    with pytest.raises(InputError, match=r"has no span in it; annotate at least one, or mask without it"):
+    with pytest.raises(InputError, match=r"contains no spans; annotate at least one, or leave the file out"):
         read_span_file(write(tmp_path / "none.jsonl", {"text": "x", "spans": []}), "classes")
     latin = tmp_path / "latin.jsonl"
     latin.write_bytes('{"text": "é", "spans": []}'.encode("latin-1"))

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from diffmask.core.errors import InputError
 from diffmask.text.corpus import counts as count
-from diffmask.text.corpus.counts import Counts, check_output, count_corpus, is_counts_file
+from diffmask.text.corpus.counts import Counts, check_output, count_corpus
 from diffmask.text.corpus.documents import read_blocks
 from diffmask.text.corpus.words import split_words
 
@@ -67,7 +67,7 @@ def test_counts_are_saved_in_order_of_frequency_and_read_again(tmp_path, corpus)
     counts, path = count_corpus(corpus), tmp_path / "counts.parquet"
     counts.save(path)
     assert Counts.load(path) == counts
-    assert is_counts_file(path)
+    assert Counts.are_in(path)
     rows = parquet.read_table(path).to_pylist()
     assert rows[0] == {"type": "the", "count": counts.counts["the"]}
     assert rows == sorted(rows, key=lambda row: (-row["count"], row["type"]))
@@ -132,11 +132,11 @@ def test_what_is_not_a_counts_file_is_refused(tmp_path):
     expected = f"{path} is not a counts file; make one with: diffmask count DATA -o COUNTS.parquet"
     for content in (path.read_bytes(), b"not Parquet at all"):
         path.write_bytes(content)
-        assert not is_counts_file(path)
+        assert not Counts.are_in(path)
         with pytest.raises(InputError) as caught:
             Counts.load(path)
         assert str(caught.value) == expected
-    assert not is_counts_file(tmp_path)
+    assert not Counts.are_in(tmp_path)
 
 
 def test_counting_a_file_twice_is_refused(corpus):
@@ -170,7 +170,7 @@ def test_a_file_without_text_and_a_column_of_plain_text_are_refused(corpus):
     with pytest.raises(InputError, match="column 'body' was given, but plain text has no columns"):
         count_corpus(corpus / "a.txt", "body")
     (corpus / "z.txt").write_text("\n\n")
-    with pytest.raises(InputError, match=re.escape(f"{corpus}/z.txt has no text in it")):
+    with pytest.raises(InputError, match=re.escape(f"{corpus}/z.txt contains no text")):
         count_corpus(corpus)
 
 

@@ -203,8 +203,8 @@ FORMATS = ".txt, .jsonl, .json, .csv, .tsv, .parquet, each also with .gz or .zst
     ("name", "content", "message"),
     [
         ("a.txt", b"", "{} is empty (0 bytes); give a file with text in it"),
-        ("a.txt", b" \n\n", "{} has no text in it, only blank lines or rows; remove it from the corpus or fill it"),
-        ("a.csv", b"id,text\n", "{} has no text in it, only blank lines or rows; remove it from the corpus or fill it"),
+        ("a.txt", b" \n\n", "{} contains no text, only blank lines or rows; remove it from the corpus or fill it"),
+        ("a.csv", b"id,text\n", "{} contains no text, only blank lines or rows; remove it from the corpus or fill it"),
         ("a.md", b"x", "{} has an unknown format; allowed: " + FORMATS + "; rename or convert it"),
         ("a.gz", b"x", "{} has an unknown format; allowed: " + FORMATS + "; rename or convert it"),
         (

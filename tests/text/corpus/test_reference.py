@@ -169,7 +169,7 @@ def test_a_column_without_a_corpus_to_read_is_refused():
 def test_a_reference_without_words_is_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("... !!!\n")
-    assert refusal(path) == f"the reference {path} has no word in it; give one with text"
+    assert refusal(path) == f"the reference {path} contains no words; give one with text"
 
 
 def test_counts_become_a_reference_without_a_file(corpora):

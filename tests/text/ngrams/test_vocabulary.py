@@ -27,7 +27,6 @@ from diffmask.text.ngrams.vocabulary import (
     VocabularySettings,
     _measure,
     choose_ngrams,
-    describe,
     read_vocabulary,
     write_vocabulary,
 )
@@ -176,10 +175,10 @@ def test_a_folder_is_written_whole_and_read_again(tmp_path, folder, corpus):
     assert (folder / "ngrams.csv").read_text().splitlines()[:2] == ["ngram,n,count,pmi", "by the way,3,0,0.3333"]
     assert read_vocabulary(folder)[:2] == ["by the way", "the way out"]
     counts = counts_in(corpus)
-    write_vocabulary(folder, choose_ngrams(counts), describe(counts, VocabularySettings()))
+    write_vocabulary(folder, choose_ngrams(counts), VocabularySettings().describe(counts))
     assert read_vocabulary(folder) == choose_ngrams(counts)["ngram"].to_pylist()
     assert [path.name for path in tmp_path.iterdir()] == ["pmi"]
-    assert describe(counts, VocabularySettings())["num_types"] == list(counts.num_types)
+    assert VocabularySettings().describe(counts)["num_types"] == list(counts.num_types)
 
 
 def test_the_table_may_be_edited(folder):
@@ -221,9 +220,9 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, folder):
     assert refusal(ngram_annotator, tmp_path) == expected
     table = folder / "ngrams.csv"
     for content, message in (
-        (b"in vitro\n", "has no column `ngram` in its first line; name the column of the n-grams so"),
-        (b"", "has no column `ngram` in its first line; name the column of the n-grams so"),
-        (b"ngram\n", f"has no n-gram in it; {make}"),
+        (b"in vitro\n", "has no column `ngram` in its first line; give the column of the n-grams that name"),
+        (b"", "has no column `ngram` in its first line; give the column of the n-grams that name"),
+        (b"ngram\n", f"contains no n-grams; {make}"),
         (b"ngram\n\xff\xfe\n", "is not UTF-8 (byte 6); save it as UTF-8"),
     ):
         table.write_bytes(content)

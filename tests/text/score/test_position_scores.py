@@ -10,10 +10,10 @@ from diffmask.text.score import position_scores as scored
 from diffmask.text.score.position_scores import (
     LOG_MEAN_EXP,
     MEAN,
+    _pool,
     add_scores,
     check_vocabulary,
     hash_model,
-    pool,
     unit_scores,
 )
 from diffmask.text.segment.pad import Pad
@@ -76,15 +76,15 @@ def test_a_padded_batch_gets_the_same_scores(tmp_path, pooling):
 def test_log_shares_of_any_size_are_pooled():
     scores = torch.tensor([[-200.0, -201.0, 150.0, 0.0]])
     unit_ids = torch.tensor([[0, 0, 1, -1]])
-    found = pool(scores, unit_ids, 3, LOG_MEAN_EXP)
+    found = _pool(scores, unit_ids, 3, LOG_MEAN_EXP)
     # a share that is e**-350 of the row's highest is told apart from none only so far
     assert found[0, 0] == pytest.approx(150 - 87.3, abs=0.1)
     assert found[0, 1:].tolist() == [150.0, 0.0]
 
 
 def test_rows_without_units_are_pooled():
-    assert pool(torch.zeros(2, 3), torch.full((2, 3), -1), 0, LOG_MEAN_EXP).shape == (2, 0)
-    assert pool(torch.zeros(2, 3), torch.full((2, 3), -1), 2, LOG_MEAN_EXP).tolist() == [[0.0, 0.0]] * 2
+    assert _pool(torch.zeros(2, 3), torch.full((2, 3), -1), 0, LOG_MEAN_EXP).shape == (2, 0)
+    assert _pool(torch.zeros(2, 3), torch.full((2, 3), -1), 2, LOG_MEAN_EXP).tolist() == [[0.0, 0.0]] * 2
 
 
 def test_batches_are_sorted_by_length(tmp_path):

@@ -134,7 +134,7 @@ def test_a_slow_tokenizer_is_refused():
     with pytest.raises(InputError) as error:
         segmenter_for(ByT5Tokenizer())
     assert str(error.value) == (
-        "the tokenizer 'ByT5Tokenizer' is a slow one, which does not tell where its tokens stand in the text; "
+        "the tokenizer 'ByT5Tokenizer' is a slow one, which does not say where its tokens are in the text; "
         "use a model that has a tokenizer.json"
     )
 

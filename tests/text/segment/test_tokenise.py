@@ -232,7 +232,7 @@ def test_one_genome_in_a_corpus_is_no_collapse_but_a_corpus_of_them_is(tmp_path)
 def test_a_source_with_blank_lines_only_is_refused(corpus, tmp_path):
     blank = tmp_path / "blank.txt"
     blank.write_text(" \n\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"blank.txt has no text in it"):
+    with pytest.raises(InputError, match=r"blank.txt contains no text"):
         rows_of([corpus, blank], "BERT", None, tmp_path / "cache")
 
 

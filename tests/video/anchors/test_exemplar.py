@@ -48,14 +48,14 @@ def test_boxes_of_exemplars_that_are_refused(embedder, tmp_path, box, message):
 def test_pictures_that_are_refused(embedder, tmp_path):
     assert "none.png does not exist; give a picture" in refusal(_embed_exemplar, f"{tmp_path}/none.png", embedder)
     (tmp_path / "text.png").write_text("no picture")
-    assert "is no picture that can be read" in refusal(_embed_exemplar, f"{tmp_path}/text.png", embedder)
+    assert "is not a picture that can be read" in refusal(_embed_exemplar, f"{tmp_path}/text.png", embedder)
     # a chunk whose name is no name is an error of syntax to PIL
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "damaged.png")
     content = (tmp_path / "damaged.png").read_bytes()
     second = content.index(b"IDAT", content.index(b"IDAT") + 4)
     (tmp_path / "damaged.png").write_bytes(content[:second] + b"\0\0\0\0" + content[second + 4 :])
-    assert "damaged.png is no picture that can be read (broken PNG file" in refusal(
+    assert "damaged.png is not a picture that can be read (broken PNG file" in refusal(
         _embed_exemplar, f"{tmp_path}/damaged.png", embedder
     )
     assert _parse_exemplar("a.png:1,2") == (_parse_exemplar("a.png:1,2")[0], None)

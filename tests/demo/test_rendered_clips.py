@@ -20,9 +20,9 @@ from diffmask.demo.rendered_clips import (
     NUM_FRAMES,
     SHAPES,
     SIZE,
+    _digit_images,
     _domain,
     _draw,
-    digit_images,
     render_digits,
 )
 
@@ -80,7 +80,7 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(clips, tmp_path):
 
 
 def test_no_image_is_in_both_splits():
-    images, values = digit_images()
+    images, values = _digit_images()
     scenes = list(_domain(4000, 2000, 0))  # more clips than images: images come again, within their split
     used = {split: {s.image.tobytes() for s in scenes if s.split == split} for split in ("train", "test")}
     assert not used["train"] & used["test"]
@@ -125,7 +125,7 @@ def test_the_background_moves():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_test": -1}, "num_test=-1 is no number of clips; give 0 or more"),
+        ({"num_test": -1}, "num_test=-1 is not a number of clips; give 0 or more"),
         ({"folder": "full"}, r"full holds other files \(mine\); choose another name for the clips"),
         ({"folder": "full/a/b"}, "folder .*full/a does not exist; create it first"),
     ],

@@ -45,10 +45,10 @@ def test_pixels_become_what_the_processor_makes_of_them(tmp_path, change):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON (Expecting property name"),
-        ("\xff", "is no JSON ("),
-        ("null", "holds no settings of a processor; mend it"),
-        ("[1]", "holds no settings of a processor; mend it"),
+        ("{", "is not JSON (Expecting property name"),
+        ("\xff", "is not JSON ("),
+        ("null", "holds no settings of a processor; correct it"),
+        ("[1]", "holds no settings of a processor; correct it"),
         ('{"image_mean": [0.5], "image_std": 0.5}', "has image_mean [0.5]; give a number for each of red, green"),
         ('{"image_mean": 0.5, "image_std": null}', "has image_std None; give a number for each of red, green and blue"),
         ('{"image_mean": "a", "image_std": 0.5}', "has image_mean 'a'; give a number for each of red, green and blue"),

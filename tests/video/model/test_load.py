@@ -198,13 +198,13 @@ def test_what_cannot_be_loaded(tmp_path):
     with pytest.raises(InputError, match=r"no model in '.*nowhere' \(.*\); give a folder that save_pretrained wrote"):
         load_video_model(str(tmp_path / "nowhere"))
     bert = saved(tiny_model(), tmp_path / "bert")
-    with pytest.raises(InputError, match="is a bert model, which is no masked autoencoder .*: videomae, vit_mae"):
+    with pytest.raises(InputError, match="is a bert model, not a masked autoencoder .*: videomae, vit_mae"):
         load_video_model(bert)
     grey = saved(tiny_videomae(num_channels=1), tmp_path / "grey")
     with pytest.raises(InputError, match="reads 1 channels; use a model of 3"):
         load_video_model(grey)
     wide = saved(tiny_videomae(image_size=[32, 48]), tmp_path / "wide")
-    with pytest.raises(InputError, match=r"has image_size \[32, 48\], which is no square"):
+    with pytest.raises(InputError, match=r"has image_size \[32, 48\], which is not square"):
         load_video_model(wide)
     images = saved(tiny_vit_mae(), tmp_path / "images")
     with pytest.raises(InputError, match="is an image model, which takes clips of 1 frame, not of 8"):

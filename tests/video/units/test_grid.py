@@ -120,7 +120,7 @@ def test_what_does_not_divide_is_refused(kind, size, message):
 
 
 def test_the_guide_has_these_counts():
-    guide = (Path(__file__).parents[2] / "docs" / "video.md").read_text()
+    guide = (Path(__file__).parents[3] / "docs" / "video.md").read_text()
     for label, kind, size in (
         ("patch", "patch", ()),
         ("tube, cell", "tube", ()),

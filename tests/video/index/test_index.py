@@ -31,7 +31,7 @@ from diffmask.video.index.index import (
 )
 from diffmask.video.index.probe import probe_all
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -119,11 +119,11 @@ def test_only_clips_that_can_be_used_are_read(folder, tmp_path, caplog):
     assert read_clips([tmp_path / "clips.parquet", folder]) == clips
     write_index(tmp_path / "bad.parquet", index_clips(folder / "text.mp4"))
     assert refusal(read_clips, tmp_path / "bad.parquet") == (
-        f"no clip of {tmp_path}/bad.parquet can be used (1 unreadable); {folder}/text.mp4: it holds text, not video"
+        f"no clip of {tmp_path}/bad.parquet can be used (1 unreadable); {folder}/text.mp4: it contains text, not video"
     )
     write_index(tmp_path / "none.parquet", [])
     assert refusal(read_clips, tmp_path / "none.parquet") == (
-        f"no clip of {tmp_path}/none.parquet can be used (there are none)"
+        f"no clip of {tmp_path}/none.parquet can be used (it has no clips)"
     )
 
 
@@ -227,7 +227,7 @@ def test_an_index_is_not_lost_by_mistake(folder, tmp_path, probed):
     assert names(update_index(path, folder / "b.mp4", overwrite=True)) == [("b.mp4", "ok")]
     path.write_text("precious")
     assert refusal(update_index, path, folder) == (
-        f"{path} exists and is no index of clips; choose another name, or --overwrite"
+        f"{path} exists and is not an index of clips; choose another name, or --overwrite"
     )
     assert path.read_text() == "precious"
     assert len(update_index(path, folder, overwrite=True)) == 3

@@ -186,7 +186,7 @@ def test_folders_that_are_refused(found, tmp_path):
     (folder / "anchors.safetensors").write_bytes(b"123")
     assert "a file of" in refusal(load_visual_anchors, folder)
     (folder / "anchors.safetensors").unlink()
-    assert "has no anchors.safetensors, so it is not one of anchors" in refusal(load_visual_anchors, folder)
+    assert "has no anchors.safetensors, so it holds no anchors" in refusal(load_visual_anchors, folder)
 
 
 def test_another_model_than_the_one_they_were_made_with_is_refused(groups, clip_folder, tmp_path):

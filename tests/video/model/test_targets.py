@@ -166,5 +166,5 @@ def test_near_patches_say_more():
 def test_features_have_no_pictures():
     model = tiny_videomae(feature_dim=12)
     masked, _ = tiny_masks(tiny_grid(model))
-    with pytest.raises(InputError, match="the model 'tiny' predicts features, of which there are no pictures"):
+    with pytest.raises(InputError, match="the model 'tiny' predicts features, which cannot be shown as pictures"):
         reconstruct(loaded_of(model), tiny_frames(model), masked)

@@ -34,7 +34,7 @@ def reader(monkeypatch):
 
     class Numbered:
         num_frames = 30
-        read_chunks = readers._OpenClip.read_chunks
+        read_chunks = readers._Reader.read_chunks
 
         def __init__(self, path):
             self.path = path

@@ -13,7 +13,7 @@ from transformers import BertConfig, VideoMAEConfig, VideoMAEForPreTraining, Vid
 from diffmask.core.errors import InputError
 from diffmask.video.score import embedders as embed_pixels
 from diffmask.video.score.embedders import PixelEmbedder, StudentEmbedder, _fitted_grid, build_embedder, parse_layer
-from diffmask.video.score.openclip_load import load_openclip
+from diffmask.video.score.openclip_load import OpenClip
 from diffmask.video.score.openclip_tower import _resize_positions
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "image_size": 64, "patch_size": None}
@@ -54,7 +54,7 @@ def test_the_short_side_is_fitted_and_the_shape_kept():
 
 
 def test_projected_patches_of_the_last_block_average_to_the_picture(folder):
-    clip = load_openclip(str(folder), "cpu")
+    clip = OpenClip.load(str(folder), "cpu")
     pixels = pixels_of()
     patches = clip.tower.patches(pixels, 1)
     assert patches.shape == (2, SIZE // PATCH, SIZE // PATCH, 32)
@@ -62,8 +62,8 @@ def test_projected_patches_of_the_last_block_average_to_the_picture(folder):
 
 
 def test_value_is_attention_to_oneself_only(folder):
-    clip = load_openclip(str(folder), "cpu")
-    pixels, visual = pixels_of(), load_openclip(str(folder), "cpu").model.visual
+    clip = OpenClip.load(str(folder), "cpu")
+    pixels, visual = pixels_of(), OpenClip.load(str(folder), "cpu").model.visual
     tokens = visual.transformer.resblocks[0](visual._embeds(pixels))
     block = visual.transformer.resblocks[1]
     normed = block.ln_1(tokens)
@@ -174,7 +174,7 @@ def test_code_of_a_text_tower_is_not_run(own_code, says_yes, tmp_path):
     code, trace = own_code
     config = tiny_config() | {"text_cfg": {"hf_model_name": str(code), "hf_tokenizer_name": str(code), "width": 8}}
     made = save_clip(tiny_clip(), config, tmp_path / "clip")
-    assert "contains custom code" in refusal(load_openclip, str(made), "cpu")
+    assert "contains custom code" in refusal(OpenClip.load, str(made), "cpu")
     assert not trace.exists()
 
 
@@ -184,14 +184,14 @@ def test_code_of_a_tokenizer_is_not_run(own_code, says_yes):
     config = tiny_config()
     config["text_cfg"] |= {"hf_tokenizer_name": "x", "tokenizer_kwargs": {"trust_remote_code": True}}
     folder = save_clip(model, config, code)
-    clip = load_openclip(str(folder), "cpu")
+    clip = OpenClip.load(str(folder), "cpu")
     assert "cannot be fetched" in refusal(getattr, clip, "tokenizer")
     assert not trace.exists()
 
 
 def test_a_config_and_a_file_of_weights_are_a_model(folder, tmp_path):
     weights = tmp_path / "w.pt"
-    torch.save(load_openclip(str(folder), "cpu").model.state_dict(), weights)
+    torch.save(OpenClip.load(str(folder), "cpu").model.state_dict(), weights)
     found = build_embedder(f"clip:{folder}/open_clip_config.json:{weights}", device="cpu")
     assert found.key == build_embedder(f"clip:{folder}", device="cpu").key
     torch.testing.assert_close(
@@ -262,8 +262,11 @@ def test_layers_that_are_not_there_are_refused(folder, student):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("clip:ViT-B-32", "clip:ViT-B-32 names no weights, and none are fetched unasked; pass a file"),
-        ("clip:ViT-B-32:nothing", "weights 'nothing' are no file, and no tag of ViT-B-32 (its tags: "),
+        (
+            "clip:ViT-B-32",
+            "clip:ViT-B-32 names no weights, and none are downloaded without being asked for; pass a file",
+        ),
+        ("clip:ViT-B-32:nothing", "weights 'nothing' are neither a file nor a tag of ViT-B-32 (its tags: "),
         ("clip:ViT-B-33:x", "names no model of open_clip, no folder and no config file (did you mean ViT-B-32?)"),
         ("clip:ViT-B-32:openai", "the weights of clip:ViT-B-32:openai cannot be fetched"),
         ("clip:hf-hub:nobody/nothing", "the weights of clip:hf-hub:nobody/nothing cannot be fetched"),
@@ -281,18 +284,18 @@ def test_what_is_not_there_is_one_sentence(spec, message):
 def test_files_that_are_no_models_are_refused(folder, tmp_path):
     config = f"{folder}/open_clip_config.json"
     (tmp_path / "empty").mkdir()
-    assert "has no open_clip_config.json" in refusal(load_openclip, str(tmp_path / "empty"))
+    assert "has no open_clip_config.json" in refusal(OpenClip.load, str(tmp_path / "empty"))
     (tmp_path / "empty" / "open_clip_config.json").write_text('{"model_cfg": {}}')
-    assert "is no config of open_clip" in refusal(load_openclip, str(tmp_path / "empty"))
+    assert "is not a config of open_clip" in refusal(OpenClip.load, str(tmp_path / "empty"))
     (tmp_path / "empty" / "open_clip_config.json").write_text(json.dumps({"model_cfg": tiny_config()}))
-    assert "holds no weights (.safetensors" in refusal(load_openclip, str(tmp_path / "empty"))
+    assert "holds no weights (.safetensors" in refusal(OpenClip.load, str(tmp_path / "empty"))
     for name, content in {"a.safetensors": b"123", "a.pt": b"no weights", "b.pt": b""}.items():
         (tmp_path / name).write_bytes(content)
-        assert "holds no weights that can be read" in refusal(load_openclip, f"{config}:{tmp_path / name}")
+        assert "holds no weights that can be read" in refusal(OpenClip.load, f"{config}:{tmp_path / name}")
     other = tiny_config(width=32)
     save_clip(tiny_clip(other), other, tmp_path / "small")
     weights = tmp_path / "small" / "open_clip_model.safetensors"
-    assert "do not fit the model" in refusal(load_openclip, f"{config}:{weights}")
+    assert "do not fit the model" in refusal(OpenClip.load, f"{config}:{weights}")
 
 
 def test_the_student_embeds_each_frame_as_a_tubelet_that_stands_still(student):
@@ -318,7 +321,7 @@ def test_a_student_has_the_colours_of_its_processor(student, tmp_path):
     assert embedder.mean == (0.5, 0.5, 0.5) and embedder.std == (0.5, 0.5, 0.25)
     assert embedder.embed(frames_of()).isfinite().all()
     (tmp_path / "s" / "processor_config.json").write_text("{")
-    assert "processor_config.json is no JSON" in refusal(StudentEmbedder, str(tmp_path / "s"), device="cpu")
+    assert "processor_config.json is not JSON" in refusal(StudentEmbedder, str(tmp_path / "s"), device="cpu")
 
 
 def test_a_model_of_another_kind_is_no_student(tmp_path):

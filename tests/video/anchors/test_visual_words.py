@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from support.tiny_clip import stripes
 
 from diffmask.demo.rendered_clips import encode
-from diffmask.video.anchors.visual_words import Patches, _choose_patches, evenly, find_words, sample_patches
+from diffmask.video.anchors.visual_words import Patches, VisualWords, _choose_patches, _evenly
 from diffmask.video.index.index import read_clips
 
 
@@ -18,7 +18,7 @@ def test_words_are_counted_in_both_groups():
     centres = torch.eye(3) * 10
     own = centres[[0] * 40 + [1] * 40] + torch.randn(80, 3, generator=generator) / 10
     other = centres[[1] * 30 + [2] * 10] + torch.randn(40, 3, generator=generator) / 10
-    words = find_words(patches_of(own, [0] * 30 + [1] * 50), patches_of(other, [0] * 40), 3)
+    words = VisualWords.find(patches_of(own, [0] * 30 + [1] * 50), patches_of(other, [0] * 40), 3)
     order = words.centroids.argmax(1).argsort()
     assert words.counts[order].tolist() == [40, 40, 0]
     assert words.reference_counts[order].tolist() == [0, 30, 10]
@@ -30,8 +30,8 @@ def test_words_are_counted_in_both_groups():
 
 
 def test_of_many_clips_some_are_taken_evenly():
-    assert evenly(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert evenly(list(range(3)), 5) == [0, 1, 2] and evenly([], 5) == []
+    assert _evenly(list(range(10)), 5) == [0, 2, 4, 6, 8]
+    assert _evenly(list(range(3)), 5) == [0, 1, 2] and _evenly([], 5) == []
 
 
 @pytest.mark.parametrize("most", [1568 // 14, 1568 // 2, 400])
@@ -70,7 +70,7 @@ def test_patches_that_are_not_taken_are_not_kept(tmp_path, monkeypatch):
         return cat(tensors, *args, **options)
 
     monkeypatch.setattr("torch.cat", record)
-    found = sample_patches(clips, Places(), num_frames=4)
+    found = Patches.sample(clips, Places(), num_frames=4)
     monkeypatch.undo()
     assert len(found.embeddings) == len(found.places) == 64
     assert torch.equal(found.embeddings, found.places[:, 2:].float())

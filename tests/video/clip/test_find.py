@@ -71,6 +71,6 @@ def test_what_is_not_there_or_empty_is_refused(tmp_path):
     assert refusal(tmp_path / "clpis.parquet") == f"{tmp_path}/clpis.parquet does not exist; check the path"
     damaged = files(tmp_path / "bad", "clips.parquet", content=b"PAR1 no table") / "clips.parquet"
     message = refusal(damaged)
-    assert message.startswith(f"{damaged} is no table that can be read (") and message.endswith("; make it again")
+    assert message.startswith(f"{damaged} is not a table that can be read (") and message.endswith("; make it again")
     parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "texts.parquet")
     refuse_nothing([tmp_path / "texts.parquet", tmp_path / "bad", f"{tmp_path}/bad/*"])

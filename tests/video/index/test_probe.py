@@ -21,7 +21,7 @@ from diffmask.video.index.probe import _Prober, probe_all
 from diffmask.video.read import readers
 from diffmask.video.read.readers import open_reader
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "video"
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert why(tmp_path / "text.mp4") == ("unreadable", "it holds text, not video")
+    assert why(tmp_path / "text.mp4") == ("unreadable", "it contains text, not video")
     status, reason = why(tmp_path / "noise.mp4")
     assert (status, reason) == ("unreadable", "FFmpeg finds no video in it (Invalid data found when processing input)")
     assert why(tmp_path / "empty.mp4") == ("empty", "the file is empty (0 bytes)")
@@ -223,11 +223,11 @@ def isolated(body: str, time_limit: float = 20.0) -> tuple[dict, float]:
     """Return what came of a function in a process of its own, and the seconds it took."""
     script = f"""
 import json, os, signal, sys, time
-from diffmask.video.index.probe_process import run_isolated
+from diffmask.video.index.probe_process import _run_isolated
 def function():
 {body}
 start = time.monotonic()
-outcome = run_isolated(function, {time_limit})
+outcome = _run_isolated(function, {time_limit})
 seconds = time.monotonic() - start
 print(json.dumps([dict(last=outcome.last, stopped_by=outcome.stopped_by, error=outcome.error), seconds]))
 """
@@ -350,7 +350,7 @@ def test_a_prober_that_is_killed_is_started_again(tmp_path):
         assert prober.ask(path).status == "ok"
         prober._process.kill()
         clip = prober.ask(path)
-        reason = "the process that probed it was killed (SIGKILL), perhaps for want of memory"
+        reason = "the process that probed it was killed (SIGKILL), perhaps because memory ran out"
         assert (clip.status, clip.reason) == ("crashed", reason)
         assert prober.ask(path).status == "ok"
 

@@ -170,8 +170,8 @@ def test_a_label_that_no_row_has_is_refused(tmp_path, labels, message):
         (HEADER + "a,inf,1,2,3,4,\n", "frame is 'inf'"),
         (HEADER + "a,,1,2,3,4,\n", "row 1 has no frame"),
         (HEADER + ",0,1,2,3,4,\n", "row 1 names no clip"),
-        (HEADER + "a,0,1,2,,4,\n", "row 1 has some of its corners only"),
-        (HEADER + "a,0,9,2,3,4,\n", "row 1 is no box: x1, y1, x2, y2 = 9, 2, 3, 4; x2 must be above x1"),
+        (HEADER + "a,0,1,2,,4,\n", "row 1 has only some of the corners"),
+        (HEADER + "a,0,9,2,3,4,\n", "row 1 is not a box: x1, y1, x2, y2 = 9, 2, 3, 4; x2 must be above x1"),
     ],
 )
 def test_files_that_are_refused(tmp_path, text, message):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.demo.docstrings import find_package, is_held_out, prose, read_docstrings, write_documents
+from diffmask.demo.docstrings import _prose, find_package, read_docstrings, write_documents
 
 NUMPY_STYLE = '''
 def fit(x, y):
@@ -158,14 +158,16 @@ def test_documents_are_written_with_label_and_name(package, tmp_path):
 
 
 def test_no_document_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"there is no documentation string .*; install the packages with their sourc"):
+    with pytest.raises(
+        InputError, match=r"there are no documentation strings .*; install the packages with their sourc"
+    ):
         write_documents([], tmp_path / "text.jsonl")
 
 
 def test_about_a_sixteenth_is_held_out():
     from diffmask.demo.docstrings import Documented
 
-    held = [is_held_out(Documented(f"package.module.name{index}", "package", [])) for index in range(2000)]
+    held = [Documented(f"package.module.name{index}", "package", []).is_held_out for index in range(2000)]
     assert 90 < sum(held) < 150
 
 
@@ -175,12 +177,12 @@ def test_packages_are_found_without_importing_them():
 
 
 def test_a_table_of_numbers_is_no_prose():
-    assert prose("A   B\n--- ---\n1   2\n\n+---+\n| This is a cell of a table with words. |\n+---+") == []
+    assert _prose("A   B\n--- ---\n1   2\n\n+---+\n| This is a cell of a table with words. |\n+---+") == []
 
 
 def test_a_second_language_of_markup_is_cleaned():
     text = "Use `the guide <https://x.org>`_ and :class:`Line <toy.Line>` or **both** of them together."
-    assert prose(text) == [["Use the guide and Line or both of them together."]]
+    assert _prose(text) == [["Use the guide and Line or both of them together."]]
 
 
 def test_the_documentation_of_scikit_learn_reads_like_text():

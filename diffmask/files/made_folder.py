@@ -1,0 +1,47 @@
+"""Folders that a command made: tables to read and edit by hand, and a record of how they were made."""
+
+import csv
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from diffmask.core.errors import InputError
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write comma-separated values; floats have six digits, and None is left empty."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write how the folder around this file was made."""
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path, names: Collection[str], what: str, make: str) -> dict[str, Any]:
+    """Return how the folder around this file was made.
+
+    Args:
+        path: The record.
+        names: Names of the files that such a folder must hold.
+        what: What it holds, for messages.
+        make: How to make one, for messages.
+
+    Raises:
+        InputError: If the folder or one of its files is missing, or the record is damaged.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"folder {folder} does not exist; {make}")
+    missing = next((name for name in names if not (folder / name).is_file()), None)
+    if missing is not None:
+        raise InputError(f"folder {folder} has no {missing}, so it holds no {what}; {make}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); make the {what} again") from error
