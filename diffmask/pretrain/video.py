@@ -215,9 +215,8 @@ def _load_parts(config: VideoConfig, masking: VideoMasking) -> VideoParts:
         )
     _check_head(loaded, config)
     if embedder is None:
-        loaded.model.config.norm_pix_loss = (
-            config.target.normalised
-        )  # so that whoever loads the model reads its pictures the same way
+        # so that whoever loads the model reads its pictures the same way
+        loaded.model.config.norm_pix_loss = config.target.normalised
     return VideoParts(masking, loaded, _read_visual_anchors(config), embedder)
 
 

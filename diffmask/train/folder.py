@@ -103,9 +103,8 @@ class RunFolder:
             SETTINGS_FILE: yaml.safe_dump(dict(self._settings), sort_keys=False),
         }.items():
             write_text(self._path / name, text)
-        for left_over in self._path.glob(
-            "*.tmp"
-        ):  # drafts of an earlier version that was killed, perhaps a whole model
+        # drafts of an earlier version that was killed: one may be a whole model
+        for left_over in self._path.glob("*.tmp"):
             if left_over.is_dir():
                 shutil.rmtree(left_over)
             else:

@@ -199,10 +199,7 @@ def test_a_config_says_what_is_masked(world, checkpoint, capsys):
             ["--policy", "whole-word", "--set", "hint_share=0.1"],
             "masking.hint_share is given, and has no effect with whole",
         ),
-        (
-            ["--policy", "salient-span", "--set", "temperature=0.5"],
-            "masking.temperature is given, and has no effect with",
-        ),
+        (["--policy", "salient-span", "--set", "temperature=0.5"], "masking.temperature is given, and has no effect"),
         (["--set", "span=rule"], "unknown setting `masking.span`; did you mean `masking.spans`?"),
         (["--set", "spans"], "'spans' is not an override; write key=value"),
         (["--policy", "attention"], "the policy `attention` needs a teacher"),

@@ -168,14 +168,8 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
         (["--policy", "motion", "--num-clips", "0"], "--num-clips 0 is below 1; give at least one"),
         (["--policy", "motion", "--num-sentences", "3"], "--num-sentences is an option for text, but "),
         (["--policy", "motion", "--column", "body"], "--column is an option for text, but "),
-        (
-            ["--policy", "motion", "--set", "boxes=a.csv"],
-            "masking.boxes is given, and has no effect with motion; leave",
-        ),
-        (
-            ["--policy", "random-patch", "--units", "tube"],
-            "masking.units is given, and has no effect with random-patch",
-        ),
+        (["--policy", "motion", "--set", "boxes=a.csv"], "masking.boxes is given, and has no effect with motion"),
+        (["--policy", "random-patch", "--units", "tube"], "masking.units is given, and has no effect with random-p"),
         (["--policy", "motion", "--set", "spam=1"], "unknown setting `masking.spam`"),
         (["--policy", "motion", "--ratio", "1.5"], "masking.ratio.start=1.5 is outside [0, 1]"),
         (["--policy", "motion", "--ratio", "1"], "masking.ratio=1 hides all 16 tubes of a clip, and the model needs"),
