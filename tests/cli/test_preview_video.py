@@ -179,7 +179,7 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
             "unknown masking.units 'spam'; choose from: patch, tube, frame, block",
         ),
         (["--policy", "motion", "-o", "page.mp4"], "the output page.mp4 is no page or picture; give a name that"),
-        (["--policy", "motion", "-o", "none/page.html"], "the folder none of the output does not exist; make it"),
+        (["--policy", "motion", "-o", "none/page.html"], "the folder none of the output does not exist; create it"),
     ],
 )
 def test_bad_input_is_one_sentence(world, capsys, more, message):

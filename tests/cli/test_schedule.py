@@ -77,7 +77,7 @@ def test_without_data_it_says_the_most_that_it_can_be(world, capsys):
     epochs = ["training.steps=null", "training.epochs=2"]
     text = said(capsys, world / "config.yaml", *epochs, "--no-data")
     assert "0 progress 1" in text
-    assert "at most 22 tokens a step on average; how many steps training.epochs comes to is known only from" in text
+    assert "at most 22 tokens a step on average; how many steps training.epochs makes is known only from" in text
 
 
 def test_a_stream_is_not_read(world, capsys):
