@@ -204,11 +204,11 @@ class Leakage:
         found = [overlap for overlap in self.between if overlap.split == split]
         names = " or ".join(overlap.other for overlap in found) or "another split"
         if not twins.any():
-            return f"None of the {len(twins):,} texts of {split} is in {names}."
+            return f"None of the {len(twins):,} texts of {split} stands in {names}."
         parts = "; ".join(_phrase(overlap) for overlap in found if overlap.num_found)
         share = 100 * twins.mean()
         return (
-            f"{twins.sum():,} of the {len(twins):,} texts of {split} ({share:.1f} %) are also in {names}: {parts}. "
+            f"{twins.sum():,} of the {len(twins):,} texts of {split} ({share:.1f} %) stand in {names} too: {parts}. "
             f"{(~twins).sum():,} are unseen."
         )
 

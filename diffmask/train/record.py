@@ -134,7 +134,7 @@ class RunRecord(TrainerCallback):
 
     def _write(self, state: TrainerState) -> None:
         self._record["sessions"][-1] |= {
-            "seconds": round(time.monotonic() - self._began, 1),
+            "seconds": round(time.monotonic() - self._began, 3),
             "last_step": state.global_step,
         }
         write_text(self._path, json.dumps(self._record, indent=2) + "\n")

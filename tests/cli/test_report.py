@@ -214,7 +214,7 @@ def test_text_that_changed_is_said(moved, capsys):
     with (moved.parent / "papers.txt").open("a") as file:
         file.write("The rat was found in the cell.\n")
     text, _, missing = page_of(moved, capsys)
-    assert "The text that the run read: it changed since then" in missing[-1]
+    assert "The text that the run read: it has changed since then" in missing[-1]
     assert 'id="masked"' in text
 
 

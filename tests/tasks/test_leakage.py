@@ -205,10 +205,10 @@ def test_the_summary_says_how_much_of_the_last_split_is_elsewhere():
     }
     labels = {"train": [0, 0], "dev": [0], "test": [0, 1, 0, 0]}
     assert find_leakage(splits, labels=labels).summary() == (
-        "2 of the 4 texts of test (50.0 %) are also in train or dev: in train 1 word for word, 1 but for punctuation "
+        "2 of the 4 texts of test (50.0 %) stand in train or dev too: in train 1 word for word, 1 but for punctuation "
         "(1 with another label). 2 are unseen."
     )
-    assert find_leakage({"train": ["a"], "test": ["b", "c"]}).summary() == "None of the 2 texts of test is in train."
+    assert find_leakage({"train": ["a"], "test": ["b", "c"]}).summary() == "None of the 2 texts of test stands in train."
 
 
 @pytest.mark.parametrize("splits", [{"train": [], "test": []}, {"train": [SENTENCE], "dev": [], "test": []}])
