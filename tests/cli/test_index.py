@@ -48,7 +48,7 @@ clip status why
 videos/b.ts ok decord gives another frame for frame {frame}
 1 put aside
 clip status why
-videos/text.mp4 unreadable it contains text, not video""".splitlines()
+videos/text.mp4 unreadable it holds text, not video""".splitlines()
 
 
 def test_clips_are_indexed_and_what_was_found_is_told(folder, capfd):
@@ -98,9 +98,7 @@ def test_why_decord_is_not_the_reader_is_told_and_not_of_every_clip(folder, caps
 
 def test_an_index_of_nothing_that_can_be_used_is_written_and_refused(folder, capsys):
     message = refusal("videos/text.mp4", "-o", "clips.parquet")
-    why = (
-        f"no clip of videos/text.mp4 can be used (1 unreadable); {folder}/videos/text.mp4: it contains text, not video"
-    )
+    why = f"no clip of videos/text.mp4 can be used (1 unreadable); {folder}/videos/text.mp4: it holds text, not video"
     assert message == why
     assert [clip.status for clip in read_index("clips.parquet")] == ["unreadable"]
     assert refusal("--summary", "clips.parquet") == why.replace("videos/text.mp4 can", "clips.parquet can")

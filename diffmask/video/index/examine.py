@@ -239,7 +239,7 @@ def _why_unreadable(path: str, reason: str) -> str:
     with open(path, "rb") as file:
         is_text = not any(byte < ord("\t") for byte in file.read(_HEAD_BYTES))
     if is_text:
-        return "it contains text, not video"
+        return "it holds text, not video"
     return f"FFmpeg finds no video in it ({reason})"
 
 

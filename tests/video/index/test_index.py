@@ -119,7 +119,7 @@ def test_only_clips_that_can_be_used_are_read(folder, tmp_path, caplog):
     assert read_clips([tmp_path / "clips.parquet", folder]) == clips
     write_index(tmp_path / "bad.parquet", index_clips(folder / "text.mp4"))
     assert refusal(read_clips, tmp_path / "bad.parquet") == (
-        f"no clip of {tmp_path}/bad.parquet can be used (1 unreadable); {folder}/text.mp4: it contains text, not video"
+        f"no clip of {tmp_path}/bad.parquet can be used (1 unreadable); {folder}/text.mp4: it holds text, not video"
     )
     write_index(tmp_path / "none.parquet", [])
     assert refusal(read_clips, tmp_path / "none.parquet") == (

@@ -61,7 +61,7 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert why(tmp_path / "text.mp4") == ("unreadable", "it contains text, not video")
+    assert why(tmp_path / "text.mp4") == ("unreadable", "it holds text, not video")
     status, reason = why(tmp_path / "noise.mp4")
     assert (status, reason) == ("unreadable", "FFmpeg finds no video in it (Invalid data found when processing input)")
     assert why(tmp_path / "empty.mp4") == ("empty", "the file is empty (0 bytes)")
