@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, ClassVar, Self
 
-from diffmask.assemble.recipe import UNIT_SETTINGS, WEIGHTINGS, Ingredients, Recipe
+from diffmask.assemble.recipe import UNIT_SETTINGS, Ingredients, Recipe
 from diffmask.assemble.schedules import RATIO_FLOOR, build_schedule
 from diffmask.config.limits import check_limits, choose
 from diffmask.core.errors import InputError
@@ -120,11 +120,7 @@ class ResolvedMasking:
     @property
     def weighting(self) -> Weighting:
         """How scores become weights."""
-        return self.weighting_of(self.recipe)
-
-    def weighting_of(self, recipe: Recipe) -> Weighting:
-        """Return how the scores of a policy become weights: as the settings say, or as is usual for it."""
-        return WEIGHTINGS[self.config.weighting or recipe.weighting](self.config.temperature)
+        return self.recipe.weighting_for(self.config)
 
     @property
     def is_random(self) -> bool:

@@ -76,3 +76,7 @@ class Recipe:
     def is_random(self) -> bool:
         """Whether all units score the same."""
         return self.make is uniform
+
+    def weighting_for(self, config: Any) -> Weighting:
+        """Return how its scores become weights: as the settings say, or as is usual for it."""
+        return WEIGHTINGS[config.weighting or self.weighting](config.temperature)

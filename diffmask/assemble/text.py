@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from diffmask.assemble.annotators import class_annotator, salient_annotator
 from diffmask.assemble.masking import EVAL_SEED, ResolvedMasking
-from diffmask.assemble.recipe import WEIGHTINGS, Ingredients, Recipe, uniform
+from diffmask.assemble.recipe import Ingredients, Recipe, uniform
 from diffmask.config import TextConfig, TextMaskingConfig
 from diffmask.config.limits import choose
 from diffmask.core.errors import InputError
@@ -74,8 +74,8 @@ def _mixture(given: Ingredients) -> Policy:
 
 def _component(name: str, given: Ingredients) -> Component:
     """Return a policy with its weighting, for a policy made of others."""
-    recipe, config = TEXT_POLICIES[name], given.config
-    return Component(recipe.make(given), WEIGHTINGS[config.weighting or recipe.weighting](config.temperature))
+    recipe = TEXT_POLICIES[name]
+    return Component(recipe.make(given), recipe.weighting_for(given.config))
 
 
 def _base(config: TextMaskingConfig) -> str:
