@@ -1,4 +1,4 @@
-"""Folders that a command made: tables to read and edit by hand, and a record of how they were made."""
+"""What a command made: tables to read and edit by hand, and the record of how it was made, beside or inside."""
 
 import csv
 import json
@@ -45,3 +45,15 @@ def read_record(path: Path, names: Collection[str], what: str, make: str) -> dic
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); make the {what} again") from error
+
+
+def record_inside(path: Path, key: bytes) -> dict[str, Any] | None:
+    """Return the record that a Parquet file holds under a key of its metadata; None where it holds none."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        metadata = parquet.read_schema(path).metadata or {}
+    except pyarrow.ArrowInvalid:
+        return None  # not Parquet at all, which the callers say in their own words
+    return json.loads(metadata[key]) if key in metadata else None

@@ -16,6 +16,7 @@ from typing import Any
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
+from diffmask.files.made_folder import record_inside
 from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus.documents import (
     Sources,
@@ -82,7 +83,7 @@ class Counts:
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path} does not exist; make a counts file with: diffmask count DATA -o {path}")
-        record = _read_record(path)
+        record = record_inside(path, _METADATA_KEY)
         if record is None:
             raise InputError(f"{path} is not a counts file; make one with: diffmask count DATA -o COUNTS{_SUFFIX}")
         table = parquet.read_table(path)
@@ -92,7 +93,11 @@ class Counts:
     @staticmethod
     def are_in(path: str | Path) -> bool:
         """Tell whether a file was written by `save`."""
-        return Path(path).suffix == _SUFFIX and Path(path).is_file() and _read_record(Path(path)) is not None
+        return (
+            Path(path).suffix == _SUFFIX
+            and Path(path).is_file()
+            and record_inside(Path(path), _METADATA_KEY) is not None
+        )
 
     @classmethod
     def merge(cls, parts: Sequence["Counts"]) -> "Counts":
@@ -122,17 +127,6 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; choose another name or allow to overwrite it (--overwrite)")
     return path
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        metadata = parquet.read_schema(path).metadata or {}
-    except pyarrow.ArrowInvalid:
-        return None  # not Parquet at all, which the callers say in their own words
-    return json.loads(metadata[_METADATA_KEY]) if _METADATA_KEY in metadata else None
 
 
 def count_corpus(sources: Sources, column: str | None = None, num_processes: int = 1) -> Counts:

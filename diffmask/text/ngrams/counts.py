@@ -25,6 +25,7 @@ from diffmask.config.limits import Between, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
+from diffmask.files.made_folder import record_inside
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
 from diffmask.text.corpus.counts import check_output
@@ -203,19 +204,12 @@ def _open_counts(path: Path | None, record: dict[str, Any]) -> Iterator[Callable
 
 def _read_record(path: Path, max_n: int) -> dict[str, Any]:
     """Return what a file of counts says about itself: max_n, num_documents, totals, sources."""
-    import pyarrow
-    from pyarrow import parquet
-
     make = f"make one with: diffmask pmi DATA -o FOLDER --save-counts {path}"
     if not path.is_file():
         raise InputError(f"{path} does not exist; {make}")
-    try:
-        metadata = parquet.read_schema(path).metadata or {}
-    except pyarrow.ArrowInvalid:
-        metadata = {}
-    if _METADATA_KEY not in metadata:
+    record = record_inside(path, _METADATA_KEY)
+    if record is None:
         raise InputError(f"{path} is not a file of n-gram counts; {make}")
-    record = json.loads(metadata[_METADATA_KEY])
     if record["max_n"] < max_n:
         longest = record["max_n"]
         raise InputError(f"{path} holds n-grams of up to {longest} words, not {max_n}; give --max-n {longest}")

@@ -4,6 +4,7 @@ The stock classes mix up samples whose masks differ in number, read the mask bac
 step, and predict pixels only. Here patches are gathered by index, and a head may predict features instead.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ DECODER_TABLE = "decoder.decoder_pos_embed"
 """The parameter of a ViT-MAE with the positions of its decoder."""
 
 
-class _ForwardOfParts(nn.Module):
+class _ForwardOfParts(nn.Module, ABC):
     """What both models share. A subclass says how the predicted patches are decoded.
 
     Attributes:
@@ -63,9 +64,9 @@ class _ForwardOfParts(nn.Module):
         head = self.pixel_head if self.feature_head is None else self.feature_head
         return self._output(logits=head(self._decode(pixel_values, visible, predicted)))
 
+    @abstractmethod
     def _decode(self, frames: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
         """Return what the head reads of the predicted patches, (B, P, D)."""
-        raise NotImplementedError
 
 
 # each has the name of the class that it extends, which is the architecture that save_pretrained notes
