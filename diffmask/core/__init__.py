@@ -3,5 +3,5 @@
 * `types`, `units`: what adapters give to policies
 * `difference`, `anchors`, `similarity`: what makes a domain different, and scores from it
 * `policy` (scores to weights) -> `select` (weights to masks, by `noise`); `masker` calls both, `schedule` says how much
-* `errors`, `machine`: bad input, and the computer
+* `errors`, `machine`, `processes`: bad input, the computer, and how many processes make sense on it
 """

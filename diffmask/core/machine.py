@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +12,7 @@ import psutil
 import torch
 
 from diffmask.core.errors import InputError
+from diffmask.core.processes import num_cores
 
 _CPU_FILE = Path("/proc/cpuinfo")
 
@@ -24,12 +24,7 @@ def describe_hardware() -> str:
     '2 x Intel Xeon Platinum 8370C, 8 GiB; no GPU'
     """
     memory = psutil.virtual_memory().total / 2**30
-    return f"{_num_cores()} x {_processor()}, {memory:.0f} GiB; {_accelerators()}"
-
-
-def _num_cores() -> int:
-    """Return the cores that this process may use; in a container they may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return f"{num_cores()} x {_processor()}, {memory:.0f} GiB; {_accelerators()}"
 
 
 def _processor() -> str:

@@ -1,6 +1,5 @@
 """Jobs and their runner: a job is one command of diffmask; several run at a time, each in its own process."""
 
-import ctypes
 import fcntl
 import hashlib
 import json
@@ -19,6 +18,7 @@ from typing import IO
 import torch
 
 from diffmask.core.errors import InputError
+from diffmask.core.processes import end_with, num_cores
 from diffmask.files.folders import write_text
 
 _RECORDS = "jobs.json"
@@ -72,9 +72,6 @@ POLL_SECONDS = 0.1
 GRACE_SECONDS = 60.0
 """Time that a job gets after Ctrl-C to write a checkpoint."""
 LOGS = "logs"
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
-# loaded here, since no library can be loaded safely between fork and exec
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class JobError(RuntimeError):
@@ -192,16 +189,13 @@ def _share_of_machine(slot: int, num_processes: int) -> dict[str, str]:
         return {"CUDA_VISIBLE_DEVICES": names[slot % len(names)]}
     if "OMP_NUM_THREADS" in os.environ:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // num_processes))}
+    return {"OMP_NUM_THREADS": str(max(1, num_cores() // num_processes))}
 
 
 def _prepare(parent: int) -> None:
     """Make a job end with its parent, even if that is killed: otherwise a second run would start the job again."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where the parent was told to ignore it, as by nohup
-    if _LIBC is not None:
-        _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent ended before the line above
-            os._exit(1)
+    end_with(parent)
 
 
 @contextmanager
