@@ -4,7 +4,6 @@ A file is checked before it is used; a missing or damaged one is made again.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import zlib
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
+from diffmask.files.lock import waited_for
 
 if TYPE_CHECKING:
     import datasets
@@ -100,10 +100,10 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of a name; the system gives it back when a process dies."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f"{name}.lock").open("w")
+        lock = contextlib.ExitStack()
+        lock.enter_context(waited_for(folder / f"{name}.arrow"))
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         reason = "is not a folder" if not isinstance(error, PermissionError) else "may not be written"
         raise InputError(f"the cache folder {folder} {reason}; name another one") from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield

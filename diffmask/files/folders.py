@@ -3,7 +3,10 @@
 import errno
 import os
 import platform
+import re
+import secrets
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +17,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SUFFIX = ".partial"
 DRAFT_SUFFIXES = (_SUFFIX, ".tmp")
 """By which a file is known that is not finished; earlier versions wrote the second."""
+_PRIVATE = 0o600
 
 
 def check_folder(folder: str | Path, what: str, names: Collection[str], *, overwrite: bool) -> Path:
@@ -85,29 +89,79 @@ def draft(path: str | Path, remedy: str = "give the same command again", *, tidy
         InputError: If the disk is full.
     """
     path = Path(os.path.abspath(path))
-    # the machine is part of the name: on a shared disk a process of the same number may be alive elsewhere
+    # the machine is part of the name: on a shared disk a process of the same number may be alive elsewhere; the rest
+    # cannot be guessed, so that nobody has put a link there
     ours = f".{path.name}.{platform.node()}-"
-    new = path.with_name(f"{ours}{os.getpid()}{_SUFFIX}")
+    new = path.with_name(f"{ours}{os.getpid()}-{secrets.token_hex(8)}{_SUFFIX}")
     if tidy:
         _remove_abandoned(path.parent, ours)
-    _remove(new)
     try:
         with writing(path, remedy):
             yield new
-            if new.is_dir():
-                _replace_folder(new, path)
-            elif new.exists():
-                os.replace(new, path)
+            if new.exists():
+                settle(new)
+                _replace(new, path)
     finally:
         _remove(new)
 
 
+def settle(path: Path) -> None:
+    """Give a file, or all files of a folder, the mode that the umask asks for, and wait until the disk has them.
+
+    Some libraries write files that only their owner may read.
+    """
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file() and not each.is_symlink()]
+    usual: int | None = None
+    for each in files:
+        if stat.S_IMODE(each.stat().st_mode) == _PRIVATE:
+            usual = _usual_mode(path.parent) if usual is None else usual
+            each.chmod(usual)
+        _flush(each)
+    for each in (path, *path.rglob("*")) if path.is_dir() else ():
+        if each.is_dir():
+            _flush(each)
+
+
+def _usual_mode(folder: Path) -> int:
+    """Return the mode of a new file in a folder; Python cannot ask for the umask but by setting it."""
+    probe = folder / f".{secrets.token_hex(8)}{_SUFFIX}"
+    handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+        probe.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or a folder is on the disk; some file systems cannot be asked to, for folders."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Give what is finished its name; no system call swaps two folders that hold files."""
+    old = new.with_name(new.name + ".old")
+    if new.is_dir() and path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    _flush(path.parent)
+    if old.exists():
+        _remove(old)
+
+
 def _remove_abandoned(folder: Path, start: str) -> None:
     """Remove the drafts of a name whose processes no longer run."""
-    names = os.listdir(folder) if folder.is_dir() else ()
-    for name in names:
-        number = name.removeprefix(start).removesuffix(_SUFFIX)
-        if name == f"{start}{number}{_SUFFIX}" and number.isdecimal() and not _is_running(int(number)):
+    drafts = re.compile(re.escape(start) + r"(\d+)(-[0-9a-f]+)?" + re.escape(_SUFFIX))
+    for name in os.listdir(folder) if folder.is_dir() else ():
+        found = drafts.fullmatch(name)
+        if found and not _is_running(int(found[1])):
             _remove(folder / name)
 
 
@@ -128,18 +182,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _replace_folder(new: Path, folder: Path) -> None:
-    """Replace a folder by a finished one; no system call swaps two folders that hold files."""
-    old = new.with_name(new.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def write_text(path: Path, text: str, errors: str = "strict") -> None:
-    """Write a text file, under its name only once it is whole.
+    """Write a text file, under its name only once it is whole and on the disk.
 
     Args:
         path: The file; its folder exists.

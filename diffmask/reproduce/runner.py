@@ -1,6 +1,5 @@
 """Jobs and their runner: a job is one command of diffmask; several run at a time, each in its own process."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -8,18 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import torch
 
 from diffmask.core.errors import InputError
 from diffmask.core.processes import end_with, num_cores
 from diffmask.files.folders import write_text
+from diffmask.files.lock import locked as locked
 
 _RECORDS = "jobs.json"
 
@@ -196,21 +194,3 @@ def _prepare(parent: int) -> None:
     """Make a job end with its parent, even if that is killed: otherwise a second run would start the job again."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where the parent was told to ignore it, as by nohup
     end_with(parent)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[IO[str]]:
-    """Keep other processes out of an experiment's folder.
-
-    Raises:
-        InputError: If another process works there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"another process is using {folder}; wait for it, or give another folder with -o"
-            ) from error
-        yield lock

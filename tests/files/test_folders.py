@@ -107,3 +107,33 @@ def test_a_full_disk_is_one_sentence(tmp_path, error):
 def test_another_error_is_not_called_a_full_disk(tmp_path, error):
     with pytest.raises(type(error), match=str(error.args[-1])), writing(tmp_path / "out"):
         raise error
+
+
+def test_a_name_that_nobody_can_guess(tmp_path):
+    with draft(tmp_path / "out") as first, draft(tmp_path / "out") as second:
+        assert first != second
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_files_get_the_mode_of_the_umask(tmp_path, kind):
+    before = os.umask(0o027)
+    try:
+        with draft(tmp_path / "out") as new:
+            make(new, kind)
+            ((new / "content.txt") if kind == "folder" else new).chmod(0o600)  # as safetensors writes them
+    finally:
+        os.umask(before)
+    path = tmp_path / "out" / "content.txt" if kind == "folder" else tmp_path / "out"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert names(tmp_path) == ["out"]
+
+
+def test_what_has_its_name_is_on_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    flush = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (flushed.append(os.readlink(f"/proc/self/fd/{handle}")), flush(handle))
+    )
+    with draft(tmp_path / "out") as new:
+        make(new, "folder")
+    assert [os.path.basename(path) for path in flushed] == ["content.txt", new.name, tmp_path.name]
