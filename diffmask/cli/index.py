@@ -4,7 +4,7 @@ import argparse
 
 DESCRIPTION = """\
 Probe every clip once, before anything is trained, and record in a small file which can be used and how each is
-read. Each clip is probed in a process of its own with a time limit, so no file can stop, hang or crash the run.
+read. Clips are probed in processes of their own with a time limit, so no file can stop, hang or crash the run.
 
 A clip is read by decord where decord gives exactly the frames that are in it, and by PyAV where it does not (edit
 lists, transport streams, AV1, ...). A clip that is broken, cut short, empty or smaller than a patch is put aside with
@@ -37,8 +37,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="table (.csv, .tsv, .jsonl, .parquet) that names clips by path, file name or name, with their caption, "
         "label or split; may be given several times",
     )
-    add("--num-processes", type=int, default=1, metavar="N", help="clips probed at once (default: 1)")
-    add("--time-limit", type=float, default=30.0, metavar="SECONDS", help="for each clip (default: 30)")
+    add("--num-processes", type=int, metavar="N", help="clips probed at once (default: all cores)")
+    add(
+        "--time-limit",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="for each clip; large ones get up to 20 times as long (default: 30)",
+    )
     add(
         "--reader",
         default="auto",
@@ -67,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
 def _index(args: argparse.Namespace) -> None:
     import time
 
+    from diffmask.core.processes import num_cores
     from diffmask.video.clip.find import list_videos
     from diffmask.video.clip.join_tables import join
     from diffmask.video.index.index import Probing, check_output, check_reader, update_index, usable
@@ -77,7 +84,8 @@ def _index(args: argparse.Namespace) -> None:
     paths = list_videos(args.clips)
     joins = [join(path, paths) for path in args.join]
     start = time.perf_counter()
-    probing = Probing(args.num_processes, args.time_limit, args.reader, progress=True)
+    num_processes = num_cores() if args.num_processes is None else args.num_processes
+    probing = Probing(num_processes, args.time_limit, args.reader, progress=True)
     clips = update_index(args.output, paths, joins=joins, overwrite=args.overwrite, probing=probing)
     seconds = time.perf_counter() - start
     for joined in joins:

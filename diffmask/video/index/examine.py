@@ -201,17 +201,22 @@ _WHOLE_PIXELS = 2_000_000_000
 def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
     """Yield what is known of a file, more each time; the last one counts, also when a later step hangs or crashes.
 
+    A clip without a reader has no verdict yet.
+
     Args:
         path: The file.
         reader: The only reader to try, or "auto".
     """
     try:
         clip = _check_file(path)
+        yield clip
         try:
             contents = _read_contents(path)
         except (OSError, av.error.FFmpegError) as error:
             raise _Unusable("unreadable", _why_unreadable(path, reason_of(error))) from error
-        clip, reference = _read_frames(replace(clip, **contents.facts()), contents)
+        clip = replace(clip, **contents.facts())
+        yield clip
+        clip, reference = _read_frames(clip, contents)
         yield from _choose_reader(clip, reference, reader)
     except _Unusable as refusal:
         yield replace(refusal.clip or Clip.of_file(path), status=refusal.status, reason=refusal.reason)

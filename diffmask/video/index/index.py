@@ -14,12 +14,13 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated
 
 from diffmask.config.limits import above, at_least, check_limits
 from diffmask.core.errors import InputError
+from diffmask.core.processes import num_cores
 from diffmask.files.blocks import shown
 from diffmask.files.folders import draft
 from diffmask.video.clip.clip import NOT_THERE, TOO_SLOW, Clip
@@ -42,13 +43,13 @@ class Probing:
     """How files are probed.
 
     Attributes:
-        num_processes: How many files are probed at the same time.
-        time_limit: Seconds for one file.
+        num_processes: How many files are probed at the same time; all cores unless it is given.
+        time_limit: Seconds for one file; large ones get up to 20 times as many.
         reader: The only reader to use, or "auto"; see `probe_all`.
         progress: Show a bar, on a terminal.
     """
 
-    num_processes: Annotated[int, at_least(1)] = 1
+    num_processes: Annotated[int, at_least(1)] = field(default_factory=num_cores)
     time_limit: Annotated[float, above(0, "give seconds")] = TIME_LIMIT
     reader: str = "auto"
     progress: bool = False
@@ -160,8 +161,8 @@ def read_clips(sources: Sources, *, progress: bool = False) -> list[Clip]:
     others = [source for source in sources if not str(source).endswith(_SUFFIX)]
     clips = {clip.path: clip for source in indexes for clip in read_index(source)}
     if others or not sources:
-        probing = Probing(num_processes=_num_processes(), progress=progress)
-        clips |= {clip.path: clip for clip in index_clips(others, known=clips.values(), probing=probing)}
+        probed = index_clips(others, known=clips.values(), probing=Probing(progress=progress))
+        clips |= {clip.path: clip for clip in probed}
     return usable(clips.values(), ", ".join(map(str, sources)))
 
 
@@ -228,14 +229,8 @@ def _with_texts(clip: Clip, old: Clip, tables: Sequence[dict[str, dict[str, str]
     )
 
 
-def _num_processes() -> int:
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
 def _schema():
     """Return the columns of an index, as the fields of a clip."""
-    from dataclasses import fields
-
     import pyarrow
 
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}

@@ -1,4 +1,4 @@
-"""Probe files of video in throw-away processes, several at once: no file can stop, crash or hang the program."""
+"""Probe files of video in processes of their own, several at once: no file can stop, crash or hang the program."""
 
 import json
 import os
@@ -13,17 +13,22 @@ from queue import SimpleQueue
 from typing import Self
 
 from diffmask.core.errors import InputError
+from diffmask.core.processes import num_cores
 from diffmask.video.clip.clip import Clip
 
 TIME_LIMIT = 30.0
-"""Seconds for one file."""
+"""Seconds for one file of ordinary size."""
 _LAST_SECONDS = 5.0
 """For a process to end once its input has ended."""
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def probe_all(
-    paths: Sequence[str | Path], *, num_processes: int = 1, time_limit: float = TIME_LIMIT, reader: str = "auto"
+    paths: Sequence[str | Path],
+    *,
+    num_processes: int | None = None,
+    time_limit: float = TIME_LIMIT,
+    reader: str = "auto",
 ) -> Iterator[Clip]:
     """Yield the clips of files as they are probed, which is not the order of the files.
 
@@ -31,11 +36,11 @@ def probe_all(
 
     Args:
         paths: Any paths: what is no video gets a status that says so.
-        num_processes: How many files are probed at the same time.
-        time_limit: Seconds for each file, after which the probing is killed.
+        num_processes: How many files are probed at the same time; None takes all cores.
+        time_limit: Seconds for each file, after which the probing is killed; large clips get up to 20 times as many.
         reader: The only reader to try; "auto" prefers decord and takes PyAV where decord is wrong.
     """
-    num_processes = min(num_processes, len(paths))
+    num_processes = min(num_cores() if num_processes is None else num_processes, len(paths))
     with ExitStack() as stack:
         pool = ThreadPoolExecutor(max(1, num_processes))
         stack.callback(pool.shutdown, cancel_futures=True)

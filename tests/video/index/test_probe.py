@@ -18,6 +18,7 @@ from diffmask.video.clip.clip import NOT_THERE, STATUSES, Clip
 from diffmask.video.index import examine as examining
 from diffmask.video.index.examine import examine
 from diffmask.video.index.probe import _Prober, probe_all
+from diffmask.video.index.probe_process import _times_the_limit as times_the_limit
 from diffmask.video.read import readers
 from diffmask.video.read.readers import open_reader
 
@@ -215,7 +216,10 @@ def test_another_process_says_the_same_and_is_silent(tmp_path, capfd):
 def test_a_file_that_takes_too_long_is_given_up(tmp_path):
     path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=300))
     (clip,) = probe_all([path], time_limit=0.001)
-    assert (clip.status, clip.reason) == ("timeout", "probing it took longer than 0.001 s")
+    assert (clip.status, clip.reason) == (
+        "timeout",
+        "probing it took longer than 0.001 s; index it with a larger --time-limit",
+    )
     assert clip.size == path.stat().st_size
 
 
@@ -319,8 +323,99 @@ def test_a_decoder_that_crashes_or_hangs_is_told(early, late, reader, expected):
     assert (row["status"], row["reader"], row["reason"]) == expected
 
 
+MANY_FILES = """
+import json, os, signal, sys
+from diffmask.video.clip.clip import Clip
+from diffmask.video.index import probe_process as prober
+seen = []
+def examine(path, reader):
+    seen.append(path)
+    {body}
+    yield Clip(path, "ok", reason=str(os.getpid()), reader=",".join(seen))
+prober.examine = examine
+prober._MAX_FILES = {most}
+os.dup2(os.pipe()[0], 0)  # an input that stays open: somebody asks
+with prober._Fork() as fork:
+    print(json.dumps([prober._answer(path, 20, "auto", fork).to_row() for path in "abcdef"]))
+"""
+
+
+def answers(body: str, most: int = 100) -> dict[str, tuple[str, str, str]]:
+    """Return status, reason and reader of six files that are probed one after the other."""
+    script = MANY_FILES.format(body=body, most=most)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPO, check=False)
+    assert done.returncode == 0, done.stderr
+    return {row["path"]: (row["status"], row["reason"], row["reader"]) for row in json.loads(done.stdout)}
+
+
+def test_a_process_serves_many_files_and_a_new_one_the_next():
+    found = answers("", most=4)
+    assert [reader for _, _, reader in found.values()] == ["a", "a,b", "a,b,c", "a,b,c,d", "e", "e,f"]
+    assert len({reason for _, reason, _ in found.values()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "reason"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "the decoder crashed (SIGSEGV)"),
+        ("os.kill(os.getpid(), 9)", "crashed", "the decoder was killed (SIGKILL), perhaps because memory ran out"),
+        ("os._exit(3)", "crashed", "the decoder crashed (exit status 3)"),
+        ("1 / 0", "unreadable", "reading it failed (ZeroDivisionError: division by zero)"),
+    ],
+)
+def test_a_file_that_ends_its_process_ends_nothing_else(failure, status, reason):
+    found = answers(f"path == 'c' and {failure}")
+    assert found.pop("c") == (status, reason, "")
+    assert [each[0] for each in found.values()] == ["ok"] * 5
+    assert [reader for _, _, reader in found.values()] == ["a", "a,b", "d", "d,e", "d,e,f"]
+
+
+def test_what_is_said_of_a_file_does_not_depend_on_those_before_it():
+    found = answers("path == 'c' and len(seen) > 1 and os.kill(os.getpid(), signal.SIGSEGV)")
+    assert found["c"][0] == "ok"
+    assert [reader for _, _, reader in found.values()] == ["a", "a,b", "c", "d", "d,e", "d,e,f"]
+
+
+def test_large_clips_get_more_time():
+    assert times_the_limit({}) == times_the_limit("a") == 1
+    assert times_the_limit({"num_frames": 250, "width": 640, "height": 360, "size": 10**6}) == 1
+    assert times_the_limit({"num_frames": 360, "width": 3840, "height": 2160}) == pytest.approx(6.2, abs=0.1)
+    assert times_the_limit({"size": 3 * 10**9}) == 5
+    assert times_the_limit({"num_frames": 10**9, "width": 10**5, "height": 10**5}) == 20
+    clip = {"num_frames": 360, "width": 3840, "height": 2160}
+    outcome, _ = isolated(f"    yield {clip}\n    time.sleep(0.8)\n    yield {clip}", time_limit=0.4)
+    assert outcome["stopped_by"] == ""
+
+
+def test_a_clip_that_was_too_slow_keeps_what_its_container_says():
+    body = "yield Clip(path, 'ok', num_frames=600, width=2000, height=800); path == 'a' and os.kill(os.getpid(), 9)"
+    script = MANY_FILES.format(body=body.replace("os.kill(os.getpid(), 9)", "signal.pause()"), most=100)
+    script = script.replace("path, 20,", "path, 0.2,").replace("abcdef", "a")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPO, check=False)
+    (row,) = json.loads(done.stdout)
+    assert (row["status"], row["num_frames"]) == ("timeout", 600)
+    assert row["reason"] == "probing it took longer than 0.4 s; index it with a larger --time-limit"
+
+
 def test_a_decoder_that_hangs_does_not_outlive_the_program_that_asked(tmp_path):
     """The input of the prober ends when the asking program does, however that died."""
+    prober, note = hanging_prober(tmp_path)
+    prober.stdin.close()
+    assert prober.wait(10) == 1
+    assert is_dead(int(note.read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl(2)")
+def test_a_decoder_that_hangs_does_not_outlive_its_prober_that_is_killed(tmp_path):
+    prober, note = hanging_prober(tmp_path)
+    prober.kill()
+    prober.stdin.close()
+    assert prober.wait(10) == -9
+    assert is_dead(int(note.read_text()))
+
+
+def hanging_prober(tmp_path):
+    """Start a prober whose decoder hangs; return it and the file with the id of the process that hangs."""
     note = tmp_path / "pid"
     script = f"""
 import os, time
@@ -339,9 +434,7 @@ probe_process._main()
         if note.exists() and note.read_text():
             break
         time.sleep(0.05)
-    prober.stdin.close()
-    assert prober.wait(10) == 1
-    assert is_dead(int(note.read_text()))
+    return prober, note
 
 
 def test_a_prober_that_is_killed_is_started_again(tmp_path):
