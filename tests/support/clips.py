@@ -20,11 +20,13 @@ class Recipe:
     codec: str = "libx264"
     width: int = 96
     height: int = 72
-    fps: int = 25
+    fps: int | Fraction = 25
     keys_every: int = 12
     b_frames: int = 2
     rotation: int = 0
     """Degrees clockwise that bring the stored frames upright; .mp4 and .mov only."""
+    mirrored: bool = False
+    """Whether the stored frames are mirrored before they are turned."""
     times: Sequence[int] | None = None
     """When each frame is shown, in milliseconds; None shows them at a steady rate."""
     pixel_format: str = "yuv420p"
@@ -49,11 +51,14 @@ def make_clip(path: Path, recipe: Recipe = Recipe()) -> Path:  # noqa: B008 - fr
         stream.width, stream.height = (recipe.height, recipe.width) if turned else (recipe.width, recipe.height)
         stream.pix_fmt = recipe.pixel_format
         stream.codec_context.thread_count = 1
-        if recipe.rotation:
-            stream.set_display_rotation(-recipe.rotation)  # against the clock
-        stream.codec_context.time_base = Fraction(1, 1000) if recipe.times else Fraction(1, recipe.fps)
+        if recipe.rotation or recipe.mirrored:
+            # it turns against the clock, and mirrors then; the other way round, a turn goes the other way
+            angle = recipe.rotation if recipe.mirrored else -recipe.rotation
+            stream.set_display_rotation(angle, hflip=recipe.mirrored)
+        stream.codec_context.time_base = Fraction(1, 1000) if recipe.times else 1 / Fraction(recipe.fps)
         for index in range(recipe.num_frames):
             picture = np.rot90(draw(index, recipe.width, recipe.height), k=recipe.rotation // 90)
+            picture = picture[:, ::-1] if recipe.mirrored else picture
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts = recipe.times[index] if recipe.times else index
             frame.time_base = stream.codec_context.time_base

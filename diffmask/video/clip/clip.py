@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Self
 
 OK = "ok"
+RULES = 2
+"""Version of the rules by which files are probed; a clip that was probed by older ones is probed again."""
 STATUSES = {
     OK: "can be used",
     "missing": "the file is not there",
@@ -16,6 +18,7 @@ STATUSES = {
     "no-video": "no stream of video in it, or no frame in the stream",
     "corrupt": "a part of it cannot be decoded, or is not there",
     "too-small": "smaller than a patch",
+    "tilted": "to be shown turned by an angle that is no quarter of a turn",
     "timeout": "the time limit was over before its frames were read",
     "crashed": "the decoder crashed",
     "wrong-frames": "the reader that was asked for reads other frames than the clip holds",
@@ -49,6 +52,8 @@ class Clip:
     height: int = 0
     rotation: int = 0
     """Degrees clockwise, 0, 90, 180 or 270, that bring the stored frames upright."""
+    mirrored: bool = False
+    """Whether the stored frames are mirrored, left to right, before they are turned by `rotation`."""
     codec: str = ""
     first_pts: float = 0.0
     """Time at which the first frame is shown, in seconds."""
@@ -63,6 +68,8 @@ class Clip:
     seeking: str = "count"
     """How PyAV finds frame i: at the time first_pts + i / fps ("rate"), at the i-th of the times in the container
     ("table"), or by counting frames from the start ("count")."""
+    rules: int = RULES
+    """Version of the rules by which it was probed."""
 
     @property
     def name(self) -> str:
@@ -104,8 +111,9 @@ class Clip:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        """Return the clip of a row; other columns are ignored."""
-        return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})
+        """Return the clip of a row; other columns are ignored, and the first rules knew no version."""
+        known = {each.name: row[each.name] for each in fields(cls) if each.name in row}
+        return cls(**{"rules": 1, **known})
 
     def matches(self, status: os.stat_result) -> bool:
         """Tell whether a file is unchanged since it was probed."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import NOT_THERE, Clip, ReadError
-from diffmask.video.read.read_pyav import reason_of, upright, video_stream
+from diffmask.video.read.read_pyav import Orientation, reason_of, video_stream
 from diffmask.video.read.readers import open_source
 
 _NUM_PLACES = 8
@@ -25,13 +25,13 @@ class Reference:
     Args:
         num_frames: Frames of the clip, as its container says.
         key_frames: Numbers of its key frames.
-        rotation: Degrees clockwise that bring a frame upright.
+        orientation: What brings a frame upright.
     """
 
-    def __init__(self, num_frames: int, key_frames: Sequence[int], rotation: int):
+    def __init__(self, num_frames: int, key_frames: Sequence[int], orientation: Orientation):
         self.places = _choose_places(num_frames, key_frames)
         """Numbers of the frames that are compared."""
-        self._rotation = rotation
+        self._orientation = orientation
         self._thumbnails: dict[int, np.ndarray] = {}
         self.num_damaged = 0
         """Number of frames of which the decoder had to guess a part."""
@@ -45,7 +45,7 @@ class Reference:
                     times.append(frame.pts)
                     self.num_damaged += frame.is_corrupt
                     if index in wanted:
-                        self.add(index, upright(frame, self._rotation))
+                        self.add(index, self._orientation.upright(frame))
             except (OSError, av.error.FFmpegError) as error:
                 return times, reason_of(error)
         self.places = [place for place in self.places if place in self._thumbnails]

@@ -18,10 +18,12 @@ import av.error
 
 from diffmask.video.clip.clip import OK, Clip, ReadError
 from diffmask.video.index.compare_readers import Reference
-from diffmask.video.read.read_pyav import PyAVSource, reason_of, upright, video_stream
+from diffmask.video.read.read_pyav import Orientation, PyAVSource, reason_of, video_stream
 
 _CUT_SHORT_SECONDS = 1.0
 _CUT_SHORT_SHARE = 0.05
+_DECLARE_SECONDS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf")
+"""Containers that say at their beginning how long they are; of others, FFmpeg looks at the end or guesses."""
 
 
 class _Unusable(Exception):  # noqa: N818 - not an error of a program but what a file turns out to be
@@ -47,7 +49,7 @@ class _Contents:
     codec: str
     width: int
     height: int
-    rotation: int
+    orientation: Orientation
     rates: tuple[float, ...]
     """Frames per second as the container declares them in several ways, likely ones first."""
     unit: float
@@ -56,6 +58,8 @@ class _Contents:
     """When each frame is shown, in ascending units of time; empty if the container does not say it of all."""
     keys: list[int]
     """Those of these times at which key frames are shown."""
+    keys_in_place: bool
+    """Whether as many frames are decoded before each key frame as are shown before it."""
     num_packets: int
     """Packets of frames that are shown."""
     num_hidden: int
@@ -75,7 +79,8 @@ class _Contents:
             "codec": self.codec,
             "width": self.width,
             "height": self.height,
-            "rotation": self.rotation,
+            "rotation": self.orientation.rotation,
+            "mirrored": self.orientation.mirrored,
             "edit_list": self.num_hidden > 0,
             "num_frames": self.num_packets,
         }
@@ -91,26 +96,32 @@ def _read_contents(path: str) -> _Contents:
         stream = video_stream(container)
         if stream is None:
             raise _Unusable("no-video", "it has no stream of video")
-        rotation, height, width = _first_frame(path)
+        orientation, height, width = _first_frame(path)
         times, keys, num_hidden, end = [], [], 0, 0.0
         for packet in container.demux():
-            if packet.dts is not None:  # the last packet of each stream is empty
-                end = max(end, float((packet.dts + (packet.duration or 0)) * packet.time_base))
+            shown = packet.dts if packet.pts is None else packet.pts
+            if shown is not None:  # the last packet of each stream is empty
+                end = max(end, float((shown + (packet.duration or 0)) * packet.time_base))
             if packet.stream.index == stream.index and packet.size:
                 num_hidden += packet.is_discard
                 times += [] if packet.is_discard else [packet.pts]
-                keys += [packet.pts] if packet.is_keyframe and not packet.is_discard else []
-        is_cut_short = _lacks_bytes(stream, container.size) or _lacks_seconds(container, end)
+                keys += [(len(times) - 1, packet.pts)] if packet.is_keyframe and not packet.is_discard else []
+        num_found = len(times) + num_hidden
+        shown_at = [] if None in times else sorted(times)
+        is_cut_short = _lacks_bytes(stream, container.size) or (
+            not 0 < stream.frames <= num_found and _lacks_seconds(container, end, _longest_step(stream, shown_at))
+        )
         rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
         return _Contents(
             codec=stream.codec_context.codec.canonical_name,
             width=width,
             height=height,
-            rotation=rotation,
+            orientation=orientation,
             rates=tuple(rates),
             unit=float(stream.time_base),
-            times=[] if None in times else sorted(times),
-            keys=[] if None in times else keys,
+            times=shown_at,
+            keys=[key for _, key in keys] if shown_at else [],
+            keys_in_place=bool(shown_at) and all(bisect.bisect_left(shown_at, key) == place for place, key in keys),
             num_packets=len(times),
             num_hidden=num_hidden,
             num_declared=stream.frames,
@@ -124,8 +135,8 @@ def _is_mp4_without_table(path: str) -> bool:
         return content[4:8] == b"ftyp" and content.find(b"moov") < 0
 
 
-def _first_frame(path: str) -> tuple[int, int, int]:
-    """Return rotation and upright height and width of the first frame that can be decoded."""
+def _first_frame(path: str) -> tuple[Orientation, int, int]:
+    """Return orientation and upright height and width of the first frame that can be decoded."""
     with av.open(path) as container:
         try:
             frame = next(container.decode(video_stream(container)), None)
@@ -133,9 +144,10 @@ def _first_frame(path: str) -> tuple[int, int, int]:
             raise _Unusable("corrupt", f"its first frame cannot be decoded ({error.strerror})") from error
         if frame is None:
             raise _Unusable("no-video", "its stream of video has no frame that can be decoded")
-        # the container gives the turn counter-clockwise
-        rotation = -round(frame.rotation / 90) * 90 % 360
-        return rotation, *upright(frame, rotation).shape[:2]
+        orientation = Orientation.of_frame(frame)
+        if orientation is None:
+            raise _Unusable("tilted", "it is to be shown turned by an angle that is no quarter of a turn")
+        return orientation, *orientation.upright(frame).shape[:2]
 
 
 def _lacks_bytes(stream: Any, size: int) -> bool:
@@ -143,13 +155,26 @@ def _lacks_bytes(stream: Any, size: int) -> bool:
     return any(entry.pos + entry.size > size for entry in stream.index_entries if entry.pos >= 0)
 
 
-def _lacks_seconds(container: Any, end: float) -> bool:
-    """Tell whether all streams end long before the container says, as in a file that was cut short."""
-    if container.duration is None:
+def _longest_step(stream: Any, times: Sequence[int]) -> float:
+    """Return the most seconds for which the container shows a frame; 0 if it does not say it."""
+    steps = (after - before for before, after in zip(times, times[1:], strict=False))
+    return float(max(steps, default=0) * stream.time_base)
+
+
+def _lacks_seconds(container: Any, end: float, step: float) -> bool:
+    """Tell whether all streams end long before the container says, as in a file that was cut short.
+
+    Args:
+        container: The open file.
+        end: Seconds at which the last of its packets ends, which may lack its duration.
+        step: The most seconds for which it shows a frame.
+    """
+    if container.duration is None or container.format.name not in _DECLARE_SECONDS:
         return False
     seconds = container.duration / av.time_base
-    start = (container.start_time or 0) / av.time_base
-    return start + seconds - end > max(_CUT_SHORT_SECONDS, _CUT_SHORT_SHARE * seconds)
+    # writers count the seconds from zero or from the first packet, and no file tells which
+    end = max(end, end - (container.start_time or 0) / av.time_base)
+    return seconds - end > max(_CUT_SHORT_SECONDS, _CUT_SHORT_SHARE * seconds, step)
 
 
 _TOLERANCE = 0.2
@@ -217,7 +242,7 @@ def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
         clip = replace(clip, **contents.facts())
         yield clip
         clip, reference = _read_frames(clip, contents)
-        yield from _choose_reader(clip, reference, reader)
+        yield from _choose_reader(clip, contents, reference, reader)
     except _Unusable as refusal:
         yield replace(refusal.clip or Clip.of_file(path), status=refusal.status, reason=refusal.reason)
 
@@ -256,7 +281,7 @@ def _read_frames(clip: Clip, contents: _Contents) -> tuple[Clip, Reference]:
     if contents.is_cut_short:
         count = f"{contents.num_packets} of {contents.num_declared}" if contents.num_declared else contents.num_packets
         raise _Unusable("corrupt", f"the file was cut short after {count} frames", clip)
-    reference = Reference(contents.num_packets, contents.key_frames, clip.rotation)
+    reference = Reference(contents.num_packets, contents.key_frames, contents.orientation)
     if contents.num_packets * clip.width * clip.height > _WHOLE_PIXELS and contents.times:
         clip = _find_timing(clip, contents.times, contents)
         try:
@@ -279,17 +304,28 @@ def _read_frames(clip: Clip, contents: _Contents) -> tuple[Clip, Reference]:
     return _find_timing(clip, times, contents), reference
 
 
-def _choose_reader(clip: Clip, reference: Reference, reader: str) -> Iterator[Clip]:
+def _why_not_trusted(clip: Clip, contents: _Contents, reader: str) -> str:
+    """Return why a reader other than PyAV may be wrong where it was not asked, as the rest of a sentence; or ""."""
+    if clip.seeking == "count":
+        return "would look for frames by their time stamps, and some of these are missing, repeat or jump back"
+    if reader == "decord" and clip.mirrored:
+        return "does not mirror frames"
+    if reader == "decord" and not contents.keys_in_place:
+        return "counts frames from key frames, and some of these are decoded before frames that are shown earlier"
+    return ""
+
+
+def _choose_reader(clip: Clip, contents: _Contents, reference: Reference, reader: str) -> Iterator[Clip]:
     """Yield the clip with PyAV, which is right in any case, then with the reader to use."""
+    if clip.seeking != "count" and reference.disagreement(clip, "pyav"):
+        clip = replace(clip, seeking="count")
     if reader in ("auto", "pyav"):
-        if clip.seeking != "count" and reference.disagreement(clip, "pyav"):
-            clip = replace(clip, seeking="count")
         clip = replace(clip, reader="pyav")
         yield clip
     if reader == "pyav":
         return
     wanted = "decord" if reader == "auto" else reader
-    wrong = reference.disagreement(clip, wanted)
+    wrong = reference.disagreement(clip, wanted) or _why_not_trusted(clip, contents, wanted)
     if not wrong:
         yield replace(clip, reader=wanted, reason="")
     elif reader == "auto":

@@ -7,7 +7,6 @@ for clip in read_clips("clips.parquet"): ...
 `update_index` does both, continues a run that was stopped, and probes only files that are new or have changed.
 """
 
-import importlib
 import json
 import logging
 import os
@@ -23,11 +22,11 @@ from diffmask.core.errors import InputError
 from diffmask.core.processes import num_cores
 from diffmask.files.blocks import shown
 from diffmask.files.folders import draft
-from diffmask.video.clip.clip import NOT_THERE, TOO_SLOW, Clip
+from diffmask.video.clip.clip import NOT_THERE, RULES, TOO_SLOW, Clip
 from diffmask.video.clip.find import Sources, list_videos
 from diffmask.video.clip.join_tables import Joined, join
 from diffmask.video.index.probe import TIME_LIMIT, probe_all
-from diffmask.video.read.readers import READERS
+from diffmask.video.read.readers import load_library
 
 _SUFFIX = ".parquet"
 _METADATA_KEY = b"diffmask.clips"
@@ -98,22 +97,12 @@ def index_clips(
 
 
 def check_reader(name: str) -> None:
-    """Refuse a reader that is unknown or cannot be loaded.
+    """Refuse a reader that is unknown or cannot be loaded; `auto` needs PyAV.
 
     Raises:
         InputError: If it is.
     """
-    if name not in ("auto", *READERS):
-        raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
-    if name == "torchcodec":
-        from diffmask.video.read.read_torchcodec import load_decoder
-
-        load_decoder()
-    library = "decord" if name == "decord" else "av"
-    try:
-        importlib.import_module(library)
-    except (ImportError, OSError) as error:
-        raise InputError(f"{library} cannot be loaded ({error}); install it: pip install {library}") from error
+    load_library("pyav" if name == "auto" else name)
 
 
 def write_index(path: str | Path, clips: Iterable[Clip]) -> None:
@@ -199,7 +188,7 @@ def _is_same(clip: Clip, reader: str, worth_asking: Collection[str]) -> bool:
     # "auto" takes PyAV only for a reason
     is_choice_of_auto = clip.reader == "decord" or (bool(clip.reason) and clip.why_not_decord not in worth_asking)
     is_wanted = is_choice_of_auto if reader == "auto" else clip.reader == reader
-    if clip.status in _MAY_PASS or (clip.is_ok and not is_wanted):
+    if clip.rules != RULES or clip.status in _MAY_PASS or (clip.is_ok and not is_wanted):
         return False
     try:
         return clip.matches(os.stat(clip.path))
@@ -210,8 +199,8 @@ def _is_same(clip: Clip, reader: str, worth_asking: Collection[str]) -> bool:
 def _worth_asking(clips: Iterable[Clip]) -> set[str]:
     """Return which reasons for taking PyAV may no longer hold: slowness always, a missing decord once it is there."""
     if any(clip.why_not_decord == NOT_THERE for clip in clips):
-        with suppress(ImportError, OSError):
-            importlib.import_module("decord")
+        with suppress(InputError):
+            load_library("decord")
             return {TOO_SLOW, NOT_THERE}
     return {TOO_SLOW}
 

@@ -5,39 +5,74 @@ frames that a player shows. To reach a frame, decoding starts at the key frame b
 """
 
 import bisect
+import math
+import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import av
 import av.error
 import numpy as np
+from av.sidedata.sidedata import Type
+from av.stream import Disposition
 
 from diffmask.video.clip.clip import Clip, ReadError
 
 _FAR_SECONDS = 10
 """A step of this length is worth a look for a key frame, though none is known in between."""
+_TILT_DEGREES = 1.0
+"""A frame that is to be turned by a quarter of a turn, give or take this, is turned by that quarter."""
 
 
 def video_stream(container: Any) -> Any:
-    """Return the stream that players choose, set to decode in this thread; None if the file has no video."""
+    """Return the stream that players choose, set to decode in this thread; None if the file has no video.
+
+    A picture on the cover of a sound file is a stream too, and no video.
+    """
+    streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
     stream = container.streams.best("video")
+    if stream not in streams:
+        stream = streams[0] if streams else None
     if stream is not None:
         stream.codec_context.thread_count = 1
         stream.thread_type = "NONE"
     return stream
 
 
-def upright(frame: Any, rotation: int, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Return the RGB values of a frame (H, W, 3), turned clockwise by `rotation` degrees.
+@dataclass(frozen=True)
+class Orientation:
+    """How stored frames are brought upright: mirrored left to right if they must be, then turned."""
 
-    Args:
-        frame: A frame as PyAV decodes it.
-        rotation: 0, 90, 180 or 270.
-        size: Width and height to scale it to before it is turned: a stream may change its size on the way.
-    """
-    if size and size != (frame.width, frame.height):
-        frame = frame.reformat(width=size[0], height=size[1])
-    return np.rot90(frame.to_ndarray(format="rgb24"), k=-(rotation // 90))
+    rotation: int = 0
+    """Degrees clockwise: 0, 90, 180 or 270."""
+    mirrored: bool = False
+
+    @classmethod
+    def of_frame(cls, frame: Any) -> Self | None:
+        """Return what the display matrix of a frame asks for; None if it turns it by anything but quarters."""
+        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+        if matrix is None:
+            return cls()
+        right_x, right_y, _, down_x, down_y = struct.unpack("=5i", bytes(matrix)[:20])
+        mirrored = right_x * down_y - right_y * down_x < 0
+        if mirrored:
+            right_x, right_y = -right_x, -right_y
+        degrees = math.degrees(math.atan2(right_y, right_x))
+        rotation = round(degrees / 90) * 90
+        return cls(rotation % 360, mirrored) if abs(degrees - rotation) <= _TILT_DEGREES else None
+
+    def upright(self, frame: Any, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the RGB values of a frame (H, W, 3), upright.
+
+        Args:
+            frame: A frame as PyAV decodes it.
+            size: Width and height to scale it to before it is turned: a stream may change its size on the way.
+        """
+        if size and size != (frame.width, frame.height):
+            frame = frame.reformat(width=size[0], height=size[1])
+        values = frame.to_ndarray(format="rgb24")
+        return np.rot90(values[:, ::-1] if self.mirrored else values, k=-(self.rotation // 90))
 
 
 class PyAVSource:
@@ -46,6 +81,7 @@ class PyAVSource:
     def __init__(self, clip: Clip):
         self.num_frames = clip.num_frames
         self._clip = clip
+        self._orientation = Orientation(clip.rotation, clip.mirrored)
         self._coded_size = (clip.width, clip.height) if clip.rotation % 180 == 0 else (clip.height, clip.width)
         self._container: Any = None
         self._stream: Any = None
@@ -92,7 +128,7 @@ class PyAVSource:
         for number, frame in self._decoded:
             self._last = number
             if number == index:
-                return upright(frame, self._clip.rotation, self._coded_size)
+                return self._orientation.upright(frame, self._coded_size)
             if number > index:
                 break
         raise ReadError(self._clip.path, f"frame {index} of {self.num_frames} cannot be decoded")

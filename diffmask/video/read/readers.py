@@ -7,6 +7,7 @@ Open a reader for each sample, in the process that reads it, and close it again:
 when a process forks, after which decord hangs.
 """
 
+import importlib
 import os
 import re
 import threading
@@ -92,13 +93,51 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[_Reader]:
         ReadError: If the clip was put aside, is gone or changed since it was indexed, or cannot be opened.
     """
     _check_file(clip)
-    source = open_source(clip, clip.reader if name == "auto" else name)
+    source = open_source(clip, _reader_for(clip) if name == "auto" else name)
     try:
         if source.num_frames != clip.num_frames:
             raise ReadError(clip.path, f"it has {source.num_frames} frames, not {clip.num_frames}; index it again")
         yield _Reader(clip, source)
     finally:
         source.close()
+
+
+def _reader_for(clip: Clip) -> str:
+    """Return the reader that the index chose, or PyAV where that one is not installed or no longer trusted.
+
+    PyAV gives the same frames, so an index serves machines with other libraries too.
+    """
+    is_trusted = clip.seeking != "count" or clip.reader == "pyav"
+    return clip.reader if is_trusted and _is_installed(clip.reader) else "pyav"
+
+
+@cache
+def _is_installed(reader: str) -> bool:
+    try:
+        load_library(reader)
+    except InputError:
+        return False
+    return True
+
+
+def load_library(reader: str) -> None:
+    """Load the library of a reader.
+
+    Raises:
+        InputError: If the reader is unknown, or its library cannot be loaded.
+    """
+    if reader not in READERS:
+        raise InputError(f"unknown reader {reader!r}; choose from: auto, {', '.join(READERS)}")
+    if reader == "torchcodec":
+        from diffmask.video.read.read_torchcodec import load_decoder
+
+        load_decoder()
+        return
+    library = "decord" if reader == "decord" else "av"
+    try:
+        importlib.import_module(library)
+    except (ImportError, OSError) as error:
+        raise InputError(f"{library} cannot be loaded ({error}); install it: pip install {library}") from error
 
 
 def open_source(clip: Clip, name: str) -> _FrameSource:
@@ -108,20 +147,16 @@ def open_source(clip: Clip, name: str) -> _FrameSource:
         InputError: If the name is unknown, or the reader cannot be loaded.
         ReadError: If the clip cannot be opened.
     """
-    try:
-        if name == "decord":
-            return _DecordSource(clip)
-        if name == "pyav":
-            from diffmask.video.read.read_pyav import PyAVSource
+    load_library(name)
+    if name == "decord":
+        return _DecordSource(clip)
+    if name == "pyav":
+        from diffmask.video.read.read_pyav import PyAVSource
 
-            return PyAVSource(clip)
-    except ImportError as error:
-        raise InputError(f"{name} cannot be loaded ({error}); install it, or index the clips again") from error
-    if name == "torchcodec":
-        from diffmask.video.read.read_torchcodec import TorchCodecSource
+        return PyAVSource(clip)
+    from diffmask.video.read.read_torchcodec import TorchCodecSource
 
-        return TorchCodecSource(clip)
-    raise InputError(f"unknown reader {name!r}; choose from: auto, {', '.join(READERS)}")
+    return TorchCodecSource(clip)
 
 
 def _check_file(clip: Clip) -> None:

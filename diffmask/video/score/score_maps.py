@@ -96,7 +96,8 @@ def make_maps(
 
 def _map_path(clip: Clip, key: str, cache: str | Path) -> Path:
     """Return where the map of a clip is kept; another file, scorer or format gives another name."""
-    identity = f"{_FORMAT} {os.path.abspath(clip.path)} {clip.size} {clip.mtime} {clip.rotation} {key}"
+    shown = f"{clip.rotation}{' mirrored' if clip.mirrored else ''}"
+    identity = f"{_FORMAT} {os.path.abspath(clip.path)} {clip.size} {clip.mtime} {shown} {key}"
     return Path(cache) / f"map-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors"
 
 

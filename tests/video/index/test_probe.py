@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
+from support.clip_product import Odd, make_odd
 from support.clips import Recipe, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
@@ -91,6 +94,68 @@ def test_sound_alone_is_no_video(tmp_path):
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     assert why(path) == ("no-video", "it has no stream of video")
+
+
+def test_a_picture_on_the_cover_of_sound_is_no_video(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000)
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width = cover.height = 64
+        cover.pix_fmt = "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    assert why(path) == ("no-video", "it has no stream of video")
+
+
+@pytest.mark.parametrize("name", ["part.mkv", "part.mp4", "part.ts"])
+def test_a_part_of_a_longer_recording_keeps_its_times_and_is_whole(tmp_path, name):
+    times = [12_000 + 40 * index for index in range(50)]
+    clip = found(make_clip(tmp_path / name, Recipe(num_frames=50, times=times)))
+    assert (clip.status, clip.num_frames, clip.fps) == ("ok", 50, 25.0)
+
+
+@pytest.mark.parametrize("name", ["slow.mkv", "slow.mp4", "slow.webm"])
+@pytest.mark.parametrize("fps", [Fraction(1, 5), 1])
+def test_the_last_frame_of_a_slow_clip_is_shown_long(tmp_path, name, fps):
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    clip = found(make_clip(tmp_path / name, Recipe(num_frames=10, codec=codec, fps=fps, b_frames=3)))
+    assert (clip.status, clip.num_frames, clip.fps) == ("ok", 10, pytest.approx(float(fps)))
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_clip_is_shown_mirrored_and_turned_as_players_do(tmp_path, rotation, mirrored):
+    path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=12, rotation=rotation, mirrored=mirrored))
+    clip = found(path)
+    assert (clip.status, clip.width, clip.height) == ("ok", 96, 72)
+    assert (clip.rotation, clip.mirrored, clip.reader == "pyav") == (rotation, mirrored, mirrored)
+    for name in ("auto", "pyav"):
+        with open_reader(clip, name) as reader:
+            assert numbers_of(reader.read([0, 5, 11])) == [0, 5, 11]
+
+
+def test_a_clip_that_is_turned_by_less_than_a_quarter_is_put_aside(tmp_path):
+    path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=3, rotation=30))
+    assert why(path) == ("tilted", "it is to be shown turned by an angle that is no quarter of a turn")
+
+
+def test_where_time_stamps_do_not_tell_frames_apart_only_pyav_is_trusted(tmp_path, monkeypatch):
+    path = tmp_path / "a.mp4"
+    shown = make_odd(path, Odd("mp4", "libx264", Fraction(25), 2, glitch="forward"))
+    reason = "would look for frames by their time stamps, and some of these are missing, repeat or jump back"
+    # whatever decord gives where it is asked
+    monkeypatch.setattr(examining.Reference, "disagreement", lambda *_: "")
+    clip = found(path)
+    assert (clip.status, clip.num_frames, clip.seeking) == ("ok", len(shown), "count")
+    assert (clip.reader, clip.reason) == ("pyav", f"decord {reason}")
+    assert why(path, "decord") == ("wrong-frames", f"decord {reason}; index it with --reader auto")
+    with open_reader(replace(clip, reader="decord", reason="")) as reader:
+        assert numbers_of(reader.read([6, 7, 8, 12, 3])) == [shown[index] for index in (6, 7, 8, 12, 3)]
 
 
 @pytest.mark.parametrize("whole_pixels", [examining._WHOLE_PIXELS, 1000])
