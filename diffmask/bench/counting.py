@@ -3,16 +3,18 @@
     run_words(["corpus.txt.gz"])  -> rows with name, MB/s, ratio to CountVectorizer, seconds, peak memory
     run_ngrams(["corpus.txt.gz"]) -> the same, with words/s
 
-Each contender runs alone in a fresh process. CountVectorizer is given the texts in memory, as are `count_words` and
-`NGramLookup.share_in`, which finds the n-grams of texts; `count_corpus` and `count_ngrams` must also read, decompress
-and parse the files.
+Each contender has a process of its own, and they take turns. CountVectorizer is given the texts in memory, as are
+`count_words` and `NGramLookup.share_in`, which finds the n-grams of texts; `count_corpus` and `count_ngrams` must also
+read, decompress and parse the files.
 """
 
+import contextlib
 import multiprocessing
 import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,29 +57,69 @@ def _run(names: Sequence[str], unit: str, amount: float, task: tuple[Sources, st
     Seconds are of the processor, since other work on the machine affects them less. `peak_mb` is None if the system
     does not tell (it is read from /proc), and for `NGramLookup.share_in`, since finding the n-grams took more before.
     """
-    rows = []
-    for name in names:
-        # a fresh process, so that the memory of one contender is not counted for the next
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            seconds, peak_mb = pool.submit(_measure, name, *task).result()
-        speed = amount / seconds
-        ratio = speed / rows[0][unit] if rows else 1.0
-        rows.append({"name": name, unit: speed, "ratio": ratio, "seconds": seconds, "peak_mb": peak_mb})
-    return rows
+    paths, column, num_repeats = task
+    context = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        # processes of their own, so that the memory of one contender is not counted for the next
+        pools = {
+            name: stack.enter_context(
+                ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(name, paths, column))
+            )
+            for name in names
+        }
+        for pool in pools.values():
+            pool.submit(_warm).result()
+        times = [{name: pool.submit(_turn).result() for name, pool in pools.items()} for _ in range(num_repeats)]
+        peaks = {name: pool.submit(_peak).result() for name, pool in pools.items()}
+    seconds = {name: min(turn[name] for turn in times) for name in names}
+    return [
+        {
+            "name": name,
+            unit: amount / seconds[name],
+            "ratio": seconds[names[0]] / seconds[name],
+            "seconds": seconds[name],
+            "peak_mb": None if name == NGRAMS[2] else peaks[name],
+        }
+        for name in names
+    ]
 
 
-def _measure(name: str, paths: Sources, column: str | None, num_repeats: int) -> tuple[float, float | None]:
-    """Return the shortest time and the growth of memory."""
+@dataclass(frozen=True)
+class _Contender:
+    """What one process times: its work, the texts it is given, and its memory before, in megabytes."""
+
+    work: Callable[[list[str]], Any]
+    texts: list[str]
+    memory: float | None
+
+
+_contenders: list[_Contender] = []
+"""The contender of this process."""
+
+
+def _prepare(name: str, paths: Sources, column: str | None) -> None:
     reads = name.endswith("(reads the files)")
     texts = [] if reads else [document.text for document in read_documents(paths, column)]
     work = _contender(name, paths, column)
-    before, times = _memory("VmRSS"), []
-    for _ in range(num_repeats):
-        start = time.process_time()
-        work(texts)
-        times.append(time.process_time() - start)
-    peak = _memory("VmHWM")
-    return min(times), None if before is None or peak is None or name == NGRAMS[2] else peak - before
+    _contenders.append(_Contender(work, texts, _memory("VmRSS")))
+
+
+def _warm() -> None:
+    """Do nothing: a process prepares itself before its first call, while no other is timed."""
+
+
+def _turn() -> float:
+    """Return the processor seconds of one run."""
+    contender = _contenders[0]
+    start = time.process_time()
+    contender.work(contender.texts)
+    return time.process_time() - start
+
+
+def _peak() -> float | None:
+    """Return by how much memory has grown at most, in megabytes; None if the system does not tell."""
+    before, peak = _contenders[0].memory, _memory("VmHWM")
+    return None if before is None or peak is None else peak - before
 
 
 def _contender(name: str, paths: Sources, column: str | None) -> Callable[[list[str]], Any]:

@@ -4,6 +4,7 @@ diffmask bench text
 """
 
 import copy
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,13 @@ class _Clock(TrainerCallback):
 
 
 def run(
-    loaded: LoadedModel, rows: "datasets.Dataset", folder: str, batch_size: int = 32, *, num_steps: int = 12
+    loaded: LoadedModel,
+    rows: "datasets.Dataset",
+    folder: str,
+    batch_size: int = 32,
+    *,
+    turns: int = 4,
+    steps_in_a_turn: int = 5,
 ) -> list[dict[str, Any]]:
     """Return one row per contender: tokens a second in the median step, and the ratio to the stock Trainer.
 
@@ -50,16 +57,17 @@ def run(
         rows: Rows of a tokenised data set.
         folder: Folder for the files of the Trainers.
         batch_size: Number of rows in a step.
-        num_steps: Number of steps of each contender; the first two do not count.
+        turns: Number of turns of each contender. In each it trains on the same batches, from where it stopped.
+        steps_in_a_turn: Number of steps of a turn; the first two do not count.
     """
     args = TrainingArguments(
         folder,
-        max_steps=num_steps,
+        max_steps=steps_in_a_turn,
         per_device_train_batch_size=batch_size,
         report_to="none",
         save_strategy="no",
         disable_tqdm=True,
-        logging_steps=num_steps,
+        logging_steps=steps_in_a_turn,
         seed=0,
     )
     lengths = [len(tokens) for tokens in rows["input_ids"]]
@@ -74,16 +82,16 @@ def run(
     )
     shuffled = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows)
     bucketed = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows, order=RowOrder(lengths))
-    times = {}
-    for name, trainer in {
+    trainers = {
         "transformers Trainer + DataCollatorForLanguageModeling": stock,
         "diffmask, rows in random order": shuffled,
         "diffmask, rows of similar length together": bucketed,
-    }.items():
-        clock = _Clock()
-        trainer.add_callback(clock)
-        trainer.train()
-        times[name] = _median_step(clock.ends)
+    }
+    steps: dict[str, list[float]] = {name: [] for name in trainers}
+    for _ in range(turns):
+        for name, trainer in trainers.items():
+            steps[name] += _turn(trainer)
+    times = {name: statistics.median(seconds) for name, seconds in steps.items()}
     tokens = batch_size * sum(lengths) / len(lengths)
     baseline = next(iter(times.values()))
     difference = _loss_difference(loaded.model, adapter, [rows[index] for index in range(batch_size)])
@@ -98,9 +106,13 @@ def run(
     ]
 
 
-def _median_step(ends: Sequence[float]) -> float:
-    steps = sorted(after - before for before, after in zip(ends[1:], ends[2:], strict=False))
-    return steps[len(steps) // 2]
+def _turn(trainer: Trainer) -> list[float]:
+    """Train, and return the seconds of each step after the first two."""
+    clock = _Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    trainer.remove_callback(clock)
+    return [after - before for before, after in zip(clock.ends[1:], clock.ends[2:], strict=False)]
 
 
 @torch.no_grad()

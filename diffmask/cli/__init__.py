@@ -8,9 +8,12 @@ python -m diffmask --help
 import argparse
 import importlib
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any
 
+from diffmask.core.cores import num_cores
 from diffmask.core.errors import InputError
 from diffmask.version import __version__
 
@@ -71,6 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; bad input is one sentence on stderr and exit status 2."""
+    _share_the_cores()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         args = _parse(argv)
         return args.run(args) or 0
@@ -86,6 +92,32 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _share_the_cores() -> None:
+    """Make a good neighbour of OpenMP, which reads this when torch is loaded; what the user has set stays.
+
+    Threads that spin while they wait take the cores from whatever runs beside them, and several such processes nearly
+    stop each other. A container's limit of processor time is one that OpenMP does not know.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OMP_NUM_THREADS", str(num_cores()))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; but inside an import, where compiled libraries crash on it, end the process."""
+    if not _importing(frame):
+        raise KeyboardInterrupt
+    print("interrupted", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

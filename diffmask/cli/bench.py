@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     import tempfile
 
+    from diffmask.bench import watch_company
     from diffmask.core.errors import InputError
     from diffmask.files.folders import write_text
 
@@ -56,8 +58,12 @@ def run(args: argparse.Namespace) -> int:
     module, function, arguments = BENCHES[args.what]
     bench = getattr(importlib.import_module(f"diffmask.bench.{module}"), function)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = bench(*arguments(args, Path(scratch)))
+        prepared = arguments(args, Path(scratch))
+        with watch_company() as company:
+            rows = bench(*prepared)
     _print(rows)
+    if sentence := company.sentence():
+        print(f"diffmask: {sentence}", file=sys.stderr)
     if args.json:
         write_text(args.json, json.dumps(rows, indent=2) + "\n")
     return 0
