@@ -13,8 +13,8 @@ import sys
 from types import FrameType
 from typing import Any
 
-from diffmask.core.cores import num_cores
 from diffmask.core.errors import InputError
+from diffmask.core.processes import num_cores
 from diffmask.version import __version__
 
 COMMANDS = (

@@ -185,9 +185,10 @@ def _share_of_machine(slot: int, num_processes: int) -> dict[str, str]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else [str(index) for index in range(num_gpus)]
         return {"CUDA_VISIBLE_DEVICES": names[slot % len(names)]}
-    if "OMP_NUM_THREADS" in os.environ:
-        return {}
-    return {"OMP_NUM_THREADS": str(max(1, num_cores() // num_processes))}
+    cores = num_cores()
+    if os.environ.get("OMP_NUM_THREADS", str(cores)) != str(cores):
+        return {}  # the user's own number; the command line sets that of the cores
+    return {"OMP_NUM_THREADS": str(max(1, cores // num_processes))}
 
 
 def _prepare(parent: int) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from diffmask.core.cores import num_cores
+from diffmask.core.processes import num_cores
 
 
 def diffmask(*words, path="", **environment):
