@@ -104,7 +104,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(idle)
     finder.check(given)
     # before the work, not after it
-    check_folder(args.output, "anchors", finder.names, overwrite=args.overwrite)
+    reads = [*args.data, *(args.reference or ()), args.model]
+    check_folder(args.output, "anchors", finder.names, overwrite=args.overwrite, reads=reads)
     start = time.perf_counter()
     found = finder.find(given, "diffmask " + shlex.join(sys.argv[1:]))
     finder.save(found, args.output, overwrite=args.overwrite)

@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> None:
     settings = CompareSettings(
         args.metric, args.texts, args.share, args.baseline, args.all_pairs, args.draws, args.seed
     )
-    folder = args.output and check_folder(args.output, "comparison", FILES, overwrite=args.overwrite)
+    folder = args.output and check_folder(
+        args.output, "comparison", FILES, overwrite=args.overwrite, reads=args.results
+    )
     report = ComparisonReport(compare(read_results(args.results), settings))
     console = Console(highlight=False)
     report.print(console)

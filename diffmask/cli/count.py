@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     if not args.data and args.column is not None:
         raise InputError(f"--column {args.column} was given without DATA to read; counts files have no such column")
     # before the work, not after it
-    check_output(args.output, overwrite=args.overwrite)
+    check_output(args.output, overwrite=args.overwrite, reads=args.data)
     parts = [Counts.load(path) for path in args.merge]
     start = time.perf_counter()
     if args.data:

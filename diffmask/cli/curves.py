@@ -33,11 +33,11 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.files.folders import check_output
-    from diffmask.report.figures.figures import FORMATS
+    from diffmask.report.figures.figures import FORMATS, is_foreign
     from diffmask.report.figures.run_logs import draw_runs, print_runs
 
     if args.output is not None:
-        check_output(args.output, "figure", "figure.png", FORMATS, overwrite=args.overwrite)
+        check_output(args.output, "figure", "figure.png", FORMATS, overwrite=args.overwrite, is_foreign=is_foreign)
     folders = list(dict.fromkeys(args.runs))
     runs = [_read_run(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
     console = Console(highlight=False)

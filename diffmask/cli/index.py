@@ -79,7 +79,7 @@ def _index(args: argparse.Namespace) -> None:
     from diffmask.video.index.index import Probing, check_output, check_reader, update_index, usable
 
     # before the work, not after it
-    check_output(args.output)
+    check_output(args.output, args.join)
     check_reader(args.reader)
     paths = list_videos(args.clips)
     joins = [join(path, paths) for path in args.join]

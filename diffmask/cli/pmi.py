@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("there is nothing to count; give files, folders or globs, or counts files with --counts")
     if not args.data and args.column is not None:
         raise InputError(f"--column {args.column} was given without DATA to read; counts files have no such column")
-    folder = check_folder(args.output, "n-grams", FILES, overwrite=args.overwrite)
+    folder = check_folder(args.output, "n-grams", FILES, overwrite=args.overwrite, reads=[*args.data, *args.counts])
     settings = NGramSettings(args.max_n, args.min_count, args.column, args.num_processes)
     kept = VocabularySettings(args.size, args.min_pmi, args.rank_by)
     start = time.perf_counter()

@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
     from diffmask.cli.data import modality_of_data
     from diffmask.core.errors import InputError
+    from diffmask.files.folders import refuse_input
     from diffmask.report.preview import Asked
 
     modality = modality_of_data(args, "preview")
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
     # before the work, not after it
     if args.output is not None:
         source.check_output(args.output, overwrite=args.overwrite)
+        refuse_input(args.output, [*args.data, args.config, args.anchors, args.checkpoint, args.model])
     config, progress, learned = _settings(args, modality)
     maskings = _maskings(args, modality, config.masking)
 

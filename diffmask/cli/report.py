@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     """Read the run, write the page."""
     from diffmask.core.errors import InputError
     from diffmask.files.folders import check_output
-    from diffmask.report.html.page import write_page
+    from diffmask.report.html.page import is_foreign, write_page
     from diffmask.train.folder import SETTINGS_FILE
 
     if not (args.folder / SETTINGS_FILE).is_file():
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
             f"{args.folder} is no run (it holds no {SETTINGS_FILE}); give the output folder of `diffmask pretrain`"
         )
     path = args.output or args.folder / PAGE
-    check_output(path, "page", PAGE, overwrite=args.overwrite)
+    check_output(path, "page", PAGE, overwrite=args.overwrite, is_foreign=is_foreign)
 
     import transformers
 

@@ -56,10 +56,10 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.assemble.modality import read_config
     from diffmask.core.errors import InputError
     from diffmask.files.folders import check_output
-    from diffmask.report.figures.figures import FORMATS
+    from diffmask.report.figures.figures import FORMATS, is_foreign
 
     if args.output is not None:
-        check_output(args.output, "figure", "figure.png", FORMATS, overwrite=args.overwrite)
+        check_output(args.output, "figure", "figure.png", FORMATS, overwrite=args.overwrite, is_foreign=is_foreign)
     if args.list and (args.config is not None or args.no_data):
         raise InputError("--list shows what there is, and reads no config; give --list or CONFIG, one of the two")
     if args.list:

@@ -14,7 +14,7 @@ from diffmask.config.evaluation import METRICS, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware, resolve_device
 from diffmask.evaluate.modality import ModalityMethods, Predict
-from diffmask.evaluate.seed_file import SeedFile, is_done, remove_others
+from diffmask.evaluate.seed_file import SeedFile, check_results_folder, is_done, remove_others
 from diffmask.tasks.leakage import find_leakage
 from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import load_config, resolve_model
@@ -72,6 +72,7 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
     left = [seed for seed, path in paths.items() if overwrite or not is_done(path, record)]
     if not left:
         return list(paths.values())
+    check_results_folder(prepared.output)
     predict = prepared.methods.predictor(
         prepared.folder, prepared.task, settings, output=prepared.output, progress=progress
     )

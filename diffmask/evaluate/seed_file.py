@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from diffmask.config.evaluation import KINDS, METRICS, MULTI_LABEL, SINGLE_LABEL, TOKENS
 from diffmask.core.errors import InputError
-from diffmask.files.folders import write_text
+from diffmask.files.folders import check_writable, write_text
 from diffmask.tasks.metrics import OUTSIDE
 
 _FORMAT = 1
@@ -119,6 +119,26 @@ def is_done(path: Path, record: Mapping[str, Any]) -> bool:
     if now["kind"] == TOKENS and outside != now["outside"]:
         raise InputError(_differs(path, "task.outside", outside, now["outside"]))
     return True
+
+
+def check_results_folder(folder: Path) -> None:
+    """Refuse a folder in which results cannot be written, or would replace files that are none.
+
+    Raises:
+        InputError: If it cannot be written, or one of its files has the name of a seed's and is something else.
+    """
+    check_writable(folder / "seed-0.json")
+    for path in folder.glob("seed-*.json"):
+        try:
+            is_foreign = "format" not in json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            continue  # damaged: it may be made anew
+        except TypeError:
+            is_foreign = True  # a number
+        if is_foreign:
+            raise InputError(
+                f"{path} is no file of diffmask, and results would replace it; give another folder with -o"
+            )
 
 
 def remove_others(folder: Path, record: Mapping[str, Any]) -> None:

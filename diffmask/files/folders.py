@@ -1,26 +1,37 @@
 """Files and folders that are written whole or not at all."""
 
 import errno
+import glob
 import os
 import platform
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffmask.core.errors import InputError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL)
 _SUFFIX = ".partial"
 DRAFT_SUFFIXES = (_SUFFIX, ".tmp")
 """By which a file is known that is not finished; earlier versions wrote the second."""
 _PRIVATE = 0o600
+_ONLY_WRITTEN = (".html", ".png", ".svg", ".pdf")
+"""Endings of files that no command finds in a folder which it reads."""
 
 
-def check_folder(folder: str | Path, what: str, names: Collection[str], *, overwrite: bool) -> Path:
+def check_folder(
+    folder: str | Path,
+    what: str,
+    names: Collection[str],
+    *,
+    overwrite: bool,
+    reads: Iterable[str | Path | None] = (),
+) -> Path:
     """Return the absolute path of a folder if it may be written.
 
     Args:
@@ -28,15 +39,18 @@ def check_folder(folder: str | Path, what: str, names: Collection[str], *, overw
         what: What it will hold, for messages.
         names: Names of the files that such a folder holds; one with others is not deleted.
         overwrite: Whether a folder of this kind may be replaced.
+        reads: Files, folders and globs that the command reads.
 
     Raises:
-        InputError: If the folder around it is missing, it exists and may not be replaced, or it holds other files.
+        InputError: If the folder around it is missing or may not be written, it exists and may not be replaced, it
+            holds other files, or replacing it would destroy what is read.
     """
     # a relative path must mean the same folder later, even if the working directory changes in between
     folder = Path(os.path.abspath(folder))
     if not folder.parent.is_dir():
         raise InputError(f"folder {folder.parent} does not exist; create it first")
     if not folder.exists():
+        check_writable(folder)
         return folder
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; choose another name for the folder of the {what}")
@@ -46,31 +60,113 @@ def check_folder(folder: str | Path, what: str, names: Collection[str], *, overw
         raise InputError(f"folder {folder} holds other files ({others[0]}); choose another name for the {what}")
     if held and not overwrite:
         raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
+    refuse_input(folder, reads)
+    check_writable(folder)
     return folder
 
 
-def check_output(path: Path, what: str, example: str, endings: Sequence[str] = (), *, overwrite: bool) -> None:
-    """Refuse the name of a file that cannot be written, before the work is done.
+def check_output(
+    path: str | Path,
+    what: str,
+    example: str,
+    endings: Sequence[str] = (),
+    *,
+    overwrite: bool,
+    reads: Iterable[str | Path | None] = (),
+    is_foreign: Callable[[Path], bool] = lambda path: False,
+    option: str = "-o",
+) -> Path:
+    """Return the path of a file that may be written; everything is asked before the work is done.
 
     Args:
         path: What the user named.
         what: What it will hold, for messages.
         example: Name of such a file, for messages.
         endings: How the name may end; empty allows any ending.
-        overwrite: Whether a file may be replaced.
+        overwrite: Whether a file of this kind may be replaced.
+        reads: Files, folders and globs that the command reads.
+        is_foreign: Tells of a file that is there whether it is whole and of another kind; such a file is never
+            replaced, unlike a damaged one.
+        option: The option that names the file, for messages.
 
     Raises:
-        InputError: If it is a folder, has another ending, exists and may not be replaced, or its folder is missing.
+        InputError: If it is a folder, has another ending, exists and may not be replaced, is read by the command or of
+            another kind, or its folder is missing or may not be written.
     """
+    path = Path(path)
     if path.is_dir():
         raise InputError(f"the output {path} is a folder; give the name of a {what} such as {path / example}")
     if endings and path.suffix not in endings:
-        allowed = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        allowed = f"{', '.join(endings[:-1])} or {endings[-1]}".removeprefix(" or ")
         raise InputError(f"the output {path} is no {what}; give a name that ends with {allowed}")
-    if path.exists() and not overwrite:
-        raise InputError(f"the output {path} exists; use --overwrite to replace it, or give another name with -o")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} of the output does not exist; create it first")
+    if path.exists():
+        _check_replacing(path, what, overwrite=overwrite, reads=reads, is_foreign=is_foreign, option=option)
+    check_writable(path)
+    return path
+
+
+def _check_replacing(
+    path: Path,
+    what: str,
+    *,
+    overwrite: bool,
+    reads: Iterable[str | Path | None],
+    is_foreign: Callable[[Path], bool],
+    option: str,
+) -> None:
+    """Refuse to replace a file that is there; see `check_output`."""
+    if not overwrite:
+        raise InputError(f"the output {path} exists; use --overwrite to replace it, or give another name with {option}")
+    refuse_input(path, reads, option)
+    if not path.is_file():
+        raise InputError(f"the output {path} is a device or a pipe, not a file; give another name with {option}")
+    if path.stat().st_size and is_foreign(path):
+        raise InputError(
+            f"the output {path} exists and is no {what} of diffmask, so --overwrite does not replace it; give another "
+            f"name with {option}"
+        )
+
+
+def refuse_input(output: Path, reads: Iterable[str | Path | None], option: str = "-o") -> None:
+    """Refuse to replace a file or a folder that is or holds something which the command reads, or a file of a folder.
+
+    Args:
+        output: What will be written; where nothing is, nothing can be lost.
+        reads: Files, folders and globs that the command reads; None, and what is neither, is passed over.
+        option: The option that names the output, for messages.
+
+    Raises:
+        InputError: If it would be lost.
+    """
+    place, in_folders = output.resolve(), output.is_file() and output.suffix not in _ONLY_WRITTEN
+    for source in reads if output.exists() else ():
+        found = [source] if os.path.exists(source or "") else glob.glob(str(source or ""), recursive=True)
+        for each in map(Path, found):
+            inside = in_folders and each.is_dir() and place.is_relative_to(each.resolve())
+            if inside or each.samefile(output) or each.resolve().is_relative_to(place):
+                raise InputError(
+                    f"the output {output} would replace what the command reads ({each}); give another name with "
+                    f"{option}"
+                )
+
+
+def check_writable(path: str | Path) -> None:
+    """Try to make what will become a file or a folder, so that one that cannot be written is told before the work.
+
+    Args:
+        path: The file or the folder; of a folder that does not exist either, its first missing part is tried.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    path = Path(os.path.abspath(path))
+    while not os.path.lexists(path.parent):
+        path = path.parent
+    with draft(path) as new:
+        new.touch()
+        new.unlink()
 
 
 @contextmanager
@@ -176,10 +272,11 @@ def _is_running(process: int) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    with suppress(OSError):  # where nothing can be removed, nothing could be written
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, errors: str = "strict") -> None:
@@ -196,22 +293,33 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
 
 @contextmanager
 def writing(path: str | Path, remedy: str = "continue with --resume") -> Iterator[None]:
-    """Turn the error of a full disk into one sentence.
+    """Turn the error of a full disk, or of a place that may not be written, into one sentence.
 
     Args:
         path: What is written.
         remedy: What the user can do once there is room on the disk.
 
     Raises:
-        InputError: If the disk is full.
+        InputError: If the disk is full, or the place may not be written.
     """
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NOT_ALLOWED and _is_at(path, error):
+            raise InputError(
+                f"{path} cannot be written ({os.strerror(error.errno)}); give another name, or one in another folder"
+            ) from error
         reason = _full_disk(error)
         if reason is None:
             raise
         raise InputError(f"{path} could not be written ({reason}); make room on the disk, then {remedy}") from error
+
+
+def _is_at(path: str | Path, error: OSError) -> bool:
+    """Tell whether an error is about what is written, or its draft, and not about something that is read meanwhile."""
+    folder, name = os.path.split(os.path.abspath(path))
+    starts = (os.path.join(folder, name), os.path.join(folder, f".{name}"))
+    return isinstance(error.filename, str | Path) and os.path.abspath(error.filename).startswith(starts)
 
 
 def _full_disk(error: Exception) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
+from diffmask.files.folders import check_output
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -57,3 +58,38 @@ def record_inside(path: Path, key: bytes) -> dict[str, Any] | None:
     except pyarrow.ArrowInvalid:
         return None  # not Parquet at all, which the callers say in their own words
     return json.loads(metadata[key]) if key in metadata else None
+
+
+def check_table(
+    path: str | Path,
+    what: str,
+    key: bytes,
+    *,
+    overwrite: bool,
+    reads: Iterable[str | Path] = (),
+    option: str = "-o",
+) -> Path:
+    """Return the path of a Parquet file with a record of ours that may be written; see `folders.check_output`.
+
+    Args:
+        path: What the user named.
+        what: What it will hold, for messages.
+        key: Where the record of its kind stands; a table without it is never replaced.
+        overwrite: Whether a file of this kind may be replaced.
+        reads: What the command reads.
+        option: The option that names the file, for messages.
+    """
+
+    def is_foreign(found: Path) -> bool:
+        import pyarrow
+        from pyarrow import parquet
+
+        try:
+            return key not in (parquet.read_schema(found).metadata or {})
+        except (pyarrow.ArrowInvalid, OSError):
+            return False  # damaged: it may be made anew
+
+    return check_output(
+        path, what, f"{what.split()[-1]}.parquet", (".parquet",),
+        overwrite=overwrite, reads=reads, is_foreign=is_foreign, option=option,
+    )  # fmt: skip

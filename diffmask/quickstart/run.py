@@ -24,6 +24,7 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, Comparison, compare
 from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
+from diffmask.files.folders import check_writable
 from diffmask.pretrain import pretrain
 from diffmask.quickstart.losses import (
     BEFORE,
@@ -210,6 +211,7 @@ def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
     names = [MARKER, _PAGE, *quickstart.leaves, *common, *runs, *(f"{name}.yaml" for name in runs)]
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the output {folder} is a file; give the name of a folder with -o")
+    check_writable(folder / MARKER)
     marker = folder / MARKER
     before = json.loads(marker.read_text(encoding="utf-8")).get("names", names) if marker.exists() else []
     others = [path.name for path in folder.iterdir()] if folder.exists() and not marker.exists() else []

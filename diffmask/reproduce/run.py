@@ -18,10 +18,10 @@ from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.results import read_results
-from diffmask.files.folders import check_folder, write_text
+from diffmask.files.folders import check_folder, check_writable, write_text
 from diffmask.report.comparison import FILES, ComparisonReport, markdown_table
 from diffmask.reproduce.plan import plan
-from diffmask.reproduce.runner import Job, Runner, locked
+from diffmask.reproduce.runner import RECORDS_FILE, Job, Runner, locked
 from diffmask.train.log import read_log
 from diffmask.train.record import versions
 
@@ -55,6 +55,16 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
     path = output / RESULTS_FILE
     write_text(path, "\n\n".join(block for block in blocks if block) + "\n")
     return path
+
+
+def _check_foreign(output: Path, settings: str) -> None:
+    """Refuse a folder of something else, whose files the experiment would replace by its own of the same names."""
+    held = [name for name in (SETTINGS_FILE, RESULTS_FILE, MADE_FILE) if (output / name).exists()]
+    begun = held == [SETTINGS_FILE] and (output / SETTINGS_FILE).read_bytes() == settings.encode()
+    if held and not begun and not (output / RECORDS_FILE).exists():
+        raise InputError(
+            f"the folder {output} is of no experiment, and its {held[0]} would be replaced; give another with -o"
+        )
 
 
 def _below(markdown: str) -> str:
@@ -147,8 +157,11 @@ def reproduce(
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
     jobs = plan(config, data.absolute(), output.absolute())
     runner = Runner(jobs, output, num_processes, lambda job, what: tell(jobs, job, what))
+    settings = yaml.safe_dump(to_mapping(config), sort_keys=False)
+    check_writable(output / SETTINGS_FILE)
+    _check_foreign(output, settings)
     with locked(output):
         runner.check()
-        write_text(output / SETTINGS_FILE, yaml.safe_dump(to_mapping(config), sort_keys=False))
+        write_text(output / SETTINGS_FILE, settings)
         runner.run()
         return _write_results(config, output)

@@ -19,7 +19,7 @@ from diffmask.core.processes import end_with, num_cores
 from diffmask.files.folders import write_text
 from diffmask.files.lock import locked as locked
 
-_RECORDS = "jobs.json"
+RECORDS_FILE = "jobs.json"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Job:
     def begin(self, folder: Path) -> None:
         """Note in the experiment's folder what the job does, and write the file that it reads."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / _RECORDS, json.dumps(_read_records(folder) | {self.name: self.record}, indent=1) + "\n")
+        write_text(folder / RECORDS_FILE, json.dumps(_read_records(folder) | {self.name: self.record}, indent=1) + "\n")
         if self.file is not None:
             self.file[0].parent.mkdir(parents=True, exist_ok=True)
             write_text(*self.file)
@@ -62,7 +62,7 @@ class Job:
 
 
 def _read_records(folder: Path) -> dict[str, str]:
-    path = folder / _RECORDS
+    path = folder / RECORDS_FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 

@@ -124,7 +124,8 @@ def build_scorer(
     Raises:
         InputError: The task, the model or a setting cannot be used, or the classifier has learned nothing.
     """
-    output, start = check_scorer_folder(output, overwrite=overwrite), time.perf_counter()
+    start = time.perf_counter()
+    output = check_scorer_folder(output, overwrite=overwrite, reads=[*settings.task, settings.model])
     tokenizer = load_tokenizer(settings.model)
     _check_length(settings, tokenizer)
     common = _common_words(settings)

@@ -51,7 +51,7 @@ def test_an_output_that_exists_is_refused_before_the_work(corpus):
     output = corpus / "a.parquet"
     output.write_bytes(b"precious")
     message = refusal(corpus / "no.txt", "-o", output)
-    assert message == f"{output} exists; choose another name or allow to overwrite it (--overwrite)"
+    assert message == f"the output {output} exists; use --overwrite to replace it, or give another name with -o"
     assert output.read_bytes() == b"precious"
     call(corpus / "a.txt", "-o", output, "--overwrite")
     assert Counts.load(output).num_words == 7

@@ -68,7 +68,8 @@ def test_outputs_that_exist_are_refused_before_the_work(corpus):
     call(corpus / "a.txt", "-o", corpus / "pmi", "--overwrite")
     assert "in vitro" in read_vocabulary(corpus / "pmi")
     (corpus / "a.parquet").write_text("precious")
-    expected = f"{corpus}/a.parquet exists; choose another name or allow to overwrite it (--overwrite)"
+    use = "use --overwrite to replace it, or give another name with --save-counts"
+    expected = f"the output {corpus}/a.parquet exists; {use}"
     assert refusal(corpus / "a.txt", "-o", corpus / "new", "--save-counts", corpus / "a.parquet") == expected
     assert not (corpus / "new").exists()
 

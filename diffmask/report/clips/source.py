@@ -17,6 +17,7 @@ from diffmask.pretrain.text import CACHE
 from diffmask.pretrain.video import box_maps, frame_scorer
 from diffmask.report.clips.look import BASELINE, ClipLook, ShownClip, scores_needed
 from diffmask.report.clips.preview import ClipPreview, Reconstruct
+from diffmask.report.html.page import is_foreign
 from diffmask.report.preview import Asked
 from diffmask.video.anchors.anchor_set import VisualAnchors, load_visual_anchors
 from diffmask.video.clip.clip import Clip
@@ -57,7 +58,11 @@ class ClipSource:
     @staticmethod
     def check_output(path: Path, *, overwrite: bool) -> None:
         """Refuse an output that cannot be written, before the work is done."""
-        check_output(path, "page or picture", "preview.html", _SUFFIXES, overwrite=overwrite)
+        is_page = path.suffix == ".html"
+        check_output(
+            path, "page or picture", "preview.html", _SUFFIXES,
+            overwrite=overwrite, is_foreign=lambda found: is_page and is_foreign(found),
+        )  # fmt: skip
 
     @staticmethod
     def baseline(masking: VideoMaskingConfig) -> str:

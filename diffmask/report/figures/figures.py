@@ -108,3 +108,9 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure, under its name only once it is whole."""
     with draft(path) as new:
         figure.savefig(new, format=path.suffix[1:], dpi=160, facecolor=PAGE)
+
+
+def is_foreign(path: Path) -> bool:
+    """Tell whether a file is a drawing or a document that was not made here; of pictures that cannot be told."""
+    content = path.read_bytes() if path.suffix in (".svg", ".pdf") else b""
+    return content.lstrip().startswith((b"<", b"%PDF")) and b"Matplotlib" not in content

@@ -14,6 +14,9 @@ from markupsafe import Markup, escape
 from diffmask.files.folders import write_text
 from diffmask.report.figures.figures import DARK, DARK_INK, LIGHT, LIGHT_INK, NUM_LEVELS, level
 
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""What a browser may load for a page, which tells our pages from others too."""
+_HEAD_BYTES = 4096
 _UNITS = [(1e3, "kB"), (1e6, "MB"), (1e9, "GB")]
 
 
@@ -102,7 +105,17 @@ def page(title: str, sections: Iterable[str], lead: str = "", made_from: Sequenc
     head = [macros("parts.html").header(title, lead, made_from)] if lead else []
     body = Markup("\n").join(map(Markup, [*head, *sections]))
     # a tag is ours: in what comes from data every < is escaped
-    return _ENVIRONMENT.get_template("page.html").render(title=title, body=body, has_pictures="<img " in body)
+    return _ENVIRONMENT.get_template("page.html").render(
+        title=title, body=body, policy=Markup(_POLICY), has_pictures="<img " in body
+    )
+
+
+def is_foreign(path: Path) -> bool:
+    """Tell whether a file is a page that was not made here, or no page by its name."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    looks_like_one = path.suffix not in (".html", ".htm") or head.lstrip().startswith(b"<")
+    return looks_like_one and _POLICY.encode() not in head
 
 
 def write_page(text: str, path: Path) -> None:

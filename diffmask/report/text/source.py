@@ -8,6 +8,7 @@ from diffmask.assemble.text import TextMasking
 from diffmask.config import TextMaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.files.folders import check_output
+from diffmask.report.html.page import is_foreign
 from diffmask.report.preview import Asked
 from diffmask.report.text.look import TextLook
 from diffmask.report.text.preview import PreviewSettings, TextPreview
@@ -50,7 +51,7 @@ class TextSource:
     @staticmethod
     def check_output(path: Path, *, overwrite: bool) -> None:
         """Refuse an output that cannot be written, before the work is done."""
-        check_output(path, "page", "preview.html", overwrite=overwrite)
+        check_output(path, "page", "preview.html", overwrite=overwrite, is_foreign=is_foreign)
 
     @staticmethod
     def baseline(masking: TextMaskingConfig) -> str:

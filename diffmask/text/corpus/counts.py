@@ -16,7 +16,7 @@ from typing import Any
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
-from diffmask.files.made_folder import record_inside
+from diffmask.files.made_folder import check_table, record_inside
 from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus.documents import (
     Sources,
@@ -113,20 +113,9 @@ class Counts:
         return cls(counts, sum(part.num_documents for part in parts), sources)
 
 
-def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Return the path of a counts file that may be written.
-
-    Raises:
-        InputError: The name does not end with .parquet, the folder is missing, or the file exists.
-    """
-    path = Path(path)
-    if path.suffix != _SUFFIX:
-        raise InputError(f"counts are kept in a Parquet file; give {path} a name that ends with {_SUFFIX}")
-    if not path.parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; create it first")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name or allow to overwrite it (--overwrite)")
-    return path
+def check_output(path: str | Path, *, overwrite: bool = False, reads: Iterable[str | Path] = ()) -> Path:
+    """Return the path of a counts file that may be written; see `made_folder.check_table`."""
+    return check_table(path, "file of counts", _METADATA_KEY, overwrite=overwrite, reads=reads)
 
 
 def count_corpus(sources: Sources, column: str | None = None, num_processes: int = 1) -> Counts:

@@ -25,10 +25,9 @@ from diffmask.config.limits import Between, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
-from diffmask.files.made_folder import record_inside
+from diffmask.files.made_folder import check_table, record_inside
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
-from diffmask.text.corpus.counts import check_output
 from diffmask.text.corpus.documents import (
     Sources,
     describe_sources,
@@ -296,7 +295,10 @@ def count_ngrams(
     settings = settings or NGramSettings()
     files = list_files(sources, settings.column) if sources or not counts_files else []
     if save_to is not None:
-        save_to = check_output(save_to, overwrite=overwrite)
+        reads = [*files, *counts_files]
+        save_to = check_table(
+            save_to, "file of n-gram counts", _METADATA_KEY, overwrite=overwrite, reads=reads, option="--save-counts"
+        )
         scratch = scratch or save_to.parent
     records = [_read_record(Path(path), settings.max_n) for path in counts_files]
     described = describe_sources(files) if files else []

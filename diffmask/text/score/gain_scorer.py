@@ -5,7 +5,8 @@ made and how good it is.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,8 @@ from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.score.position_scores import MEAN, PositionScorer, check_vocabulary, hash_model
 
 _RECORD = "scorer.json"
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.jinja")
+"""What a scorer's folder holds: the files of a model, and of tokenizers of all families."""
 _MAKE = "make it with: diffmask selective TASK --model MODEL -o FOLDER"
 
 
@@ -69,11 +72,12 @@ def load_gain(
     return gain_scorer(cast(Any, model).eval().to(target), own)
 
 
-def check_scorer_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
+def check_scorer_folder(folder: str | Path, *, overwrite: bool = False, reads: Iterable[str | Path] = ()) -> Path:
     """Return the folder if a scorer may be written there; see `folders.check_folder`."""
     # the files of a tokenizer differ from family to family, so it is the record that tells a scorer's folder
-    names = os.listdir(folder) if (Path(folder) / _RECORD).is_file() else ()
-    return check_folder(folder, "scorer", names, overwrite=overwrite)
+    held = os.listdir(folder) if (Path(folder) / _RECORD).is_file() else ()
+    names = [name for name in held if any(fnmatch(name, pattern) for pattern in _FILES)]
+    return check_folder(folder, "scorer", names, overwrite=overwrite, reads=reads)
 
 
 def save_scorer(

@@ -22,6 +22,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.processes import num_cores
 from diffmask.files.blocks import shown
 from diffmask.files.folders import draft
+from diffmask.files.made_folder import check_table
 from diffmask.video.clip.clip import NOT_THERE, RULES, TOO_SLOW, Clip
 from diffmask.video.clip.find import Sources, list_videos
 from diffmask.video.clip.join_tables import Joined, join
@@ -248,8 +249,10 @@ def update_index(
     Raises:
         InputError: If the path holds no index, or one of clips that are not among the sources; see also `index_clips`.
     """
-    path = check_output(path)
+    check_output(path)
     paths = list_videos(sources)
+    tables = [each for each in joins if not isinstance(each, Joined)]
+    path = check_output(path, [*paths, *tables])
     beside = _side_file(path)
     if overwrite:
         beside.unlink(missing_ok=True)
@@ -272,20 +275,9 @@ def _side_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial.jsonl")
 
 
-def check_output(path: str | Path) -> Path:
-    """Return the path of an index that is to be written.
-
-    Raises:
-        InputError: If its name does not end with .parquet, or its folder does not exist.
-    """
-    path = Path(path)
-    if path.suffix != _SUFFIX:
-        raise InputError(f"an index is a Parquet file; give {path} a name that ends with {_SUFFIX}")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; choose another name for the index")
-    if not path.parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; create it first")
-    return path
+def check_output(path: str | Path, reads: Iterable[str | Path] = ()) -> Path:
+    """Return the path of an index that is to be written or brought up to date; see `made_folder.check_table`."""
+    return check_table(path, "clip index", _METADATA_KEY, overwrite=True, reads=reads)
 
 
 def _known(path: Path, beside: Path, wanted: Sequence[str]) -> Iterator[Clip]:

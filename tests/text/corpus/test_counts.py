@@ -88,7 +88,7 @@ def test_a_file_that_exists_is_kept_unless_told_otherwise(tmp_path):
     new = Counts(Counter({"new": 2}), 1)
     with pytest.raises(InputError) as caught:
         new.save(path)
-    assert str(caught.value) == f"{path} exists; choose another name or allow to overwrite it (--overwrite)"
+    assert str(caught.value) == f"the output {path} exists; use --overwrite to replace it, or give another name with -o"
     assert Counts.load(path).counts == {"old": 1}
     new.save(path, overwrite=True)
     assert Counts.load(path).counts == {"new": 2}
@@ -112,8 +112,8 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_nothing_else(tmp_path, monk
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("counts.csv", "counts are kept in a Parquet file; give {} a name that ends with .parquet"),
-        ("no/counts.parquet", "folder {.parent} does not exist; create it first"),
+        ("counts.csv", "the output {} is no file of counts; give a name that ends with .parquet"),
+        ("no/counts.parquet", "the folder {.parent} of the output does not exist; create it first"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(tmp_path, name, message):

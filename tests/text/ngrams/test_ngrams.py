@@ -211,8 +211,8 @@ def test_what_cannot_be_counted_is_refused(corpus, tmp_path):
     expected = f"the counts to add up overlap: {same}; count each file once"
     assert refusal(corpus, [tmp_path / "a.parquet"], short) == expected
     assert refusal(counts_files=[tmp_path / "a.parquet"] * 2, settings=short) == expected
-    exists = f"{tmp_path}/a.parquet exists; choose another name or allow to overwrite it (--overwrite)"
-    assert refusal(corpus, save_to=tmp_path / "a.parquet") == exists
+    exists = "exists; use --overwrite to replace it, or give another name with --save-counts"
+    assert refusal(corpus, save_to=tmp_path / "a.parquet") == f"the output {tmp_path}/a.parquet {exists}"
     make = "make one with: diffmask pmi DATA -o FOLDER --save-counts"
     expected = f"{tmp_path}/no.parquet does not exist; {make} {tmp_path}/no.parquet"
     assert refusal(counts_files=[tmp_path / "no.parquet"]) == expected

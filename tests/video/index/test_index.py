@@ -235,12 +235,13 @@ def test_an_index_is_not_lost_by_mistake(folder, tmp_path, probed):
 
 def test_where_an_index_cannot_be(folder, tmp_path):
     message = refusal(update_index, tmp_path / "clips.csv", folder)
-    assert message == f"an index is a Parquet file; give {tmp_path}/clips.csv a name that ends with .parquet"
+    assert message == f"the output {tmp_path}/clips.csv is no clip index; give a name that ends with .parquet"
     message = refusal(update_index, tmp_path / "no" / "clips.parquet", folder)
-    assert message == f"folder {tmp_path}/no does not exist; create it first"
-    (tmp_path / "x.parquet").mkdir()
+    assert message == f"the folder {tmp_path}/no of the output does not exist; create it first"
+    path = tmp_path / "x.parquet"
+    path.mkdir()
     message = refusal(update_index, tmp_path / "x.parquet", folder)
-    assert message == f"{tmp_path}/x.parquet is a folder; choose another name for the index"
+    assert message == f"the output {path} is a folder; give the name of a clip index such as {path}/index.parquet"
 
 
 @pytest.mark.slow
