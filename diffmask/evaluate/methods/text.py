@@ -15,22 +15,16 @@ from transformers import (
 )
 
 from diffmask.config.evaluation import FINETUNE, PROBE, TOKENS, EvaluateSettings
-from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.evaluate.methods.frozen import Prober
 from diffmask.evaluate.methods.tuner import PRECISIONS, Tuner, decode
 from diffmask.evaluate.modality import ModalityMethods, Predict, Predicted
 from diffmask.tasks.task import Row, Split, Task, read_task
 from diffmask.text.corpus.words import split_words
+from diffmask.text.model.fit import check_length
 from diffmask.text.model.load import load_tokenizer, load_weights
 from diffmask.text.segment.pad import PadLabelled
 from diffmask.text.segment.segmenter import pad_id
-
-_AFTER_PAD = (
-    "camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta",
-    "xlm-roberta-xl", "xmod",
-)  # fmt: skip
-"""Models that count positions from behind that of the pad token."""
 
 
 class TextMethods(ModalityMethods):
@@ -62,25 +56,6 @@ class TextMethods(ModalityMethods):
             return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
         features = _text_features(folder, tokenizer, task, settings, progress=progress)
         return Prober(features, _word_keys(task.train), task, settings).predict
-
-
-def check_length(config: Any, max_length: int) -> None:
-    """Refuse texts longer than what a model has positions for.
-
-    Args:
-        config: Config of the model.
-        max_length: Number of tokens that are read of a text.
-
-    Raises:
-        InputError: If the model has fewer positions.
-    """
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is None or not getattr(config, "position_biased_input", True):
-        return  # its positions are relative
-    if config.model_type in _AFTER_PAD:
-        positions -= config.pad_token_id + 1
-    if max_length > positions:
-        raise InputError(f"max_length={max_length} is more than the {positions} tokens that the model reads; give less")
 
 
 class _TextTuner(Tuner):

@@ -20,8 +20,9 @@ from diffmask.core.machine import resolve_device
 from diffmask.core.types import Embeddings
 from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import Sources, list_files
+from diffmask.text.model.fit import without_padding
 from diffmask.text.model.load import load_tokenizer, load_weights
-from diffmask.text.segment.pad import Pad
+from diffmask.text.segment.pad import Pad, PadLabelled, pad_rows
 from diffmask.text.segment.segmenter import pad_id
 from diffmask.text.segment.tokenise import TokeniseSettings, row_maker
 
@@ -30,6 +31,7 @@ _MAX_LENGTH = 256
 _BLOCK_BYTES = 1 << 16
 _SORTED_ROWS = 2048
 _NUM_SHIFT_WORDS = 1000
+_FEW = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,8 @@ class Encoder:
         """Load an encoder from a folder of safetensors, a hub name, or `minilm`.
 
         The layer in the middle is read, and the layers above it are left out: they turn towards the task that the
-        encoder was trained for. A norm at the top of the model (ModernBERT has one) then follows that layer.
+        encoder was trained for. A norm at the top of the model (ModernBERT has one) then follows that layer. Of a model
+        with a decoder (BART, T5) the encoder is read.
 
         Args:
             name: The encoder.
@@ -72,8 +75,18 @@ class Encoder:
                 f"{name!r} has no trained pooler, which the preset `published` reads; "
                 "give --embedder a BERT that has one (such as bert-base-uncased), or use the preset `default`"
             )
+        if model.config.is_encoder_decoder:
+            model = cast(PreTrainedModel, model.get_encoder())
+        model = cast(Any, model).eval().to(target)
         layer = model.config.num_hidden_layers if pooler else _cut(model)
-        return cls(name, cast(Any, model).eval().to(target), tokenizer, layer)
+        encoder = cls(name, model, tokenizer, layer)
+        if (shape := encoder.states(*_few_tokens(model)).shape) != (1, _FEW, encoder.width):
+            raise InputError(
+                f"{name!r} is a {model.config.model_type} model, whose layer {layer} has states of the shape "
+                f"{tuple(shape)} for {_FEW} tokens, not one of {encoder.width} numbers for each; give --embedder a "
+                "BERT, RoBERTa, DeBERTa, ELECTRA, ModernBERT or the like"
+            )
+        return encoder
 
     @property
     def width(self) -> int:
@@ -83,9 +96,10 @@ class Encoder:
     @torch.inference_mode()
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the layer's states, float32 (B, L, D), on the model's device."""
-        device = self.model.device
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
+        read = without_padding(self.model.config, batch)
         output = self.model(
-            input_ids=input_ids.to(device), attention_mask=attention_mask.to(device), output_hidden_states=True
+            **{name: values.to(self.model.device) for name, values in read.items()}, output_hidden_states=True
         )
         return output.hidden_states[self.layer].float()
 
@@ -154,38 +168,50 @@ class Encoder:
     def _batches(self, words: Sequence[str]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
         """Yield rows and tokens of words of about the same length, which saves padding."""
         order = sorted(range(len(words)), key=lambda row: len(words[row]))
-        size = _BATCH_TOKENS // 16
+        size, pad = _BATCH_TOKENS // 16, PadLabelled(pad_id(self.tokenizer), of_words=False)
         with tqdm(total=len(words), desc="embedding words", unit="word", disable=None, leave=False) as bar:
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
-                batch = self.tokenizer(
+                encoded: Any = self.tokenizer(
                     [words[row] for row in rows],
-                    padding=True,
                     truncation=True,
                     max_length=min(64, self.tokenizer.model_max_length),
                     return_special_tokens_mask=True,
-                    return_token_type_ids=False,
-                    return_tensors="pt",
                 )
-                yield rows, dict(batch)
+                # not padded by the tokenizer, which may have no pad token
+                batch = pad.inputs([{"input_ids": ids} for ids in encoded["input_ids"]])
+                yield rows, batch | {"special_tokens_mask": pad_rows(encoded["special_tokens_mask"], 1)}
                 bar.update(len(rows))
 
 
+def _few_tokens(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """Return token ids and attention mask of a short row, to see what the model makes of it."""
+    ids = torch.ones((1, _FEW), dtype=torch.long, device=model.device)
+    return ids, torch.ones_like(ids)
+
+
+@torch.inference_mode()
 def _cut(model: PreTrainedModel) -> int:
-    """Leave out the layers above the one in the middle, and return its number."""
+    """Leave out the layers above the one in the middle where the model can do without, and return its number."""
     depth = model.config.num_hidden_layers
     layer = max(1, depth // 2)
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            del module[layer:]
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == depth]
+    above = [module[layer:] for module in lists]
+    for module in lists:
+        del module[layer:]
+    ids, valid = _few_tokens(model)
+    try:
+        model(input_ids=ids, attention_mask=valid)
+    except Exception:  # noqa: BLE001 (whatever it is: some, such as XLM, count their layers themselves)
+        for module, rest in zip(lists, above, strict=True):
+            module.extend(rest)
     return layer
 
 
 def _rows(
     encoder: Encoder, sources: Sources, types: Sequence[str], stride: int, column: str | None
 ) -> Iterator[dict[str, Any]]:
-    positions = getattr(encoder.model.config, "max_position_embeddings", None) or _MAX_LENGTH
-    max_length = min(_MAX_LENGTH, encoder.tokenizer.model_max_length, positions)
+    max_length = min(_MAX_LENGTH, encoder.tokenizer.model_max_length)
     make_rows = row_maker(encoder.tokenizer, TokeniseSettings(max_length), types)
     blocks = (block for path in list_files(sources) for block in read_blocks(path, column, _BLOCK_BYTES))
     seen: set[int] = set()

@@ -1,11 +1,14 @@
 """Loading models and tokenizers of transformers, with one clear sentence for what cannot be loaded."""
 
 import importlib.util
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
@@ -15,8 +18,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+from transformers.utils import logging
 
 from diffmask.core.errors import InputError, library_errors
+from diffmask.files.weights import refuse_pickle
+from diffmask.text.model.fit import check_config, check_reads, check_rows, check_tokenizer_files, has_file, most_tokens
+from diffmask.text.model.masked_lm import masked_losses
 from diffmask.text.segment.segmenter import mask_id
 
 _MINILM = "minilm"
@@ -61,24 +68,37 @@ class LoadedModel:
 
 
 def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
-    """Load a fast tokenizer that has a mask token.
+    """Load the fast tokenizer of a model, which has a mask token, fits the model, and knows how much the model reads.
 
     Args:
         name: A folder, a hub name, or `minilm`.
         options: Further arguments of `from_pretrained`.
 
     Raises:
-        InputError: If there is no tokenizer, it is slow, or it has no mask token.
+        InputError: If there is no tokenizer, it is slow, it has no mask token, or the model has no rows for its ids.
     """
     folder = resolve_model(name)
-    with library_errors(f"no tokenizer in {name!r}", _WHERE, OSError, ValueError):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+    has_config = has_file(folder, "config.json")
+    config = load_config(name) if has_config or Path(folder).is_file() else None  # says best what is damaged
+    with quiet_loading(), library_errors(f"no tokenizer in {name!r}", _WHERE, Exception):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+        except Exception:
+            if config is not None:
+                check_tokenizer_files(folder, name)
+            raise
+    if tokenizer.vocab_files_names:  # those that read bytes have none
+        check_tokenizer_files(folder, name, tokenizer.vocab_files_names.values())
     if not tokenizer.is_fast:
         raise InputError(
             f"the tokenizer of {name!r} is slow (written in Python), so it does not give word boundaries; "
             "use a model with a tokenizer.json, or convert it with transformers' convert_slow_tokenizer"
         )
     mask_id(tokenizer)  # refuses a tokenizer without one
+    config = load_config(name) if config is None else config
+    check_rows(tokenizer, config, name)
+    # many tokenizers do not say how much their model reads, and some say too much
+    tokenizer.model_max_length = min(tokenizer.model_max_length, most_tokens(config) or tokenizer.model_max_length)
     return tokenizer
 
 
@@ -100,7 +120,14 @@ def load_masked_lm(name: str, **options: Any) -> LoadedModel:
             f"{name!r} is a {config.model_type} model, which has no masked language model's head; "
             "use BERT, RoBERTa, DeBERTa, ELECTRA's generator, ModernBERT or the like"
         )
+    if config.model_type == "reformer" and config.axial_pos_embds:
+        length = math.prod(config.axial_pos_shape)
+        raise InputError(
+            f"{name!r} is a reformer model, which trains only on rows of exactly {length} tokens; use BERT, RoBERTa, "
+            "DeBERTa, ELECTRA, ModernBERT or the like"
+        )
     model, fresh = load_weights(AutoModelForMaskedLM, name, **options)
+    check_reads(model, name, lambda inputs: masked_losses(model, inputs, inputs["input_ids"]))
     return LoadedModel(name, model, tokenizer, fresh)
 
 
@@ -110,8 +137,13 @@ def load_config(name: str) -> PreTrainedConfig:
     Raises:
         InputError: If there is no such model.
     """
-    with library_errors(f"no model in {name!r}", _WHERE, OSError, ValueError):
-        return AutoConfig.from_pretrained(resolve_model(name), trust_remote_code=False)
+    folder = resolve_model(name)
+    if Path(folder).is_file():
+        refuse_pickle(folder)
+    with library_errors(f"no model in {name!r}", _WHERE, Exception):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    check_config(config, name)
+    return config
 
 
 def describe_architecture(name: str) -> dict[str, int | str]:
@@ -141,7 +173,9 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
     Raises:
         InputError: If there is no such model, or its encoder's weights are missing or of another size.
     """
-    with library_errors(f"no model in {name!r}", _WHERE, OSError, ValueError, SafetensorError):
+    load_config(name)  # refuses sizes that would take for ever to build
+    refuse_pickle(resolve_model(name))
+    with quiet_loading(), library_errors(f"no model in {name!r}", _WHERE, Exception):
         model, report = kind.from_pretrained(
             resolve_model(name),
             use_safetensors=True,
@@ -169,4 +203,23 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
             f"the weights in {name!r} lack {in_encoder[0]} and {len(in_encoder) - 1} more of the encoder; "
             "the checkpoint is of another model than its config says"
         )
+    check_reads(model, name, lambda inputs: model.base_model(**inputs))
     return model, fresh
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers from reporting what it loads: what matters of it is returned, refused or trained.
+
+    Its progress bar is shown on a terminal only, as those of diffmask are.
+    """
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -13,11 +13,12 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
 from diffmask.core.noise import CORRUPT, keys, uniforms
 from diffmask.core.types import IGNORE_INDEX, PositionMask, SampleIds
+from diffmask.text.model.fit import without_padding
 from diffmask.text.segment.segmenter import mask_id, special_ids
 
 
@@ -28,13 +29,14 @@ def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: 
     with a large vocabulary the work is three to four times less.
 
     Args:
-        model: A masked language model from transformers, wrapped (DDP, compiled) or not.
+        model: A masked language model from transformers, wrapped (DDP, compiled, with adapters of peft) or not.
         inputs: What its forward takes, without labels.
         labels: int64 (B, L), -100 = not predicted.
     """
+    encoder = _encoder_of(model)
     rows, columns = (labels != IGNORE_INDEX).nonzero(as_tuple=True)
-    with _head_on(_encoder_of(model), rows, columns):
-        logits = model(**inputs).logits
+    with _head_on(encoder, rows, columns):
+        logits = model(**without_padding(encoder.config, inputs)).logits
     return cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), labels[rows, columns], reduction="none")
 
 
@@ -61,9 +63,13 @@ def _head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterato
         hook.remove()
 
 
-def _encoder_of(model: torch.nn.Module) -> torch.nn.Module:
-    """Return the encoder under a model's head; the model may be wrapped."""
-    return extract_model_from_parallel(model, keep_torch_compile=False).base_model
+def _encoder_of(model: torch.nn.Module) -> PreTrainedModel:
+    """Return the encoder under a model's head; the model may be wrapped (DDP, compiled), and hold adapters of peft."""
+    inner: Any = extract_model_from_parallel(model, keep_torch_compile=False)
+    if not isinstance(inner, PreTrainedModel):
+        inner = inner.get_base_model()
+    encoder: Any = inner.base_model
+    return encoder
 
 
 @dataclass(frozen=True)
