@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from diffmask.config.limits import choose
 from diffmask.core.errors import InputError
+from diffmask.files.tables import TABLES
 from diffmask.text.annotate.salient import read_gazetteer, salient_rule
 from diffmask.text.annotate.spacy_pipeline import spacy_annotator
 from diffmask.text.annotate.span_file import SUFFIXES, read_span_file
 from diffmask.text.annotate.word_classes import (
-    DELIMITERS,
     frequency_classes,
     read_lexicon,
     shape_classes,
@@ -69,7 +69,7 @@ def _tf_icf(spec: str, anchors: "AnchorSet | None") -> Annotator:
 def _class_file(spec: str, anchors: "AnchorSet | None") -> Annotator:
     path = _argument(spec, "a file: words and classes in a .tsv or .csv, or annotated texts in a .jsonl")
     suffix = Path(path).suffix.lower()
-    if suffix in DELIMITERS:
+    if suffix in TABLES:
         return read_lexicon(path)
     if suffix not in SUFFIXES:
         raise InputError(

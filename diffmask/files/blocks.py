@@ -1,16 +1,20 @@
 """Blocks, the pieces in which a corpus is read: memory does not grow with it, and other processes can parse them."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from diffmask.core.errors import InputError
+from diffmask.files.streams import ByteStream
 
 TEXT_COLUMNS = ("text", "content", "sentence", "abstract", "body", "document", "passage", "article", "description")
 """Names by which a text column is recognised, best first."""
 BLOCK_BYTES = 1 << 20
+MOST_BYTES = 32 << 20
+"""Most bytes of one document, or of one row of a table: what is made of it in memory is many times as large."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN_CHARS = 60
 _SHOWN_NAMES = 20
 
@@ -35,7 +39,9 @@ class Block:
     offset: int = 0
     """Place of its first byte in the decompressed content."""
     column: str | None = None
-    """Column of the JSON objects in the lines; None if each line is a text."""
+    """Column that the texts stand in; None where lines are texts."""
+    num_rows: int = 0
+    """Rows that have this column, with and without a text in it."""
 
     def texts(self) -> Iterator[_Text]:
         """Yield the texts of the block, without blank ones.
@@ -45,7 +51,7 @@ class Block:
         """
         for number, line in enumerate(self.data if isinstance(self.data, list) else self.lines(), self.first):
             text = line.strip() if line else ""
-            if text and self.column is not None:
+            if text and self.column is not None and isinstance(self.data, bytes):
                 text = _json_text(self, number, text)
             if text:
                 yield _Text(number, text)
@@ -79,6 +85,37 @@ class Block:
         return row
 
 
+def line_blocks(stream: ByteStream, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read blocks of whole lines as bytes, which are decoded when the block is parsed.
+
+    Raises:
+        InputError: If the content is not text, or a line is longer than `MOST_BYTES`.
+    """
+    rest: list[bytes] = []
+    first, num_rest = 1, 0
+    head = stream.head()
+    chunk = head.removeprefix(_BYTE_ORDER_MARK)
+    offset = len(head) - len(chunk)
+    while chunk:
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            data = b"".join([*rest, chunk[:end]])
+            yield Block(str(stream.path), first, stream.progress, data, offset)
+            first, offset, rest, num_rest = first + data.count(b"\n"), offset + len(data), [], 0
+        rest.append(chunk[end:])
+        num_rest += len(chunk) - end
+        if num_rest > MOST_BYTES:
+            raise too_long(f"{stream.path}: line {first}")
+        chunk = stream.read(block_bytes)
+    yield Block(str(stream.path), first, 1.0, b"".join(rest), offset)
+
+
+def too_long(where: str) -> InputError:
+    """Return the error of a document that is longer than `MOST_BYTES`."""
+    remedy = "divide it into several, for example: fold -s -w 100000 OLD > NEW"
+    return InputError(f"{where} is longer than {MOST_BYTES >> 20} MB, the most that one document may have; {remedy}")
+
+
 def _json_text(block: Block, number: int, line: str) -> str:
     row = block.parse_object(number, line)
     where = f"{block.path}: line {number}"
@@ -88,8 +125,7 @@ def _json_text(block: Block, number: int, line: str) -> str:
     if text is None:
         return ""
     if not isinstance(text, str):
-        kind = type(text).__name__
-        raise InputError(f"{where}: column {block.column!r} must hold text, not {kind}: {shown(line)}")
+        raise InputError(f"{where}: column {block.column!r} must hold text, not {kind_of(text)}: {shown(line)}")
     if "\\u" in line:
         _refuse_half_characters(where, text)
     return text.strip()
@@ -103,20 +139,58 @@ def _refuse_half_characters(where: str, text: str) -> None:
         raise InputError(f"{where} holds {half}; repair or drop the line") from error
 
 
-def choose_column(path: Path | str, names: Sequence[str], text_names: Sequence[str], wanted: str | None) -> str:
-    """Return the column to read: the wanted one, a well-known name among the text columns, or the only text column."""
+NUMBER = "a number"
+_KINDS = {list: "a list", dict: "nested values", bool: "true or false", int: NUMBER, float: NUMBER}
+_ONE_TEXT = "join its parts into one text, or give each a row"
+
+
+def kind_of(value: object) -> str:
+    """Return what a value of JSON is that should be a text, and what to do where it is several."""
+    kind = _KINDS.get(type(value), type(value).__name__)
+    return f"{kind} ({_ONE_TEXT})" if isinstance(value, list | dict) else kind
+
+
+def choose_column(
+    path: Path | str,
+    names: Sequence[str],
+    text_names: Sequence[str],
+    wanted: str | None,
+    others: Mapping[str, str] | None = None,
+) -> str:
+    """Return the column to read: the wanted one, a well-known name among the text columns, or the only text column.
+
+    Args:
+        path: The file, for messages.
+        names: All its columns.
+        text_names: Those that hold text.
+        wanted: The column that was named; white space around it and capitals make no other.
+        others: What columns hold that might have been of text, for messages: lists, nested values, numbers.
+
+    Raises:
+        InputError: If there is no such column, or which one to read is not clear.
+    """
     if wanted is not None:
-        if wanted not in names:
+        alike = [name for name in names if name.strip().lower() == wanted.strip().lower()]
+        known = wanted if wanted in names else alike[0] if len(alike) == 1 else None
+        if known is None:
             raise InputError(f"{path} has no column {wanted!r}; its columns: {listed(names)}")
-        return wanted
+        return _only(path, names, known)
     by_lower = {name.strip().lower(): name for name in reversed(text_names)}
     known = next((by_lower[name] for name in TEXT_COLUMNS if name in by_lower), None)
     if known is None and len(text_names) == 1:
         known = text_names[0]
     if known is None and not text_names:
-        raise InputError(f"{path} has no column of text; its columns: {listed(names)}")
+        columns = listed(f"{name} ({others[name]})" if others and name in others else name for name in names)
+        remedy = f"; {_ONE_TEXT}" if set((others or {}).values()) - {NUMBER} else ""
+        raise InputError(f"{path} has no column of text; its columns: {columns}{remedy}")
     if known is None:
         raise InputError(f"{path} has several columns of text; name the one to read, one of: {listed(text_names)}")
+    return _only(path, names, known)
+
+
+def _only(path: Path | str, names: Sequence[str], known: str) -> str:
+    if list(names).count(known) > 1:
+        raise InputError(f"{path} has {list(names).count(known)} columns named {known!r}; rename all but one")
     return known
 
 

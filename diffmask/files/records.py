@@ -3,44 +3,40 @@
 `read_blocks` reads one column of a corpus, plain text included; `read_records` reads rows with all their columns.
 """
 
-import csv
-import io
-import itertools
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import BLOCK_BYTES, Block, choose_column, listed, shown
+from diffmask.files.blocks import (
+    BLOCK_BYTES,
+    MOST_BYTES,
+    NUMBER,
+    TEXT_COLUMNS,
+    Block,
+    choose_column,
+    line_blocks,
+    listed,
+    shown,
+    too_long,
+)
 from diffmask.files.streams import ByteStream, open_seekable, split_suffix
+from diffmask.files.tables import Table
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow
+    from pyarrow import parquet
 
 _BATCH_ROWS = 256
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _plain_blocks(path: Path, _column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read blocks of whole lines as bytes, which are decoded when the block is parsed."""
-    rest: list[bytes] = []
-    first = 1
     with ByteStream(path) as stream:
-        head = stream.head()
-        chunk = head.removeprefix(_BYTE_ORDER_MARK)
-        offset = len(head) - len(chunk)
-        while chunk:
-            end = chunk.rfind(b"\n") + 1
-            if end:
-                data = b"".join([*rest, chunk[:end]])
-                yield Block(str(path), first, stream.progress, data, offset)
-                first, offset, rest = first + data.count(b"\n"), offset + len(data), []
-            rest.append(chunk[end:])
-            chunk = stream.read(block_bytes)
-    yield Block(str(path), first, 1.0, b"".join(rest), offset)
+        yield from line_blocks(stream, block_bytes)
 
 
 def _json_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
@@ -49,7 +45,8 @@ def _json_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK
     for block in _plain_blocks(path, None, block_bytes):
         if known is None:
             known = _first_column(block, column)
-        yield replace(block, column=known or "")
+        assert isinstance(block.data, bytes)
+        yield replace(block, column=known or "", num_rows=sum(bool(line.strip()) for line in block.data.split(b"\n")))
 
 
 def _first_column(block: Block, wanted: str | None) -> str | None:
@@ -58,89 +55,87 @@ def _first_column(block: Block, wanted: str | None) -> str | None:
             row = block.parse_object(number, line)
             # null may be a missing text
             text_names = [name for name in row if row[name] is None or isinstance(row[name], str)]
-            return choose_column(block.path, list(row), text_names, wanted)
+            others = {name: "a list" for name in row if isinstance(row[name], list)}
+            others |= {name: "nested values" for name in row if isinstance(row[name], dict)}
+            others |= {name: NUMBER for name in row if name in TEXT_COLUMNS and isinstance(row[name], int | float)}
+            return choose_column(block.path, list(row), text_names, wanted, others)
     return None
 
 
-def _csv_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read comma-, semicolon- or tab-separated values with a header; a quoted field may span lines."""
-    progress = 0.0
+def _table_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read one column of a table of separated values."""
+    num_blank = 0
 
-    def lines() -> Iterator[str]:
-        nonlocal progress
-        for block in _plain_blocks(path):
-            progress = block.progress
-            yield from io.StringIO("\n".join(block.lines()), newline="")
+    def texts(table: Table, place: int) -> Iterator[str]:
+        nonlocal num_blank
+        for _, values in table.full_rows():
+            num_blank += not values
+            yield values[place] if values else ""
 
-    csv.field_size_limit(sys.maxsize)  # the default refuses a document of more than 128 KiB
-    source = lines()
-    start = list(_until_written(source))
-    rows = csv.reader(itertools.chain(start, source), delimiter=_delimiter(path, "".join(start)), strict=True)
-    try:
-        header = next(filter(_is_written, rows), [])
-        if header:
-            place = header.index(choose_column(path, header, header, column))
-            texts = (_field(path, row, place, header, rows.line_num) for row in rows)
-            yield from _pack(path, texts, block_bytes, lambda _: progress)
-    except csv.Error as error:
-        raise InputError(f"{path}: line {rows.line_num} is not a row of values ({error}); check its quotes") from error
-
-
-def _delimiter(path: Path, header: str) -> str:
-    """Return the separator of a file, by its name or its header."""
-    if split_suffix(path)[0] == ".tsv":
-        return "\t"
-    return next((char for char in ",;\t" if char in header), ",")
-
-
-def _field(path: Path, row: list[str], place: int, header: list[str], line: int) -> str:
-    if not _is_written(row):
-        return ""
-    if len(row) != len(header):
-        remedy = "put quotes around a value that holds the separator"
-        raise InputError(f"{path}: line {line} has {len(row)} values, the header has {len(header)}; {remedy}")
-    return row[place]
-
-
-def _is_written(row: list[str]) -> bool:
-    return any(value.strip() for value in row)
-
-
-def _until_written(lines: Iterator[str]) -> Iterator[str]:
-    """Yield the blank lines at the start, and the first line that is not blank."""
-    for line in lines:
-        yield line
-        if line.strip():
+    with Table(path) as table:
+        if not table.header:
             return
+        known = choose_column(path, table.header, table.header, column)
+        rows = texts(table, table.header.index(known))
+        for block in _pack(path, known, rows, block_bytes, lambda _: table.progress):
+            yield replace(block, num_rows=block.num_rows - num_blank)
+            num_blank = 0
 
 
 def _parquet_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read one column of a Parquet file, a few rows at a time."""
+    with _open_parquet(path) as table:
+        known = _text_column(path, table.schema_arrow, column)
+        texts = (text for batch in _batches(path, table, [known]) for text in _texts(batch.column(0)))
+        num_rows = max(1, table.metadata.num_rows)
+        yield from _pack(path, known, texts, block_bytes, lambda num_texts: num_texts / num_rows)
+
+
+@contextmanager
+def _open_parquet(path: Path) -> "Iterator[parquet.ParquetFile]":
+    """Open a Parquet file; what is wrong with it is one sentence."""
     import pyarrow
     from pyarrow import parquet
 
     with open_seekable(path) as content:
         try:
-            table = parquet.ParquetFile(content, buffer_size=1 << 20)
-            known = _text_column(path, table.schema_arrow, column)
-            batches = table.iter_batches(_BATCH_ROWS, columns=[known])
-            texts = (text for batch in batches for text in batch.column(0).to_pylist())
-            num_rows = max(1, table.metadata.num_rows)
-            yield from _pack(path, texts, block_bytes, lambda num_texts: num_texts / num_rows)
+            yield parquet.ParquetFile(content, buffer_size=1 << 20)
         except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
 
 
-def _text_column(path: Path, schema, wanted: str | None) -> str:
+def _batches(
+    path: Path, table: "parquet.ParquetFile", columns: list[str] | None = None
+) -> "Iterator[pyarrow.RecordBatch]":
+    """Yield rows, a few at a time: fewer where they are large."""
+    first = 1
+    for number in range(table.num_row_groups):
+        group = table.metadata.row_group(number)
+        parts = [group.column(place) for place in range(group.num_columns)]
+        num_bytes = sum(part.total_uncompressed_size for part in parts if columns in (None, [part.path_in_schema]))
+        if num_bytes > MOST_BYTES * max(1, group.num_rows):
+            raise too_long(f"{path}: one of the rows {first} to {first + group.num_rows - 1}")
+        size = MOST_BYTES * group.num_rows // max(1, num_bytes)
+        yield from table.iter_batches(min(max(1, size), _BATCH_ROWS), row_groups=[number], columns=columns)
+        first += group.num_rows
+
+
+def _texts(values: "pyarrow.Array | pyarrow.ChunkedArray") -> Iterable[str | None]:
+    """Return values as texts, one after the other if they are large together."""
+    return values.to_pylist() if values.nbytes <= MOST_BYTES else (value.as_py() for value in values)
+
+
+def _text_column(path: Path, schema: "pyarrow.Schema", wanted: str | None) -> str:
     """Return the text column of an Arrow schema."""
     from pyarrow import types
 
-    def is_text(kind) -> bool:
+    def is_text(kind: "pyarrow.DataType") -> bool:
         kind = kind.value_type if types.is_dictionary(kind) else kind
         return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
     text_names = [field.name for field in schema if is_text(field.type)]
-    known = choose_column(path, schema.names, text_names, wanted)
+    others = {field.name: shown(str(field.type)) for field in schema if types.is_nested(field.type)}
+    known = choose_column(path, schema.names, text_names, wanted, others)
     if known not in text_names:
         kind = schema.field(known).type
         raise InputError(f"{path}: column {known!r} must hold text, not {kind}; its text columns: {listed(text_names)}")
@@ -171,31 +166,34 @@ def _dataset_blocks(path: Path, column: str | None = None, block_bytes: int = BL
     dataset = _open_dataset(path)
     known = _text_column(path, dataset.features.arrow_schema, column)
     batches = cast(Iterator[Any], dataset.select_columns(known).with_format("arrow").iter(_BATCH_ROWS))
-    texts = (text for batch in batches for text in batch[known].to_pylist())
-    yield from _pack(path, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
+    texts = (text for batch in batches for text in _texts(batch[known]))
+    yield from _pack(path, known, texts, block_bytes, lambda num_texts: num_texts / max(1, len(dataset)))
 
 
 def _pack(
-    path: Path, texts: Iterable[str | None], block_bytes: int, progress: Callable[[int], float]
+    path: Path, column: str, texts: Iterable[str | None], block_bytes: int, progress: Callable[[int], float]
 ) -> Iterator[Block]:
     """Gather texts into blocks; `progress` returns the share of the source that a number of texts makes."""
     first, num_chars, batch = 1, 0, []
     for text in texts:
         batch.append(text)
+        if text and len(text) > MOST_BYTES:
+            raise too_long(f"{path}: row {first + len(batch) - 1}")
         # + 1, since empty texts take memory too: a column of nulls must not become one block
         num_chars += len(text or "") + 1
         if num_chars >= block_bytes:
-            yield Block(str(path), first, progress(first + len(batch) - 1), batch)
+            share = progress(first + len(batch) - 1)
+            yield Block(str(path), first, share, batch, column=column, num_rows=len(batch))
             first, num_chars, batch = first + len(batch), 0, []
-    yield Block(str(path), first, 1.0, batch)
+    yield Block(str(path), first, 1.0, batch, column=column, num_rows=len(batch))
 
 
 READERS = {
     ".txt": _plain_blocks,
     ".jsonl": _json_blocks,
     ".json": _json_blocks,
-    ".csv": _csv_blocks,
-    ".tsv": _csv_blocks,
+    ".csv": _table_blocks,
+    ".tsv": _table_blocks,
     ".parquet": _parquet_blocks,
 }
 """Readers of one column, by the suffix of a file."""
@@ -231,39 +229,35 @@ def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
                 yield number, block.parse_object(number, line)
 
 
-def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
-    content = "\n".join(line for block in _plain_blocks(path) for line in block.lines()).lstrip()
-    csv.field_size_limit(sys.maxsize)  # the default refuses a text of more than 128 KiB
-    separator = _delimiter(path, content.split("\n", 1)[0])
-    rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
-    try:
-        for number, row in enumerate(rows, 1):
-            if None in row or None in row.values():
-                remedy = "put quotes around a value that holds the separator"
-                raise InputError(f"{path}: row {number} has another number of values than the header; {remedy}")
-            yield number, row
-    except csv.Error as error:
-        raise InputError(f"{path} is not a table of values ({error}); check its quotes") from error
+def _read_table(path: Path) -> Iterator[tuple[int, Row]]:
+    with Table(path) as table:
+        names = table.header
+        twice = next((name for name in names if name and names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{path} has {names.count(twice)} columns named {twice!r}; rename all but one")
+        rows = (values for _, values in table.full_rows() if values)
+        yield from ((number, dict(zip(names, values, strict=True))) for number, values in enumerate(rows, 1))
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    with open_seekable(path) as content:
-        try:
-            table = parquet.read_table(content)
-            written = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-            names = _label_names(written.get("info", {}).get("features", {}))
-            yield from ((number, _named(row, names)) for number, row in enumerate(table.to_pylist(), 1))
-        except pyarrow.ArrowInvalid as error:
-            raise InputError(f"{path} is not a Parquet file, or is damaged: {shown(str(error))}") from error
+    with _open_parquet(path) as table:
+        written = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        names = _label_names(written.get("info", {}).get("features", {}))
+        rows = (row for batch in _batches(path, table) for row in batch.to_pylist())
+        yield from ((number, _named(_not_too_long(path, number, row), names)) for number, row in enumerate(rows, 1))
 
 
 def _read_dataset(path: Path) -> Iterator[tuple[int, Row]]:
     found = _open_dataset(path)
     names = _label_names(cast(Mapping[str, Any], found.features.to_dict()))
-    yield from ((number, _named(cast(Row, row), names)) for number, row in enumerate(found, 1))
+    rows = cast(Iterable[Row], found)
+    yield from ((number, _named(_not_too_long(path, number, row), names)) for number, row in enumerate(rows, 1))
+
+
+def _not_too_long(path: Path, number: int, row: Row) -> Row:
+    if any(isinstance(value, str) and len(value) > MOST_BYTES for value in row.values()):
+        raise too_long(f"{path}: row {number}")
+    return row
 
 
 def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -292,7 +286,7 @@ def _name(value: Any, known: list[str]) -> Any:
 _READERS = {
     ".jsonl": _read_json,
     ".json": _read_json,
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
+    ".csv": _read_table,
+    ".tsv": _read_table,
     ".parquet": _read_parquet,
 }

@@ -1,5 +1,6 @@
 """The bytes of a corpus file: decompressed as they are read, and refused if they are not what the name says."""
 
+import codecs
 import tempfile
 from pathlib import Path
 from typing import IO, Self
@@ -17,6 +18,11 @@ _MAGIC = {
     b"\xfd7zXZ": "xz",
     b"%PDF-": "PDF",
 }
+_SPREADSHEETS = (b"[Content_Types].xml", b"mimetypeapplication/vnd.oasis", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+"""What the start of a file holds that Excel or LibreOffice saved as its own: .xlsx, .ods and .xls."""
+SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
+AS_CSV = 'is a spreadsheet, not text; save it as "CSV UTF-8" (File, Save As) and give that file'
+_SIGNED_BYTES = 128
 _HEAD_BYTES = 1 << 16
 _COPY_BYTES = 1 << 20
 
@@ -34,10 +40,19 @@ def split_suffix(path: Path) -> tuple[str, str]:
 
 
 class ByteStream:
-    """The decompressed content of a file; every failure to read it is one sentence."""
+    """The decompressed content of a file; every failure to read it is one sentence.
 
-    def __init__(self, path: Path):
+    Args:
+        path: The file.
+        table: Whether it is a table, which spreadsheets save as UTF-16 too: that is read as UTF-8.
+    """
+
+    def __init__(self, path: Path, *, table: bool = False):
         self.path = path
+        self.is_utf16 = False
+        """Whether it is a table in UTF-16; known once `head` was read."""
+        self._table = table
+        self._utf16 = codecs.getincrementaldecoder("utf-16")()
         self.size = path.stat().st_size
         if self.size == 0:
             raise InputError(f"{path} is empty (0 bytes); give a file with text in it")
@@ -60,6 +75,17 @@ class ByteStream:
 
     def read(self, num_bytes: int) -> bytes:
         """Return the next bytes of the content, or none at its end."""
+        data = self._read(num_bytes)
+        return self._as_utf8(data) if self.is_utf16 else data
+
+    def _as_utf8(self, data: bytes) -> bytes:
+        try:
+            # an empty piece is the end, at which half a character may be left
+            return self._utf16.decode(data, final=not data).encode("utf-8")
+        except UnicodeError as error:
+            raise InputError(f"{self.path} is damaged UTF-16; save it again, as UTF-8") from error
+
+    def _read(self, num_bytes: int) -> bytes:
         try:
             return self._content.read(num_bytes)
         except OSError as error:
@@ -69,9 +95,15 @@ class ByteStream:
 
     def head(self) -> bytes:
         """Return the first bytes of a text; refuse a file that holds something else."""
-        head = self.read(_HEAD_BYTES)
+        head = self._read(_HEAD_BYTES)
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(f"{self.path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
+            if not self._table or head[2:4] == b"\0\0":
+                name = "UTF-32" if head[2:4] == b"\0\0" else "UTF-16"
+                raise InputError(f"{self.path} is {name}; convert it: iconv -f {name} -t UTF-8 OLD > NEW")
+            self.is_utf16 = True
+            head = self._as_utf8(head)
+        if any(part in head[:_SIGNED_BYTES] for part in _SPREADSHEETS):
+            raise InputError(f"{self.path} {AS_CSV}")
         magic, place = _magic_name(head), head.find(b"\0")
         # "PAR1" may also be the first word of a text about that protein
         if place >= 0 or (magic and (magic == "PDF" or not head[:4].isascii())):

@@ -138,11 +138,10 @@ def test_files_that_are_no_task_are_refused(tmp_path):
     )
     (tmp_path / "bad.csv").write_text("text,label\nkinase,a,b\n")
     assert refusal(tmp_path / "bad.csv") == (
-        f"{tmp_path}/bad.csv: row 1 has another number of values than the header; put quotes around a value that holds "
-        "the separator"
+        f"{tmp_path}/bad.csv: line 2 has 3 values, the header has 2; put quotes around a value that holds the separator"
     )
     (tmp_path / "quotes.csv").write_text('text,label\n"kin"ase,a\n')
-    assert refusal(tmp_path / "quotes.csv").startswith(f"{tmp_path}/quotes.csv is not a table of values (")
+    assert refusal(tmp_path / "quotes.csv").startswith(f"{tmp_path}/quotes.csv: line 2 is not a row of values (")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1" * 9)
     assert refusal(tmp_path / "bad.parquet").startswith(f"{tmp_path}/bad.parquet is not a Parquet file, or is damaged")
     assert refusal(write_task(tmp_path / "one.jsonl", ROWS[:1])) == (

@@ -3,10 +3,9 @@
 The folder has a list to read and edit by hand, tables for machines, and a record of how they were made.
 """
 
-import csv
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from diffmask.core.errors import InputError, library_errors
 from diffmask.core.types import TypeScores
 from diffmask.files.folders import check_folder, draft
 from diffmask.files.made_folder import read_record, write_record, write_table
+from diffmask.files.tables import TABLES, Table, names_column, read_lines
 from diffmask.text.anchors.vocabulary import common_types
 from diffmask.text.corpus.words import split_words
 
@@ -35,30 +35,18 @@ _COLUMNS = ("anchor", "tf_icf", "domain_count", "domain_frequency", "reference_f
 def read_anchors(path: str | Path) -> list[str]:
     """Return the anchors of a file that people wrote or edited, in lower case.
 
-    Of a table (.csv, or a first line that names the column `anchor`) that column is read; anything else is a list with
-    one anchor a line. An anchor may be several words, and need not occur in the data.
+    Of a table (.csv, .tsv, or a first line that names the column `anchor`) that column is read; anything else is a list
+    with one anchor a line. An anchor may be several words, and need not occur in the data.
 
     Raises:
-        InputError: If there is no such file or column, the file is not UTF-8, a line has no word in it, or an anchor
+        InputError: If there is no such file or column, the file is not text, a line has no word in it, or an anchor
             comes twice.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a file with one anchor a line, or an edited {_ANCHORS}")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
-    if "anchor" in header:
-        column = header.index("anchor")
-        entries = [(number, row[column] if column < len(row) else "") for number, row in _rows(lines)]
-    elif path.suffix == ".csv":
-        raise InputError(f"{path} has no column `anchor` in its first line; give the column of the words that name")
-    else:
-        entries = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     anchors = []
-    for number, entry in entries:
+    for number, entry in _entries(path):
         words = split_words(entry)
         if not words:
             raise InputError(f"{path} has no word in line {number} ({entry!r}); write an anchor there or drop the line")
@@ -66,8 +54,19 @@ def read_anchors(path: str | Path) -> list[str]:
     return check_anchors(anchors, str(path))
 
 
-def _rows(lines: Sequence[str]) -> list[tuple[int, list[str]]]:
-    return [(number, row) for number, row in enumerate(csv.reader(lines), 1) if number > 1 and any(row)]
+def _entries(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield what is written for each anchor, with its line."""
+    lines = read_lines(path, "list of anchors")[0] if path.stat().st_size else []
+    if path.suffix.lower() not in TABLES and not names_column(lines, "anchor"):
+        yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+        return
+    with Table(path) as table:
+        column = table.find("anchor")
+        if column is None:
+            raise InputError(f"{path} has no column `anchor` in its first line; give the column of the words that name")
+        for line, values in table.rows():
+            if any(values):
+                yield line, values[column] if column < len(values) else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from diffmask.core.errors import InputError
+from diffmask.files.tables import read_lines
 from diffmask.text.annotate.span_file import SALIENT, LabelledSpans
-from diffmask.text.annotate.word_classes import read_lines
 from diffmask.text.corpus.words import char_classes, split_words, word_spans
 from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments

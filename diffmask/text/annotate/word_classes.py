@@ -5,7 +5,6 @@ The shape of a word, its case, digits and script, is read off the text. A lexico
 as tab-separated or comma-separated values.
 """
 
-import csv
 import functools
 import hashlib
 import math
@@ -13,15 +12,15 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.files.blocks import Block, shown
-from diffmask.files.streams import ByteStream
+from diffmask.files.blocks import shown
+from diffmask.files.tables import Table, read_lines
 from diffmask.text.annotate.span_file import CLASSES
 from diffmask.text.corpus.reference import Reference, read_reference
 from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
@@ -192,8 +191,6 @@ def _shape_row(word: str) -> int:
     return _ROW[_shape_of(word)]
 
 
-_LONGEST_LINE = 1_000
-DELIMITERS = {".tsv": "\t", ".csv": ","}
 _HEADERS = ({"word", "class"}, {"type", "class"}, {"word", "label"}, {"word", "tag"}, {"word", "pos"})
 
 
@@ -204,8 +201,8 @@ def read_lexicon(path: str | Path) -> Annotator:
         InputError: If it is not such a file, an entry is no single word, or a word has two classes.
     """
     path = Path(path).absolute()
-    lines, digest = read_lines(path, "class file")
-    classes = _parse(path, lines)
+    digest = read_lines(path, "class file")[1]
+    classes = _parse(path)
     if not classes:
         raise InputError(f"{path} contains no words; write a word and its class in each line")
     key, names = f"lexicon {digest}", tuple(sorted(set(classes.values())))
@@ -222,50 +219,25 @@ def _listed(path: str, key: str, names: tuple[str, ...], segments: Segments) -> 
     return {CLASSES: segments.types(_rows(path, key, names))}
 
 
-def read_lines(path: Path, what: str) -> tuple[list[str], str]:
-    """Return the lines of a small text file, and the sha256 of its content without a byte order mark.
-
-    Args:
-        path: The file.
-        what: What it is, for messages.
-
-    Raises:
-        InputError: If it does not exist, is empty, or is not UTF-8.
-    """
-    if not path.is_file():
-        raise InputError(f"the {what} {path} does not exist; check the path")
-    with ByteStream(path) as stream:
-        parts = [stream.head()]
-        while chunk := stream.read(1 << 20):
-            parts.append(chunk)
-    data = b"".join(parts).removeprefix(b"\xef\xbb\xbf")
-    lines = [line.removesuffix("\r") for line in Block(str(path), 1, 1.0, data, 0).lines()]
-    return lines, hashlib.sha256(data).hexdigest()
-
-
-def _parse(path: Path, lines: list[str]) -> dict[str, str]:
+def _parse(path: Path) -> dict[str, str]:
     classes: dict[str, str] = {}
     first_lines: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        cells = _cells(line, DELIMITERS[path.suffix.lower()])
-        if not any(cells) or (number == 1 and {cell.lower() for cell in cells} in _HEADERS):
-            continue
-        if len(cells) != 2 or not all(cells):
-            raise InputError(f"{path}: line {number} is not a word and its class: {shown(line)}")
-        word = _checked_word(f"{path}: line {number}", cells[0])
-        if classes.setdefault(word, cells[1]) != cells[1]:
-            raise InputError(
-                f"{path}: lines {first_lines[word]} and {number} give {word!r} two classes, {classes[word]!r} and "
-                f"{cells[1]!r}; keep one, since a lexicon does not know the context"
-            )
-        first_lines.setdefault(word, number)
+    with Table(path) as table:
+        rows = [] if {cell.lower() for cell in table.header} in _HEADERS else [(table.header_line, table.header)]
+        for number, values in chain(rows, table.rows()):
+            cells = [value.strip() for value in values]
+            if not any(cells):
+                continue
+            if len(cells) != 2 or not all(cells):
+                raise InputError(f"{path}: line {number} is not a word and its class: {shown(' '.join(cells))}")
+            word = _checked_word(f"{path}: line {number}", cells[0])
+            if classes.setdefault(word, cells[1]) != cells[1]:
+                raise InputError(
+                    f"{path}: lines {first_lines[word]} and {number} give {word!r} two classes, {classes[word]!r} and "
+                    f"{cells[1]!r}; keep one, since a lexicon does not know the context"
+                )
+            first_lines.setdefault(word, number)
     return classes
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    if delimiter == "\t" or len(line) > _LONGEST_LINE:
-        return [cell.strip() for cell in line.split(delimiter)]
-    return [cell.strip() for cell in next(csv.reader([line]), [])]
 
 
 def _checked_word(where: str, entry: str) -> str:
@@ -285,8 +257,7 @@ def _checked_word(where: str, entry: str) -> str:
 def _rows(path: str, key: str, names: tuple[str, ...]) -> dict[str, int]:
     """Return the row of each word's class; a process that was not the first to read the file reads it once."""
     if key not in _KNOWN:
-        lines, _ = read_lines(Path(path), "class file")
-        _keep(key, _parse(Path(path), lines), names)
+        _keep(key, _parse(Path(path)), names)
     return _KNOWN[key]
 
 

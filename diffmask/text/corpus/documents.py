@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.records import READERS, is_dataset, read_blocks
-from diffmask.files.streams import COMPRESSIONS, split_suffix
+from diffmask.files.streams import AS_CSV, COMPRESSIONS, SPREADSHEET_SUFFIXES, split_suffix
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -158,6 +158,8 @@ def _expand(source: str | Path) -> list[Path]:
             raise InputError(f"folder {path} has no corpus file; looked for {_FORMATS}")
         return found
     if path.is_file():
+        if path.suffix.lower() in SPREADSHEET_SUFFIXES:
+            raise InputError(f"{path} {AS_CSV}")
         if not _is_known(path):
             raise InputError(f"{path} has an unknown format; allowed: {_FORMATS}; rename or convert it")
         return [path]

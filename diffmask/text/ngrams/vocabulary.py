@@ -9,10 +9,8 @@ PMI of different lengths cannot be compared, so each length has its ranking and 
 A vocabulary is kept in a folder: a table to read and edit by hand, and a record of how it was made.
 """
 
-import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,14 +21,13 @@ from diffmask.config.limits import OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.files.made_folder import write_record, write_table
+from diffmask.files.tables import Table
 from diffmask.text.corpus.words import split_words
 from diffmask.text.ngrams.counts import NGramCounts
 from diffmask.text.ngrams.ngrams import MAX_N, NGramTrie
 from diffmask.version import __version__
 
 if TYPE_CHECKING:
-    import _csv
-
     import pyarrow
 
 SHARES = (0.5, 0.25, 0.125, 0.125)
@@ -178,41 +175,33 @@ def read_vocabulary(folder: str | Path) -> list[str]:
     if missing is not None:
         raise InputError(f"folder {folder} has no {missing}, so it is not a vocabulary of n-grams; {_MAKE}")
     path = folder / TABLE
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    reader = csv.reader(lines, strict=True)  # a quote that is never closed is an error
-    try:
-        first_line = _read_rows(path, reader)
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num} is not of comma-separated values ({error})") from error
+    with Table(path) as table:
+        first_line = _read_rows(table)
     if not first_line:
         raise InputError(f"{path} contains no n-grams; {_MAKE}")
     return list(first_line)
 
 
-def _read_rows(path: Path, reader: "_csv.Reader") -> dict[str, int]:
+def _read_rows(table: Table) -> dict[str, int]:
     """Return the n-grams, each with the line that it stands in."""
-    header = [name.strip() for name in next(reader, [])]
-    if "ngram" not in header:
+    path, place, place_of_n = table.path, table.find("ngram"), table.find("n")
+    if place is None:
         raise InputError(f"{path} has no column `ngram` in its first line; give the column of the n-grams that name")
     first_line: dict[str, int] = {}
-    for row in reader:
-        if any(row):
-            line = reader.line_num
-            ngram = _read_ngram(dict(zip_longest(header, row[: len(header)], fillvalue="")), f"{path}: line {line}")
+    for line, values in table.rows():
+        if any(values):
+            ngram, n = (values[at] if at is not None and at < len(values) else "" for at in (place, place_of_n))
+            ngram = _read_ngram(ngram, n.strip(), f"{path}: line {line}")
             if first_line.setdefault(ngram, line) != line:
                 raise InputError(f"{path}: lines {first_line[ngram]} and {line} both hold {ngram!r}; drop one")
     return first_line
 
 
-def _read_ngram(row: dict[str, str], where: str) -> str:
-    words = split_words(row["ngram"])
+def _read_ngram(entry: str, n: str, where: str) -> str:
+    words = split_words(entry)
     if not 2 <= len(words) <= MAX_N:
         allowed = f"write two to {MAX_N} words there or drop the line"
-        raise InputError(f"{where} has {row['ngram']!r} in the column `ngram`; {allowed}")
-    n = row.get("n", "").strip()
+        raise InputError(f"{where} has {entry!r} in the column `ngram`; {allowed}")
     if n and n != str(len(words)):
-        raise InputError(f"{where} says n = {n}, but {row['ngram']!r} has {len(words)} words; correct or drop the line")
+        raise InputError(f"{where} says n = {n}, but {entry!r} has {len(words)} words; correct or drop the line")
     return " ".join(words)

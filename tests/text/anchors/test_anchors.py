@@ -191,7 +191,12 @@ def test_files_of_anchors(tmp_path, name, text, anchors):
             b"word\nkinase\n",
             "{} has no column `anchor` in its first line; give the column of the words that name",
         ),
-        ("a.txt", b"caf\xe9\n", "{} is not UTF-8 (byte 3); save it as UTF-8"),
+        (
+            "a.txt",
+            b"caf\xe9\n",
+            "{}: line 1 is not UTF-8 (byte 3 is 0xe9); convert the file, for example: iconv -f LATIN1 -t UTF-8 OLD > "
+            "NEW",
+        ),
     ],
 )
 def test_files_of_anchors_that_are_refused(tmp_path, name, content, message):

@@ -255,7 +255,8 @@ FORMATS = ".txt, .jsonl, .json, .csv, .tsv, .parquet, each also with .gz or .zst
         (
             "a.jsonl",
             b'{"text": "x"}\n{"text": ["y"]}\n',
-            '{} : line 2: column \'text\' must hold text, not list: {{"text": ["y"]}}',
+            "{} : line 2: column 'text' must hold text, not a list (join its parts into one text, or give each a row): "
+            '{{"text": ["y"]}}',
         ),
         (
             "a.jsonl",

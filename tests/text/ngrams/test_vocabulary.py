@@ -223,14 +223,15 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, folder):
         (b"in vitro\n", "has no column `ngram` in its first line; give the column of the n-grams that name"),
         (b"", "has no column `ngram` in its first line; give the column of the n-grams that name"),
         (b"ngram\n", f"contains no n-grams; {make}"),
-        (b"ngram\n\xff\xfe\n", "is not UTF-8 (byte 6); save it as UTF-8"),
     ):
         table.write_bytes(content)
         assert refusal(ngram_annotator, folder) == f"{table} {message}"
     table.write_text("ngram\nin vitro\nIn-vitro\n")
     assert refusal(ngram_annotator, folder) == f"{table}: lines 2 and 3 both hold 'in vitro'; drop one"
     table.write_text('ngram\n"in vitro\nex vivo\n')
-    assert refusal(ngram_annotator, folder).startswith(f"{table}: line 3 is not of comma-separated values (")
+    assert refusal(ngram_annotator, folder).startswith(f"{table}: line 2 is not a row of values (")
+    table.write_bytes(b"ngram\n\xff\xfe\n")
+    assert refusal(ngram_annotator, folder).startswith(f"{table}: line 2 is not UTF-8 (byte 6 is 0xff); convert")
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path, folder):
