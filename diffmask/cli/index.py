@@ -11,7 +11,7 @@ lists, transport streams, AV1, ...). A clip that is broken, cut short, empty or 
 its reason; the others are used.
 
 A run that was stopped continues where it was, and a second run probes only files that are new or changed. CLIPS are
-files, folders (with their subfolders) or globs."""
+files, folders (with their subfolders), globs, or tables and lists that name clips, such as VideoMAE's train.csv."""
 
 EPILOG = """\
 examples:
@@ -27,15 +27,15 @@ _NUM_ROWS = 20
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add = parser.add_argument
-    add("clips", nargs="*", metavar="CLIPS", help="files, folders or globs of video")
+    add("clips", nargs="*", metavar="CLIPS", help="files, folders or globs of video, or tables and lists of them")
     add("-o", "--output", metavar="FILE", help="index to write or bring up to date (.parquet)")
     add(
         "--join",
         action="append",
         default=[],
         metavar="FILE",
-        help="table (.csv, .tsv, .jsonl, .parquet) that names clips by path, file name or name, with their caption, "
-        "label or split; may be given several times",
+        help="table (.csv, .tsv, .jsonl, .parquet) or list (lines such as 'path label') that names clips by path, file "
+        "name or name, with their caption, label or split; may be given several times",
     )
     add("--num-processes", type=int, metavar="N", help="clips probed at once (default: all cores)")
     add(
@@ -75,7 +75,7 @@ def _index(args: argparse.Namespace) -> None:
 
     from diffmask.core.processes import num_cores
     from diffmask.video.clip.find import list_videos
-    from diffmask.video.clip.join_tables import join
+    from diffmask.video.clip.join_tables import join, names_clips
     from diffmask.video.index.index import Probing, check_output, check_reader, update_index, usable
 
     # before the work, not after it
@@ -83,6 +83,7 @@ def _index(args: argparse.Namespace) -> None:
     check_reader(args.reader)
     paths = list_videos(args.clips)
     joins = [join(path, paths) for path in args.join]
+    joins += [join(source, paths, required=False) for source in args.clips if names_clips(source)]
     start = time.perf_counter()
     num_processes = num_cores() if args.num_processes is None else args.num_processes
     probing = Probing(num_processes, args.time_limit, args.reader, progress=True)

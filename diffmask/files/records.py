@@ -208,6 +208,12 @@ def read_blocks(path: Path, column: str | None = None, block_bytes: int = BLOCK_
 Row = Mapping[str, Any]
 
 
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text, decompressed and without a byte order mark."""
+    for block in _plain_blocks(path):
+        yield from block.lines()
+
+
 def read_records(path: Path) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a file, or of a folder that `save_to_disk` made, with their numbers from 1.
 

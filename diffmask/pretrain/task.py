@@ -10,8 +10,9 @@ from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL
 from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
+from diffmask.files.splits import splits_named
 from diffmask.tasks.columns import Columns, Example
-from diffmask.tasks.task import Row, Split, read_examples, splits_named
+from diffmask.tasks.task import Row, Split, read_examples
 from diffmask.text.corpus.documents import list_files
 from diffmask.text.model.end_task import EndTask, detach, shared_classifier
 from diffmask.text.model.load import LoadedModel

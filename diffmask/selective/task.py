@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from diffmask.config.evaluation import SINGLE_LABEL, TaskSettings
-from diffmask.tasks.task import HELD_OUT_SHARE, Split, Task, hash_task, label_names, read_examples, splits_named
+from diffmask.files.splits import splits_named
+from diffmask.tasks.task import HELD_OUT_SHARE, Split, Task, hash_task, label_names, read_examples
 from diffmask.text.corpus.documents import Sources, list_files
 
 TRAINING, HELD_OUT, LEFT_OUT = "training", "held out", "left out"

@@ -17,6 +17,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.types import IGNORE_INDEX
 from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
+from diffmask.files.splits import SPLITS, splits_named
 from diffmask.tasks.columns import Columns, ColumnSettings, Example
 from diffmask.tasks.metrics import OUTSIDE, score
 from diffmask.text.corpus.documents import list_files
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 """An example as token ids, with its labels."""
-SPLITS = ("train", "dev", "test")
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "dev": "dev", "devel": "dev", "development": "dev", "devset": "dev",
-    "val": "dev", "valid": "dev", "validation": "dev", "eval": "dev", "evaluation": "dev", "test": "test",
-    "testing": "test", "testset": "test",
-}  # fmt: skip
-"""Words in the name of a file that say which split it holds."""
 HELD_OUT_SHARE = 0.1
 """Share of the training texts that becomes the dev split where there is none."""
 
@@ -276,15 +270,6 @@ def _split_files(sources: Sequence[str]) -> dict[str, list[Path]]:
                 "give a folder or files named train, dev and test, as .jsonl, .csv, .tsv or .parquet"
             )
     return {split: files[split] for split in SPLITS if split in files}
-
-
-def splits_named(path: Path) -> list[str]:
-    """Return the splits that the name of a file mentions, in order.
-
-    >>> splits_named(Path("data/chem-val.jsonl")), splits_named(Path("train_and_test.csv"))
-    (['dev'], ['train', 'test'])
-    """
-    return [SPLIT_NAMES[part] for part in re.split(r"[^a-z]+", path.name.lower()) if part in SPLIT_NAMES]
 
 
 def _is_dataset_dict(path: Path) -> bool:

@@ -19,14 +19,14 @@ from diffmask.config.evaluation import (
 )
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
+from diffmask.files.splits import SPLIT_NAMES, SPLITS, splits_named
 from diffmask.tasks.leakage import Leakage
-from diffmask.tasks.task import SPLIT_NAMES, SPLITS, Split, Task, hash_task, label_names
+from diffmask.tasks.task import Split, Task, hash_task, label_names
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import list_videos
-from diffmask.video.clip.join_tables import join
+from diffmask.video.clip.join_tables import join, listed_clips, names_clips
 from diffmask.video.index.index import Probing, index_clips, read_index
 
-_TABLES = (".csv", ".tsv", ".jsonl")
 _INDEX = ".parquet"
 
 
@@ -81,9 +81,11 @@ def read_video_task(settings: EvaluateSettings, *, progress: bool = False) -> Vi
     Raises:
         InputError: If clips, labels or splits are missing, or a label of the test is not to be learned.
     """
-    kind = _kind(settings.task)
+    _check(settings.task)
     found = _of_splits(_read_clips(settings.task.files, progress=progress), settings.task)
     usable, left_out = _without_unreadable(found, settings.video.unreadable)
+    has_several = any(clip.labels is not None for clips in usable.values() for clip in clips)
+    kind = settings.task.kind or (MULTI_LABEL if has_several else SINGLE_LABEL)
     labels = {split: [_label(clip, kind, settings.task) for clip in clips] for split, clips in usable.items()}
     names = label_names([label for each in labels.values() for label in each], kind, "clips")
     _check_learnable(labels, kind)
@@ -109,9 +111,9 @@ def read_video_task(settings: EvaluateSettings, *, progress: bool = False) -> Vi
     )
 
 
-def _kind(settings: TaskSettings) -> str:
-    kind = settings.kind or SINGLE_LABEL
-    if kind == TOKENS:
+def _check(settings: TaskSettings) -> None:
+    """Refuse settings that are for texts."""
+    if settings.kind == TOKENS:
         raise InputError(
             f"a task of kind {TOKENS} labels words, and clips have none; choose from: single-label, multi-label"
         )
@@ -121,18 +123,17 @@ def _kind(settings: TaskSettings) -> str:
                 f"task.{name} is for texts; clips have the labels and splits of their index "
                 "(`diffmask index CLIPS --join TABLE`)"
             )
-    return kind
 
 
 def _read_clips(files: Sequence[str], *, progress: bool) -> list[Clip]:
     """Return all clips that the files of a task name, readable or not, in the order of their paths."""
     indexes = [file for file in files if file.endswith(_INDEX)]
-    tables = [file for file in files if file.endswith(_TABLES)]
+    tables = [file for file in files if names_clips(file)]
     others = [file for file in files if file not in (*indexes, *tables)]
     found = {clip.path: clip for index in indexes for clip in read_index(index)}
     if tables and not indexes:
-        paths = list_videos(others or [str(Path(table).parent) for table in tables])
-        joined = [join(table, paths) for table in tables]
+        paths = list_videos(others) if others else [path for table in tables for path in _beside(table)]
+        joined = [join(table, paths, next(iter(splits_named(Path(table))), None)) for table in tables]
         others = [path for path in paths if any(path in each.texts for each in joined)]
         if not others:
             raise InputError(f"{joined[0].summary}; give the folder of the clips beside the table")
@@ -146,6 +147,14 @@ def _read_clips(files: Sequence[str], *, progress: bool) -> list[Clip]:
         probed = index_clips(others, known=found.values(), probing=Probing(progress=progress))
         found |= {clip.path: _by_folders(clip) for clip in probed}
     return [found[path] for path in sorted(found)]
+
+
+def _beside(table: str) -> list[str]:
+    """Return the clips that a table names, or those in its folder if it names none that is there."""
+    try:
+        return [path for path in listed_clips(table) if Path(path).is_file()]
+    except InputError:
+        return list_videos(Path(table).parent)
 
 
 def _by_folders(clip: Clip) -> Clip:
@@ -197,16 +206,21 @@ def _without_unreadable(
 
 
 def _label(clip: Clip, kind: str, settings: TaskSettings) -> Any:
-    given = (clip.label or "").strip()
-    names = (
-        [name.strip() for name in given.split(settings.separator) if name.strip()] if kind == MULTI_LABEL else [given]
-    )
-    if kind == SINGLE_LABEL and not given:
+    given, several = (clip.label or "").strip(), clip.labels
+    if kind == MULTI_LABEL:
+        parts = given.split(settings.separator) if several is None else several
+        return [name.strip() for name in parts if name.strip()]
+    if several is not None and len(several) > 1:
+        raise InputError(
+            f"{clip.path} of split {clip.split} has {len(several)} labels ({listed(several)}); a single-label task has "
+            "one for each clip: give task.kind=multi-label, or leave it out"
+        )
+    if not given:
         raise InputError(
             f"{clip.path} of split {clip.split} has no label; give it one with `diffmask index --join`, or take its "
             "split away"
         )
-    return names if kind == MULTI_LABEL else given
+    return several[0] if several else given
 
 
 def _check_learnable(labels: Mapping[str, Sequence[Any]], kind: str) -> None:

@@ -1,5 +1,6 @@
 """Tasks of clips: from an index, folders or a table; what is left out and what is refused."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -81,6 +82,28 @@ def test_a_table_beside_its_clips(tmp_path, clips):
     (tmp_path / "labels.csv").write_text("clip,label,split\nnowhere,red,train\n")
     with pytest.raises(InputError, match="1 rows match no clip.*; give the folder of the clips beside the table"):
         read_video_task(EvaluateSettings("model", TaskSettings((str(tmp_path / "labels.csv"),))))
+
+
+def test_lists_without_a_header_in_files_named_by_their_splits(tmp_path, clips):
+    for split in ("train", "val", "test"):
+        of_split = [clip for clip in clips if clip.split == {"val": "dev"}.get(split, split)]
+        lines = [f"{clip.path} {int(clip.label == 'red')}\n" for clip in of_split]
+        (tmp_path / f"{split}.csv").write_text("".join(lines))
+    files = tuple(str(tmp_path / f"{split}.csv") for split in ("train", "val", "test"))
+    task = read_video_task(EvaluateSettings("model", TaskSettings(files)))
+    assert (task.kind, task.labels) == ("single-label", ["0", "1"])
+    assert {name: len(split) for name, split in task.splits.items()} == {"train": 4, "dev": 2, "test": 2}
+
+
+def test_a_list_of_labels_makes_a_task_of_several(tmp_path, clips):
+    lists = [replace(clip, label=json.dumps([clip.label, "square"])) for clip in clips]
+    task = read(tmp_path, lists)
+    assert (task.kind, task.labels) == ("multi-label", ["blue", "red", "square"])
+    assert all(len(label) == 2 for label in task.train.labels)
+    with pytest.raises(InputError, match=r"has 2 labels \((blue|red), square\); a single-label task has one for each"):
+        read(tmp_path, lists, kind="single-label")
+    alone = [replace(clip, label=json.dumps([clip.label])) for clip in clips]
+    assert read(tmp_path, alone, kind="single-label").labels == ["blue", "red"]
 
 
 def test_clips_that_cannot_be_read_are_named_and_left_out(tmp_path, clips):

@@ -1,10 +1,15 @@
 """A clip: what is known of a file of video since it was probed; and the error for one that cannot be read."""
 
+import ast
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+VIDEO_SUFFIXES = tuple(
+    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
+)
+"""How files of video in folders are recognised."""
 OK = "ok"
 RULES = 2
 """Version of the rules by which files are probed; a clip that was probed by older ones is probed again."""
@@ -64,6 +69,7 @@ class Clip:
     mtime: float = 0.0
     caption: str | None = None
     label: str | None = None
+    """Its label; of a clip with several, a JSON list of them."""
     split: str | None = None
     seeking: str = "count"
     """How PyAV finds frame i: at the time first_pts + i / fps ("rate"), at the i-th of the times in the container
@@ -75,6 +81,11 @@ class Clip:
     def name(self) -> str:
         """The file's name without its suffix."""
         return Path(self.path).stem
+
+    @property
+    def labels(self) -> list[str] | None:
+        """Its labels, if what was said of it is a list."""
+        return labels_of(self.label)
 
     @property
     def is_ok(self) -> bool:
@@ -118,6 +129,25 @@ class Clip:
     def matches(self, status: os.stat_result) -> bool:
         """Tell whether a file is unchanged since it was probed."""
         return (self.size, self.mtime) == (status.st_size, status.st_mtime)
+
+
+def labels_of(value: Any) -> list[str] | None:
+    """Return the labels of a list, or of a text that is one as JSON or Python write it; None for anything else.
+
+    >>> labels_of(["a", 2, None]), labels_of("['a', 'b']"), labels_of("a, b"), labels_of("[x]")
+    (['a', '2'], ['a', 'b'], None, None)
+    """
+    if isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]"):
+        try:
+            value = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
+    if not isinstance(value, list | tuple):
+        return None
+    if not all(each is None or isinstance(each, str | int | float) for each in value):
+        return None
+    names = (str(each).strip() for each in value if each is not None)
+    return [name for name in names if name]
 
 
 class ReadError(Exception):

@@ -2,14 +2,14 @@
 
 import glob
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from diffmask.core.errors import InputError, first_line
-
-_SUFFIXES = tuple(".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split())
-"""How files of video in folders are recognised."""
+from diffmask.video.clip.clip import VIDEO_SUFFIXES
+from diffmask.video.clip.join_tables import listed_clips, names_clips
+from diffmask.video.clip.manifests import NoListError
 
 Sources = str | Path | Sequence[str | Path]
 
@@ -18,7 +18,7 @@ def list_videos(sources: Sources) -> list[str]:
     """Return the absolute paths of the files that sources name, sorted, each once.
 
     A source is a file of any name, a folder (with its subfolders; hidden files and those that are not named as
-    a video are left out) or a glob.
+    a video are left out), a glob, or a table or list (.csv, .jsonl, .txt, ...) that names clips.
 
     Raises:
         InputError: If a source does not exist, or names no video.
@@ -40,14 +40,17 @@ def list_videos(sources: Sources) -> list[str]:
 
 
 def _expand(source: str) -> list[str]:
+    if names_clips(source):
+        with suppress(NoListError):  # who names a file means it
+            return listed_clips(source)
     if os.path.lexists(source) and not os.path.isdir(source):
         return [source]
     if not os.path.isdir(source) and not glob.has_magic(source):
         raise InputError(f"{source} does not exist; check the path")
-    paths = [path for path in _files_of(source, refuse=True) if path.lower().endswith(_SUFFIXES)]
+    paths = [path for path in _files_of(source, refuse=True) if path.lower().endswith(VIDEO_SUFFIXES)]
     if not paths:
         what = f"folder {source} has no video" if os.path.isdir(source) else f"no video matches {source}"
-        raise InputError(f"{what}; looked for files named {', '.join(_SUFFIXES)}")
+        raise InputError(f"{what}; looked for files named {', '.join(VIDEO_SUFFIXES)}")
     return paths
 
 
@@ -72,38 +75,6 @@ def _files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
         for here, folders, names in os.walk(match, onerror=fail if refuse else None):
             folders[:] = [name for name in folders if not name.startswith(".")]
             yield from (os.path.join(here, name) for name in names if not name.startswith("."))
-
-
-class ClipNames:
-    """What tables call clips: a path, or any end of one ("train/0001.mp4", "0001.mp4"), also without the suffix.
-
-    Args:
-        paths: Paths of the clips.
-    """
-
-    def __init__(self, paths: Iterable[str]):
-        self._whole: dict[str, str] = {}
-        self._full: dict[str, list[str]] = defaultdict(list)
-        self._bare: dict[str, list[str]] = defaultdict(list)
-        for path in paths:
-            self._whole[os.path.abspath(path)] = path
-            self._full[os.path.basename(path)].append(path)
-            self._bare[PurePath(path).stem].append(path)
-
-    def find(self, name: object) -> list[str]:
-        """Return the clips that a name could mean: by the whole path, else by an end with the suffix, else without."""
-        text = "" if name is None else str(name).strip()
-        if not text:
-            return []
-        if os.path.abspath(text) in self._whole:
-            return [self._whole[os.path.abspath(text)]]
-        *folders, last = PurePath(os.path.normpath(text)).parts or ("",)
-        folders = tuple(folder for folder in folders if folder not in ("..", "."))
-
-        def ends_so(path: str) -> bool:
-            return not folders or PurePath(path).parts[:-1][-len(folders) :] == folders
-
-        return next(filter(None, (list(filter(ends_so, each.get(last, []))) for each in (self._full, self._bare))), [])
 
 
 _INDEX_COLUMNS = {"path", "status", "num_frames", "fps"}
@@ -157,7 +128,7 @@ def _holds_video(path: str) -> bool:
         columns = _read_columns(path)
         return isinstance(columns, set) and columns >= _INDEX_COLUMNS
     lowered = path.lower()
-    return _is_stream(path) if lowered.endswith(_SHARED) else lowered.endswith(_SUFFIXES)
+    return _is_stream(path) if lowered.endswith(_SHARED) else lowered.endswith(VIDEO_SUFFIXES)
 
 
 def _is_stream(path: str) -> bool:

@@ -1,25 +1,37 @@
 """Captions, labels and splits of clips, from tables that others wrote, by any name that they give a clip."""
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
-from diffmask.files.records import read_records
-from diffmask.video.clip.find import ClipNames
+from diffmask.files.streams import split_suffix
+from diffmask.video.clip.clip import labels_of
+from diffmask.video.clip.manifests import LIST_SUFFIXES, Manifest, read_manifest
+from diffmask.video.clip.names import ClipNames, folders_of, readings, shared_folders
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", *LIST_SUFFIXES)
+"""Suffixes of files that name clips, where videos and indexes are given too."""
 _CLIP_COLUMNS = tuple(
-    "path file filename file_name filepath file_path video video_path video_name video_file video_id videoid vid "
-    "clip clip_path clip_name clip_id name id".split()
+    "path file filename filepath video videopath videoname videofile videofilename videoid vid youtubeid ytid clip "
+    "clippath clipname clipfile clipid name id key".split()
 )
+_START_COLUMNS = tuple("timestart starttime start startseconds startsec starttimeseconds begin".split())
+_END_COLUMNS = tuple("timeend endtime end endseconds endsec endtimeseconds stop".split())
+_MANY_COLUMN = "positivelabels"
+"""The column of AudioSet, whose labels are divided by commas."""
 TEXT_COLUMNS = {
     "caption": ("caption", "captions", "text", "description", "sentence", "title"),
-    "label": ("label", "labels", "class", "class_name", "label_name", "category", "action", "target"),
+    "label": ("label", "labels", "class", "classname", "labelname", "category", "action", "target", _MANY_COLUMN),
     "split": ("split", "subset", "partition", "fold"),
 }
-"""Names of columns that are understood, likely ones first, for each field of a clip."""
+"""Names of columns that are understood, likely ones first, for each field of a clip; case and what is no letter or
+number in a name do not count."""
 
 _Texts = dict[str, str]
 """Caption, label and split of one clip, as far as they are known."""
@@ -35,55 +47,137 @@ class Joined:
     """How many were found, as one sentence."""
 
 
-def join(path: str | Path, clips: Sequence[str]) -> Joined:
+def names_clips(path: str | Path) -> bool:
+    """Tell whether a file is a table or a list, by its suffix."""
+    return os.path.isfile(path) and split_suffix(Path(path))[0] in TABLE_SUFFIXES
+
+
+def join(path: str | Path, clips: Sequence[str], split: str | None = None, *, required: bool = True) -> Joined:
     """Read what a table says of clips.
 
     A row names its clip as `ClipNames` says. If several columns could hold names, the one that matches most clips is
-    used.
+    used. Where all paths begin with folders that are not there, as on another machine, they count without them.
 
     Args:
-        path: A table: .csv, .tsv, .jsonl or .parquet.
+        path: A table (.csv, .tsv, .jsonl or .parquet), or a list without a header (.csv, .txt, ...).
         clips: Paths of clips.
+        split: The split of its clips, where it does not say.
+        required: Whether a table that says nothing of clips is refused.
 
     Raises:
         InputError: If the table is not there or lacks columns, a name stands for several clips, or a clip has several
             labels or splits.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path of --join")
-    rows = list(read_records(path))
-    if not rows:
-        raise InputError(f"{path} has no rows; leave --join out or fill it")
-    names = {name.strip().lower(): name for name in reversed(list(rows[0][1]))}
-    kept = {field: _first_of(known, names) for field, known in TEXT_COLUMNS.items()}
-    columns = [names[name] for name in _CLIP_COLUMNS if name in names]
-    if not columns or not any(kept.values()):
-        wanted = "the clip (such as path or file)" if not columns else "a caption, label or split"
-        raise InputError(f"{path} has no column of {wanted}; its columns: {listed(rows[0][1])}")
-    names_of_clips = ClipNames(clips)
-    column = max(columns, key=lambda name: sum(bool(names_of_clips.find(row.get(name))) for _, row in rows))
+    names = ClipNames(clips)
+    manifest, columns = _read(path, lambda text: bool(names.find(text)))
+    kept = {field: _first_of(known, columns) for field, known in TEXT_COLUMNS.items()}
+    if required and not split and not manifest.said and not any(kept.values()):
+        every = listed(manifest.rows[0][1])
+        raise InputError(f"{path} has no column of a caption, label or split; its columns: {every}")
+    column, found, dropped = _find_clips(manifest, columns, names)
     texts: dict[str, _Texts] = {}
     num_unknown = num_repeated = 0
-    for number, row in rows:
-        found = names_of_clips.find(row.get(column))
-        if len(found) > 1:
-            several = f"{shown(str(row[column]))!r} is the name of {len(found)} clips ({found[0]}, {found[1]}, ...)"
+    for (number, row), these in zip(manifest.rows, found, strict=True):
+        if len(these) > 1 and not names.are_of_one_video(row[column], these):
+            several = f"{shown(str(row[column]))!r} is the name of {len(these)} clips ({these[0]}, {these[1]}, ...)"
             raise InputError(f"{path}: row {number}: {several}; write more of the path")
-        num_unknown += not found
-        if found:
-            new = {field: _text(row.get(name)) for field, name in kept.items() if name and _text(row.get(name))}
-            num_repeated += found[0] in texts
-            texts[found[0]] = _add(texts.get(found[0], {}), new, path, number)
-    return Joined(texts, _summary(path, column, texts, len(clips), num_unknown, num_repeated))
+        num_unknown += not these
+        new = {field: text for field, name in kept.items() if name and (text := _text(field, name, row.get(name)))}
+        new = {"split": split} | new if split else new
+        for clip in these:
+            num_repeated += clip in texts
+            texts[clip] = _add(texts.get(clip, {}), new, path, number)
+    said = _summary(path, manifest.said or f"its column {column!r}", texts, len(clips), num_unknown, num_repeated)
+    if not texts:
+        said += f"; its first row names {shown(str(manifest.rows[0][1].get(column)))!r}"
+    return Joined(texts, said + (f"; {dropped}" if dropped else ""))
 
 
-def _first_of(known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    return next((names[name] for name in known if name in names), None)
+def listed_clips(path: str | Path) -> list[str]:
+    """Return the paths of the clips that a table or a list names: beside it, or where its paths lead from here.
+
+    Raises:
+        InputError: If not one of them is there.
+    """
+    path = Path(path)
+    places = (path.parent, Path())
+    manifest, columns = _read(path, lambda text: any(os.path.isfile(place / text) for place in places))
+    column = next(columns[name] for name in _CLIP_COLUMNS if name in columns)
+    named = [str(row.get(column) or "").strip() for _, row in manifest.rows]
+    for num_dropped in range(shared_folders(named) + 1):
+        for place in places:
+            found = [_file(name, place, num_dropped) for name in named if name]
+            if any(map(os.path.isfile, found)):
+                return found
+    first = next(filter(None, named), "nothing")
+    by = manifest.said or f"its column {column!r}"
+    remedy = f"give the folder of the clips in its place, and the table as --join {path}"
+    raise InputError(f"{path}: none of its clips ({shown(first)}, ...; {by}) is beside it or here; {remedy}")
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+def _file(name: str, place: Path, num_dropped: int) -> str:
+    """Return the file that a name means in a folder; as it stands, if there is none."""
+    paths = [os.path.abspath(place.joinpath(*folders_of(each)[num_dropped:])) for each in readings(name)]
+    return next(filter(os.path.isfile, paths), paths[0])
+
+
+def _read(path: Path, knows: Callable[[str], bool]) -> tuple[Manifest, dict[str, str]]:
+    """Return the rows of a table, and its columns by their plain names."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path of --join")
+    manifest = read_manifest(path, knows, lambda name: _plain(name) in _CLIP_COLUMNS)
+    if not manifest.rows:
+        raise InputError(f"{path} has no rows; leave --join out or fill it")
+    every = list(dict.fromkeys(name for _, row in manifest.rows for name in row))
+    columns: dict[str, str] = {}
+    for name in every:
+        columns.setdefault(_plain(name), name)
+    if not any(name in columns for name in _CLIP_COLUMNS):
+        raise InputError(f"{path} has no column of the clip (such as path or file); its columns: {listed(every)}")
+    return manifest, columns
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+
+
+def _first_of(known: Sequence[str], columns: Mapping[str, str]) -> str | None:
+    return next((columns[name] for name in known if name in columns), None)
+
+
+def _find_clips(manifest: Manifest, columns: Mapping[str, str], names: ClipNames) -> tuple[str, list[list[str]], str]:
+    """Return the column that names most clips, the clips of each row, and which folders were taken off its paths."""
+    rows = [row for _, row in manifest.rows]
+    start, end = (_first_of(known, columns) for known in (_START_COLUMNS, _END_COLUMNS))
+
+    def of_column(name: str) -> list[list[str]]:
+        return [names.find_segment(row.get(name), start and row.get(start), end and row.get(end)) for row in rows]
+
+    tried = {columns[name]: of_column(columns[name]) for name in _CLIP_COLUMNS if name in columns}
+    column = max(tried, key=lambda name: sum(map(bool, tried[name])))
+    best, dropped = tried[column], ""
+    named = [str(row.get(column) or "").strip() for row in rows]
+    for number in range(1, shared_folders(named) + 1) if not all(best) else ():
+        found = [names.find(name, number) for name in named]
+        if sum(len(each) == 1 for each in found) > sum(map(bool, best)):
+            folders = "/".join(folders_of(list(readings(next(filter(None, named))))[-1])[:number]).replace("//", "/")
+            best, dropped = found, f"its paths were read without {folders}, which is not there"
+    return column, best, dropped
+
+
+def _text(field: str, column: str, value: Any) -> str:
+    """Return what a value says; a list of labels as JSON, and the first of several captions."""
+    if value is None or value != value:  # not a number, which tables write for nothing
+        return ""
+    if field == "label" and _plain(column) == _MANY_COLUMN and isinstance(value, str):
+        value = value.split(",")
+    several = labels_of(value)
+    if several is None:
+        return str(value).strip()
+    if field == "label":
+        return json.dumps(several, ensure_ascii=False) if several else ""
+    return several[0] if several else ""
 
 
 def _add(old: _Texts, new: _Texts, path: Path, number: int) -> _Texts:
@@ -96,11 +190,11 @@ def _add(old: _Texts, new: _Texts, path: Path, number: int) -> _Texts:
 
 
 def _summary(
-    path: Path, column: str, texts: Mapping[str, _Texts], num_clips: int, num_unknown: int, num_repeated: int
+    path: Path, by: str, texts: Mapping[str, _Texts], num_clips: int, num_unknown: int, num_repeated: int
 ) -> str:
     counts = {field: sum(field in each for each in texts.values()) for field in TEXT_COLUMNS}
     found = ", ".join(f"{count} {field}s" for field, count in counts.items() if count) or "nothing"
-    said = [f"{path}: {found} by its column {column!r}"]
+    said = [f"{path}: {found} by {by}"]
     said += [f"{num_unknown} rows match no clip"] if num_unknown else []
     said += [f"{num_repeated} rows name a clip again (the first caption is kept)"] if num_repeated else []
     missing = num_clips - len(texts)

@@ -337,7 +337,7 @@ def summarise(clips: Sequence[Clip]) -> _Summary:
         "rotation": Counter(f"{clip.rotation} degrees" for clip in good if clip.rotation),
         "edit list": Counter("hides frames" for clip in good if clip.edit_list),
         "caption": Counter("with a caption" for clip in good if clip.caption),
-        "label": Counter(clip.label for clip in good if clip.label),
+        "label": Counter(name for clip in good if clip.label for name in clip.labels or [clip.label]),
         "split": Counter(clip.split for clip in good if clip.split),
     }
     return _Summary(

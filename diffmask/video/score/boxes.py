@@ -19,7 +19,7 @@ from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.files.records import read_records
 from diffmask.video.clip.clip import Clip
-from diffmask.video.clip.find import ClipNames
+from diffmask.video.clip.names import ClipNames
 from diffmask.video.read.sampling import Crop
 
 _CORNERS = ("x1", "y1", "x2", "y2")
