@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from diffmask.config.limits import Between, NotEmpty, OneOf, above, at_least, check_limits, share_below_one
+from diffmask.config.limits import Between, Name, NotEmpty, OneOf, above, at_least, check_limits, share_below_one
 
 SINGLE_LABEL, MULTI_LABEL, TOKENS = "single-label", "multi-label", "tokens"
 KINDS = (SINGLE_LABEL, MULTI_LABEL, TOKENS)
@@ -32,7 +32,7 @@ class TaskSettings:
     files: tuple[str, ...]
     """A folder, or files, named train, dev (or val, valid, ...) and test: .jsonl, .csv, .tsv or .parquet; for video an
     index of `diffmask index` with labels and splits, a folder of SPLIT/LABEL/clips, or a table of clips."""
-    name: str | None = None
+    name: Annotated[str | None, Name()] = None
     """What the task is called; by default the name of its folder."""
     kind: Annotated[str | None, OneOf(KINDS)] = None
     """single-label, multi-label or tokens; by default as the first row tells."""
@@ -181,7 +181,7 @@ class EvaluateSettings:
     """fp32, bf16 or fp16, in which the model runs."""
     device: Annotated[str, OneOf(("auto", "cpu", "cuda"))] = "auto"
     """auto, cpu or cuda."""
-    name: str | None = None
+    name: Annotated[str | None, Name()] = None
     """What the model is called in tables; by default the name of its folder."""
     output: str | None = None
     """Folder of the results; by default inside the run, or evaluations/NAME/TASK-METHOD."""

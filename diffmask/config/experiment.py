@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+from diffmask.config.limits import Name, at_least, check_limits
 from diffmask.config.read import from_mapping, read_mapping, read_settings
 from diffmask.core.errors import InputError
 
 START = "start"
 """Name of the run that trains the head which all arms of a seed start with."""
+_RESERVED = {"tasks": ("logs", "experiment.yaml", "jobs.json", "results.md", "made.json"), "arms": ()}
+"""Names beside the folders of tasks, and of arms."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Arm:
 class ExperimentConfig:
     """One experiment."""
 
-    name: str
+    name: Annotated[str, Name()]
     """What it is called."""
     model: str
     """The model that every arm starts from: a folder, a hub name or `minilm`."""
@@ -53,7 +57,7 @@ class ExperimentConfig:
     """By name: masking and anchors."""
     baseline: str
     """Arm that the others are compared with."""
-    seeds: int = 5
+    seeds: Annotated[int, at_least(1, "5 is what a comparison needs")] = 5
     """Seeds of head, order, masks, dropout and evaluation."""
     about: str = ""
     """What is asked, in a sentence or two."""
@@ -76,14 +80,14 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConf
         if not group:
             raise InputError(f"`{what}` of {path} is empty; name at least one")
         for name in group:
-            if not str(name).translate({ord(char): None for char in "-_."}).isalnum():
-                raise InputError(f"{name!r} in `{what}` is no name; use letters, digits, -, _ and .")
+            refused = Name(_RESERVED[what], plain=True).refusal(what, str(name))
+            if refused is not None:
+                raise InputError(refused)
+    check_limits(config)
     if START in config.arms:
         raise InputError(f"an arm cannot be called {START!r}, as the run that all arms start from is; rename it")
     if config.baseline not in config.arms:
         raise InputError(f"`baseline: {config.baseline}` is no arm; choose from: {', '.join(map(str, config.arms))}")
-    if config.seeds < 1:
-        raise InputError(f"`seeds: {config.seeds}` is below 1; 5 is what a comparison needs")
     return config
 
 

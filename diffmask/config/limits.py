@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 from diffmask.core.errors import InputError
 
 T = TypeVar("T")
+_MOST_NAME_BYTES = 100
+_MARKS = {ord(char): None for char in "-_."}
 
 
 class Limit(Protocol):
@@ -77,6 +79,35 @@ class OneOf:
         values = value if isinstance(value, tuple) else (value,)
         unknown = next((each for each in values if each not in self.choices), None)
         return None if unknown is None else f"unknown {name} {unknown!r}; choose from: {', '.join(self.choices)}"
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that becomes a part of a path and a word of a command: it leads nowhere else, and is no option.
+
+    Attributes:
+        reserved: Names of files and folders that stand beside it, in lower case.
+        plain: Whether it may hold only letters, digits, -, _ and the full stop.
+    """
+
+    reserved: tuple[str, ...] = ()
+    plain: bool = False
+
+    def refusal(self, name: str, value: Any) -> str | None:
+        """Return one sentence if a word cannot be such a name."""
+        shown = repr(value if len(value) <= _MOST_NAME_BYTES else f"{value[:_MOST_NAME_BYTES]}...")
+        if self.plain and not value.translate(_MARKS).isalnum():
+            return f"{shown} in `{name}` is no name; use letters, digits, -, _ and ."
+        if value.casefold() in self.reserved:
+            return f"{shown} in `{name}` is the name of a file or a folder of diffmask; choose another"
+        if len(value.encode("utf-8", "surrogatepass")) > _MOST_NAME_BYTES:
+            return f"{shown} in `{name}` is longer than {_MOST_NAME_BYTES} bytes; choose a shorter name"
+        leads = value.startswith((".", "-")) or any(char in "/\\" or not char.isprintable() for char in value)
+        if leads or value.strip() != value or not value:
+            return (
+                f"{shown} in `{name}` is no name; begin with a letter, and leave / and \\ and what cannot be seen out"
+            )
+        return None
 
 
 @dataclass(frozen=True)

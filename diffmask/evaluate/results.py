@@ -222,7 +222,8 @@ def _difference(first: SeedFile, second: SeedFile) -> str | None:
     for name in dict.fromkeys(name for name in (*given, *other) if name != "shares"):
         if name not in given or name not in other or given[name] != other[name]:
             return f"settings ({name}: {given.get(name, 'absent')} and {other.get(name, 'absent')})"
-    same = (first.task["hash"], first.targets, first.unseen) == (second.task["hash"], second.targets, second.unseen)
+    given, other = ((each.task["hash"], each.task["labels"], each.targets, each.unseen) for each in (first, second))
+    same = given == other
     return None if same else f"texts or labels, in spite of the same task name ({first.task['name']})"
 
 

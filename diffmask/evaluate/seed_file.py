@@ -1,14 +1,17 @@
 """The file of one seed of an evaluation: written here, and read here to compare, to continue or to show it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, NotRequired, Self, TypedDict
 
-from diffmask.config.evaluation import KINDS, METRICS, MULTI_LABEL, SINGLE_LABEL, TOKENS
+from diffmask.config.evaluation import KINDS, MULTI_LABEL, SINGLE_LABEL, TOKENS
+from diffmask.config.limits import Between, at_least
 from diffmask.core.errors import InputError
 from diffmask.files.folders import check_writable, write_text
+from diffmask.files.json_object import faults, inspect_object
 from diffmask.tasks.metrics import OUTSIDE
 
 _FORMAT = 1
@@ -65,17 +68,14 @@ class SeedFile:
         Raises:
             InputError: If it is damaged, or of another version.
         """
-        try:
-            given = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise _damaged(path, f"it is no JSON ({error})") from error
-        if not isinstance(given, dict):
-            raise _damaged(path, "it holds no object")
-        if given.get("format") != _FORMAT:
+        given, wrong = inspect_object(path, {})
+        if isinstance(given, dict) and given.get("format") != _FORMAT:
             raise InputError(f"{path} has format {given.get('format')}, not {_FORMAT}; use the diffmask that wrote it")
-        _check_fields(path, given)
+        wrong = wrong or next(faults(given, _Content), None) or _contradiction(given)
+        if wrong is not None:
+            raise _damaged(path, wrong)
         shares = {float(each["share"]): each for each in sorted(given["shares"], key=lambda each: float(each["share"]))}
-        found = cls(
+        return cls(
             name=given["name"],
             model=given["model"],
             model_hash=given.get("model_hash"),
@@ -88,11 +88,9 @@ class SeedFile:
             predictions={share: each["predictions"] for share, each in shares.items()},
             num_train={share: each["num_train"] for share, each in shares.items()},
             scores={share: each["test"] for share, each in shares.items()},
-            hardware=str(given.get("hardware", "-")),
+            hardware=given.get("hardware", "-"),
             seconds=float(given["seconds"]),
         )
-        _check_labels(path, found)
-        return found
 
 
 def is_done(path: Path, record: Mapping[str, Any]) -> bool:
@@ -129,13 +127,9 @@ def check_results_folder(folder: Path) -> None:
     """
     check_writable(folder / "seed-0.json")
     for path in folder.glob("seed-*.json"):
-        try:
-            is_foreign = "format" not in json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            continue  # damaged: it may be made anew
-        except TypeError:
-            is_foreign = True  # a number
-        if is_foreign:
+        # a damaged one, which holds nothing, may be made anew
+        content, _ = inspect_object(path, {})
+        if content is not None and "format" not in (content if isinstance(content, dict) else {}):
             raise InputError(
                 f"{path} is no file of diffmask, and results would replace it; give another folder with -o"
             )
@@ -163,66 +157,115 @@ def _differs(path: Path, name: str, before: Any, now: Any) -> str:
     return f"{path} was made {was}; give another folder with -o, or --overwrite to run it again"
 
 
-_FIELDS = {
-    "name": str, "model": str, "method": str, "seed": int, "task": dict, "settings": dict, "targets": list,
-    "unseen": list, "shares": list, "seconds": (int, float),
-}  # fmt: skip
-_TASK_FIELDS = {
-    "name": str, "kind": str, "labels": list, "hash": str, "num_train": int, "num_dev": int, "num_test": int,
-}  # fmt: skip
-_SHARE_FIELDS = {"share": (int, float), "num_train": int, "predictions": list, "test": dict}
-_SCORE_FIELDS = {**dict.fromkeys(METRICS, (int, float)), "per_class": dict}
-_CLASS_FIELDS: dict[str, Any] = dict.fromkeys((*OF_A_CLASS, "support"), (int, float))
+class _OfClass(TypedDict):
+    precision: float
+    recall: float
+    f1: float
+    support: float
 
 
-def _check_fields(path: Path, given: Mapping[str, Any]) -> None:
-    _check_kinds(path, "", given, _FIELDS)
-    _check_kinds(path, "task.", given["task"], _TASK_FIELDS)
-    if given["task"]["kind"] not in KINDS:
-        raise _damaged(path, f"the kind of its task is {given['task']['kind']!r}, not one of {', '.join(KINDS)}")
-    if not given["targets"] or not given["shares"]:
-        raise _damaged(path, "it holds no test texts or no shares")
-    for place, share in enumerate(given["shares"]):
-        _check_kinds(path, f"shares[{place}].", share, _SHARE_FIELDS)
-        for part in ("all", "unseen"):
-            if part == "all" or share["test"].get(part) is not None:
-                _check_scores(path, f"shares[{place}].test.{part}.", share["test"].get(part), given["task"]["labels"])
+class _Scores(TypedDict):
+    micro_f1: float
+    macro_f1: float
+    accuracy: float
+    per_class: dict[str, _OfClass]
+    confusion: NotRequired[list[list[float]] | None]
 
 
-def _check_scores(path: Path, where: str, scores: Any, labels: Sequence[str]) -> None:
-    _check_kinds(path, where, scores, _SCORE_FIELDS)
-    for label in labels:
-        _check_kinds(path, f"{where}per_class.{label}.", scores["per_class"].get(label), _CLASS_FIELDS)
-    confusion = scores.get("confusion")
-    if confusion is not None:
-        cells = [cell for row in confusion for cell in row] if all(isinstance(row, list) for row in confusion) else []
-        if len(cells) != len(labels) ** 2 or not all(isinstance(cell, int | float) for cell in cells):
-            raise _damaged(path, f"{where}confusion is no table of {len(labels)} by {len(labels)} numbers")
+_Test = TypedDict("_Test", {"all": _Scores, "unseen": NotRequired[_Scores | None]})  # noqa: UP013 - as the others
+_NumTexts = Annotated[int, at_least(0)]
 
 
-def _check_kinds(path: Path, where: str, values: Any, kinds: Mapping[str, Any]) -> None:
-    for name, kind in kinds.items():
-        value = values.get(name) if isinstance(values, dict) else None
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise _damaged(path, f"{where}{name} is missing or of a wrong type")
+class _Share(TypedDict):
+    share: Annotated[float, Between(0, 1, without_low=True)]
+    num_train: _NumTexts
+    predictions: list
+    test: _Test
 
 
-def _check_labels(path: Path, found: SeedFile) -> None:
-    """Check that everything has one entry for each test text, and that every label is one of the task's."""
-    if len(found.unseen) != len(found.targets):
-        raise _damaged(path, f"{len(found.unseen)} marks of unseen texts for {len(found.targets)} texts")
-    kind, num_labels = found.task["kind"], len(found.task["labels"])
-    for where, rows in [("targets", found.targets), *((f"share {s:g}", rows) for s, rows in found.predictions.items())]:
-        if len(rows) != len(found.targets):
-            raise _damaged(path, f"{len(rows)} predictions at {where} for {len(found.targets)} texts")
+class _Task(TypedDict):
+    name: str
+    kind: str
+    labels: list[str]
+    hash: str
+    num_train: _NumTexts
+    num_dev: _NumTexts
+    num_test: _NumTexts
+    outside: NotRequired[str | None]
+    examples: NotRequired[str]
+    leakage: NotRequired[dict | None]
+
+
+class _Content(TypedDict):
+    """What a file must hold; there may be more."""
+
+    name: str
+    model: str
+    model_hash: NotRequired[str | None]
+    method: str
+    seed: Annotated[int, at_least(0)]
+    task: _Task
+    settings: dict
+    targets: list
+    unseen: list[bool]
+    shares: list[_Share]
+    hardware: NotRequired[str]
+    seconds: float
+
+
+def _contradiction(given: _Content) -> str | None:
+    """Return which parts of a file do not fit together; None if all do."""
+    task, shares = given["task"], given["shares"]
+    kind, labels, num_texts = task["kind"], task["labels"], len(given["targets"])
+    if kind not in KINDS:
+        return f"the kind of its task is {kind!r}, not one of {', '.join(KINDS)}"
+    if not num_texts or not shares:
+        return "it holds no test texts or no shares"
+    if len(set(labels)) < len(labels):
+        return f"task.labels names {Counter(labels).most_common(1)[0][0]!r} twice"
+    for place, share in enumerate(shares):
+        wrong = _contradiction_of_scores(f"shares[{place}].test", share["test"], labels)
+        if wrong is not None:
+            return wrong
+        if share["num_train"] > task["num_train"]:
+            return f"shares[{place}].num_train={share['num_train']}, of task.num_train={task['num_train']} texts"
+    if len({share["share"] for share in shares}) < len(shares):
+        return "it holds the same share twice"
+    if len(given["unseen"]) != num_texts:
+        return f"{len(given['unseen'])} marks of unseen texts for {num_texts} texts"
+    wrong = next(_wrong_rows(given), None)
+    if wrong is None and kind != TOKENS and task["num_test"] != num_texts:
+        return f"{num_texts} targets for task.num_test={task['num_test']} texts"
+    return wrong
+
+
+def _contradiction_of_scores(where: str, test: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+    for part in ("all", "unseen"):
+        scores = test.get(part) or {}
+        missing = next((label for label in labels if scores and label not in scores["per_class"]), None)
+        if missing is not None:
+            return f"{where}.{part}.per_class.{missing}.precision is missing or of a wrong type"
+        sizes = {len(labels), *map(len, scores.get("confusion") or ())}
+        if scores.get("confusion") is not None and (len(sizes) > 1 or len(scores["confusion"]) != len(labels)):
+            return f"{where}.{part}.confusion is no table of {len(labels)} by {len(labels)} numbers"
+    return None
+
+
+def _wrong_rows(given: _Content) -> Iterator[str]:
+    """Yield where there is not one entry for each test text, or a label that is none of the task's."""
+    kind, num_labels, targets = given["task"]["kind"], len(given["task"]["labels"]), given["targets"]
+    shares = sorted((share["share"], share["predictions"]) for share in given["shares"])
+    for where, rows in [("targets", targets), *((f"share {share:g}", rows) for share, rows in shares)]:
+        if len(rows) != len(targets):
+            yield f"{len(rows)} predictions at {where} for {len(targets)} texts"
         lists = [[row] for row in rows] if kind == SINGLE_LABEL else rows
         for each in lists:
             if not isinstance(each, list) or not all(type(row) is int and 0 <= row < num_labels for row in each):
-                raise _damaged(path, f"{where}: {str(each)[:40]} is no label of a {kind} task of {num_labels} labels")
+                yield f"{where}: {str(each)[:40]} is no label of a {kind} task of {num_labels} labels"
         if kind == MULTI_LABEL and any(len(set(each)) < len(each) for each in lists):
-            raise _damaged(path, f"{where}: a text has the same label twice")
-        if kind == TOKENS and list(map(len, rows)) != list(map(len, found.targets)):
-            raise _damaged(path, f"{where}: a text has not one label for each of its words")
+            yield f"{where}: a text has the same label twice"
+        if kind == TOKENS and list(map(len, rows)) != list(map(len, targets)):
+            yield f"{where}: a text has not one label for each of its words"
 
 
 def _damaged(path: Path, what: str) -> InputError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Annotated, ClassVar, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 import yaml
 from rich.console import Console
@@ -20,11 +20,13 @@ from rich.console import Console
 from diffmask.assemble.modality import modality_named
 from diffmask.config import TextConfig, VideoConfig, to_mapping
 from diffmask.config.evaluation import PROBE, EvaluateSettings
+from diffmask.config.limits import Name
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, Comparison, compare
 from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.files.folders import check_writable
+from diffmask.files.json_object import read_object
 from diffmask.pretrain import pretrain
 from diffmask.quickstart.losses import (
     BEFORE,
@@ -42,6 +44,7 @@ from diffmask.train.log import Log, read_log
 from diffmask.version import __version__
 
 MARKER = "quickstart.json"
+_Marker = TypedDict("_Marker", {"names": NotRequired[list[Annotated[str, Name()]]]})  # noqa: UP013 - one line for one key
 """File that tells a folder of the quickstart from others."""
 _PAGE = "quickstart.html"
 _Logs = dict[str, list[Log]]
@@ -213,7 +216,9 @@ def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
         raise InputError(f"the output {folder} is a file; give the name of a folder with -o")
     check_writable(folder / MARKER)
     marker = folder / MARKER
-    before = json.loads(marker.read_text(encoding="utf-8")).get("names", names) if marker.exists() else []
+    remedy = "give another folder with -o"
+    made = read_object(marker, _Marker, remedy) if marker.exists() else {}
+    before = made.get("names", names) if marker.exists() else []
     others = [path.name for path in folder.iterdir()] if folder.exists() and not marker.exists() else []
     others += [name for name in names if marker.exists() and name not in before and (folder / name).exists()]
     if others and not overwrite:

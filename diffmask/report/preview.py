@@ -1,6 +1,5 @@
 """What previews of text and of clips have in common, and what each modality hands in."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from diffmask.assemble.modality import read_config
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
+from diffmask.files.json_object import read_object
 from diffmask.train.folder import read_policy
 
 TITLE = "What training will hide"
@@ -141,11 +141,8 @@ def read_checkpoint(folder: Path) -> tuple[Any, float, dict[str, Any]]:
     state, settings = folder / "trainer_state.json", folder.parent / "config.yaml"
     if not (state.exists() and settings.exists()):
         raise InputError(f"{folder} is no checkpoint of a run; give a folder such as runs/chemistry/checkpoint-500")
-    try:
-        trained = json.loads(state.read_text(encoding="utf-8"))
-        progress = trained["global_step"] / max(trained["max_steps"], 1)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{state} is damaged ({error!r}); give another checkpoint of the run") from error
+    trained = read_object(state, {"global_step": int, "max_steps": int}, "give another checkpoint of the run")
+    progress = trained["global_step"] / max(trained["max_steps"], 1)
     return read_config(settings), progress, read_policy(folder)
 
 

@@ -153,10 +153,18 @@ def _anchors_of(place: _Place, arm: Arm) -> Path:
 
 
 def _options(given: Mapping[str, Any]) -> list[str]:
-    """Return settings as options of a command."""
+    """Return settings as options of a command.
+
+    Raises:
+        InputError: If a list holds what the command would take for another option.
+    """
     words = []
     for name, value in given.items():
-        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+        option, values = f"--{name.replace('_', '-')}", [str(each) for each in value] if isinstance(value, list) else []
+        wrong = next((each for each in values if each.startswith("-")), None)
+        if wrong is not None:
+            raise InputError(f"`{name}` holds {wrong!r}, which begins with -; give ./{wrong} if it is a file")
+        words += [option, *values] if values else [f"{option}={value}"]
     return words
 
 

@@ -17,6 +17,7 @@ import torch
 from diffmask.core.errors import InputError
 from diffmask.core.processes import end_with, num_cores
 from diffmask.files.folders import write_text
+from diffmask.files.json_object import read_object
 from diffmask.files.lock import locked as locked
 
 RECORDS_FILE = "jobs.json"
@@ -63,7 +64,8 @@ class Job:
 
 def _read_records(folder: Path) -> dict[str, str]:
     path = folder / RECORDS_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    remedy = "give another folder with -o, and the experiment begins anew"
+    return read_object(path, dict[str, str], remedy) if path.exists() else {}
 
 
 POLL_SECONDS = 0.1

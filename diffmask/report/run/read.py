@@ -3,7 +3,6 @@
 What is missing is noted, and the rest is shown.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from diffmask.config import default_mapping, explain_settings, to_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Schedule
 from diffmask.evaluate.results import Result
+from diffmask.files.json_object import read_object
 from diffmask.report.preview import Look, Preview
 from diffmask.train.folder import INPUTS_FILE, SETTINGS_FILE
 from diffmask.train.log import Log, num_steps, read_log
@@ -257,10 +257,7 @@ def _log(folder: Path) -> Log:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"not recorded (no {path.name})")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error})") from error
+    return read_object(path, {}, "what it records is not on the page")
 
 
 def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

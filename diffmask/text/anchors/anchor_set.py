@@ -5,20 +5,21 @@ The folder has a list to read and edit by hand, tables for machines, and a recor
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 
+from diffmask.config.limits import NotEmpty, at_least
 from diffmask.core.anchors import check_anchors
 from diffmask.core.difference import reference_frequencies
-from diffmask.core.errors import InputError, library_errors
+from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
 from diffmask.files.folders import check_folder, draft
-from diffmask.files.made_folder import read_record, write_record, write_table
+from diffmask.files.made_folder import read_record, read_table, read_tensors, write_record, write_table
 from diffmask.files.tables import TABLES, Table, names_column, read_lines
 from diffmask.text.anchors.vocabulary import common_types
 from diffmask.text.corpus.words import split_words
@@ -30,6 +31,24 @@ _ANCHORS, _TYPES, _EMBEDDINGS, _RECORD = "anchors.csv", "types.parquet", "anchor
 NAMES = (_ANCHORS, _TYPES, _EMBEDDINGS, _RECORD)
 _MAKE = "make it with: diffmask anchors DATA --model MODEL -o FOLDER"
 _COLUMNS = ("anchor", "tf_icf", "domain_count", "domain_frequency", "reference_frequency")
+
+
+_AGAIN = "make the anchors again with: diffmask anchors DATA --model MODEL -o FOLDER"
+_TYPE_COLUMNS = {"type": "string", "count": "int64", "tf_icf": "float64", "score": "float32"}
+
+
+class _Model(TypedDict):
+    name: str
+    tokenizer: NotRequired[str]
+    architecture: NotRequired[Any]
+
+
+class _Record(TypedDict):
+    """What is used of the record of how anchors were made."""
+
+    anchors: Annotated[list[str], NotEmpty("there is no anchor")]
+    num_words: Annotated[int, at_least(1)]
+    model: _Model
 
 
 def read_anchors(path: str | Path) -> list[str]:
@@ -119,7 +138,7 @@ class AnchorSet:
 
         made = self.metadata["model"]
         given = {"tokenizer": hash_tokenizer(tokenizer), "architecture": describe_architecture(name)}
-        other = next((part for part in given if given[part] != made[part]), None)
+        other = next((part for part in given if given[part] != made.get(part)), None)
         if other is not None:
             raise InputError(
                 f"the anchors were made for {made['name']!r}, which has another {other} than {name!r}; "
@@ -170,23 +189,19 @@ def load_anchors(folder: str | Path) -> AnchorSet:
     Raises:
         InputError: If it is not one, a file is missing or damaged, or its anchors were edited without scoring again.
     """
-    import pyarrow
-    from pyarrow import parquet
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = Path(folder)
-    record = read_record(folder / _RECORD, NAMES, "anchors", _MAKE)
+    record = read_record(folder / _RECORD, NAMES, "anchors", _MAKE, _Record)
     if read_anchors(folder / _ANCHORS) != record["anchors"]:
         raise InputError(
             f"{folder / _ANCHORS} was edited, but the scores are still those of the anchors before; score again with: "
             f"diffmask anchors DATA --model MODEL --anchors {folder / _ANCHORS} -o {folder} --overwrite"
         )
-    damaged = (pyarrow.ArrowInvalid, SafetensorError, OSError)
-    with library_errors(f"a file of {folder} is damaged", "make the anchors again", *damaged):
-        table = parquet.read_table(folder / _TYPES)
-        embeddings = load_file(folder / _EMBEDDINGS)["anchors"]
+    table, _ = read_table(folder / _TYPES, _TYPE_COLUMNS, _AGAIN)
+    embeddings = read_tensors(folder / _EMBEDDINGS, {"anchors": 2}, _AGAIN)["anchors"]
     columns = {name: torch.from_numpy(table[name].to_numpy().copy()) for name in ("count", "tf_icf", "score")}
+    wrong = _contradiction(record, table["type"].to_pylist(), columns, embeddings)
+    if wrong is not None:
+        raise InputError(f"the files of {folder} contradict each other ({wrong}); {_AGAIN}")
     return AnchorSet(
         anchors=record["anchors"],
         types=table["type"].to_pylist(),
@@ -196,6 +211,22 @@ def load_anchors(folder: str | Path) -> AnchorSet:
         embeddings=embeddings,
         metadata=record,
     )
+
+
+def _contradiction(
+    record: "_Record", types: Sequence[str], columns: Mapping[str, Tensor], embeddings: Tensor
+) -> str | None:
+    """Return what does not fit together in an anchors' folder; None if all does."""
+    if len(embeddings) != len(record["anchors"]):
+        return f"{len(embeddings)} embeddings for {len(record['anchors'])} anchors"
+    if len(set(types)) < len(types) or not types:
+        return f"{_TYPES} holds {'a word twice' if types else 'no word'}"
+    if (columns["count"] < 1).any() or (columns["tf_icf"] < 0).any():
+        return f"{_TYPES} has a word that occurs less than once, or a TF-ICF below 0"
+    # letter parts of words with digits are counted beside the words
+    if columns["count"].max() > record["num_words"]:
+        return f"{_TYPES} counts a word {int(columns['count'].max())} times, of {record['num_words']} words"
+    return None
 
 
 def hash_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> str:

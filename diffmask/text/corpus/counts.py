@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+import numpy as np
+
+from diffmask.config.limits import at_least
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
-from diffmask.files.made_folder import check_table, record_inside
+from diffmask.files.made_folder import check_table, has_record, read_table
 from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus.documents import (
     Sources,
@@ -29,11 +32,29 @@ from diffmask.text.corpus.documents import (
 from diffmask.text.corpus.words import count_words
 from diffmask.version import __version__
 
+_Source = TypedDict("_Source", {"path": str, "bytes": int, "sha256": str})  # noqa: UP013 - one line for three keys
 _SUFFIX = ".parquet"
 _METADATA_KEY = b"diffmask.counts"
 _BLOCK_BYTES = 1 << 20
 _SENT_BLOCK_BYTES = 1 << 22
 """Size of the blocks that other processes count: larger, so that fewer counts have to be sent back."""
+
+
+class CountsRecord(TypedDict):
+    """What counts of words and of n-grams say of themselves."""
+
+    num_documents: Annotated[int, at_least(0)]
+    sources: list[_Source]
+
+
+def check_counts(path: Path, counts: np.ndarray, make: str) -> None:
+    """Refuse counts of a file that are below one.
+
+    Raises:
+        InputError: If one of them is.
+    """
+    if (counts < 1).any():
+        raise InputError(f"{path} is damaged (it counts something {counts.min()} times); {make}")
 
 
 @dataclass(frozen=True)
@@ -78,26 +99,20 @@ class Counts:
         Raises:
             InputError: The file does not exist or is not a counts file.
         """
-        from pyarrow import parquet
-
-        path = Path(path)
+        path, make = Path(path), f"make one with: diffmask count DATA -o COUNTS{_SUFFIX}"
         if not path.is_file():
             raise InputError(f"{path} does not exist; make a counts file with: diffmask count DATA -o {path}")
-        record = record_inside(path, _METADATA_KEY)
-        if record is None:
-            raise InputError(f"{path} is not a counts file; make one with: diffmask count DATA -o COUNTS{_SUFFIX}")
-        table = parquet.read_table(path)
+        if not has_record(path, _METADATA_KEY):
+            raise InputError(f"{path} is not a counts file; {make}")
+        table, record = read_table(path, {"type": "string", "count": "int64"}, make, _METADATA_KEY, CountsRecord)
+        check_counts(path, table["count"].to_numpy(), make)
         pairs = zip(table["type"].to_pylist(), table["count"].to_pylist(), strict=True)
         return cls(Counter(dict(pairs)), record["num_documents"], record["sources"])
 
     @staticmethod
     def are_in(path: str | Path) -> bool:
         """Tell whether a file was written by `save`."""
-        return (
-            Path(path).suffix == _SUFFIX
-            and Path(path).is_file()
-            and record_inside(Path(path), _METADATA_KEY) is not None
-        )
+        return Path(path).suffix == _SUFFIX and Path(path).is_file() and bool(has_record(Path(path), _METADATA_KEY))
 
     @classmethod
     def merge(cls, parts: Sequence["Counts"]) -> "Counts":

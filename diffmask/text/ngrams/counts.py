@@ -25,9 +25,10 @@ from diffmask.config.limits import Between, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
-from diffmask.files.made_folder import check_table, record_inside
+from diffmask.files.made_folder import check_table, has_record, read_table
 from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
+from diffmask.text.corpus.counts import CountsRecord, check_counts
 from diffmask.text.corpus.documents import (
     Sources,
     describe_sources,
@@ -53,6 +54,13 @@ _GROWTH = 15
 """How many times as long as a text its n-grams of 1 to 5 words are."""
 _COMPRESSION = 4
 """How many times as long as a compressed file its content is taken to be."""
+
+
+class _Record(CountsRecord):
+    """What a file of counts says of itself."""
+
+    max_n: Annotated[int, Between(2, MAX_N)]
+    totals: list[Annotated[int, at_least(0)]]
 
 
 class _CountedPiece(NamedTuple):
@@ -172,9 +180,10 @@ def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:
 
 
 def _read_piece(piece: _CountedPiece) -> tuple["pyarrow.Table", int]:
-    from pyarrow import parquet
-
-    return parquet.ParquetFile(piece.path).read_row_group(piece.row_group, use_threads=False), 0
+    path, make = Path(piece.path), "count its corpus again with: diffmask pmi DATA -o FOLDER --save-counts FILE"
+    table, _ = read_table(path, {"ngram": "string", "count": "int64"}, make, row_group=piece.row_group)
+    check_counts(path, table["count"].to_numpy(), make)
+    return table, 0
 
 
 @contextmanager
@@ -206,9 +215,9 @@ def _read_record(path: Path, max_n: int) -> dict[str, Any]:
     make = f"make one with: diffmask pmi DATA -o FOLDER --save-counts {path}"
     if not path.is_file():
         raise InputError(f"{path} does not exist; {make}")
-    record = record_inside(path, _METADATA_KEY)
-    if record is None:
+    if not has_record(path, _METADATA_KEY):
         raise InputError(f"{path} is not a file of n-gram counts; {make}")
+    _, record = read_table(path, {}, make, _METADATA_KEY, _Record)
     if record["max_n"] < max_n:
         longest = record["max_n"]
         raise InputError(f"{path} holds n-grams of up to {longest} words, not {max_n}; give --max-n {longest}")

@@ -5,21 +5,23 @@ Their folder holds a table to read and edit, tensors, a picture, and a record of
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffmask.config.limits import NotEmpty, above
 from diffmask.core.anchors import check_anchors
-from diffmask.core.errors import InputError, library_errors
+from diffmask.core.errors import InputError
 from diffmask.core.similarity import ANCHOR_SHARE, contrast, likeness
 from diffmask.core.types import Scores, TypeScores
 from diffmask.files.folders import check_folder, draft
-from diffmask.files.made_folder import read_record, write_record, write_table
+from diffmask.files.json_object import faults
+from diffmask.files.made_folder import read_record, read_tensors, write_record, write_table
 from diffmask.files.records import read_records
 from diffmask.video.score.embedders import build_embedder
 from diffmask.video.units.features import PatchEmbedder
@@ -36,6 +38,28 @@ ALIKE = 0.8
 _BASIS = "basis."
 _MODALITY = "video"
 _MAKE = "make it with: diffmask anchors CLIPS --reference OTHER_CLIPS -o FOLDER"
+
+
+_AGAIN = "make the anchors again with: diffmask anchors CLIPS --reference OTHER_CLIPS -o FOLDER"
+_DIMENSIONS = {"anchors": 2, "common": 2, "words": 2, "log_tf_icf": 1}
+_Scale = tuple[float, Annotated[float, above(0)]]
+
+
+class _Embedder(TypedDict):
+    spec: str
+    key: str
+    layer: str | None
+    size: int | None
+
+
+class _Record(TypedDict):
+    """What is used of the record of how anchors were made."""
+
+    anchors: Annotated[list[str], NotEmpty("there is no anchor")]
+    rows: list[list]
+    embedder: _Embedder
+    found: bool
+    spread: tuple[_Scale, _Scale]
 
 
 def _read_kept(path: Path, known: Sequence[str]) -> list[str]:
@@ -226,18 +250,17 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
     Raises:
         InputError: If it is not one, a file is missing or damaged, or its table has other anchors.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     record = read_record(folder / RECORD, (ANCHORS, _TENSORS, RECORD), "anchors", _MAKE)
     if record.get("modality") != _MODALITY:
         raise InputError(f"folder {folder} holds the anchors of texts, not of clips; {_MAKE}")
-    with library_errors(f"a file of {folder} is damaged", "make the anchors again", SafetensorError, OSError):
-        tensors = load_file(folder / _TENSORS)
-    missing = [name for name in ("anchors", "common", "words", "log_tf_icf") if name not in tensors]
-    if missing:
-        raise InputError(f"a file of {folder} is damaged (no {missing[0]}); make the anchors again")
+    wrong = next(faults(record, _Record), None)
+    if wrong is not None:
+        raise InputError(f"{folder / RECORD} is damaged ({wrong}); {_AGAIN}")
+    tensors = read_tensors(folder / _TENSORS, _DIMENSIONS, _AGAIN)
+    wrong = _contradiction(record, tensors)
+    if wrong is not None:
+        raise InputError(f"the files of {folder} contradict each other ({wrong}); {_AGAIN}")
     names, rows = record.pop("anchors"), [tuple(row) for row in record.pop("rows")]
     record.pop("modality")
     found = VisualAnchors(
@@ -251,6 +274,18 @@ def load_visual_anchors(folder: str | Path, table: str | Path | None = None) -> 
         metadata=record,
     )
     return found.kept(_read_kept(Path(table or folder / ANCHORS), names))
+
+
+def _contradiction(record: "_Record", tensors: Mapping[str, Tensor]) -> str | None:
+    """Return what does not fit together in an anchors' folder; None if all does."""
+    anchors, common, words = (tensors[name] for name in ("anchors", "common", "words"))
+    if not len(anchors) == len(record["anchors"]) == len(record["rows"]):
+        return f"{len(anchors)} embeddings and {len(record['rows'])} rows for {len(record['anchors'])} anchors"
+    if not anchors.shape[1] == common.shape[1] == words.shape[1] or not len(common):
+        return "embeddings of different sizes, or none that the anchors are contrasted with"
+    if len(words) != len(tensors["log_tf_icf"]) or (record["found"] and not len(words)):
+        return f"{len(tensors['log_tf_icf'])} TF-ICF for {len(words)} visual words"
+    return None
 
 
 def _deviation(values: Tensor) -> float:

@@ -29,6 +29,7 @@ STATUSES = {
     "wrong-frames": "the reader that was asked for reads other frames than the clip holds",
 }
 """What may be wrong with a clip."""
+_ROTATIONS, _SEEKING = (0, 90, 180, 270), ("rate", "table", "count")
 NOT_THERE = "is not there"
 """What the reason of a clip that PyAV reads says of decord if it is not installed."""
 TOO_SLOW = "took longer than"
@@ -125,6 +126,15 @@ class Clip:
         """Return the clip of a row; other columns are ignored, and the first rules knew no version."""
         known = {each.name: row[each.name] for each in fields(cls) if each.name in row}
         return cls(**{"rules": 1, **known})
+
+    def fault(self) -> str | None:
+        """Return what a clip cannot be, None if all of it can; a damaged or hand-made index may say anything."""
+        if not self.path or "\0" in self.path or self.status not in STATUSES:
+            return f"the status of {self.path!r} is {self.status!r}" if self.path else "a clip has no path"
+        numbers = (self.num_frames, self.fps, self.duration, self.width, self.height, self.size)
+        if min(numbers) < 0 or self.rotation not in _ROTATIONS or self.seeking not in _SEEKING:
+            return f"{self.path} has a number below 0, or a rotation or a way of seeking that does not exist"
+        return None
 
     def matches(self, status: os.stat_result) -> bool:
         """Tell whether a file is unchanged since it was probed."""

@@ -15,14 +15,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
-from diffmask.config.limits import above, at_least, check_limits
-from diffmask.core.errors import InputError
+from diffmask.config.limits import Between, above, at_least, check_limits
+from diffmask.core.errors import InputError, library_errors
 from diffmask.core.processes import num_cores
-from diffmask.files.blocks import shown
 from diffmask.files.folders import draft
-from diffmask.files.made_folder import check_table
+from diffmask.files.json_object import faults, parse_object
+from diffmask.files.made_folder import check_table, has_record, read_table
 from diffmask.video.clip.clip import NOT_THERE, RULES, TOO_SLOW, Clip
 from diffmask.video.clip.find import Sources, list_videos
 from diffmask.video.clip.join_tables import Joined, join
@@ -34,6 +34,9 @@ _METADATA_KEY = b"diffmask.clips"
 _FORMAT = 1
 _MAY_PASS = ("missing", "no-permission", "timeout", "crashed", "wrong-frames")
 """Statuses that may change though the file does not."""
+
+_NEEDED, _MAY_LACK = ("path", "status"), ("caption", "label", "split")
+_Record = {"format": Annotated[int, Between(_FORMAT, _FORMAT, "it is of another version of diffmask")]}
 
 logger = logging.getLogger(__name__)
 
@@ -124,20 +127,23 @@ def read_index(path: str | Path) -> list[Clip]:
     Raises:
         InputError: If it does not exist or is no index.
     """
-    import pyarrow
-    from pyarrow import parquet
+    from pyarrow import ArrowInvalid, parquet
 
     make = "make one with: diffmask index CLIPS -o clips.parquet"
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; {make}")
-    try:
-        table = parquet.read_table(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a Parquet file, or is damaged ({shown(str(error))}); {make}") from error
-    record = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
-    if record.get("format") != _FORMAT:
+    with library_errors(f"{path} is not a Parquet file, or is damaged", make, ArrowInvalid, OSError):
+        held = set(parquet.read_schema(path).names)
+    if not has_record(Path(path), _METADATA_KEY):
         raise InputError(f"{path} is not an index of clips; {make}")
-    return [Clip.from_row(row) for row in table.to_pylist()]
+    # of earlier versions some columns are lacking
+    columns = {each.name: str(each.type) for each in _schema() if each.name in {*held, *_NEEDED}}
+    table, _ = read_table(Path(path), columns, make, _METADATA_KEY, _Record, optional=_MAY_LACK)
+    clips = [Clip.from_row(row) for row in table.to_pylist()]
+    wrong = next(filter(None, (clip.fault() for clip in clips)), None)
+    if wrong is not None:
+        raise InputError(f"{path} is damaged ({wrong}); {make}")
+    return clips
 
 
 def read_clips(sources: Sources, *, progress: bool = False) -> list[Clip]:
@@ -299,12 +305,21 @@ def _known(path: Path, beside: Path, wanted: Sequence[str]) -> Iterator[Clip]:
 
 
 def _noted(beside: Path) -> Iterator[Clip]:
-    *lines, rest = beside.read_text(encoding="utf-8").split("\n")
+    *lines, rest = beside.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     if rest:
         # the run was killed while it wrote this line: the next one must not be appended to it
         beside.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    for line in lines:
-        yield Clip.from_row(json.loads(line))
+    hints = {name: hint for name, hint in get_type_hints(Clip).items() if name in _NEEDED}
+    for number, line in enumerate(lines, 1):
+        row, wrong = parse_object(line.encode("utf-8", "surrogateescape"), hints)
+        clip = None if wrong else Clip.from_row(row)
+        wrong = wrong or next(faults(asdict(clip), get_type_hints(Clip)), None) or clip.fault()
+        if wrong is not None:
+            raise InputError(
+                f"{beside}, where a run that was stopped noted its clips, is damaged (line {number}: {wrong}); delete "
+                "it, and they are probed again"
+            )
+        yield clip
 
 
 @dataclass(frozen=True)

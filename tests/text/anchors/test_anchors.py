@@ -224,8 +224,8 @@ def test_damaged_files_are_refused(found, tmp_path, name):
     path = tmp_path / "out" / name
     path.write_bytes(path.read_bytes()[:50])
     message = refusal(load_anchors, tmp_path / "out")
-    assert message.startswith(f"a file of {tmp_path}/out is damaged (")
-    assert message.endswith("); make the anchors again")
+    assert message.startswith(f"{path} is damaged (")
+    assert message.endswith("); make the anchors again with: diffmask anchors DATA --model MODEL -o FOLDER")
 
 
 def test_a_damaged_record_is_refused(found, tmp_path):

@@ -184,7 +184,7 @@ def test_folders_that_are_refused(found, tmp_path):
     assert "anchors.json is damaged" in refusal(load_visual_anchors, folder)
     (folder / "anchors.json").write_text(record)
     (folder / "anchors.safetensors").write_bytes(b"123")
-    assert "a file of" in refusal(load_visual_anchors, folder)
+    assert "anchors.safetensors is damaged (" in refusal(load_visual_anchors, folder)
     (folder / "anchors.safetensors").unlink()
     assert "has no anchors.safetensors, so it holds no anchors" in refusal(load_visual_anchors, folder)
 
