@@ -7,9 +7,13 @@ python -m diffmask --help
 
 import argparse
 import importlib
+import io
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -75,11 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; bad input is one sentence on stderr and exit status 2."""
     _share_the_cores()
+    _replace_what_cannot_be_shown()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         args = _parse(argv)
-        return args.run(args) or 0
+        with _log_on_stderr():
+            return args.run(args) or 0
     except InputError as error:
         return _refuse(str(error))
     except BrokenPipeError:
@@ -102,6 +108,27 @@ def _share_the_cores() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("OMP_NUM_THREADS", str(num_cores()))
+
+
+def _replace_what_cannot_be_shown() -> None:
+    """Print characters that the terminal's encoding lacks, or that are part of a broken file name, as others."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # tests and notebooks put others in their place
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show what is logged, sentences without decoration; of several ranks the first one shows all of it."""
+    logger, handler = logging.getLogger("diffmask"), logging.StreamHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -96,11 +96,14 @@ def _summary(counts, table) -> str:
 
 def _share_in_ngrams(data: list[str], column: str | None, ngrams: list[str]) -> float:
     """Return the share of words in an n-gram, in a sample from the beginning."""
-    from diffmask.text.corpus.documents import read_documents
+    from diffmask.files.records import read_blocks
+    from diffmask.text.corpus.documents import list_files
     from diffmask.text.ngrams.annotator import NGramLookup
 
     texts, num_chars = [], 0
-    for document in read_documents(data, column):
+    # counting has told what is read
+    blocks = (block for path in list_files(data) for block in read_blocks(path, column))
+    for document in (document for block in blocks for document in block.texts()):
         texts.append(document.text)
         num_chars += len(document.text)
         if num_chars >= _SAMPLE_CHARS:

@@ -72,6 +72,11 @@ class Columns:
     label: str
     separator: str
 
+    def __str__(self) -> str:
+        """Return which columns are read, as part of a sentence."""
+        texts = [self.text] if self.pair is None else [self.text, self.pair]
+        return f"column {' and '.join(map(repr, texts))} with labels of {self.label!r}"
+
     @classmethod
     def find(cls, path: Path, row: Mapping[str, Any], settings: ColumnSettings, *, single_texts: bool = False) -> Self:
         """Return the columns to read, by the first row of a task.

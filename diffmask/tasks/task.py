@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from diffmask.tasks.leakage import Leakage
+
+_logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 """An example as token ids, with its labels."""
@@ -292,13 +295,18 @@ def read_examples(
         InputError: If a file cannot be read, or a row lacks a text or a label.
     """
     examples: list[Example] = []
+    num_blank = 0
     for path in paths:
         for number, row in read_records(path):
             columns = columns or Columns.find(path, row, settings, single_texts=single_texts)
             if single_texts and _is_blank(row.get(columns.text)):
+                num_blank += 1
                 continue
             text, pair, label = columns.read(f"{path}: row {number}", row)
             examples.append((text.strip() if single_texts else text, pair, label))
+    if columns is not None:
+        blank = f", and {num_blank:,} without text left out" if num_blank else ""
+        _logger.info("read %s of %s: %s rows%s", columns, listed(path.name for path in paths), len(examples), blank)
     return columns, examples
 
 

@@ -1,6 +1,7 @@
 """Text that `diffmask preview` shows."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
@@ -64,4 +65,5 @@ class TextSource:
 
     def preview(self, looks: Mapping[str, TextLook]) -> TextPreview:
         """Return what the policies hide of the text."""
-        return TextPreview.of(self._documents, looks, self._anchors, self._tokenizer, self._settings)
+        with closing(self._documents):
+            return TextPreview.of(self._documents, looks, self._anchors, self._tokenizer, self._settings)

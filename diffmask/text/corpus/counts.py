@@ -21,14 +21,7 @@ from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
 from diffmask.files.made_folder import check_table, has_record, read_table
 from diffmask.files.parallel import map_ordered
-from diffmask.text.corpus.documents import (
-    Sources,
-    describe_sources,
-    join_sources,
-    list_files,
-    read_all_blocks,
-    refuse_empty,
-)
+from diffmask.text.corpus.documents import Reading, Sources, describe_sources, join_sources, list_files
 from diffmask.text.corpus.words import count_words
 from diffmask.version import __version__
 
@@ -151,13 +144,14 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
 
     files = list_files(sources, column)
     counts: Counter[str] = Counter()
-    num_documents = dict.fromkeys(map(str, files), 0)
+    reading = Reading(files, column)
     with tqdm(desc="counting", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        blocks = read_all_blocks(files, column, _BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar)
+        blocks = reading.blocks(_BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar)
         for path, num_texts in _count_all(blocks, counts, num_processes):
-            num_documents[path] += num_texts
-    refuse_empty(num_documents)
-    return Counts(counts, sum(num_documents.values()), describe_sources(files))
+            reading.add_texts(path, num_texts)
+    reading.refuse_empty()
+    reading.tell()
+    return Counts(counts, reading.num_documents, describe_sources(files))
 
 
 def _count_all(blocks: Iterable[Block], counts: Counter[str], num_processes: int) -> Iterator[tuple[str, int]]:

@@ -9,8 +9,10 @@ to other processes: they are parsed there.
 
 import glob
 import hashlib
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _FORMATS = f"{', '.join(READERS)}, each also with {' or '.join(COMPRESSIONS)}"
 _HASH_BYTES = 1 << 20
+
+_logger = logging.getLogger(__name__)
 
 Sources = str | Path | Sequence[str | Path]
 
@@ -64,8 +68,10 @@ def list_files(sources: Sources, column: str | None = None) -> list[Path]:
     return files
 
 
-def read_documents(sources: Sources, column: str | None = None) -> Iterator[Document]:
+def read_documents(sources: Sources, column: str | None = None) -> Generator[Document]:
     """Return the documents of a corpus one after the other; memory does not grow with it.
+
+    When all are read, or the generator is closed, it is logged which columns they stood in.
 
     Args:
         sources: See `list_files`.
@@ -78,42 +84,101 @@ def read_documents(sources: Sources, column: str | None = None) -> Iterator[Docu
     return _documents(list_files(sources, column), column)
 
 
-def _documents(files: list[Path], column: str | None) -> Iterator[Document]:
-    for index, path in enumerate(files):
-        num_texts = 0
-        for block in read_blocks(path, column):
-            for number, text in block.texts():
-                yield Document(text, block.path, number, index)
-                num_texts += 1
-        refuse_empty({str(path): num_texts})
+def _documents(files: list[Path], column: str | None) -> Generator[Document]:
+    reading = Reading(files, column)
+    try:
+        for index, path in enumerate(files):
+            for block in read_blocks(path, column):
+                reading.add_column(block)
+                num_texts = 0
+                for number, text in block.texts():
+                    yield Document(text, block.path, number, index)
+                    num_texts += 1
+                reading.add_rows(block)
+                reading.add_texts(block.path, num_texts)
+            reading.refuse_empty(path)
+    finally:
+        reading.tell()
 
 
-def read_all_blocks(files: Sequence[Path], column: str | None, block_bytes: int, bar: "tqdm") -> Iterator[Block]:
-    """Read the blocks of files one after the other, and move a progress bar by the bytes that were read."""
-    sizes = [sum(file.stat().st_size for file in _content(path)) for path in files]
-    bar.total = (bar.total or 0) + sum(sizes)
-    for path, size in zip(files, sizes, strict=True):
-        progress = 0.0
-        for block in read_blocks(path, column, block_bytes):
-            yield block
-            # a generator continues when the next block is asked for, so only now has this one been dealt with
-            bar.update((block.progress - progress) * size)
-            progress = block.progress
-
-
-def refuse_empty(num_documents: Mapping[str, int]) -> None:
-    """Refuse a source in which no document was found.
+class Reading:
+    """What is read of the files of a corpus: which columns, how many rows, and how many of them have no text.
 
     Args:
-        num_documents: Number of documents found in each source.
-
-    Raises:
-        InputError: For the first source with none.
+        files: The files, as `list_files` returns them.
+        column: Name of the text column; None finds it.
     """
-    for path, number in num_documents.items():
-        if number == 0:
-            remedy = "remove it from the corpus or fill it"
-            raise InputError(f"{path} contains no text, only blank lines or rows; {remedy}")
+
+    def __init__(self, files: Sequence[Path], column: str | None):
+        self._files, self._column = files, column
+        self._num_texts = dict.fromkeys(map(str, files), 0)
+        self._columns: dict[str, str] = {}
+        self._num_rows: Counter[str] = Counter()
+
+    def blocks(self, block_bytes: int, bar: "tqdm") -> Iterator[Block]:
+        """Read the blocks of all files, and move a progress bar by the bytes that were read."""
+        sizes = [sum(file.stat().st_size for file in _content(path)) for path in self._files]
+        bar.total = (bar.total or 0) + sum(sizes)
+        for path, size in zip(self._files, sizes, strict=True):
+            progress = 0.0
+            for block in read_blocks(path, self._column, block_bytes):
+                self.add_column(block)
+                self.add_rows(block)
+                yield block
+                # a generator continues when the next block is asked for, so only now has this one been dealt with
+                bar.update((block.progress - progress) * size)
+                progress = block.progress
+
+    def add_column(self, block: Block) -> None:
+        """Note from which column a block is read."""
+        if block.column is not None and block.num_rows:
+            self._columns[block.path] = block.column
+
+    def add_rows(self, block: Block) -> None:
+        """Note the rows of a block."""
+        self._num_rows[block.path] += block.num_rows
+
+    def add_texts(self, path: str, number: int) -> None:
+        """Note how many texts were found in a block of a file."""
+        self._num_texts[path] += number
+
+    @property
+    def num_documents(self) -> int:
+        """Number of texts in all files."""
+        return sum(self._num_texts.values())
+
+    def refuse_empty(self, *files: Path) -> None:
+        """Refuse a file in which no text was found.
+
+        Args:
+            files: Those that have been read; none means all.
+
+        Raises:
+            InputError: For the first file with none.
+        """
+        for path in map(str, files or self._files):
+            if self._num_texts[path] == 0:
+                column = f" in its column {self._columns[path]!r}" if path in self._columns else ""
+                raise InputError(
+                    f"{path} contains no text{column}, only blank lines or rows; remove it from the corpus or fill it"
+                )
+
+    def tell(self) -> None:
+        """Log which columns were read, if there are columns."""
+        if self._columns:
+            _logger.info("read %s", self)
+
+    def __str__(self) -> str:
+        """Return the columns, each with its rows, as part of a sentence; empty where text has no columns."""
+        parts = []
+        for column in dict.fromkeys(self._columns.values()):
+            paths = [path for path, own in self._columns.items() if own == column]
+            where = Path(paths[0]).name if len(paths) == 1 else f"{len(paths):,} files"
+            num_rows = sum(self._num_rows[path] for path in paths)
+            missing = num_rows - sum(self._num_texts[path] for path in paths)
+            rows = f": {num_rows:,} rows" if num_rows else ""  # none are known while the first are read
+            parts.append(f"column {column!r} of {where}{rows}" + (f", {missing:,} without text" if missing else ""))
+        return "; ".join(parts)
 
 
 def describe_sources(sources: Sources) -> list[dict[str, Any]]:

@@ -30,12 +30,11 @@ from diffmask.files.parallel import map_ordered
 from diffmask.files.streams import split_suffix
 from diffmask.text.corpus.counts import CountsRecord, check_counts
 from diffmask.text.corpus.documents import (
+    Reading,
     Sources,
     describe_sources,
     join_sources,
     list_files,
-    read_all_blocks,
-    refuse_empty,
 )
 from diffmask.text.corpus.words import char_classes
 from diffmask.text.ngrams.ngrams import MAX_N, JoinedWords
@@ -343,27 +342,26 @@ def _spill_all(
     from tqdm import tqdm
 
     totals = np.zeros(settings.max_n, dtype=np.int64)
-    num_documents = dict.fromkeys(map(str, files), 0)
+    reading = Reading(files, settings.column)
     num_bytes = sum(Path(path).stat().st_size for path in counts_files)
     with tqdm(total=num_bytes, desc="counting", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        pieces = _pieces(files, counts_files, settings.column, bar)
+        pieces = _pieces(reading, counts_files, bar)
         # the processes write to the folder, so they must have ended before it goes away
         with closing(map_ordered(spill, pieces, settings.num_processes)) as results:
             for (_, piece), (num_texts, part_totals) in results:
                 totals += part_totals
                 if isinstance(piece, Block):
-                    num_documents[piece.path] += num_texts
-    refuse_empty(num_documents)
-    return totals.tolist(), sum(num_documents.values())
+                    reading.add_texts(piece.path, num_texts)
+    reading.refuse_empty()
+    reading.tell()
+    return totals.tolist(), reading.num_documents
 
 
-def _pieces(
-    files: Sequence[Path], counts_files: Sequence[str | Path], column: str | None, bar: "tqdm"
-) -> Iterator[tuple[int, _Piece]]:
+def _pieces(reading: Reading, counts_files: Sequence[str | Path], bar: "tqdm") -> Iterator[tuple[int, _Piece]]:
     from pyarrow import parquet
 
     index = 0
-    for index, block in enumerate(read_all_blocks(files, column, _BLOCK_BYTES, bar), 1):
+    for index, block in enumerate(reading.blocks(_BLOCK_BYTES, bar), 1):
         yield index, block
     for path in map(Path, counts_files):
         num_groups = parquet.ParquetFile(path).num_row_groups

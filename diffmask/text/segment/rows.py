@@ -148,6 +148,8 @@ class Report:
     """Windows (or whole documents) without anything to mask; they make no row."""
     num_collapsed_documents: int = 0
     """Documents whose tokens did not fall into words."""
+    read: str = ""
+    """Columns that the documents stand in, and rows without text; empty for plain text, and before all is read."""
 
     def __add__(self, other: "Report") -> "Report":
         """Return the report of both parts."""
@@ -165,7 +167,8 @@ class Report:
             "windows without a known token left out": self.num_dropped_windows,
             "unknown or special tokens in the text, never masked": self.num_unknown_tokens,
         }
-        return "; ".join([line, *(f"{number:,} {note}" for note, number in notes.items() if number)])
+        told = [f"{number:,} {note}" for note, number in notes.items() if number]
+        return "; ".join([line, *told, *filter(None, [self.read])])
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,11 +23,10 @@ from diffmask.files.cache import Record, Write, load_or_make
 from diffmask.files.parallel import map_ordered
 from diffmask.files.records import read_blocks
 from diffmask.text.corpus.documents import (
+    Reading,
     Sources,
     hash_sources,
     list_files,
-    read_all_blocks,
-    refuse_empty,
 )
 from diffmask.text.segment.rows import Annotator, Report, RowMaker
 from diffmask.text.segment.segmenter import UNITS, mask_id, segmenter_for
@@ -177,17 +176,17 @@ def _write_rows(files: list[Path], make_rows: RowMaker, settings: TokeniseSettin
     from tqdm import tqdm
 
     report = Report()
-    num_documents = dict.fromkeys(map(str, files), 0)
+    reading = Reading(files, settings.column)
     with tqdm(desc="tokenise", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        blocks = read_all_blocks(files, settings.column, _BLOCK_BYTES, bar)
+        blocks = reading.blocks(_BLOCK_BYTES, bar)
         for block, rows in map_ordered(make_rows, blocks, settings.num_processes):
             ids = np.arange(report.num_rows, report.num_rows + rows.report.num_rows)
             write(rows.batch.append_column("sample_id", pyarrow.array(ids, pyarrow.int64())))
             report += rows.report
-            num_documents[block.path] += rows.report.num_documents
+            reading.add_texts(block.path, rows.report.num_documents)
             bar.set_postfix(documents=report.num_documents, rows=report.num_rows, refresh=False)
-    refuse_empty(num_documents)
-    return report
+    reading.refuse_empty()
+    return replace(report, read=str(reading))
 
 
 def _key(make_rows: RowMaker, sources_hash: str, settings: TokeniseSettings, types: Sequence[str] | None) -> str:
