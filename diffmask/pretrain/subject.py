@@ -14,7 +14,7 @@ from diffmask.train.buckets import RowOrder
 from diffmask.train.callbacks import Bar, JsonLog
 from diffmask.train.masking import Masking
 from diffmask.train.objective import Objective
-from diffmask.train.record import RECORD_FILE, RunRecord
+from diffmask.train.record import RECORD_FILE, RunRecord, hub_name
 from diffmask.train.trainer import MaskedTrainer
 
 
@@ -44,6 +44,7 @@ class Subject(ABC):
         fresh: Its parameters that no checkpoint held: a head, trained first.
         masking: How its data are masked.
         objective: What is learned beside, or None.
+        processing: Its tokenizer or processor, which is saved beside the weights.
         streams: Whether its rows are read while training, without an end and without a share to hold out.
     """
 
@@ -52,18 +53,16 @@ class Subject(ABC):
     fresh: tuple[str, ...]
     masking: Masking
     objective: Objective | None = None
+    processing: Any = None
     streams: bool = False
 
     @abstractmethod
     def read(self, *, progress: bool) -> Rows:
         """Read the data."""
 
-    def save_beside(self, folder: Path) -> None:  # noqa: B027 (optional, not abstract)
-        """Save what is needed beside the weights: a tokenizer, a processor."""
-
     def describe(self) -> dict[str, Any]:
         """Return the front matter of the model card."""
-        return {"base_model": self.name}
+        return {"base_model": hub_name(self.name)}
 
     def finish(self, trainer: MaskedTrainer, folder: Path) -> Mapping[str, Path]:
         """End what was learned beside, before the model is saved in the run's folder; return what was saved where."""
@@ -82,10 +81,19 @@ def make_trainer(
     callbacks: list[TrainerCallback],
     *,
     objective: Objective | None = None,
+    processing: Any = None,
 ) -> MaskedTrainer:
     """Return the trainer of a stage, with this project's progress bar instead of the Trainer's."""
     trainer = MaskedTrainer(
-        model, arguments, masking, rows.training, rows.evaluation, rows.order, callbacks, objective=objective
+        model,
+        arguments,
+        masking,
+        rows.training,
+        rows.evaluation,
+        rows.order,
+        callbacks,
+        objective=objective,
+        processing_class=processing,
     )
     for shown in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(shown)

@@ -19,11 +19,12 @@ from diffmask.pretrain.subject import Rows, Subject
 from diffmask.pretrain.task import CLASSIFIER, build_task, save_classifier
 from diffmask.text.anchors.anchor_set import AnchorSet, load_anchors
 from diffmask.text.corpus.documents import describe_sources
-from diffmask.text.model.load import LoadedModel, load_masked_lm, load_tokenizer
+from diffmask.text.model.load import LoadedModel, load_masked_lm, load_tokenizer, resolve_model
 from diffmask.text.score.position_scores import PositionScorer, add_scores
 from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.tokenise import TokeniseSettings, stream, tokenise
 from diffmask.train.buckets import RowOrder
+from diffmask.train.record import hub_name
 from diffmask.train.trainer import MaskedTrainer
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class TextSubject(Subject):
         self.streams = config.data.streaming
         self._loaded = _load(config)
         self.name, self.model, self.fresh = config.model, self._loaded.model, self._loaded.fresh
+        self.processing = self._loaded.tokenizer
         self.objective = self._task = build_task(config, self._loaded)
         self._anchors = read_anchors(config, self._loaded.tokenizer)
         self._annotators = masking.annotators(self._anchors)
@@ -206,14 +208,10 @@ class TextSubject(Subject):
             record["anchors"] = anchors.metadata | {"anchors": anchors.anchors}
         return record
 
-    def save_beside(self, folder: Path) -> None:
-        """Save the tokenizer."""
-        self._loaded.tokenizer.save_pretrained(folder)
-
     def describe(self) -> dict[str, Any]:
         """Return the front matter of the model card."""
         tags = ["masked-language-modeling", "continued-pretraining", "difference-masking"]
-        return {"pipeline_tag": "fill-mask", "base_model": self.name, "tags": tags}
+        return {"pipeline_tag": "fill-mask", "base_model": hub_name(resolve_model(self.name)), "tags": tags}
 
     def finish(self, trainer: MaskedTrainer, folder: Path) -> dict[str, Path]:
         """Take the classifier out of the model, and save it."""

@@ -18,6 +18,7 @@ from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.pretrain.text import CACHE
 from diffmask.train.buckets import RowOrder
+from diffmask.train.record import hub_name
 from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
 from diffmask.video.model.load import LoadedVideo, load_video_model
@@ -123,6 +124,7 @@ class VideoSubject(Subject):
         self.parts = _load_parts(config, masking)
         loaded = self.parts.loaded
         self.name, self.model, self.fresh = config.model, loaded.model, loaded.missing
+        self.processing = loaded.processor()
         self._sampling = build_sampling(config.data, loaded.grid)
         self.masking = build_video_masking(config, self.parts)
         self._failures = FailureLog(Path(config.output) / FAILURES_FILE)
@@ -184,15 +186,11 @@ class VideoSubject(Subject):
             record["anchors"] = anchors.metadata | {"key": anchors.key}
         return record
 
-    def save_beside(self, folder: Path) -> None:
-        """Save the processor."""
-        self.parts.loaded.processor().save_pretrained(folder)
-
     def describe(self) -> dict[str, Any]:
         """Return the front matter of the model card."""
         kind = "video" if self.parts.loaded.num_frames > 1 else "image"
         tags = [f"masked-{kind}-modeling", "continued-pretraining", "difference-masking"]
-        return {"pipeline_tag": f"{kind}-feature-extraction", "base_model": self.name, "tags": tags}
+        return {"pipeline_tag": f"{kind}-feature-extraction", "base_model": hub_name(self.name), "tags": tags}
 
     def failures(self) -> Mapping[str, str]:
         """Return the clips that could not be read, while they were scored or trained on."""

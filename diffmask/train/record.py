@@ -5,6 +5,7 @@ A session is one start of a run, the first one or a resumption.
 
 import json
 import platform
+import re
 import time
 from collections.abc import Mapping, Sized
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any
 import datasets
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -36,13 +38,16 @@ def write_card(
 
     Args:
         path: File to write, README.md beside the weights.
-        front: Front matter of the card, except for the name of the library.
+        front: Front matter of the card, except for the name of the library; what is None is left out.
         config: Settings of the run.
         inputs: Files that were read, with their hashes, and what is known about the anchors.
         metrics: Figures of the last evaluation.
     """
+    # a card is published: where files lie on somebody's disk is nobody's business
+    config, inputs = _without_folders(config), _without_folders(inputs)
+    front = {"library_name": "transformers", **{name: value for name, value in front.items() if value is not None}}
     sections = [
-        f"---\n{yaml.safe_dump({'library_name': 'transformers', **front}, sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {config['model']}, continued",
         f"Continued from `{config['model']}` with diffmask, masking policy `{config['masking']['policy']}`.",
         "## Evaluation",
@@ -55,6 +60,45 @@ def write_card(
         _code(versions()),
     ]
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def hub_name(name: str) -> str | None:
+    """Return the name of a model on the hub, or None of one that lies in a folder of this machine."""
+    return name if re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name) and not Path(name).exists() else None
+
+
+def forget_local_base(folder: Path) -> None:
+    """Take the folder of the base model out of what peft has saved; the name of one on the hub stays.
+
+    Args:
+        folder: Where adapters were saved, each with its config, here or in folders of their names.
+    """
+    for path in (*folder.glob("adapter_config.json"), *folder.glob("*/adapter_config.json")):
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        base = settings.get("base_model_name_or_path")
+        if base is not None and hub_name(base) is None:
+            write_text(path, json.dumps(settings | {"base_model_name_or_path": None}, indent=2) + "\n")
+            readme = folder / "README.md"
+            if readme.is_file():
+                card = ModelCard.load(readme)
+                card.data.base_model = None
+                card.data.tags = [tag for tag in card.data.tags or [] if not tag.startswith("base_model:")]
+                card.save(readme)
+
+
+_FOLDERS = re.compile(r"(?:(?<![\w./~:-])|(?<=\w:))~?/(?!/)(?:[^\s:'\",/]+/)*(?=[^\s:'\",/]+)")
+"""The folders of an absolute path, in a text such as a command."""
+
+
+def _without_folders(value: Any) -> Any:
+    """Return settings or records in which absolute paths are names of files and folders."""
+    if isinstance(value, Mapping):
+        return {name: _without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    return Path(value).name if Path(value).is_absolute() else _FOLDERS.sub("", value)
 
 
 def versions() -> dict[str, str]:
@@ -104,6 +148,7 @@ class RunRecord(TrainerCallback):
             "ended": False,
             "num_processes": args.world_size,
             "device": str(args.device),
+            "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
             "hardware": describe_hardware(),
             "versions": versions(),
             "commit": code_version(Path(__file__).parents[2]),

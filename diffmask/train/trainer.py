@@ -32,6 +32,7 @@ from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
 from diffmask.train.objective import BESIDE, Beside, Objective
 from diffmask.train.optimizer import parameter_groups
+from diffmask.train.record import forget_local_base
 
 
 class _EpochOrder(TrainerCallback):
@@ -66,19 +67,23 @@ class MaskedTrainer(Trainer):
     of four, and two ranks with four rows each give the same gradient.
 
     Args:
-        model: A pretrained model with the head that is trained.
-        args: Settings of the Trainer.
+        model: A pretrained model with the head that is trained; of one with adapters of peft, these alone are saved.
+        args: Settings of the Trainer. All columns of the rows are kept, whatever `remove_unused_columns` says.
         masking: How to mask.
         train_dataset: Rows for `masking.adapter`: a data set of Hugging Face or torch, or a list.
         eval_dataset: Rows for evaluation, or None.
         order: Order of the training rows; None is the Trainer's own.
         callbacks: Callbacks, as for the Trainer.
         objective: A second objective that is learned in the same steps; its loss is added.
+        processing_class: Tokenizer or processor of the model, which is saved beside its weights, in checkpoints too.
+
+    Raises:
+        InputError: If a setting has no effect here, or cannot be followed.
     """
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: torch.nn.Module,
         args: TrainingArguments,
         masking: Masking,
         train_dataset: Any,
@@ -87,12 +92,15 @@ class MaskedTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         *,
         objective: Objective | None = None,
+        processing_class: Any = None,
     ):
+        _check_arguments(args, ordered=order is not None)
         if args.n_gpu > 1:
             raise InputError(
                 f"one process sees {args.n_gpu} GPUs; start one per GPU (torchrun --nproc_per_node {args.n_gpu} "
                 "-m diffmask pretrain ...), or show it one with CUDA_VISIBLE_DEVICES=0"
             )
+        args.dataloader_pin_memory &= torch.accelerator.is_available()  # else torch warns at every pass
         self.masking = masking
         self.meter = Meter(masking.domain, masking.adapter.positions)
         seed = args.seed if args.data_seed is None else args.data_seed
@@ -110,6 +118,14 @@ class MaskedTrainer(Trainer):
         # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
         self._beside = Beside(objective, self.accelerator, seed)
+        # not the Trainer's own `processing_class`, by which it would change the ids in the model's config
+        self._processing = processing_class
+
+    def _remove_unused_columns(self, dataset: Any, description: str | None = None) -> Any:
+        return dataset  # masks need columns that the model's forward does not take
+
+    def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
+        return data_collator
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         return self._sampler if self._sampler is not None else super()._get_train_sampler(train_dataset)
@@ -196,6 +212,15 @@ class MaskedTrainer(Trainer):
         assert self.args.output_dir is not None
         with writing(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):
             super()._save_checkpoint(model, trial)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Also save the tokenizer or processor, and no path of this machine."""
+        super()._save(output_dir, state_dict)
+        folder = Path(str(output_dir or self.args.output_dir))
+        if self.args.should_save:
+            forget_local_base(folder)
+            if self._processing is not None:
+                self._processing.save_pretrained(folder)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Also save what the policy has learned, before the file that marks a checkpoint as complete."""
@@ -290,6 +315,33 @@ class MaskedTrainer(Trainer):
         if "loss" in logs:
             logs.update(self.meter.read() | self.masking.masker.policy.report() | self._beside.report())
         super().log(logs, start_time)
+
+
+_WITHOUT_EFFECT = {
+    "label_smoothing_factor": "the loss at masked positions is the plain cross entropy",
+    "auto_find_batch_size": "the order of the rows and their masks are those of one batch size",
+    "include_for_metrics": "an evaluation is the mean loss, and computes no metrics",
+    "batch_eval_metrics": "an evaluation is the mean loss, and computes no metrics",
+}
+"""Settings of the Trainer that this one does not follow, and why."""
+
+
+def _check_arguments(args: TrainingArguments, *, ordered: bool) -> None:
+    for name, reason in _WITHOUT_EFFECT.items():
+        if value := getattr(args, name):
+            raise InputError(f"TrainingArguments({name}={value!r}) has no effect here: {reason}; leave it out")
+    if ordered and args.train_sampling_strategy != "random":
+        raise InputError(
+            f"TrainingArguments(train_sampling_strategy={args.train_sampling_strategy!r}) has no effect with an "
+            "order of the rows; leave one of them out"
+        )
+    if not args.average_tokens_across_devices and args.world_size > 1:
+        raise InputError(
+            "TrainingArguments(average_tokens_across_devices=False) has no effect here: the loss is the mean over the "
+            "masked positions of all ranks; leave it out"
+        )
+    if args.fp16 and args.device.type == "cpu":
+        raise InputError("fp16 needs a GPU, and the device is the CPU, where the model would train in fp32; use bf16")
 
 
 def _tell_last(run: str | None) -> str:

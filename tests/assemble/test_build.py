@@ -269,6 +269,10 @@ def test_what_a_policy_does_not_read_is_left_out():
         (TrainingConfig(steps=1, epochs=1.0), "give training.steps or training.epochs, one of the two"),
         (TrainingConfig(steps=-1), "training.steps=-1 must be at least 0; 0 trains the head that a model lacks"),
         (TrainingConfig(steps=1, batch_size=0), "training.batch_size=0 must be at least 1"),
+        (
+            TrainingConfig(steps=1, precision="fp16", device="cpu"),
+            "training.precision=fp16 needs a GPU, and the device is the CPU; give fp32 or bf16",
+        ),
         (TrainingConfig(steps=1, precision="fp64"), "unknown training.precision 'fp64'; choose from: fp32, bf16, fp16"),
         (TrainingConfig(steps=1, adam_betas=(0.9,)), r"training.adam_betas=\[0.9\] must be two numbers in \[0"),
         (TrainingConfig(steps=1, adam_betas=(0.9, 1.0)), r"training.adam_betas=\[0.9, 1.0\] must be two numbers"),

@@ -104,6 +104,21 @@ def test_the_card_and_the_logs_say_how_it_was_made(world, tmp_path):
     assert from_mapping(TextConfig, yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
 
 
+def test_a_checkpoint_is_a_model_to_go_on_from_and_nothing_published_names_a_folder(world, tmp_path):
+    outcome = pretrain(config_for(world, tmp_path / "run"), progress=False)
+    checkpoint = tmp_path / "run" / "checkpoint-6"
+    again = replace(config_for(world, tmp_path / "again"), model=str(checkpoint))
+    assert pretrain(again, progress=False).metrics["eval_loss"] > 0
+    card = (outcome.model / "README.md").read_text()
+    assert "base_model" not in yaml.safe_load(card.split("---")[1])
+    assert card.split("---")[2].startswith("\n\n# model, continued\n")
+    for path in (*outcome.model.glob("*.json"), *outcome.model.glob("*.md"), *checkpoint.glob("*.json")):
+        assert str(world.parent) not in path.read_text(), path
+        assert str(tmp_path.parent) not in path.read_text(), path
+    session = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"][0]
+    assert session["precision"] == "fp32"
+
+
 @pytest.fixture(scope="module")
 def first_evaluation(world, tmp_path_factory):
     """What the evaluation says of the model before the first step of a run under difference masking."""

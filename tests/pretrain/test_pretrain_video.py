@@ -103,8 +103,11 @@ def test_what_comes_out_is_an_ordinary_model(world, tmp_path):
         "height": 32,
         "width": 32,
     }
+    for checkpoint in (tmp_path / "run").glob("checkpoint-*"):
+        assert (checkpoint / "preprocessor_config.json").is_file()
     card = (outcome.model / "README.md").read_text()
     assert "masked-video-modeling" in card
+    assert str(tmp_path.parent) not in card
     assert "pipeline_tag: video-feature-extraction" in card
     steps = [entry for entry in log_of(tmp_path / "run") if "loss" in entry]
     assert [entry["mask_ratio"] for entry in steps] == pytest.approx([14 / 16] * 4)

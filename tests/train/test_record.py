@@ -6,7 +6,7 @@ import pytest
 from support.training import make_trainer
 from transformers import TrainerCallback
 
-from diffmask.train.record import PACKAGES, RunRecord
+from diffmask.train.record import PACKAGES, RunRecord, hub_name, write_card
 
 
 def record(folder):
@@ -63,3 +63,22 @@ def test_a_killed_run_has_a_record_up_to_its_last_log_line(tmp_path):
     (session,) = record(tmp_path)["sessions"]
     assert (session["last_step"], session["ended"]) == (3, False)
     assert session["seconds"] > 0
+
+
+def test_a_card_holds_no_folders(tmp_path):
+    config = {
+        "model": "/home/someone/models/mine",
+        "masking": {"policy": "difference", "salient": "spacy:/opt/pipes/en"},
+    }
+    inputs = {"data": [{"path": "/home/someone/papers.txt"}], "command": "diffmask anchors /data/x.txt ~/y -o a/b"}
+    write_card(
+        tmp_path / "README.md", {"base_model": None, "tags": ["a"]}, config | {"url": "https://h/x/y"}, inputs, {}
+    )
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers\ntags:\n- a\n---\n\n# mine, continued")
+    for said in ("path: papers.txt", "command: diffmask anchors x.txt y -o a/b", "salient: spacy:en", "https://h/x/y"):
+        assert said in card
+    assert hub_name("bert-base-uncased") == "bert-base-uncased"
+    assert hub_name("microsoft/deberta-v3-base") == "microsoft/deberta-v3-base"
+    for name in (str(tmp_path), "./models/mine", "../mine", "~/mine", "a/b/c"):
+        assert hub_name(name) is None
