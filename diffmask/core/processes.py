@@ -1,12 +1,22 @@
 """Processes: how many make sense on this machine, and that none outlives the one that started it."""
 
+import ast
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
 from pathlib import Path
 
+from diffmask.core.errors import InputError
+
 _GROUPS = Path("/sys/fs/cgroup")
+_TWICE = (
+    "starts this script again in each process, where it would do its work a second time; put what the script does "
+    'under `if __name__ == "__main__":`, or ask for no other processes'
+)
+_HARMLESS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+"""What a script may hold at its top level without doing anything when it is imported."""
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 # loaded here, since no library can be loaded safely between fork and exec
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -45,3 +55,46 @@ def end_with(parent: int) -> None:
         _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
         if os.getppid() != parent:  # the parent ended before the line above
             os._exit(1)
+
+
+def check_guard(setting: str) -> None:
+    """Refuse to start processes from a script that would do its work again in each of them.
+
+    A process that is started afresh (spawned) imports the script that started it first. What the script does at its top
+    level then happens in the child too, which waits for what its parent has locked, and the parent for the child.
+
+    Args:
+        setting: What asks for processes, such as `num_processes=4`.
+
+    Raises:
+        InputError: If the script has no guard.
+    """
+    main = sys.modules.get("__main__")
+    spec, script = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None and spec.name.endswith("__main__"):
+        return  # `python -m package` is not imported again
+    if script is not None and not _is_guarded(Path(script)):
+        raise InputError(f"{setting} {_TWICE}")
+
+
+def refuse_in_child() -> None:
+    """Refuse to work, or to wait for anything, while a process that was started afresh imports its parent's script.
+
+    Raises:
+        InputError: If this is such a process.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise InputError(f"asking for processes {_TWICE}")
+
+
+def _is_guarded(script: Path) -> bool:
+    """Tell whether a script asks for its name anywhere at its top level; what cannot be read is taken to do so."""
+    try:
+        tree = ast.parse(script.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return True
+    tests = [node.test for node in tree.body if isinstance(node, ast.If)]
+    named = [node for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)]
+    # a file of definitions and imports does nothing when it is imported
+    works = any(not isinstance(node, _HARMLESS) for node in tree.body)
+    return not works or any(node.id == "__name__" for node in named)

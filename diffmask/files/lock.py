@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diffmask.core.errors import InputError
+from diffmask.core.processes import refuse_in_child
 
 LOCK_FILE = ".lock"
 """Name of the lock of a folder, in it."""
@@ -71,6 +72,7 @@ def waited_for(path: Path) -> Iterator[None]:
 @contextmanager
 def _hold(path: Path, what: Path, remedy: str | None) -> Iterator[None]:
     """Hold a lock; without a remedy, wait for it."""
+    refuse_in_child()  # its parent may hold the lock, and wait for it
     handle = _take(path, what, remedy)
     _held.add(handle)
     try:

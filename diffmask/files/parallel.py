@@ -6,7 +6,11 @@ import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from diffmask.core.errors import InputError
+from diffmask.core.processes import check_guard, refuse_in_child
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,10 +28,15 @@ def map_ordered(
         items: The items, which are read as results are taken: only a few per process are held.
         num_processes: Number of processes; 1 works in this one. Others are spawned, so a script that asks for them must
             keep its work under `if __name__ == "__main__":`.
+
+    Raises:
+        InputError: If the script does not, or a process is killed.
     """
     if num_processes == 1:
         yield from ((item, function(item)) for item in items)
         return
+    refuse_in_child()
+    check_guard(f"num_processes={num_processes}")
     # spawned, since a fork copies locks that are held by threads which do not exist in the child
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_processes, context, initializer=_start, initargs=(function,)) as pool:
@@ -44,6 +53,11 @@ def map_ordered(
                     yield take()
             while waiting:
                 yield take()
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"one of {num_processes} processes was ended from outside before its work was done, most likely "
+                "because the memory ran out; give a smaller num_processes (1 works without others), or close other programs"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, VideoMAEForVideoClassification
 from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, MULTI_LABEL, PROBE, EvaluateSettings, VideoSettings
 from diffmask.core.errors import InputError, worker_errors
 from diffmask.core.machine import free_memory, resolve_device
+from diffmask.core.processes import check_guard
 from diffmask.evaluate.methods.frozen import AttentiveProber, Neighbours, Prober
 from diffmask.evaluate.methods.tuner import PRECISIONS, Tuner, decode
 from diffmask.evaluate.modality import ModalityMethods, Predict
@@ -124,6 +125,8 @@ class _ClipViews(Dataset):
 def _view_batches(clips: Sequence[Clip], sampling: Sampling, settings: EvaluateSettings) -> DataLoader:
     """Return batches of views of clips, uint8 (B, V, T, 3, S, S)."""
     video = settings.video
+    if video.num_workers:
+        check_guard(f"video.num_workers={video.num_workers}")
     return DataLoader(
         _ClipViews(clips, sampling),
         batch_size=max(1, settings.eval_batch_size // video.num_views),
