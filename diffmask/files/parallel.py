@@ -56,7 +56,8 @@ def map_ordered(
         except BrokenProcessPool as error:
             raise InputError(
                 f"one of {num_processes} processes was ended from outside before its work was done, most likely "
-                "because the memory ran out; give a smaller num_processes (1 works without others), or close other programs"
+                "because the memory ran out; give a smaller num_processes (1 works without others), or end other "
+                "programs"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

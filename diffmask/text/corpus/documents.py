@@ -53,8 +53,10 @@ def list_files(sources: Sources, column: str | None = None) -> list[Path]:
         column: Name of the text column that will be read; None finds it.
 
     Raises:
-        InputError: A source does not exist or has no text file in it, or all are plain text, which has no columns.
+        InputError: A source does not exist or has no text file in it, is no path at all, or all are plain text, which
+            has no columns.
     """
+    _refuse_objects(sources)
     sources = [sources] if isinstance(sources, str | Path) else list(sources)
     if not sources:
         raise InputError("no corpus was given; name at least one file, folder or glob")
@@ -66,6 +68,23 @@ def list_files(sources: Sources, column: str | None = None) -> list[Path]:
     if column is not None and all(split_suffix(path)[0] == ".txt" for path in files):
         raise InputError(f"column {column!r} was given, but plain text has no columns ({files[0]}); leave it out")
     return files
+
+
+def _refuse_objects(sources: Any) -> None:
+    """Refuse what is no path, such as a data set in memory, which is known again by no hash of a file."""
+    given = sources if isinstance(sources, Sequence) and not isinstance(sources, str) else [sources]
+    for source in given:
+        if isinstance(source, str | Path):
+            continue
+        kind = type(source)
+        if kind.__module__.startswith("datasets."):
+            write = "to_parquet" if kind.__name__.startswith("Iterable") else "save_to_disk"
+            what = "the folder" if write == "save_to_disk" else "the file"
+            raise InputError(
+                f"a corpus is named by its files, and a datasets.{kind.__name__} is in memory; write it with its "
+                f"method {write}, and name {what}"
+            )
+        raise InputError(f"a corpus is named by its files, not by a value of type {kind.__name__}; give their paths")
 
 
 def read_documents(sources: Sources, column: str | None = None) -> Generator[Document]:

@@ -419,3 +419,18 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, suffix):
 
 def test_known_columns_come_in_a_fixed_order():
     assert blocks.TEXT_COLUMNS[:2] == ("text", "content")
+
+
+def test_a_data_set_in_memory_is_refused_with_how_to_write_it():
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"text": ["a", "b"]})
+    for source in (rows, [rows]):
+        with pytest.raises(InputError, match="a datasets.Dataset is in memory; write it with its method save_to_disk"):
+            list_files(source)
+    with pytest.raises(InputError, match="a datasets.IterableDataset is in memory; write it with its method to_parq"):
+        list_files(rows.to_iterable_dataset())
+    with pytest.raises(InputError, match="not by a value of type dict; give their paths"):
+        list_files([{"text": "a"}])
+    with pytest.raises(InputError, match="not by a value of type NoneType; give their paths"):
+        list_files(None)
