@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from diffmask.cli.data import modality_of_data
+    from diffmask.config.limits import AtMost, check_value
     from diffmask.core.errors import InputError
     from diffmask.files.folders import refuse_input
     from diffmask.report.preview import Asked
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
     count = source.count if count is None else count
     if count < 1:
         raise InputError(f"--{option.replace('_', '-')} {count} is below 1; give at least one")
+    check_value(f"--{option.replace('_', '-')}", count, AtMost(1000))
     # before the work, not after it
     if args.output is not None:
         source.check_output(args.output, overwrite=args.overwrite)

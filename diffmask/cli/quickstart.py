@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     import transformers
     from rich.console import Console
 
+    from diffmask.config.limits import SEED, STEPS, at_least, check_value
     from diffmask.core.errors import InputError
     from diffmask.quickstart.run import run_quickstart
     from diffmask.quickstart.text import TextQuickstart
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     kind = VideoQuickstart if args.video else TextQuickstart
     if args.steps is not None and args.steps < 1:
         raise InputError(f"--steps {args.steps} is below 1; the default is {kind.steps}")
+    check_value("--steps", args.steps or 1, STEPS)
+    check_value("--seed", args.seed, at_least(0), SEED)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     quickstart = kind(args.output, seed=args.seed, steps=args.steps or kind.steps)

@@ -3,7 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from diffmask.config.limits import Between, Name, NotEmpty, OneOf, above, at_least, check_limits, share_below_one
+from diffmask.config.limits import (
+    EPOCHS,
+    LENGTH,
+    PROCESSES,
+    RATE,
+    ROWS,
+    SEED,
+    STEPS,
+    AtMost,
+    Between,
+    Name,
+    NotEmpty,
+    OneOf,
+    above,
+    at_least,
+    check_limits,
+    share_below_one,
+)
 
 SINGLE_LABEL, MULTI_LABEL, TOKENS = "single-label", "multi-label", "tokens"
 KINDS = (SINGLE_LABEL, MULTI_LABEL, TOKENS)
@@ -22,7 +39,7 @@ METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy
 _Warmup = Annotated[float, share_below_one("0.06 warms up for 6 % of the steps")]
 _Decay = Annotated[float, at_least(0, "0.05 or 0.1 is usual")]
 _Count = Annotated[int, at_least(1)]
-_Rates = Annotated[tuple[float, ...], NotEmpty("give one or more, such as 2e-5"), above(0)]
+_Rates = Annotated[tuple[float, ...], NotEmpty("give one or more, such as 2e-5"), above(0), RATE]
 
 
 @dataclass(frozen=True)
@@ -54,15 +71,15 @@ class FinetuneSettings:
 
     learning_rates: _Rates = (2e-5,)
     """Peak learning rates; where several are given, each is tried and the dev split chooses."""
-    epochs: _Count = 10
+    epochs: Annotated[_Count, EPOCHS] = 10
     """Passes over the training texts, at most."""
-    patience: _Count = 3
+    patience: Annotated[_Count, EPOCHS] = 3
     """Epochs without a better score on the dev split after which training stops."""
-    batch_size: _Count = 16
+    batch_size: Annotated[_Count, ROWS] = 16
     """Examples of a step."""
     warmup_ratio: _Warmup = 0.06
     """Share of the steps in which the learning rate rises; then it falls linearly."""
-    weight_decay: _Decay = 0.1
+    weight_decay: Annotated[_Decay, RATE] = 0.1
     """Weight decay of all weights but biases and norms."""
     max_grad_norm: Annotated[float, above(0, "1 is usual")] = 1.0
     """Gradients are clipped to this norm."""
@@ -80,9 +97,9 @@ class ProbeSettings:
         10.0,
     )
     """Values of C that are tried by cross-validation on the training texts."""
-    folds: Annotated[int, at_least(2)] = 3
+    folds: Annotated[int, at_least(2), AtMost(1000)] = 3
     """Folds of the cross-validation."""
-    max_iterations: _Count = 1000
+    max_iterations: Annotated[_Count, STEPS] = 1000
     """Iterations of the solver, at most."""
 
 
@@ -92,13 +109,13 @@ class AttentiveSettings:
 
     learning_rates: _Rates = (3e-4, 1e-3, 3e-3)
     """Peak learning rates that are tried; the dev split chooses."""
-    epochs: _Count = 60
+    epochs: Annotated[_Count, EPOCHS] = 60
     """Passes over the training clips; the dev split chooses after which one."""
-    batch_size: _Count = 32
+    batch_size: Annotated[_Count, ROWS] = 32
     """Clips of a step."""
-    heads: _Count = 4
+    heads: Annotated[_Count, AtMost(1000)] = 4
     """Queries, each of which reads its own part of every token."""
-    weight_decay: _Decay = 0.05
+    weight_decay: Annotated[_Decay, RATE] = 0.05
     """Weight decay of all weights."""
 
 
@@ -108,13 +125,13 @@ class VideoFinetuneSettings(FinetuneSettings):
 
     learning_rates: _Rates = (5e-4,)
     """Peak learning rates of the classifier; where several are given, each is tried and the dev split chooses."""
-    epochs: _Count = 30
+    epochs: Annotated[_Count, EPOCHS] = 30
     """Passes over the training clips, at most."""
-    patience: _Count = 5
+    patience: Annotated[_Count, EPOCHS] = 5
     """Epochs without a better score on the dev split after which training stops."""
     warmup_ratio: _Warmup = 0.1
     """Share of the steps in which the learning rate rises; then it falls linearly."""
-    weight_decay: _Decay = 0.05
+    weight_decay: Annotated[_Decay, RATE] = 0.05
     """Weight decay of all weights but biases and norms."""
     layer_decay: Annotated[float, Between(0, 1, "1 trains all layers at one rate", without_low=True)] = 0.75
     """Each layer's rate is this part of that of the layer above it (Tong et al. 2022: 0.75)."""
@@ -128,19 +145,19 @@ class VideoFinetuneSettings(FinetuneSettings):
 class VideoSettings:
     """What only clips need."""
 
-    num_frames: int | None = None
+    num_frames: Annotated[int | None, AtMost(4096)] = None
     """Frames of a view; by default the model's. An image model reads one."""
-    image_size: int | None = None
+    image_size: Annotated[int | None, AtMost(4096)] = None
     """Pixels of a view in height and width; by default the model's."""
     sampling: str = "dense"
     """dense (every `stride`-th frame) or uniform (a frame of each of equal parts)."""
-    stride: int = 4
+    stride: Annotated[int, LENGTH] = 4
     """Frames of the clip from one to the next, for dense sampling; best the one of the pretraining."""
-    num_views: _Count = 3
+    num_views: Annotated[_Count, AtMost(1000)] = 3
     """Views of a clip from its start to its end, the middle of the frame in each, that are averaged."""
     reader: str = "auto"
     """auto (the reader that the index found right for each clip), decord, pyav or torchcodec."""
-    num_workers: Annotated[int, at_least(0)] = 0
+    num_workers: Annotated[int, at_least(0), PROCESSES] = 0
     """Processes that read clips; 0 reads them in this one."""
     unreadable: Annotated[str, OneOf((REFUSE, LEAVE_OUT))] = REFUSE
     """What to do with test clips that cannot be read: refuse, or leave-out, which shrinks the test. Others are always
@@ -161,9 +178,9 @@ class EvaluateSettings:
     """The task."""
     method: Annotated[str, OneOf(tuple(METHODS))] = FINETUNE
     """finetune or probe; for video also attentive or knn."""
-    seeds: _Count = 5
+    seeds: Annotated[_Count, AtMost(1000)] = 5
     """Number of seeds: of the head, of the order of texts, of dropout and of the choice of a share."""
-    first_seed: Annotated[int, at_least(0)] = 0
+    first_seed: Annotated[int, at_least(0), SEED] = 0
     """The first of them."""
     shares: Annotated[
         tuple[float, ...],
@@ -173,9 +190,9 @@ class EvaluateSettings:
     """Shares of the training texts, for a learning curve."""
     metric: Annotated[str, OneOf(tuple(METRICS))] = "micro_f1"
     """What the dev split, or cross-validation for a probe, chooses by: micro_f1, macro_f1 or accuracy."""
-    max_length: Annotated[int, at_least(8)] = 256
+    max_length: Annotated[int, at_least(8), LENGTH] = 256
     """Tokens that are read of a text; not for video."""
-    eval_batch_size: _Count = 64
+    eval_batch_size: Annotated[_Count, ROWS] = 64
     """Examples of a step without gradients."""
     precision: Annotated[str, OneOf(("fp32", "bf16", "fp16"))] = "fp32"
     """fp32, bf16 or fp16, in which the model runs."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from diffmask.config.limits import Name, at_least, check_limits
+from diffmask.config.limits import AtMost, Name, at_least, check_limits
 from diffmask.config.read import from_mapping, read_mapping, read_settings
 from diffmask.core.errors import InputError
 
@@ -57,7 +57,7 @@ class ExperimentConfig:
     """By name: masking and anchors."""
     baseline: str
     """Arm that the others are compared with."""
-    seeds: Annotated[int, at_least(1, "5 is what a comparison needs")] = 5
+    seeds: Annotated[int, at_least(1, "5 is what a comparison needs"), AtMost(1000)] = 5
     """Seeds of head, order, masks, dropout and evaluation."""
     about: str = ""
     """What is asked, in a sentence or two."""

@@ -14,6 +14,9 @@ from diffmask.core.errors import InputError
 
 T = TypeVar("T")
 _MOST_NAME_BYTES = 100
+_MOST_SHOWN = 40
+_MOST = 10**12
+"""A number without a bound of its own is a mistake if it is larger."""
 _MARKS = {ord(char): None for char in "-_."}
 
 
@@ -47,10 +50,10 @@ class Between:
 
     def refusal(self, name: str, value: Any) -> str | None:
         """Return one sentence if a value lies outside."""
-        values = value if isinstance(value, tuple) else (value,)
+        values = _each(value)
         if all(self._holds(each) for each in values):
-            return None
-        shown = list(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
+            return AtMost(_MOST).refusal(name, value) if self.finite and self.high == math.inf else None
+        shown = _shown(value)
         each = "hold numbers " if isinstance(value, tuple) else "be "
         if self.high < math.inf:
             brackets = "(" if self.without_low else "[", ")" if self.without_high else "]"
@@ -62,10 +65,40 @@ class Between:
         return f"{name}={shown} {said}" + (f"; {self.remedy}" if self.remedy else "")
 
     def _holds(self, value: float) -> bool:
-        if self.finite and not math.isfinite(value):
+        if self.finite and isinstance(value, float) and not math.isfinite(value):
             return False
         above = value > self.low if self.without_low else value >= self.low
         return above and (value < self.high if self.without_high else value <= self.high)
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """A number, or each number of a list, up to what a machine can hold or a run can last."""
+
+    most: int
+    remedy: str = ""
+
+    def refusal(self, name: str, value: Any) -> str | None:
+        """Return one sentence if a value lies above, or is no number."""
+        if all(each <= self.most for each in _each(value)):
+            return None
+        return f"{name}={_shown(value)} is above {self.most:,}, which is the most" + (
+            f"; {self.remedy}" if self.remedy else ""
+        )
+
+
+def _shown(value: Any) -> str:
+    """Return a number, or a list of numbers, for a message."""
+    text = f"{value:g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+STEPS, EPOCHS = AtMost(10**9), AtMost(10**6)
+ROWS = AtMost(2**16, "give what the memory holds; training.accumulation makes a step of several batches")
+PROCESSES = AtMost(1024, "more processes than processors are no faster")
+SEED = AtMost(2**32 - 1, "NumPy has no larger seeds")
+RATE = AtMost(100, "1e-3 is a high rate")
+LENGTH = AtMost(10**6)
 
 
 @dataclass(frozen=True)
@@ -76,7 +109,7 @@ class OneOf:
 
     def refusal(self, name: str, value: Any) -> str | None:
         """Return one sentence if a word is none of them."""
-        values = value if isinstance(value, tuple) else (value,)
+        values = _each(value)
         unknown = next((each for each in values if each not in self.choices), None)
         return None if unknown is None else f"unknown {name} {unknown!r}; choose from: {', '.join(self.choices)}"
 
@@ -156,16 +189,34 @@ def check_limits(settings: Any, where: str = "") -> None:
         raise InputError(refused)
 
 
+def check_value(name: str, value: Any, *limits: Limit) -> None:
+    """Refuse a value that is no field of settings, such as an argument of a function or an option of a command.
+
+    Raises:
+        InputError: For the first limit that does not allow it.
+    """
+    refused = next(filter(None, (limit.refusal(name, value) for limit in limits)), None)
+    if refused is not None:
+        raise InputError(refused)
+
+
 def _refusals(settings: Any, where: str) -> Iterator[str]:
     hints = typing.get_type_hints(type(settings), include_extras=True)
     for each in fields(settings):
         name, value = where + each.name, getattr(settings, each.name)
         if is_dataclass(value):
             yield from _refusals(value, f"{name}.")
-        for limit in getattr(hints[each.name], "__metadata__", ()):
+        limits = getattr(hints[each.name], "__metadata__", ())
+        for limit in limits:
             said = None if value is None else limit.refusal(name, value)
             if said is not None:
                 yield said
+        if not limits and any(isinstance(one, float) and not math.isfinite(one) for one in _each(value)):
+            yield f"{name}={_shown(value)} must be finite; give a number"
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def choose(table: Mapping[str, T], name: str, what: str) -> T:

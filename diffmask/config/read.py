@@ -9,10 +9,13 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from diffmask.config.settings import ScheduleConfig
+from diffmask.config.yaml_text import parse_yaml, read_yaml
 from diffmask.core.errors import InputError
+
+_MOST_SHOWN = 120
+_FLOATS = 2**1023
+"""Whole numbers from here on are no floats."""
 
 
 def read_settings(kind: type, given: Mapping[str, Any], overrides: Sequence[str] = ()) -> Any:
@@ -42,11 +45,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         InputError: If it holds none.
     """
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        detail = " ".join(str(error).split())
-        raise InputError(f"{path} is not a YAML file ({detail}); write `key: value` lines") from error
+    given = read_yaml(path)
     if not isinstance(given, dict):
         raise InputError(f"{path} holds {_kind(given)}, not settings; write `key: value` lines such as `model: minilm`")
     return given
@@ -103,8 +102,8 @@ def _override(given: dict, override: str) -> None:
             inner = given[parent] = {"schedule" if isinstance(inner, str) else "start": inner}
         given = inner
     try:
-        given[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        given[last] = parse_yaml(text)
+    except ValueError as error:
         raise InputError(f"the value of {override!r} is not YAML; quote it, or mend its brackets") from error
 
 
@@ -160,7 +159,7 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
             return float(value)  # YAML 1.1 reads 1e-4 as text
         except ValueError:
             pass
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < _FLOATS:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
@@ -169,7 +168,8 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
 
 
 def _kind(value: Any) -> str:
-    return "empty" if value is None else repr(value)
+    text = "empty" if value is None else repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def flat(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -7,7 +7,20 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from itertools import pairwise
 from typing import Annotated, Any
 
-from diffmask.config.limits import Between, OneOf, above, at_least, share, share_below_one
+from diffmask.config.limits import (
+    EPOCHS,
+    PROCESSES,
+    RATE,
+    ROWS,
+    SEED,
+    STEPS,
+    Between,
+    OneOf,
+    above,
+    at_least,
+    share,
+    share_below_one,
+)
 
 _CONSTANT = "constant"
 _Value = Annotated[float | None, share("0.15 means 15 %")]
@@ -70,9 +83,9 @@ class HeadConfig:
     The gradients of a fresh head would damage the encoder.
     """
 
-    steps: Annotated[int, at_least(0)] = 300
+    steps: Annotated[int, at_least(0), STEPS] = 300
     """Optimiser steps; 0 trains a fresh head together with the encoder."""
-    learning_rate: Annotated[float, at_least(0)] = 1e-3
+    learning_rate: Annotated[float, at_least(0), RATE] = 1e-3
     """Peak learning rate of the head."""
     weights: str | None = None
     """A head that another run of the same model trained (its head.safetensors), instead of training one."""
@@ -86,15 +99,15 @@ LR_SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynom
 class TrainingConfig:
     """How the model is trained (defaults: AdamW as in RoBERTa, Liu et al. 2019)."""
 
-    steps: Annotated[int | None, at_least(0, "0 trains the head that a model lacks, and no more")] = None
+    steps: Annotated[int | None, at_least(0, "0 trains the head that a model lacks, and no more"), STEPS] = None
     """Optimiser steps; give this or `epochs`. 0 trains the head that the checkpoint lacks, and no more."""
-    epochs: Annotated[float | None, above(0)] = None
+    epochs: Annotated[float | None, above(0), EPOCHS] = None
     """Passes over the data."""
-    batch_size: Annotated[int, at_least(1)] = 32
+    batch_size: Annotated[int, at_least(1), ROWS] = 32
     """Rows of a micro-batch on one device."""
-    accumulation: Annotated[int, at_least(1)] = 1
+    accumulation: Annotated[int, at_least(1), ROWS] = 1
     """Micro-batches of an optimiser step."""
-    learning_rate: Annotated[float, at_least(0)] = 5e-5
+    learning_rate: Annotated[float, at_least(0), RATE] = 5e-5
     """Peak learning rate of the encoder's last layer."""
     layer_decay: Annotated[float, Between(0, 1, "1 trains all layers alike", without_low=True)] = 1.0
     """Factor of the learning rate from each layer to the one below it."""
@@ -102,7 +115,7 @@ class TrainingConfig:
     """Share of the steps in which the learning rate rises."""
     lr_schedule: Annotated[str, OneOf(LR_SCHEDULES)] = "linear"
     """Decay of the learning rate: linear, cosine, constant, constant_with_warmup, polynomial or inverse_sqrt."""
-    weight_decay: Annotated[float, at_least(0)] = 0.01
+    weight_decay: Annotated[float, at_least(0), RATE] = 0.01
     """Of all weights but biases and norms."""
     adam_betas: tuple[float, ...] = (0.9, 0.999)
     """Decay of AdamW's running means of the gradient and of its square (Liu et al. 2019 use 0.98 for the second)."""
@@ -114,17 +127,17 @@ class TrainingConfig:
     """fp32, bf16 or fp16."""
     bucketed: bool = True
     """Rows of similar length share a step, which saves padding."""
-    seed: Annotated[int, at_least(0)] = 0
+    seed: Annotated[int, at_least(0), SEED] = 0
     """Seed of the order of the data and of dropout."""
-    log_every: Annotated[int, at_least(1)] = 10
+    log_every: Annotated[int, at_least(1), STEPS] = 10
     """Steps between log lines."""
-    eval_every: Annotated[int, at_least(0)] = 100
+    eval_every: Annotated[int, at_least(0), STEPS] = 100
     """Steps between evaluations; 0 evaluates at the end only."""
-    save_every: Annotated[int, at_least(0)] = 500
+    save_every: Annotated[int, at_least(0), STEPS] = 500
     """Steps between checkpoints; 0 writes none except at Ctrl-C."""
-    keep: Annotated[int, at_least(1)] = 2
+    keep: Annotated[int, at_least(1), STEPS] = 2
     """Checkpoints that are kept."""
-    num_workers: Annotated[int, at_least(0)] = 0
+    num_workers: Annotated[int, at_least(0), PROCESSES] = 0
     """Processes that load rows."""
     device: str | None = None
     """cpu, or the accelerator that is found."""

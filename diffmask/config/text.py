@@ -3,7 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from diffmask.config.limits import Between, OneOf, above, at_least, share, share_below_one
+from diffmask.config.limits import (
+    LENGTH,
+    PROCESSES,
+    ROWS,
+    SEED,
+    Between,
+    OneOf,
+    above,
+    at_least,
+    share,
+    share_below_one,
+)
 from diffmask.config.settings import (
     Direction,
     HeadConfig,
@@ -27,13 +38,13 @@ class TextDataConfig:
     """Share of rows that is held out where `eval` is not given."""
     column: str | None = None
     """Column of the text, where a table has several."""
-    max_length: int = 128
+    max_length: Annotated[int, LENGTH] = 128
     """Tokens of a row, special tokens included; longer documents become several rows."""
-    overlap: int = 0
+    overlap: Annotated[int, LENGTH] = 0
     """Tokens that neighbouring rows of one document share."""
     streaming: bool = False
     """Tokenise while training instead of once beforehand; then `data.eval` and `training.steps` must be given."""
-    num_processes: int = 2
+    num_processes: Annotated[int, PROCESSES] = 2
     """Processes that tokenise."""
     cache: str | None = None
     """Folder of the tokenised data; by default `~/.cache/diffmask`."""
@@ -89,7 +100,7 @@ class TextMaskingConfig:
     """Share of masked positions that becomes the mask token (Devlin et al. 2019)."""
     random_share: float = 0.1
     """Share that becomes a random ordinary token; the rest stays."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the masks; the order of the data has its own."""
     eval_ratio: Annotated[float, share("0.15 means 15 %")] = 0.15
     """Ratio of the evaluation's fixed random masks."""
@@ -112,7 +123,7 @@ class TaskConfig:
     """Files of texts and labels that accuracy is measured on; a file named test is refused."""
     weight: Annotated[float, above(0, "leave task out to train on masked words only")] = 1.0
     """Weight of the classification's loss (1 = both count alike, the multi-task form of Dery et al. 2022)."""
-    batch_size: Annotated[int | None, at_least(1, "leave it out for training.batch_size")] = None
+    batch_size: Annotated[int | None, at_least(1, "leave it out for training.batch_size"), ROWS] = None
     """Labelled rows that go with a micro-batch of masked rows on one device; by default `training.batch_size`."""
     dropout: Annotated[float, share_below_one("the paper's is 0.3")] = 0.3
     """Dropout before the classifier (Wilf et al. 2023)."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from diffmask.config.limits import OneOf, above, share, share_below_one
+from diffmask.config.limits import LENGTH, ROWS, SEED, AtMost, OneOf, above, share, share_below_one
 from diffmask.config.settings import (
     Direction,
     HeadConfig,
@@ -31,17 +31,17 @@ class VideoDataConfig:
     """Only clips of this split of the indexes of `eval`, such as dev."""
     eval_share: Annotated[float, share_below_one("0.05 holds out 5 % of the clips")] = 0.05
     """Share of clips that is held out where `eval` is not given."""
-    num_frames: int | None = None
+    num_frames: Annotated[int | None, AtMost(4096)] = None
     """Frames of a row; by default the model's."""
-    image_size: int | None = None
+    image_size: Annotated[int | None, AtMost(4096)] = None
     """Pixels of a row in height and width; by default the model's."""
     sampling: str = "dense"
     """dense (every `stride`-th frame from a random place on) or uniform (a frame of each of equal parts)."""
-    stride: int = 4
+    stride: Annotated[int, LENGTH] = 4
     """Frames of the clip from one to the next, for dense sampling (Tong et al. 2022 on Kinetics: 4)."""
-    clips_per_video: int = 1
+    clips_per_video: Annotated[int, ROWS] = 1
     """Rows that each clip gives in a pass over the data, from different parts of it."""
-    repeats: int = 1
+    repeats: Annotated[int, ROWS] = 1
     """Crops of what is decoded once, each a row of the batch (repeated augmentation; Feichtenhofer et al. 2022: 4)."""
     crop_scale: tuple[float, ...] = (0.5, 1.0)
     """Smallest and largest share of the frame's area that is seen (Feichtenhofer et al. 2022)."""
@@ -49,7 +49,7 @@ class VideoDataConfig:
     """Smallest and largest width over height of what is seen."""
     flip: float = 0.5
     """Probability that a row is mirrored; 0 where left and right matter."""
-    retries: int = 2
+    retries: Annotated[int, AtMost(1000)] = 2
     """How often a clip that fails is read again, before another takes its place."""
     reader: str = "auto"
     """auto (the reader that the index found right for each clip), decord, pyav or torchcodec."""
@@ -93,7 +93,7 @@ class VideoMaskingConfig:
     """For attention: clip:MODEL:WEIGHTS or student:FOLDER, whose attention is followed."""
     predictor_rate: Annotated[float | None, above(0, "0.01 is usual")] = None
     """For hard-patch: learning rate of what predicts the losses (default: 0.01)."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the masks; the order of the data and the crops have that of the training."""
     eval_ratio: Annotated[float, share("0.9 means 90 %")] = 0.9
     """Ratio of the evaluation's fixed random masks."""

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import torch
@@ -73,7 +73,12 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}; choose from: auto, cpu, cuda, cuda:0, ...") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    there = {"cpu", "cuda"}
+    if torch.accelerator.is_available():
+        there.add(cast(torch.device, torch.accelerator.current_accelerator()).type)
+    if device.type not in there:
+        raise InputError(f"device {name!r} is not there; use auto or cpu")
+    if device.type == "cuda" and not 0 <= (device.index or 0) < torch.cuda.device_count():
         raise InputError(f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices); use auto or cpu")
     return device
 

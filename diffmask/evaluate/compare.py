@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from diffmask.config.evaluation import METRICS
-from diffmask.config.limits import OneOf, at_least, check_limits
+from diffmask.config.limits import SEED, AtMost, OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.evaluate.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
 from diffmask.evaluate.results import Result, common_seeds
@@ -30,9 +30,13 @@ class CompareSettings:
     """Name of the result that the others are compared with; None takes the first."""
     all_pairs: bool = False
     """Whether each is compared with each."""
-    num_draws: Annotated[int, at_least(1000, "fewer are too few for an interval")] = 10_000
+    num_draws: Annotated[
+        int,
+        at_least(1000, "fewer are too few for an interval"),
+        AtMost(10**6),
+    ] = 10_000
     """How often texts are resampled, and how often predictions are exchanged."""
-    seed: Annotated[int, at_least(0)] = 0
+    seed: Annotated[int, at_least(0), SEED] = 0
     """Seed of these draws."""
 
     def __post_init__(self):

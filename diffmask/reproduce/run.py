@@ -15,6 +15,7 @@ import yaml
 
 from diffmask.config import to_mapping
 from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
+from diffmask.config.limits import PROCESSES, check_value
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.results import read_results
@@ -153,6 +154,7 @@ def reproduce(
     """
     if num_processes < 1:
         raise InputError(f"num_processes={num_processes} is below 1; 1 runs one job after the other")
+    check_value("num_processes", num_processes, PROCESSES)
     if output.exists() and not output.is_dir():
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
     jobs = plan(config, data.absolute(), output.absolute())

@@ -26,7 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from diffmask.config.limits import Between, above, at_least, check_limits
+from diffmask.config.limits import EPOCHS, LENGTH, RATE, ROWS, SEED, Between, above, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.core.types import IGNORE_INDEX
@@ -87,16 +87,16 @@ class SelectiveSettings:
     text: str | None = None
     label: str | None = None
     max_texts: Annotated[int | None, at_least(10)] = 1000
-    max_length: int = 128
+    max_length: Annotated[int, LENGTH] = 128
     units: str = "word"
     delta: Annotated[float, Between(0, 1, "it is a difference of two probabilities", without_low=True)] = DELTA
-    epochs: Annotated[float, above(0)] = 3.0
-    learning_rate: Annotated[float, above(0)] = 2e-4
-    scorer_learning_rate: Annotated[float | None, above(0)] = None
-    batch_size: Annotated[int, at_least(1)] = 32
+    epochs: Annotated[float, above(0), EPOCHS] = 3.0
+    learning_rate: Annotated[float, above(0), RATE] = 2e-4
+    scorer_learning_rate: Annotated[float | None, above(0), RATE] = None
+    batch_size: Annotated[int, at_least(1), ROWS] = 32
     common_words: Annotated[int, at_least(0)] = 100
     language: str = "en"
-    seed: Annotated[int, at_least(0)] = 0
+    seed: Annotated[int, at_least(0), SEED] = 0
     device: str = "auto"
 
     def __post_init__(self):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import yaml
 from markupsafe import Markup
 
 from diffmask.assemble.modality import Words, modality_named, modality_of, read_config
 from diffmask.config import default_mapping, explain_settings, to_mapping
+from diffmask.config.read import read_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Schedule
 from diffmask.evaluate.results import Result
@@ -190,7 +190,7 @@ class RunData:
 def read_run(path: Path) -> RunData:
     """Return what a run's folder holds, and what is missing from it."""
     folder = Folder(path)
-    raw = folder.attempt("Settings", _read_settings, path / SETTINGS_FILE) or {}
+    raw = folder.attempt("Settings", read_mapping, path / SETTINGS_FILE) or {}
     config = folder.attempt("Schedules and heat maps", read_config, path / SETTINGS_FILE)
     record = folder.attempt("Machine, versions and time", _record, folder) or {}
     inputs = folder.attempt("Data and anchors", _read_json, path / INPUTS_FILE) or {}
@@ -269,21 +269,6 @@ def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _schedules(config: Any) -> dict[str, Callable[[float], float]]:
     masking = modality_of(config).masking(config.masking)
     return {"mask_ratio": masking.schedule("ratio"), "strength": masking.schedule("strength")}
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Return the mapping that a file of settings holds.
-
-    Raises:
-        InputError: If it holds none.
-    """
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML file ({' '.join(str(error).split())})") from error
-    if not isinstance(given, dict):
-        raise InputError(f"{path} holds no settings")
-    return given
 
 
 def _list_settings(raw: Mapping[str, Any], config: Any, kind: type) -> list[Setting]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from diffmask.config.limits import OneOf, at_least, check_limits
+from diffmask.config.limits import LENGTH, PROCESSES, OneOf, at_least, check_limits
 from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
 from diffmask.core.types import TypeScores
 from diffmask.text.anchors.anchor_set import AnchorSet, hash_tokenizer, read_anchors
@@ -61,14 +61,14 @@ class AnchorSettings:
     model: str
     reference: str | Sequence[str] = "wordfreq:en"
     embedder: str | None = None
-    num_anchors: Annotated[int, at_least(1, "the published method takes 20")] = 20
+    num_anchors: Annotated[int, at_least(1, "the published method takes 20"), LENGTH] = 20
     min_count: Annotated[int | None, at_least(1, "1 lets every word be an anchor")] = None
     preset: Annotated[str, OneOf(tuple(_REDUCTION_OF))] = "default"
     reduce: Annotated[str | None, OneOf(tuple(REDUCTIONS))] = None
     anchors: str | Path | None = None
     column: str | None = None
     device: str = "auto"
-    num_processes: int = 1
+    num_processes: Annotated[int, at_least(1), PROCESSES] = 1
     context_words: Annotated[int, at_least(1, "give some thousands at least")] = 250_000
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypedDict
 
 import numpy as np
 
-from diffmask.config.limits import at_least
+from diffmask.config.limits import PROCESSES, at_least, check_value
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
@@ -140,6 +140,7 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
     """
     if num_processes < 1:
         raise InputError(f"num_processes={num_processes} is below 1; 1 counts without other processes")
+    check_value("num_processes", num_processes, PROCESSES)
     from tqdm import tqdm
 
     files = list_files(sources, column)

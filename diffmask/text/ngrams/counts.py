@@ -21,7 +21,7 @@ from zlib import crc32
 
 import numpy as np
 
-from diffmask.config.limits import Between, at_least, check_limits
+from diffmask.config.limits import PROCESSES, Between, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import Block
 from diffmask.files.folders import draft
@@ -242,7 +242,7 @@ class NGramSettings:
     max_n: Annotated[int, Between(2, MAX_N, f"n-grams have two to {MAX_N} words")] = MAX_N
     min_count: Annotated[int, at_least(1, "1 keeps every n-gram, 11 is the paper's")] = 11
     column: str | None = None
-    num_processes: Annotated[int, at_least(1, "1 counts without other processes")] = 1
+    num_processes: Annotated[int, at_least(1, "1 counts without other processes"), PROCESSES] = 1
 
     def __post_init__(self) -> None:
         """Check the values."""

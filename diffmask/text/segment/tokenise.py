@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
-from diffmask.config.limits import OneOf, at_least, check_limits
+from diffmask.config.limits import PROCESSES, OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.cache import Record, Write, load_or_make
 from diffmask.files.parallel import map_ordered
@@ -70,7 +70,7 @@ class TokeniseSettings:
     overlap: int = 0
     units: Annotated[str, OneOf(UNITS)] = "word"
     column: str | None = None
-    num_processes: Annotated[int, at_least(1, "1 works without other processes")] = 1
+    num_processes: Annotated[int, at_least(1, "1 works without other processes"), PROCESSES] = 1
     annotators: tuple[Annotator, ...] = ()
 
     def __post_init__(self) -> None:

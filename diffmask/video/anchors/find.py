@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffmask.config.limits import at_least, check_limits
+from diffmask.config.limits import LENGTH, ROWS, AtMost, at_least, check_limits
 from diffmask.core.anchors import check_anchors, choose_anchors
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import anchor_similarity
@@ -98,6 +98,9 @@ def _read_picture(path: Path) -> Tensor:
         raise InputError(f"{path} is not a picture that can be read ({error}); give .png or .jpg") from error
 
 
+_SIZE = at_least(16, "a patch has 16 pixels; give the short side of a frame in pixels")
+
+
 @dataclass(frozen=True)
 class VisualAnchorSettings:
     """How the anchors of a domain of clips are found.
@@ -122,10 +125,10 @@ class VisualAnchorSettings:
     reference: Sequence[str] = ()
     embedder: str = "pixels"
     layer: int | str | None = None
-    size: Annotated[int | None, at_least(16, "a patch has 16 pixels; give the short side of a frame in pixels")] = None
-    num_words: Annotated[int, at_least(2, "one word leaves nothing to compare; ask for some dozens")] = 128
-    num_anchors: Annotated[int | None, at_least(1)] = None
-    num_frames: Annotated[int, at_least(1)] = 8
+    size: Annotated[int | None, _SIZE, AtMost(4096)] = None
+    num_words: Annotated[int, at_least(2, "one word leaves nothing to compare; ask for some dozens"), ROWS] = 128
+    num_anchors: Annotated[int | None, at_least(1), LENGTH] = None
+    num_frames: Annotated[int, at_least(1), AtMost(4096)] = 8
     device: str = "auto"
 
     def __post_init__(self):

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
-from diffmask.config.limits import Between, above, at_least, check_limits
+from diffmask.config.limits import PROCESSES, Between, above, at_least, check_limits
 from diffmask.core.errors import InputError, library_errors
 from diffmask.core.processes import num_cores
 from diffmask.files.folders import draft
@@ -52,7 +52,7 @@ class Probing:
         progress: Show a bar, on a terminal.
     """
 
-    num_processes: Annotated[int, at_least(1)] = field(default_factory=num_cores)
+    num_processes: Annotated[int, at_least(1), PROCESSES] = field(default_factory=num_cores)
     time_limit: Annotated[float, above(0, "give seconds")] = TIME_LIMIT
     reader: str = "auto"
     progress: bool = False
