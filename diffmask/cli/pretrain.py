@@ -1,7 +1,6 @@
 """Continue a model's pretraining."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -79,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
     import transformers
 
+    from diffmask.core.processes import read_ranks
     from diffmask.pretrain import pretrain
 
     progress = sys.stderr.isatty()
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume continues", file=sys.stderr
         )
         return 130
-    if os.environ.get("RANK", "0") != "0":
+    if read_ranks().rank != 0:
         return 0  # one of several processes prints
     for name, value in outcome.metrics.items():
         if name.startswith(("eval_loss", "eval_task")):

@@ -1,6 +1,5 @@
 """The machine: what a number was measured on, the state of the code, the device to run on, and memory that is free."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ import psutil
 import torch
 
 from diffmask.core.errors import InputError
-from diffmask.core.processes import num_cores
+from diffmask.core.processes import num_cores, read_ranks
 
 _CPU_FILE = Path("/proc/cpuinfo")
 
@@ -65,8 +64,9 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto" and not torch.cuda.is_available():
         return torch.device("cpu")
-    if name in ("auto", "cuda") and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{os.environ['LOCAL_RANK']}"  # each process that torchrun starts has a GPU of its own
+    local_rank = read_ranks().local_rank
+    if name in ("auto", "cuda") and local_rank is not None:
+        name = f"cuda:{local_rank}"  # each process that torchrun starts has a GPU of its own
     elif name == "auto":
         return torch.device("cuda")
     try:

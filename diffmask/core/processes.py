@@ -1,4 +1,4 @@
-"""Processes: how many make sense on this machine, and that none outlives the one that started it."""
+"""Processes: how many make sense here, which of a run's this one is, and that none outlives what started it."""
 
 import ast
 import ctypes
@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from diffmask.core.errors import InputError
@@ -98,3 +99,48 @@ def _is_guarded(script: Path) -> bool:
     # a file of definitions and imports does nothing when it is imported
     works = any(not isinstance(node, _HARMLESS) for node in tree.body)
     return not works or any(node.id == "__name__" for node in named)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of several processes this one is, as torchrun and its like tell by the environment.
+
+    Attributes:
+        number: How many there are.
+        rank: Which of all this is, from 0.
+        local_rank: Which of those on this machine; None where nothing is told.
+    """
+
+    number: int = 1
+    rank: int = 0
+    local_rank: int | None = None
+
+
+def read_ranks() -> Ranks:
+    """Return what the environment says of the ranks of a run.
+
+    Raises:
+        InputError: If it says something that no launcher says.
+    """
+    number = _from_environment("WORLD_SIZE", 1, 1)
+    rank = _from_environment("RANK", 0, 0)
+    local = _from_environment("LOCAL_RANK", 0, 0) if "LOCAL_RANK" in os.environ else None
+    _from_environment("MASTER_PORT", 1, 1, 65_535)
+    if max(rank, local or 0) >= number and "WORLD_SIZE" in os.environ:
+        raise InputError(
+            f"the environment has WORLD_SIZE={number}, RANK={rank} and LOCAL_RANK={local or 0}, but ranks count from 0 "
+            "to one less than their number; start the processes with torchrun, or unset these variables"
+        )
+    return Ranks(number, rank, local)
+
+
+def _from_environment(name: str, default: int, low: int, high: int = 1_000_000) -> int:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and low <= int(text) <= high):
+        raise InputError(
+            f"the environment has {name}={text!r}, which must be a whole number of at least {low}; start the processes "
+            "with torchrun, or unset the variable"
+        )
+    return int(text)

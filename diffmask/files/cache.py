@@ -66,7 +66,7 @@ def _make(path: Path, schema: "pyarrow.Schema", fill: Callable[[Write], Record])
         # Arrow's own file does not buffer: nothing is left to be written, and to fail, when it is closed
         with pyarrow.OSFile(str(new), "wb") as file, pyarrow.ipc.new_stream(file, schema) as stream:
             record = fill(stream.write_batch)
-        check = {"num_bytes": new.stat().st_size, "crc32": _checksum(new)}
+        check = {"num_bytes": new.stat().st_size, "crc32": checksum(new)}
         beside.write_text(json.dumps({"check": check, "record": record}, indent=1))
     return record
 
@@ -79,7 +79,7 @@ def _read_record(path: Path) -> Record | None:
     try:
         content = json.loads(beside.read_bytes())
         check, record = content["check"], content["record"]
-        if check == {"num_bytes": path.stat().st_size, "crc32": _checksum(path)}:
+        if check == {"num_bytes": path.stat().st_size, "crc32": checksum(path)}:
             return record
     except (ValueError, KeyError, TypeError):
         pass  # a damaged record is reported below
@@ -87,7 +87,8 @@ def _read_record(path: Path) -> Record | None:
     return None
 
 
-def _checksum(path: Path) -> int:
+def checksum(path: Path) -> int:
+    """Return the crc32 of a file's content."""
     checksum = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

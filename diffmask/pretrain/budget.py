@@ -1,7 +1,6 @@
 """How long a run is and how much it masks, known before it starts."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from diffmask.assemble.masking import ResolvedMasking
 from diffmask.assemble.modality import modality_of
 from diffmask.core.errors import InputError
+from diffmask.core.processes import read_ranks
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def run_budget(config: Any, masking: ResolvedMasking, *, read_data: bool) -> Bud
     training = config.training
     if training.steps == 0:
         raise InputError("training.steps=0 trains a head and nothing else, so there is no schedule; give at least 1")
-    rows_per_step = training.batch_size * training.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    rows_per_step = training.batch_size * training.accumulation * read_ranks().number
     sizes = modality_of(config).row_sizes(config, masking, read_data=read_data)
     num_steps = training.steps
     if sizes.num_rows is not None:

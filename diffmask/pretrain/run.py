@@ -16,9 +16,11 @@ from diffmask.assemble.modality import modality_of, resolve
 from diffmask.assemble.training import build_arguments
 from diffmask.config import to_mapping
 from diffmask.core.errors import InputError, worker_errors
+from diffmask.core.processes import read_ranks
 from diffmask.files.folders import draft
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject, loggers, make_trainer
+from diffmask.text.score.position_scores import hash_model
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
 from diffmask.train.folder import RunFolder, last_checkpoint
 from diffmask.train.record import write_card
@@ -61,21 +63,27 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
     Raises:
         InputError: If something the config names cannot be used, the folder exists, or the loss becomes NaN.
     """
+    run = RunFolder(Path(config.output), to_mapping(config))
+    with run.held(is_main=read_ranks().rank == 0, resume=resume, overwrite=overwrite):
+        return _pretrain(config, run, resume=resume, overwrite=overwrite, progress=progress)
+
+
+def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, progress: bool) -> RunOutcome:
+    """Train in a folder that is held."""
     folder = Path(config.output)
-    settings = to_mapping(config)
-    run = RunFolder(folder, settings)
-    run.check(resume=resume, overwrite=overwrite)
     subject = modality_of(config).subject(config, resolve(config))
     check_head(config, subject)
     arguments = _arguments(config, streams=subject.streams, progress=progress)
     with arguments.main_process_first(local=False):
         rows = subject.read(progress=progress)
-        inputs = rows.inputs | {"world_size": arguments.world_size}
+        inputs = {"model": hash_model(subject.model, without=subject.fresh)} | rows.inputs
+        inputs["world_size"] = arguments.world_size
         if resume and folder.exists():
             run.check_inputs(inputs)
         if arguments.process_index == 0:
             run.claim(inputs, overwrite=overwrite)
-    checkpoint = last_checkpoint(folder) if resume else None
+    found = last_checkpoint(folder) if resume and arguments.process_index == 0 else None
+    checkpoint = broadcast_object_list([found])[0]
     if rows.evaluation is None:
         arguments.set_evaluate(strategy="no")
     arguments.eval_on_start &= rows.evaluation is not None and checkpoint is None
@@ -97,7 +105,7 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
         return RunOutcome(folder, True, {}, subject.failures())
     metrics = _last_evaluation(trainer)
     beside = subject.finish(trainer, folder)
-    _save(trainer, subject, settings, inputs, metrics)
+    _save(trainer, subject, to_mapping(config), inputs, metrics)
     return RunOutcome(folder, False, metrics, subject.failures(), beside)
 
 

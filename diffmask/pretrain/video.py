@@ -90,14 +90,16 @@ def _content(clip: Clip) -> bytes:
 
 
 def _describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
-    """Return how many clips there are, and a hash of what they are."""
-    digest = hashlib.sha256()
+    """Return how many clips there are, and hashes of the files and of what they hold, by which moved ones are known."""
+    digest, content = hashlib.sha256(), hashlib.sha256()
     for clip in clips:
         digest.update(f"{clip.path}\0{clip.size}\0{clip.mtime}\n".encode())
+        content.update(_content(clip))
     return {
         "number": len(clips),
         "hours": round(sum(clip.duration for clip in clips) / 3600, 3),
         "hash": digest.hexdigest(),
+        "content": content.hexdigest(),
     }
 
 
@@ -129,6 +131,7 @@ class VideoSubject(Subject):
         self.masking = build_video_masking(config, self.parts)
         self._failures = FailureLog(Path(config.output) / FAILURES_FILE)
         self._unscored: dict[str, str] = {}
+        self._scores: dict[str, str] = {}
 
     def read(self, *, progress: bool) -> Rows:
         """Find the clips, hold some out, and make the score maps that are not there yet."""
@@ -161,6 +164,7 @@ class VideoSubject(Subject):
                 continue
             scorer = frame_scorer(name, self._config, self.parts.anchors, self._device)
             cache = Path(self._config.data.cache).expanduser() if self._config.data.cache else CACHE.expanduser()
+            self._scores[name] = scorer.key
             paths = make_maps(clips, scorer, cache, progress=progress)
             made[name] = CachedMaps(
                 {clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None}
@@ -182,6 +186,8 @@ class VideoSubject(Subject):
             record["boxes"] = hashlib.sha256(Path(config.masking.boxes).read_bytes()).hexdigest()
         if self.parts.embedder is not None:
             record["features"] = self.parts.embedder.key
+        if self._scores:
+            record["scores"] = self._scores
         if anchors is not None:
             record["anchors"] = anchors.metadata | {"key": anchors.key}
         return record
@@ -194,7 +200,11 @@ class VideoSubject(Subject):
 
     def failures(self) -> Mapping[str, str]:
         """Return the clips that could not be read, while they were scored or trained on."""
-        return self._unscored | self._failures.read()
+        try:
+            return self._unscored | self._failures.read()
+        except InputError as error:  # a note of an earlier session must not end a run that is complete
+            logger.warning("%s", error)
+            return self._unscored
 
 
 def _load_parts(config: VideoConfig, masking: VideoMasking) -> VideoParts:

@@ -12,8 +12,8 @@ from diffmask.assemble.modality import read_config
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.schedule import Constant
-from diffmask.files.json_object import read_object
-from diffmask.train.folder import read_policy
+from diffmask.train.checkpoint import STATE_FILE, read_policy, read_state
+from diffmask.train.folder import SETTINGS_FILE
 
 TITLE = "What training will hide"
 """Of the page of a preview."""
@@ -138,10 +138,10 @@ def read_checkpoint(folder: Path) -> tuple[Any, float, dict[str, Any]]:
     Raises:
         InputError: If the folder is no checkpoint of a run.
     """
-    state, settings = folder / "trainer_state.json", folder.parent / "config.yaml"
+    state, settings = folder / STATE_FILE, folder.parent / SETTINGS_FILE
     if not (state.exists() and settings.exists()):
         raise InputError(f"{folder} is no checkpoint of a run; give a folder such as runs/chemistry/checkpoint-500")
-    trained = read_object(state, {"global_step": int, "max_steps": int}, "give another checkpoint of the run")
+    trained = read_state(folder)
     progress = trained["global_step"] / max(trained["max_steps"], 1)
     return read_config(settings), progress, read_policy(folder)
 

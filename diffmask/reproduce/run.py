@@ -24,7 +24,7 @@ from diffmask.report.comparison import FILES, ComparisonReport, markdown_table
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import RECORDS_FILE, Job, Runner, locked
 from diffmask.train.log import read_log
-from diffmask.train.record import versions
+from diffmask.train.record import read_record, versions
 
 RESULTS_FILE, MADE_FILE = "results.md", "made.json"
 _LOSSES = ("eval_loss", "eval_loss_domain")
@@ -102,7 +102,7 @@ def _made(config: ExperimentConfig, output: Path) -> dict[str, Any]:
     hardware: set[str] = set()
     for name in tasks_of(config):
         for path in sorted((output / name / "runs").glob("*/seed-*/run.json")):
-            sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
+            sessions = read_record(path)["sessions"]
             seconds["pretrain"] += sum(session["seconds"] for session in sessions)
             hardware |= {session["hardware"] for session in sessions}
         for path in sorted((output / name / "results").glob("*/seed-*.json")):

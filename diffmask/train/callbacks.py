@@ -1,6 +1,7 @@
 """Callbacks: logs as JSON lines, Ctrl-C that saves, the order of an epoch, a quiet progress bar."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from diffmask.files.folders import write_text
+from diffmask.files.folders import write_text, writing
+from diffmask.train.log import read_log
 
 
 class JsonLog(TrainerCallback):
@@ -25,8 +27,8 @@ class JsonLog(TrainerCallback):
         """Drop the lines that were written after the checkpoint from which the run continues."""
         if not state.is_world_process_zero or not self._path.exists():
             return
-        kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= state.global_step]
-        write_text(self._path, "".join(line + "\n" for line in kept))
+        kept = [entry for entry in read_log(self._path) if entry["step"] <= state.global_step]
+        write_text(self._path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
     def on_log(
         self,
@@ -38,16 +40,10 @@ class JsonLog(TrainerCallback):
     ) -> None:
         """Append one line."""
         if state.is_world_process_zero and logs:
-            with self._path.open("a", encoding="utf-8") as file:
+            with writing(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
-
-
-def _step_of(line: str) -> float:
-    """Return the step of a log line; infinity if it is incomplete because the run was killed."""
-    try:
-        return json.loads(line)["step"]
-    except ValueError:
-        return float("inf")
+                file.flush()
+                os.fsync(file.fileno())
 
 
 class StopOnInterrupt(TrainerCallback):

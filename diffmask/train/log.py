@@ -7,25 +7,36 @@ from pathlib import Path
 from diffmask.core.errors import InputError
 
 Log = Sequence[Mapping[str, float]]
+LOG_FILE = "log.jsonl"
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
     """Return the entries of a run's log.jsonl, one dictionary a line; a last line that was cut off is left out.
 
     Raises:
-        InputError: If a line is no log entry.
+        InputError: If another line is no log entry.
     """
-    entries, lines = [], path.read_text(encoding="utf-8").rstrip().splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if isinstance(entry, dict) and "step" in entry:
-            entries.append(entry)
-        elif number < len(lines) or not entries:
-            raise InputError(f"{path}, line {number}, is no log entry ({line[:40]!r}); give the log of a diffmask run")
-    return entries
+    content = path.read_bytes().rstrip(b"\0")  # with which some file systems fill up what a power cut took
+    lines = content.rstrip().split(b"\n") if content.strip() else []
+    entries = [_entry(line) for line in lines]
+    if entries and entries[-1] is None and lines[-1].startswith(b"{") and not content.endswith(b"\n"):
+        entries.pop()
+    for number, (line, entry) in enumerate(zip(lines, entries, strict=False), start=1):
+        if entry is None:
+            shown = line[:40].decode(errors="backslashreplace")
+            raise InputError(
+                f"{path}, line {number}, is no log entry ({shown!r}); delete it, or give the log of a diffmask run"
+            )
+    return [entry for entry in entries if entry is not None]
+
+
+def _entry(line: bytes) -> dict[str, float] | None:
+    """Return the entry in a line; None if there is none."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) and type(entry.get("step")) in (int, float) else None
 
 
 def has_values(log: Log, key: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sized
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import datasets
 import torch
@@ -22,6 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from diffmask.core.machine import code_version, describe_hardware
 from diffmask.files.folders import write_text
+from diffmask.files.json_object import read_object
 from diffmask.version import __version__
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "wordfreq")
@@ -123,6 +124,25 @@ RECORD_FILE = "run.json"
 FORMAT = 1
 
 
+class _Session(TypedDict):
+    """What every session has that is read again."""
+
+    seconds: float
+    first_step: int
+    last_step: int
+    hardware: str
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record of a run.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    remedy = "delete it, and the times of the run up to now are lost, but nothing else"
+    return read_object(path, {"sessions": list[_Session]}, remedy)
+
+
 class RunRecord(TrainerCallback):
     """Write the record at the start, with every log line and at the end, so that even a killed run has one.
 
@@ -139,7 +159,7 @@ class RunRecord(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin a session."""
-        before = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {"sessions": []}
+        before = read_record(self._path) if self._path.exists() else {"sessions": []}
         session = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": 0.0,

@@ -1,6 +1,5 @@
 """The Hugging Face Trainer with masks drawn on the device, in the training process, at the step they are for."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,14 +19,22 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_utils import EvalLoopOutput
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from diffmask.core.errors import InputError
 from diffmask.core.policy import Policy
 from diffmask.files.folders import writing
 from diffmask.train.buckets import RowOrder
-from diffmask.train.folder import POLICY_FILE, last_checkpoint, read_policy
+from diffmask.train.checkpoint import (
+    MANIFEST_FILE,
+    POLICY_FILE,
+    check_checkpoint,
+    read_policy,
+    remove_old,
+    seal,
+    weights_files,
+)
+from diffmask.train.folder import last_checkpoint
 from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
 from diffmask.train.objective import BESIDE, Beside, Objective
@@ -209,9 +216,20 @@ class MaskedTrainer(Trainer):
         return norm
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        assert self.args.output_dir is not None
-        with writing(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):
-            super()._save_checkpoint(model, trial)
+        """Save a checkpoint, seal it once all ranks have written, and only then delete old ones, by their steps."""
+        run, step = Path(self._get_output_dir(trial=trial)), self.state.global_step
+        checkpoint = run / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+        keep, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            with writing(checkpoint):
+                (checkpoint / MANIFEST_FILE).unlink(missing_ok=True)  # of one that was damaged, and is replaced
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+                if self.is_world_process_zero():
+                    seal(checkpoint)
+                    remove_old(run, step, keep, self.state.best_model_checkpoint)
+        finally:
+            self.args.save_total_limit = keep
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Also save the tokenizer or processor, and no path of this machine."""
@@ -230,7 +248,8 @@ class MaskedTrainer(Trainer):
             save_file(learned, Path(output_dir) / POLICY_FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """Load the weights, including those that are saved under other names."""
+        """Load the weights of a whole checkpoint, including those that are saved under other names."""
+        check_checkpoint(Path(resume_from_checkpoint))
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if isinstance(self.model, PreTrainedModel):
             _restore_renamed(self.model, Path(resume_from_checkpoint))
@@ -360,8 +379,7 @@ def _restore_renamed(model: PreTrainedModel, checkpoint: Path) -> None:
     Raises:
         InputError: If the checkpoint lacks a parameter under any name.
     """
-    index = checkpoint / SAFE_WEIGHTS_INDEX_NAME
-    files = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {SAFE_WEIGHTS_NAME}
+    files = weights_files(checkpoint)
     if not all((checkpoint / name).exists() for name in files):
         return  # FSDP and DeepSpeed have files of their own, by the model's own names
     held: set[str] = set()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from diffmask.core.processes import num_cores
+from diffmask.core.errors import InputError
+from diffmask.core.processes import Ranks, num_cores, read_ranks
 
 REPO = Path(__file__).parents[2]
 
@@ -55,3 +56,30 @@ time.sleep(100)
             return
         time.sleep(0.02)
     raise AssertionError("it is still there")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"WORLD_SIZE": "x"},
+        {"WORLD_SIZE": "0"},
+        {"WORLD_SIZE": "2", "RANK": "2"},
+        {"WORLD_SIZE": "2", "RANK": "-1"},
+        {"RANK": "1.5"},
+        {"LOCAL_RANK": "first"},
+        {"MASTER_PORT": "99999"},
+        {"WORLD_SIZE": "9" * 5000},
+    ],
+)
+def test_ranks_that_no_launcher_sets_are_refused(monkeypatch, environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="start the processes with torchrun, or unset"):
+        read_ranks()
+
+
+def test_ranks_are_read(monkeypatch):
+    assert read_ranks() == Ranks(1, 0, None)
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
+    assert read_ranks() == Ranks(4, 3, 1)

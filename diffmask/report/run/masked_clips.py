@@ -13,7 +13,8 @@ from diffmask.report.clips.preview import ClipPreview
 from diffmask.report.clips.source import GatheredClips, choose_clips, load_trained
 from diffmask.report.html.page import macros
 from diffmask.report.run.read import Folder, Section
-from diffmask.train.folder import last_checkpoint, read_policy
+from diffmask.train.checkpoint import checkpoints_of, read_policy, step_of
+from diffmask.train.folder import last_checkpoint
 from diffmask.video.anchors.anchor_set import VisualAnchors, load_visual_anchors
 from diffmask.video.model.load import LoadedVideo, load_video_model
 from diffmask.video.read.dataset import FailureLog
@@ -97,11 +98,7 @@ class MaskedClips:
         return load_trained(found, config)
 
     def _failures(self) -> Mapping[str, str]:
-        path = self._folder.path / FAILURES_FILE
-        try:
-            return FailureLog(path).read()
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is damaged ({error!r})") from error
+        return FailureLog(self._folder.path / FAILURES_FILE).read()
 
 
 def _before(config: VideoConfig) -> LoadedVideo:
@@ -111,7 +108,6 @@ def _before(config: VideoConfig) -> LoadedVideo:
 
 def _learn(look: ClipLook, folder: Path, step: int) -> None:
     """Give a policy what it had learned by the last checkpoint up to a step, if it learns and there is one."""
-    found = {int(path.name.rpartition("-")[2]): path for path in folder.glob("checkpoint-*[0-9]")}
-    known = [number for number in found if number <= step]
+    known = [path for path in checkpoints_of(folder) if step_of(path) <= step]
     if known and look.masker.policy.state_dict():
-        look.masker.policy.load_state_dict(read_policy(found[max(known)]))
+        look.masker.policy.load_state_dict(read_policy(known[-1]))

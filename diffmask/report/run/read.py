@@ -12,15 +12,13 @@ from markupsafe import Markup
 
 from diffmask.assemble.modality import Words, modality_named, modality_of, read_config
 from diffmask.config import default_mapping, explain_settings, to_mapping
-from diffmask.config.read import read_mapping
 from diffmask.core.errors import InputError
 from diffmask.core.schedule import Schedule
 from diffmask.evaluate.results import Result
-from diffmask.files.json_object import read_object
 from diffmask.report.preview import Look, Preview
-from diffmask.train.folder import INPUTS_FILE, SETTINGS_FILE
+from diffmask.train.folder import INPUTS_FILE, SETTINGS_FILE, read_inputs, read_settings
 from diffmask.train.log import Log, num_steps, read_log
-from diffmask.train.record import RECORD_FILE
+from diffmask.train.record import RECORD_FILE, read_record
 
 _POINTS = 20
 """Parts of a training; a schedule changes if its values at their ends differ."""
@@ -190,10 +188,10 @@ class RunData:
 def read_run(path: Path) -> RunData:
     """Return what a run's folder holds, and what is missing from it."""
     folder = Folder(path)
-    raw = folder.attempt("Settings", read_mapping, path / SETTINGS_FILE) or {}
+    raw = folder.attempt("Settings", read_settings, path) or {}
     config = folder.attempt("Schedules and heat maps", read_config, path / SETTINGS_FILE)
     record = folder.attempt("Machine, versions and time", _record, folder) or {}
-    inputs = folder.attempt("Data and anchors", _read_json, path / INPUTS_FILE) or {}
+    inputs = folder.attempt("Data and anchors", _inputs, path) or {}
     folder.log = folder.attempt("Losses, schedules and throughput", _log, path) or []
     training = _group(raw, "training")
     folder.num_steps = num_steps(record.get("num_steps") or training.get("steps"), training.get("epochs"), folder.log)
@@ -239,8 +237,8 @@ def _record(folder: Folder) -> dict[str, Any]:
     path = folder.path / RECORD_FILE
     if not path.exists():
         raise InputError(f"not recorded, as in runs of older versions of diffmask (no {RECORD_FILE})")
-    record = _read_json(path)
-    first = record["sessions"][0]["first_step"]
+    record = read_record(path)
+    first = record["sessions"][0]["first_step"] if record["sessions"] else 0
     if first:
         folder.missing.append(f"Time: what the run took up to step {first:,} was not recorded.")
     return record
@@ -254,10 +252,10 @@ def _log(folder: Path) -> Log:
     return entries
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise InputError(f"not recorded (no {path.name})")
-    return read_object(path, {}, "what it records is not on the page")
+def _inputs(folder: Path) -> dict[str, Any]:
+    if not (folder / INPUTS_FILE).exists():
+        raise InputError(f"not recorded (no {INPUTS_FILE})")
+    return read_inputs(folder)
 
 
 def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

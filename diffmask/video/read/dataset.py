@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from diffmask.config.limits import at_least, check_limits, share
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 from diffmask.core.noise import AUGMENT, keys, uniforms
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import open_reader
@@ -50,12 +50,18 @@ class FailureLog:
             os.close(handle)
 
     def read(self) -> dict[str, str]:
-        """Return the clips that failed, each with the last reason."""
+        """Return the clips that failed, each with the last reason.
+
+        Raises:
+            InputError: If a line is damaged; a last one that a full disk cut off is left out.
+        """
         if not self.path.exists():
             return {}
-        lines = self.path.read_text(encoding="utf-8").split("\n")
-        entries = [json.loads(line) for line in lines[:-1]]  # a line that a full disk cut off has no end
-        return {entry["clip"]: entry["reason"] for entry in entries}
+        try:
+            entries = [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1]]
+            return {entry["clip"]: str(entry["reason"]) for entry in entries}
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"{self.path} is damaged ({first_line(error)}); delete it") from error
 
 
 Row = dict[str, Any]
