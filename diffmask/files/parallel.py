@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from diffmask.core.errors import InputError
-from diffmask.core.processes import check_guard, refuse_in_child
+from diffmask.core.processes import check_guard, num_cores, refuse_in_child
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,8 +26,8 @@ def map_ordered(
     Args:
         function: The function; it is sent to each process once, so it may hold something large.
         items: The items, which are read as results are taken: only a few per process are held.
-        num_processes: Number of processes; 1 works in this one. Others are spawned, so a script that asks for them must
-            keep its work under `if __name__ == "__main__":`.
+        num_processes: Number of processes, of which no more are started than there are cores; 1 works in this one.
+            Others are spawned, so a script that asks for them must keep its work under `if __name__ == "__main__":`.
 
     Raises:
         InputError: If the script does not, or a process is killed.
@@ -37,6 +37,7 @@ def map_ordered(
         return
     refuse_in_child()
     check_guard(f"num_processes={num_processes}")
+    num_processes = min(num_processes, num_cores())
     # spawned, since a fork copies locks that are held by threads which do not exist in the child
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_processes, context, initializer=_start, initargs=(function,)) as pool:

@@ -73,6 +73,9 @@ class MaskedTrainer(Trainer):
     is the mean over all predicted positions of an optimiser step, on all ranks, so one batch of eight rows, two batches
     of four, and two ranks with four rows each give the same gradient.
 
+    On a CPU that has other work too, set `OMP_WAIT_POLICY=passive` before torch is imported, as the commands do: else
+    each of OpenMP's threads keeps a core while it waits, and a step takes several times as long.
+
     Args:
         model: A pretrained model with the head that is trained; of one with adapters of peft, these alone are saved.
         args: Settings of the Trainer. All columns of the rows are kept, whatever `remove_unused_columns` says.
