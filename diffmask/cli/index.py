@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _index(args: argparse.Namespace) -> None:
     import time
+    from collections import Counter
 
     from diffmask.core.processes import num_cores
     from diffmask.video.clip.find import list_videos
@@ -81,7 +82,8 @@ def _index(args: argparse.Namespace) -> None:
     # before the work, not after it
     check_output(args.output, args.join)
     check_reader(args.reader)
-    paths = list_videos(args.clips)
+    left_out: Counter[str] = Counter()
+    paths = list_videos(args.clips, left_out)
     joins = [join(path, paths) for path in args.join]
     joins += [join(source, paths, required=False) for source in args.clips if names_clips(source)]
     start = time.perf_counter()
@@ -92,6 +94,9 @@ def _index(args: argparse.Namespace) -> None:
     for joined in joins:
         print(joined.summary)
     _print(clips)
+    if left_out:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in left_out.most_common())
+        print(f"{left_out.total()} files of the folders are not named as videos ({counts}); name one to have it probed")
     print(f"wrote {args.output} ({len(clips)} clips in {seconds:.1f} s)")
     if not any(clip.is_ok for clip in clips):
         usable(clips, ", ".join(args.clips))

@@ -13,6 +13,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -252,29 +253,53 @@ def _expand(source: str | Path) -> list[Path]:
     if not glob.has_magic(str(source)):
         raise InputError(f"{path} does not exist; check the path")
     matches = sorted(Path(match) for match in glob.glob(str(source), recursive=True))
-    found = [file for match in matches for file in (_walk(match) if match.is_dir() else [match]) if _is_known(file)]
+    found = [file for match in matches for file in (_walk(match) if match.is_dir() else [match]) if _is_corpus(file)]
     if not found:
         raise InputError(f"no corpus file matches {source}; allowed: {_FORMATS}")
     return found
 
 
 def _walk(folder: Path) -> list[Path]:
-    if is_dataset(folder):
-        return [folder]
-    found: list[Path] = []
-    for child in sorted(folder.iterdir()):
-        if child.name.startswith((".", "_")):
-            continue
-        if child.is_dir():
-            # a link to a folder above would never end
-            found += [] if folder.resolve().is_relative_to(child.resolve()) else _walk(child)
-        elif child.is_file() and _is_known(child):
-            found.append(child)
+    """Return the files of a folder; what is left out is logged by its suffix."""
+    left_out: Counter[str] = Counter()
+    found = list(_walk_once(folder, set(), left_out))
+    if told := ", ".join(f"{count} {what}" for what, count in sorted(left_out.items()) if count):
+        _tell(str(folder), told)
     return found
 
 
+def _walk_once(folder: Path, seen: set[Path], left_out: Counter[str]) -> Iterator[Path]:
+    """Yield the files of a folder in order of names; folders that links lead to are read once, those above it never."""
+    if (place := folder.resolve()) in seen:
+        return
+    seen.add(place)
+    if is_dataset(folder):
+        yield folder
+        return
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith((".", "_")):
+            left_out["hidden"] += child.is_file() and _is_known(child)
+        elif child.is_dir():
+            yield from () if place.is_relative_to(child.resolve()) else _walk_once(child, seen, left_out)
+        elif child.is_file() and _is_known(child):
+            yield child
+        else:
+            left_out[child.suffix.lower() or "without a suffix"] += 1
+
+
+@cache
+def _tell(folder: str, left_out: str) -> None:
+    """Log what was left out of a folder, once."""
+    _logger.warning("%s: files that are no corpus are left out (%s); looked for %s", folder, left_out, _FORMATS)
+
+
 def _is_known(path: Path) -> bool:
-    return path.is_dir() or split_suffix(path)[0] in READERS
+    return split_suffix(path)[0] in READERS
+
+
+def _is_corpus(path: Path) -> bool:
+    """Tell whether a path is a dataset, or a file that can be read; a pipe would be waited for."""
+    return path.is_dir() or (path.is_file() and _is_known(path))
 
 
 def _hash(path: Path) -> tuple[str, int]:

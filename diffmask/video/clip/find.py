@@ -2,9 +2,10 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from diffmask.core.errors import InputError, first_line
 from diffmask.video.clip.clip import VIDEO_SUFFIXES
@@ -14,11 +15,16 @@ from diffmask.video.clip.manifests import NoListError
 Sources = str | Path | Sequence[str | Path]
 
 
-def list_videos(sources: Sources) -> list[str]:
+def list_videos(sources: Sources, left_out: Counter[str] | None = None) -> list[str]:
     """Return the absolute paths of the files that sources name, sorted, each once.
 
     A source is a file of any name, a folder (with its subfolders; hidden files and those that are not named as
-    a video are left out), a glob, or a table or list (.csv, .jsonl, .txt, ...) that names clips.
+    a video are left out), a glob, or a table or list (.csv, .jsonl, .txt, ...) that names clips. Folders that links in
+    it lead to are part of a folder.
+
+    Args:
+        sources: The sources.
+        left_out: Gets the number of files that folders hold beside videos, by their suffixes.
 
     Raises:
         InputError: If a source does not exist, or names no video.
@@ -28,7 +34,7 @@ def list_videos(sources: Sources) -> list[str]:
         raise InputError("no clips were given; name at least one file, folder or glob")
     once: dict[str, str] = {}
     for source in sources:
-        for path in _expand(str(source)):
+        for path in _expand(str(source), Counter() if left_out is None else left_out):
             once.setdefault(os.path.realpath(path), os.path.abspath(path))
     for path in once.values():
         try:
@@ -39,7 +45,7 @@ def list_videos(sources: Sources) -> list[str]:
     return sorted(once.values())
 
 
-def _expand(source: str) -> list[str]:
+def _expand(source: str, left_out: Counter[str]) -> list[str]:
     if names_clips(source):
         with suppress(NoListError):  # who names a file means it
             return listed_clips(source)
@@ -47,7 +53,10 @@ def _expand(source: str) -> list[str]:
         return [source]
     if not os.path.isdir(source) and not glob.has_magic(source):
         raise InputError(f"{source} does not exist; check the path")
-    paths = [path for path in _files_of(source, refuse=True) if path.lower().endswith(VIDEO_SUFFIXES)]
+    files = list(_files_of(source, refuse=True))
+    paths = [path for path in files if path.lower().endswith(VIDEO_SUFFIXES)]
+    others = (path for path in files if not path.lower().endswith(VIDEO_SUFFIXES))
+    left_out.update(os.path.splitext(path)[1].lower() or "without a suffix" for path in others)
     if not paths:
         what = f"folder {source} has no video" if os.path.isdir(source) else f"no video matches {source}"
         raise InputError(f"{what}; looked for files named {', '.join(VIDEO_SUFFIXES)}")
@@ -57,7 +66,7 @@ def _expand(source: str) -> list[str]:
 def _files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
     """Yield the files that a source names, no matter what they hold, and a name that is not a file.
 
-    Hidden files and folders are left out; links to folders are not followed, which could lead in a circle.
+    Hidden files and folders are left out; folders that links lead to come last, and each folder once.
 
     Args:
         source: A file, folder or glob.
@@ -72,9 +81,19 @@ def _files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
         if not os.path.isdir(match):
             yield match
             continue
-        for here, folders, names in os.walk(match, onerror=fail if refuse else None):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            yield from (os.path.join(here, name) for name in names if not name.startswith("."))
+        seen: set[str] = set()
+        waiting = [match]
+        while waiting:
+            for here, folders, names in os.walk(waiting.pop(0), onerror=fail if refuse else None):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                if (place := os.path.realpath(here)) in seen:
+                    folders[:] = []  # a link that leads in a circle, or where another led before
+                    continue
+                seen.add(place)
+                links = sorted(path for name in folders if os.path.islink(path := os.path.join(here, name)))
+                # one that leads to a folder above would make that a part of this one
+                waiting += [path for path in links if not PurePath(place).is_relative_to(os.path.realpath(path))]
+                yield from (os.path.join(here, name) for name in names if not name.startswith("."))
 
 
 _INDEX_COLUMNS = {"path", "status", "num_frames", "fps"}

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -434,3 +435,23 @@ def test_a_data_set_in_memory_is_refused_with_how_to_write_it():
         list_files([{"text": "a"}])
     with pytest.raises(InputError, match="not by a value of type NoneType; give their paths"):
         list_files(None)
+
+
+def test_links_in_a_circle_end_and_files_of_other_formats_are_told_once(tmp_path, caplog):
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text.txt").write_text(f"text of {name}\n")
+        (tmp_path / name / "1").symlink_to(tmp_path / other)
+        (tmp_path / name / "2").symlink_to(tmp_path / other)
+    for name in ("paper.pdf", "b.PDF", "Makefile", ".draft.txt", ".hidden"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.txt")
+    for _ in range(2):
+        found = [str(path.relative_to(tmp_path)) for path in list_files(tmp_path)]
+        assert found == ["a/1/text.txt", "a/text.txt"]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(
+        f"{tmp_path}: files that are no corpus are left out (2 .pdf, 1 .txt, 1 hidden, 1 without a suffix); looked for"
+    )
+    with pytest.raises(InputError, match="no corpus file matches"):
+        list_files(f"{tmp_path}/pipe*")

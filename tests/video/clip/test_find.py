@@ -1,9 +1,11 @@
+from collections import Counter
+
 import pyarrow
 import pytest
 from pyarrow import parquet
 
 from diffmask.core.errors import InputError
-from diffmask.video.clip.find import are_clips, refuse_nothing
+from diffmask.video.clip.find import are_clips, list_videos, refuse_nothing
 from diffmask.video.index.index import write_index
 
 
@@ -74,3 +76,23 @@ def test_what_is_not_there_or_empty_is_refused(tmp_path):
     assert message.startswith(f"{damaged} is not a table that can be read (") and message.endswith("; make it again")
     parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "texts.parquet")
     refuse_nothing([tmp_path / "texts.parquet", tmp_path / "bad", f"{tmp_path}/bad/*"])
+
+
+def test_folders_that_links_lead_to_are_read_once_and_circles_end(tmp_path):
+    inside = files(tmp_path / "clips" / "b", "b.mp4")
+    outside = files(tmp_path / "elsewhere", "c.mp4")
+    files(tmp_path / "clips", "a.mp4")
+    for link, target in {"0": outside, "b/up": tmp_path / "clips", "a-link": inside, "b/c": outside}.items():
+        (tmp_path / "clips" / link).symlink_to(target)
+    (outside / "back").symlink_to(tmp_path / "clips")
+    (tmp_path / "clips" / "gone").symlink_to(tmp_path / "nowhere")
+    found = [path.removeprefix(f"{tmp_path}/clips/") for path in list_videos(tmp_path / "clips")]
+    assert found == ["0/c.mp4", "a.mp4", "b/b.mp4"]
+    assert are_clips([tmp_path / "clips" / "0"])
+
+
+def test_what_is_not_named_as_a_video_is_counted(tmp_path):
+    files(tmp_path / "clips", "a.mp4", "b.gif", "c.GIF", "LICENSE", ".hidden", "a.txt")
+    left_out = Counter()
+    assert len(list_videos(tmp_path / "clips", left_out)) == 1
+    assert left_out == {".gif": 2, "without a suffix": 1, ".txt": 1}
