@@ -37,6 +37,11 @@ class Checkout:
         path.write_text(PYTHON.format(root=shlex.quote(str(self.root)), refusal=refusal, version=version))
         path.chmod(0o755)
 
+    def add_gpu(self, answer):
+        path = self.bin / "nvidia-smi"
+        path.write_text(f"#!/bin/bash\n{answer}\n")
+        path.chmod(0o755)
+
     def run(self, script, *arguments):
         """Return the finished script, and what it asked of Python beside making .venv."""
         command = ["/bin/bash", self.root / "tools" / script, *arguments]
@@ -64,6 +69,61 @@ def test_first_run_installs_and_the_second_does_not(checkout):
     done, calls = checkout.run("quickstart", "--out", "x")
     assert done.stderr == ""
     assert calls == ["-m diffmask quickstart --out x"]
+
+
+def test_the_quickstart_installs_what_it_needs_and_tests_install_the_rest(checkout):
+    checkout.add_python()
+    done, (uv, torch, rest, editable, ran) = checkout.run("quickstart", "--out", "x")
+    assert done.returncode == 0, done.stderr
+    assert uv.startswith("-m pip install --disable-pip-version-check --quiet --require-hashes -r /dev/fd/")
+    python = checkout.root / ".venv/bin/python"
+    assert torch.startswith(f"-m uv pip install --quiet --python {python} --torch-backend cpu torch==")
+    assert torch.rsplit("==", 1)[1].replace(".", "").isdecimal()
+    pins = f"--constraint {checkout.root}/constraints.txt -r {checkout.root}/pyproject.toml"
+    assert rest == f"-m uv pip install --python {python} {pins} --extra demo"
+    assert "--no-deps --no-build-isolation -e" in editable
+    assert ran == "-m diffmask quickstart --out x"
+    assert "PyTorch without CUDA, for there is no GPU" in done.stderr
+    assert checkout.run("quickstart")[1] == ["-m diffmask quickstart"]
+
+    *_, rest, _, ran = checkout.run("quickstart", "--video")[1]
+    assert rest.endswith("--extra demo --extra video")
+    assert "--require-hashes -r" in checkout.run("test")[1][0]
+    assert checkout.run("quickstart", "--video")[1] == ["-m diffmask quickstart --video"]
+
+
+def test_with_a_gpu_the_quickstart_installs_the_pinned_pytorch(checkout):
+    checkout.add_python()
+    checkout.add_gpu("exit 0")
+    done, calls = checkout.run("quickstart")
+    assert done.returncode == 0 and len(calls) == 4
+    assert not any("--torch-backend" in call for call in calls)
+
+
+def test_a_driver_without_a_gpu_is_none(checkout):
+    checkout.add_python()
+    checkout.add_gpu("exit 9")
+    assert any("--torch-backend cpu" in call for call in checkout.run("quickstart")[1])
+
+
+def test_without_pytorchs_index_the_pinned_build_is_installed(checkout):
+    checkout.add_python('case "$*" in *--torch-backend*) exit 2 ;; esac')
+    done, calls = checkout.run("quickstart")
+    assert done.returncode == 0, done.stderr
+    assert "PyTorch's own index cannot be reached; its build with CUDA is installed (4 GB more)" in done.stderr
+    assert [call.split(" --")[0] for call in calls][1:] == [
+        "-m uv pip install",
+        "-m pip install",
+        "-m diffmask quickstart",
+    ]
+
+
+def test_a_part_that_cannot_be_installed_runs_nothing(checkout):
+    checkout.add_python('case "$*" in *--constraint*) exit 7 ;; esac')
+    for _ in range(2):
+        done, calls = checkout.run("quickstart")
+        assert done.returncode == 7
+        assert not any("diffmask quickstart" in call for call in calls)
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml"])

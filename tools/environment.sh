@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by tools/quickstart, tools/test and tools/check.sh, not run: makes .venv in the repository with the pinned
-# requirements, and sets $root and $python. A second run with the same pins installs nothing.
+# requirements, and sets $root and $python. A second run with the same pins installs nothing. All pins are installed, or,
+# where $diffmask_extras names extras of pyproject.toml, only what the package needs with these.
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 python=$root/.venv/bin/python
@@ -37,14 +38,60 @@ make_venv() {
 # What the installation depends on. The folder is part of it: an editable install points to it.
 fingerprint() { { printf '%s\n' "$root" && cat "$root/constraints.txt" "$root/pyproject.toml"; } | cksum; }
 
+is_installed() { [ "$(cat "$1" 2>/dev/null)" = "$(fingerprint)" ]; }
+
+install_package() {
+    # The build backend is one of the pins, so nothing is fetched to build diffmask itself.
+    "$python" -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e "$root"
+}
+
 install_pinned() {
     local stamp=$root/.venv/installed-for
-    [ "$(cat "$stamp" 2>/dev/null)" != "$(fingerprint)" ] || return 0
+    ! is_installed "$stamp" || return 0
     rm -f "$stamp"
     say "installing the pinned requirements into $root/.venv (about 6 GB with PyTorch: minutes, and only once)"
     "$python" -m pip install --disable-pip-version-check --require-hashes -r "$root/constraints.txt"
-    # The build backend is one of the pins, so nothing is fetched to build diffmask itself.
-    "$python" -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e "$root"
+    install_package
+    fingerprint >"$stamp"
+}
+
+# The lines of one pinned package, with its hashes.
+pin() {
+    local line found=
+    while IFS= read -r line; do
+        case $line in
+            "$1=="*) found=yes ;;
+            [a-z]*) found= ;;
+        esac
+        [ -z "$found" ] || printf '%s\n' "$line"
+    done <"$root/constraints.txt"
+}
+
+has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
+
+# Where there is no GPU, CUDA would be most of the download. PyTorch's own index has builds without it, which count as the
+# pinned versions; where it cannot be reached, the pinned build is installed with all the others.
+install_torch_without_cuda() {
+    local torch version
+    torch=$(pin torch) && version=${torch%%[ ;]*}
+    say "installing PyTorch without CUDA, for there is no GPU"
+    UV_HTTP_TIMEOUT=20 UV_HTTP_RETRIES=1 "$python" -m uv pip install --quiet --python "$python" --torch-backend cpu "$version" ||
+        say "PyTorch's own index cannot be reached; its build with CUDA is installed (4 GB more)"
+}
+
+install_part() {
+    local extra options=() stamp=$root/.venv/installed-for-${diffmask_extras// /-}
+    ! is_installed "$root/.venv/installed-for" || return 0
+    ! is_installed "$stamp" || return 0
+    rm -f "$stamp"
+    say "installing what diffmask needs into $root/.venv (minutes, and only once)"
+    for extra in $diffmask_extras; do
+        options+=(--extra "$extra")
+    done
+    "$python" -m pip install --disable-pip-version-check --quiet --require-hashes -r <(pin uv && pin setuptools)
+    has_gpu || install_torch_without_cuda
+    "$python" -m uv pip install --python "$python" --constraint "$root/constraints.txt" -r "$root/pyproject.toml" "${options[@]}"
+    install_package
     fingerprint >"$stamp"
 }
 
@@ -54,5 +101,9 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 "$python" -m pip --version >/dev/null 2>&1 || make_venv
-install_pinned
+if [ -n "${diffmask_extras-}" ]; then
+    install_part
+else
+    install_pinned
+fi
 exec 9<&-

@@ -54,6 +54,11 @@ First time here? `diffmask quickstart` (or `diffmask quickstart --video`) does a
 minutes."""
 
 
+_OF_VIDEO = {"av", "open_clip", "torchvision"}
+"""Libraries of the extra `video`, which text does not need."""
+_INSTALL_VIDEO = "pip install 'diffmask[video]'"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that takes no abbreviated options, and shows paragraphs and examples as they were written."""
 
@@ -88,6 +93,10 @@ def main(argv: list[str] | None = None) -> int:
             return args.run(args) or 0
     except InputError as error:
         return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_VIDEO:
+            raise
+        return _refuse(f"clips need libraries that are not installed ({error}); install them: {_INSTALL_VIDEO}")
     except BrokenPipeError:
         # the reader of a pipe went away (diffmask ... | head): silence Python's own complaint at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -255,7 +255,9 @@ def _check_encoder() -> None:
     try:
         import av
     except ImportError as error:
-        raise InputError("clips are encoded by PyAV, which is not installed; run `pip install av`") from error
+        raise InputError(
+            "clips are encoded by PyAV, which is not installed; run `pip install 'diffmask[video]'`"
+        ) from error
     if "libx264" not in av.codecs_available:
         raise InputError(
             "this PyAV was built without the H.264 encoder libx264; install the one of the package index with "

@@ -137,7 +137,8 @@ def load_library(reader: str) -> None:
     try:
         importlib.import_module(library)
     except (ImportError, OSError) as error:
-        raise InputError(f"{library} cannot be loaded ({error}); install it: pip install {library}") from error
+        name = "decord" if library == "decord" else "'diffmask[video]'"
+        raise InputError(f"{library} cannot be loaded ({error}); install it: pip install {name}") from error
 
 
 def open_source(clip: Clip, name: str) -> _FrameSource:

@@ -153,7 +153,8 @@ def test_a_reader_that_is_not_installed(monkeypatch, reader, library):
     with pytest.raises(InputError) as caught:
         check_reader(reader)
     assert str(caught.value).startswith(f"{library} cannot be loaded (")
-    assert str(caught.value).endswith(f"); install it: pip install {library}")
+    name = "'diffmask[video]'" if library == "av" else library
+    assert str(caught.value).endswith(f"); install it: pip install {name}")
 
 
 def test_a_second_run_probes_what_is_new_or_changed(folder, tmp_path, probed):
