@@ -10,7 +10,10 @@ import ast
 import hashlib
 import importlib.util
 import json
+import logging
+import platform
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +21,8 @@ from typing import NamedTuple
 
 from diffmask.core.errors import InputError
 from diffmask.files.folders import write_text
+
+_logger = logging.getLogger(__name__)
 
 _DROPPED_SECTIONS = {"examples", "example", "raises", "references", "see also", "methods", "warns"}
 _SECTIONS = _DROPPED_SECTIONS | {
@@ -165,19 +170,25 @@ def find_package(name: str) -> Path | None:
 def read_docstrings(packages: Mapping[str, Path], subpackages: Mapping[str, Sequence[str]]) -> Iterator[Documented]:
     """Yield the prose about every public function and class, in order of files; no sentence occurs twice.
 
+    Files that this version of Python cannot parse are skipped, and their number is logged.
+
     Args:
         packages: Source folder of each package, by name.
         subpackages: Names of the subpackages to read, by package; all public ones if a package is not listed.
     """
     seen: set[str] = set()
     for package, folder in packages.items():
+        skipped: list[Path] = []
         for path in _source_files(folder, subpackages.get(package)):
             module = [package, *path.relative_to(folder).with_suffix("").parts]
-            for name, docstring in _docstrings(path.read_text(encoding="utf-8")):
+            for name, docstring in _docstrings(path, skipped):
                 paragraphs = _unseen(_prose(docstring), seen)
                 document = Documented(".".join([*module, name]), ".".join(module[:2]), paragraphs)
                 if len(document.text.split()) >= MIN_DOCUMENT_WORDS:
                     yield document
+        if skipped:
+            version = platform.python_version()
+            _logger.warning("%d files of %s are skipped: Python %s cannot parse them", len(skipped), package, version)
 
 
 def write_documents(documents: Iterable[Documented], path: Path) -> None:
@@ -205,9 +216,21 @@ def _source_files(folder: Path, subpackages: Sequence[str] | None) -> list[Path]
     return found
 
 
-def _docstrings(source: str) -> Iterator[tuple[str, str]]:
-    """Yield name and docstring of every public function and class of a module, and of those within public classes."""
-    waiting: list[tuple[str, ast.AST]] = [("", ast.parse(source))]
+def _docstrings(path: Path, skipped: list[Path]) -> Iterator[tuple[str, str]]:
+    """Yield name and docstring of every public function and class of a module, and of those within public classes.
+
+    Args:
+        path: The file; some are for newer versions of Python, or are templates of code.
+        skipped: It is added here if it cannot be parsed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as those on escapes in strings
+            module = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        skipped.append(path)
+        return
+    waiting: list[tuple[str, ast.AST]] = [("", module)]
     while waiting:
         where, node = waiting.pop(0)
         for child in ast.iter_child_nodes(node):

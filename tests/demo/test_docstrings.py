@@ -191,3 +191,21 @@ def test_the_documentation_of_scikit_learn_reads_like_text():
     assert len(documents) > 40 and {document.label for document in documents} == {"sklearn.cluster", "sklearn.svm"}
     text = " ".join(document.text for document in documents)
     assert ">>>" not in text and "::" not in text and "`" not in text and "----" not in text
+
+
+def test_files_that_cannot_be_parsed_are_skipped_and_counted(tmp_path, caplog):
+    folder = tmp_path / "toy" / "part"
+    folder.mkdir(parents=True)
+    sentence = "A line in the plane knows how far it is from every point of the plane that it lies in. It is long."
+    (folder / "a.py").write_text(f'def f():\n    r"""Do.\n\n    {sentence} \\d\n    """\n')
+    for name, content in {
+        "b": b"def f[T: int = int]( -> 3\n",
+        "c": b"x = '\0'\n",
+        "d": b"x = '\xff'\n",
+        "e": b"(" * 500,
+    }.items():
+        (folder / f"{name}.py").write_bytes(content)
+    assert [document.name for document in read_docstrings({"toy": tmp_path / "toy"}, {})] == ["toy.part.a.f"]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("4 files of toy are skipped: Python 3.")
+    assert message.endswith(" cannot parse them")
