@@ -16,11 +16,14 @@ import json
 import os
 import shutil
 import sys
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
@@ -153,6 +156,43 @@ def _check_rows(name: str, rows: Rows) -> None:
 
 _CHUNK = 1 << 16
 _TIMEOUT = 60  # seconds without a byte
+_MOST_SECONDS = 3600
+_SPARE_BYTES = 1 << 20
+"""What a mirror may send beyond twice the size that is known."""
+
+
+def _check_url(url: str) -> None:
+    """Refuse an address that is not https; of this machine, where nobody listens in, http will do.
+
+    Raises:
+        InputError: If it is another.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:
+        parts, is_here = urllib.parse.urlsplit(""), False
+    if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_here)):
+        raise InputError(f"{url} is no https address; give one with --url, or the folder of the files with --from")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another https address, and to no other."""
+
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+        _check_url(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open(request: urllib.request.Request) -> Any:
+    """Open an address of the web; unlike `urllib.request.urlopen`, no file and no FTP."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(), _Redirects(),
+        urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor(),
+    ):  # fmt: skip
+        opener.add_handler(handler)
+    return opener.open(request, timeout=_TIMEOUT)
 
 
 def _download(url: str, path: Path, file: _SourceFile, *, title: str) -> None:
@@ -187,7 +227,8 @@ def _receive(url: str, part: Path, file: _SourceFile, title: str) -> None:
     if start > file.num_bytes:
         start = 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+    most, until = 2 * file.num_bytes + _SPARE_BYTES, time.monotonic() + _MOST_SECONDS
+    with _open(request) as answer:
         # a server that does not support ranges sends the whole file again
         is_rest = answer.status == http.HTTPStatus.PARTIAL_CONTENT
         num_received = start if is_rest else 0
@@ -197,6 +238,13 @@ def _receive(url: str, part: Path, file: _SourceFile, title: str) -> None:
             while chunk := answer.read(_CHUNK):
                 output.write(chunk)
                 num_received += len(chunk)
+                if num_received > most:
+                    raise InputError(
+                        f"{url} sends more than {most / 1e6:.1f} MB, and {title} has {file.num_bytes / 1e6:.1f} MB; "
+                        "give another address with --url, or the folder of the files with --from"
+                    )
+                if time.monotonic() > until:
+                    raise TimeoutError(f"it took longer than {_MOST_SECONDS / 3600:g} hours")
                 _show(title, num_received, total)
         if total is not None and num_received < total:
             raise http.client.IncompleteRead(b"", total - num_received)
@@ -231,6 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.folder is None and not options.download:
             print(_plan(names, options.url, options.data), file=sys.stderr)
             return 2
+        if options.folder is None:
+            _check_url(options.url)
         for name in names:
             print(_prepare(name, options.data, folder=options.folder, url=options.url), flush=True)
     except InputError as error:

@@ -1,5 +1,6 @@
 """The data sets here are small ones in the place of the public ones; the server is a real one."""
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -269,3 +270,54 @@ def test_the_real_files_are_the_published_ones(name, tmp_path, monkeypatch):
     rows = (tmp_path / "data" / name / "test.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
     assert len(rows) == DATA_SETS[name].files["test"].num_rows
     assert json.loads(rows[0]).keys() == {"text", "label"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc", "ftp://example.org", "http://example.org", "data:,x", "https://", "example.org", "https://[x"],
+)
+def test_only_https_is_fetched(url, capsys):
+    assert fetch.main(["hashed", "--download", "--url", url]) == 2
+    assert capsys.readouterr().err.startswith(f"fetch_data: {url} is no https address; give one with --url")
+
+
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Sends a client to the address that it is made with, or bytes without end."""
+
+    def do_GET(self):  # noqa: N802
+        if self.server.target:
+            self.send_response(302)
+            self.send_header("Location", self.server.target)
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"x" * (1 << 16))
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def elsewhere():
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    made.daemon_threads, made.target = True, ""
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "http://example.org/x", "ftp://example.org/x"])
+def test_a_server_cannot_lead_elsewhere(target, elsewhere, capsys):
+    elsewhere.target = target
+    assert fetch.main(["hashed", "--download", "--url", f"http://127.0.0.1:{elsewhere.server_address[1]}"]) == 2
+    said = capsys.readouterr().err
+    assert f"{target} is no https address" in said or f"Redirection to url '{target}' is not allowed" in said
+
+
+def test_a_file_without_end_is_not_fetched(elsewhere, capsys, tmp_path):
+    assert fetch.main(["hashed", "--download", "--url", f"http://127.0.0.1:{elsewhere.server_address[1]}"]) == 2
+    assert "sends more than 1.9 MB, and hashed/train.txt has 0.4 MB; give another address" in capsys.readouterr().err
