@@ -51,10 +51,12 @@ def run(args: argparse.Namespace) -> int:
 
     from diffmask.bench import watch_company
     from diffmask.core.errors import InputError
-    from diffmask.files.folders import write_text
+    from diffmask.files.folders import check_writable, write_text
 
     if args.json and args.json.exists():
         raise InputError(f"{args.json} exists; name another file for --json, or delete it")
+    if args.json:
+        check_writable(args.json)
     module, function, arguments = BENCHES[args.what]
     bench = getattr(importlib.import_module(f"diffmask.bench.{module}"), function)
     with tempfile.TemporaryDirectory() as scratch:
