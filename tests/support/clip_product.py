@@ -149,11 +149,13 @@ def _with_glitch(packets: list[av.Packet], odd: Odd) -> list[av.Packet]:
     places = [round(packet.pts / frame) for packet in packets]
     shift = {"0": 0, "late": round(1.4 * second), "negative": -_HIDDEN * frame}[odd.start]
     early = 4 * frame if odd.glitch in ("back", "equal", "equal-run") else 0
+    late = 0
     for packet, place in zip(packets, places, strict=True):
-        packet.dts += shift - early
-        packet.pts += shift
-        if odd.glitch == "gap" and place >= 2 * _KEYS_EVERY:
-            packet.pts, packet.dts = packet.pts + 5 * max(second, frame), packet.dts + 5 * max(second, frame)
+        late = 5 * max(second, frame) if odd.glitch == "gap" and place >= 2 * _KEYS_EVERY else late
+        packet.dts += shift - early + late
+        packet.pts += shift + late
+        if False:
+            pass
         elif (odd.glitch, place) in (("forward", _AT), ("forward-key", _AT_KEY)):
             packet.pts += 5 * max(second, frame)
         elif odd.glitch == "back" and place == _AT:

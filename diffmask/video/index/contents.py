@@ -1,0 +1,196 @@
+"""What a container says of its video: its packets and their times, without decoding more than one frame."""
+
+import bisect
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import av
+import av.error
+
+from diffmask.video.clip.clip import Clip
+from diffmask.video.read.read_pyav import Orientation, video_stream
+
+_CUT_SHORT_SECONDS = 1.0
+_CUT_SHORT_SHARE = 0.05
+_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+_AVI = "avi"
+_DECLARE_SECONDS = (_MP4, _AVI, "matroska,webm", "flv", "asf")
+"""Containers that say at their beginning how long they are; of others, FFmpeg looks at the end or guesses."""
+_LIST_FRAMES = (_MP4, _AVI)
+"""Containers with a table of all frames, unless they are written piece by piece."""
+
+
+class Unusable(Exception):  # noqa: N818 - not an error of a program but what a file turns out to be
+    """A file that is put aside.
+
+    Args:
+        status: One of `clip.STATUSES`.
+        reason: One sentence.
+        clip: What is known of it so far.
+    """
+
+    def __init__(self, status: str, reason: str, clip: Clip | None = None):
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.clip = clip
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a container says of its video."""
+
+    codec: str
+    width: int
+    height: int
+    orientation: Orientation
+    rates: tuple[float, ...]
+    """Frames per second as the container declares them in several ways, likely ones first."""
+    unit: float
+    """Seconds in one unit of time."""
+    packets: list[tuple[int | None, bool]]
+    """When the frame of each packet is shown, in units of time, and whether it is a key frame; as they are decoded."""
+    num_hidden: int
+    """Packets of frames that an edit list has decoded but not shown, which are not among these."""
+    num_declared: int
+    """Frames that the container declares; 0 if it does not."""
+    stores_times: bool
+    """Whether the times are in the file; if not, FFmpeg concludes them from the order of packets."""
+    is_cut_short: bool
+
+    @cached_property
+    def times(self) -> list[int]:
+        """When each frame is shown, in ascending units of time; empty if the container does not say it of all."""
+        return _sorted_times([time for time, _ in self.packets])
+
+    @property
+    def num_packets(self) -> int:
+        """Packets of frames that are shown."""
+        return len(self.packets)
+
+    @property
+    def key_frames(self) -> list[int]:
+        """The numbers of the key frames but the first, as far as the container gives them."""
+        return [shown for _, shown in self._key_places() if shown > 0]
+
+    @property
+    def keys_in_place(self) -> bool:
+        """Whether as many frames are decoded before each key frame as are shown before it."""
+        return all(decoded == shown for decoded, shown in self._key_places())
+
+    def _key_places(self) -> list[tuple[int, int]]:
+        keys = ((place, time) for place, (time, is_key) in enumerate(self.packets) if is_key and time is not None)
+        return [(place, bisect.bisect_left(self.times, time)) for place, time in keys] if self.times else []
+
+    @property
+    def is_reordered(self) -> bool:
+        """Whether frames are decoded in another order than they are shown."""
+        return [time for time, _ in self.packets] != self.times
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields of a clip that follow from the container."""
+        return {
+            "codec": self.codec,
+            "width": self.width,
+            "height": self.height,
+            "rotation": self.orientation.rotation,
+            "mirrored": self.orientation.mirrored,
+            "edit_list": self.num_hidden > 0,
+            "num_frames": self.num_packets,
+        }
+
+
+def read_contents(path: str) -> Contents:
+    """Return what the container of a file says.
+
+    Raises:
+        Unusable: If there is no stream of video in it, or not one frame can be decoded.
+    """
+    with av.open(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise Unusable("no-video", "it has no stream of video")
+        orientation, height, width = _first_frame(path)
+        num_listed = len(stream.index_entries) if container.format.name in _LIST_FRAMES else 0
+        packets, num_hidden, end = [], 0, 0.0
+        for packet in container.demux():
+            shown = packet.dts if packet.pts is None else packet.pts
+            if shown is not None:  # the last packet of each stream is empty
+                end = max(end, float((shown + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index == stream.index and packet.size:
+                num_hidden += packet.is_discard
+                packets += [] if packet.is_discard else [(packet.pts, packet.is_keyframe)]
+        # the table of an AVI leaves out frames that are shown twice, and its declared number does not
+        num_promised = num_listed if num_listed > 1 else stream.frames
+        is_whole = 0 < num_promised <= len(packets) + num_hidden
+        step = _longest_step(stream, _sorted_times([time for time, _ in packets]))
+        is_cut_short = _lacks_bytes(stream, container.size) or (not is_whole and _lacks_seconds(container, end, step))
+        return Contents(
+            codec=stream.codec_context.codec.canonical_name,
+            width=width,
+            height=height,
+            orientation=orientation,
+            rates=tuple(float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate),
+            unit=float(stream.time_base),
+            packets=packets,
+            num_hidden=num_hidden,
+            num_declared=stream.frames,
+            stores_times=container.format.name != _AVI,
+            is_cut_short=is_cut_short,
+        )
+
+
+def _sorted_times(times: Sequence[int | None]) -> list[int]:
+    known = sorted(time for time in times if time is not None)
+    return known if len(known) == len(times) else []
+
+
+def is_mp4_without_table(path: str) -> bool:
+    """Tell whether a file begins as an MP4 and lacks the table of its frames."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[4:8] == b"ftyp" and content.find(b"moov") < 0
+
+
+def _first_frame(path: str) -> tuple[Orientation, int, int]:
+    """Return orientation and upright height and width of the first frame that can be decoded."""
+    with av.open(path) as container:
+        try:
+            frame = next(container.decode(video_stream(container)), None)
+        except av.error.FFmpegError as error:
+            raise Unusable("corrupt", f"its first frame cannot be decoded ({error.strerror})") from error
+        if frame is None:
+            raise Unusable("no-video", "its stream of video has no frame that can be decoded")
+        orientation = Orientation.of_frame(frame)
+        if orientation is None:
+            raise Unusable("tilted", "it is to be shown turned by an angle that is no quarter of a turn")
+        return orientation, *orientation.upright(frame).shape[:2]
+
+
+def _lacks_bytes(stream: Any, size: int) -> bool:
+    """Tell whether the container lists a packet beyond the end of the file."""
+    return any(entry.pos + entry.size > size for entry in stream.index_entries if entry.pos >= 0)
+
+
+def _longest_step(stream: Any, times: Sequence[int]) -> float:
+    """Return the most seconds for which the container shows a frame; 0 if it does not say it."""
+    steps = (after - before for before, after in zip(times, times[1:], strict=False))
+    return float(max(steps, default=0) * stream.time_base)
+
+
+def _lacks_seconds(container: Any, end: float, step: float) -> bool:
+    """Tell whether all streams end long before the container says, as in a file that was cut short.
+
+    Args:
+        container: The open file.
+        end: Seconds at which the last of its packets ends, which may lack its duration.
+        step: The most seconds for which it shows a frame.
+    """
+    if container.duration is None or container.format.name not in _DECLARE_SECONDS:
+        return False
+    seconds = container.duration / av.time_base
+    # writers count the seconds from zero or from the first packet, and no file tells which
+    end = max(end, end - (container.start_time or 0) / av.time_base)
+    return seconds - end > max(_CUT_SHORT_SECONDS, _CUT_SHORT_SHARE * seconds, step)
