@@ -1,6 +1,7 @@
 """Clips in every combination of container, codec, rate, B-frames, start, orientation and a glitch of time stamps."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -10,7 +11,7 @@ import av
 import av.error
 import numpy as np
 
-from support.clips import draw, number_of
+from support.clips import draw
 
 NUM_FRAMES = 13
 _SIDE = 64
@@ -73,6 +74,32 @@ def combinations() -> Iterator[Odd]:
             b_frames = (0, 2) if codec in _WITH_B_FRAMES else (0,)
             for rate, b, start, turn, glitch in product(rates, b_frames, starts, turns, glitches):
                 yield Odd(container, codec, rate, b, start, *turn, glitch)
+
+
+def cover(odds: Sequence[Odd], seed: int = 0) -> list[Odd]:
+    """Return a few of these in which every value occurs in every container, and with or without B-frames."""
+    missing = {pair for odd in odds for pair in _pairs(odd)}
+    order, chosen = random.Random(seed).sample(odds, len(odds)), []
+    for least in (6, 5, 4, 3, 2, 1):  # those that add most come first
+        for odd in order:
+            new = missing & _pairs(odd)
+            if len(new) >= least:
+                chosen.append(odd)
+                missing -= new
+    assert not missing
+    return chosen
+
+
+def _pairs(odd: Odd) -> set[tuple]:
+    values = {
+        ("codec", odd.codec),
+        ("rate", odd.rate),
+        ("b-frames", odd.b_frames),
+        ("start", odd.start),
+        ("turn", odd.rotation, odd.mirrored),
+        ("glitch", odd.glitch),
+    }
+    return {(odd.container, *each) for each in values} | {("b-frames", odd.b_frames, odd.glitch)}
 
 
 def _options(odd: Odd) -> dict[str, str]:
@@ -148,16 +175,15 @@ def _with_glitch(packets: list[av.Packet], odd: Odd) -> list[av.Packet]:
     second = round(1 / unit)
     places = [round(packet.pts / frame) for packet in packets]
     shift = {"0": 0, "late": round(1.4 * second), "negative": -_HIDDEN * frame}[odd.start]
+    pause = 5 * max(second, frame)
     early = 4 * frame if odd.glitch in ("back", "equal", "equal-run") else 0
     late = 0
     for packet, place in zip(packets, places, strict=True):
-        late = 5 * max(second, frame) if odd.glitch == "gap" and place >= 2 * _KEYS_EVERY else late
+        late = pause if odd.glitch == "gap" and place >= 2 * _KEYS_EVERY else late
         packet.dts += shift - early + late
         packet.pts += shift + late
-        if False:
-            pass
-        elif (odd.glitch, place) in (("forward", _AT), ("forward-key", _AT_KEY)):
-            packet.pts += 5 * max(second, frame)
+        if (odd.glitch, place) in (("forward", _AT), ("forward-key", _AT_KEY)):
+            packet.pts += pause
         elif odd.glitch == "back" and place == _AT:
             packet.pts -= 3 * frame
         elif odd.glitch == "equal" and place == _AT or odd.glitch == "equal-run" and place in (_AT, _AT + 1):
@@ -165,9 +191,3 @@ def _with_glitch(packets: list[av.Packet], odd: Odd) -> list[av.Packet]:
         elif odd.glitch == "missing" and place in (_AT, _AT_KEY):
             packet.pts = None
     return packets
-
-
-def numbers_in(path: Path) -> list[int]:
-    """Return the numbers of all frames as PyAV decodes them from the start to the end, as they are stored."""
-    with av.open(str(path)) as container:
-        return [number_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]

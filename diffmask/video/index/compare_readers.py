@@ -31,8 +31,11 @@ class Reference:
     def __init__(self, num_frames: int, key_frames: Sequence[int], orientation: Orientation):
         self.places = _choose_places(num_frames, key_frames)
         """Numbers of the frames that are compared."""
+        self._key_frames = key_frames
         self._orientation = orientation
         self._thumbnails: dict[int, np.ndarray] = {}
+        self.key_times: set[int | None] = set()
+        """When the frames are shown that the decoder calls key frames."""
         self.num_damaged = 0
         """Number of frames of which the decoder had to guess a part."""
 
@@ -44,6 +47,7 @@ class Reference:
                 for index, frame in enumerate(container.decode(video_stream(container))):
                     times.append(frame.pts)
                     self.num_damaged += frame.is_corrupt
+                    self.key_times |= {frame.pts} if frame.key_frame else set()
                     if index in wanted:
                         self.add(index, self._orientation.upright(frame))
             except (OSError, av.error.FFmpegError) as error:
@@ -75,7 +79,8 @@ class Reference:
     def disagreement(self, clip: Clip, reader: str) -> str:
         """Return what a reader gets wrong of a clip, as the rest of a sentence; "" if nothing."""
         try:
-            for asked in _questions(self.places, reader):
+            keys = sorted(self._thumbnails.keys() & set(self._key_frames))
+            for asked in _questions(self.places, keys, reader):
                 source = open_source(clip, reader)
                 if source.num_frames != clip.num_frames:
                     return f"counts {source.num_frames} frames, not {clip.num_frames}"
@@ -112,15 +117,18 @@ def _choose_places(num_frames: int, key_frames: Sequence[int] = ()) -> list[int]
     return sorted({middle + step for middle in middles for step in (-1, 0, 1)})
 
 
-def _questions(places: list[int], reader: str) -> Iterator[list[list[int]]]:
+def _questions(places: list[int], keys: list[int], reader: str) -> Iterator[list[list[int]]]:
     """Yield what to ask a newly opened reader: the later half, then the earlier; and then steps, as in training.
 
-    PyAV finds frames by their time, so it is asked only whether its way back to an earlier time is right.
+    PyAV finds frames by their time, so it is asked only whether its way back to an earlier time is right, and whether
+    what the container calls key frames can be decoded alone. Others may have yet another answer for what is at the end.
     """
     middle = len(places) // 2
     yield [places[middle:], places[:middle] or places]
+    yield from ([[key]] for key in keys)
     if reader != "pyav":
         yield [places[1::3] or places]
+        yield from ([[place]] for place in places[-3:])
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:

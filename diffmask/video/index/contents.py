@@ -5,7 +5,7 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -17,10 +17,13 @@ _CUT_SHORT_SECONDS = 1.0
 _CUT_SHORT_SHARE = 0.05
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 _AVI = "avi"
-_DECLARE_SECONDS = (_MP4, _AVI, "matroska,webm", "flv", "asf")
-"""Containers that say at their beginning how long they are; of others, FFmpeg looks at the end or guesses."""
+_DECLARE_SECONDS = (_MP4, _AVI, "matroska,webm", "flv")
+"""Containers that say at their beginning how long they are; of others, FFmpeg looks at the end or guesses, and an ASF
+counts from another zero than its packets do."""
 _LIST_FRAMES = (_MP4, _AVI)
 """Containers with a table of all frames, unless they are written piece by piece."""
+_HAVE_INDEX = (_MP4, _AVI, "matroska,webm")
+"""Containers in which key frames are found by an index; in others, FFmpeg jumps about where it supposes them."""
 
 
 class Unusable(Exception):  # noqa: N818 - not an error of a program but what a file turns out to be
@@ -39,6 +42,14 @@ class Unusable(Exception):  # noqa: N818 - not an error of a program but what a 
         self.clip = clip
 
 
+class Packet(NamedTuple):
+    """A packet of a frame; times are in units of the stream, None if the container does not say them."""
+
+    shown: int | None
+    decoded: int | None
+    is_key: bool
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a container says of its video."""
@@ -51,20 +62,22 @@ class Contents:
     """Frames per second as the container declares them in several ways, likely ones first."""
     unit: float
     """Seconds in one unit of time."""
-    packets: list[tuple[int | None, bool]]
-    """When the frame of each packet is shown, in units of time, and whether it is a key frame; as they are decoded."""
+    packets: list[Packet]
+    """Those of frames that are shown, in the order in which they are decoded."""
     num_hidden: int
     """Packets of frames that an edit list has decoded but not shown, which are not among these."""
     num_declared: int
     """Frames that the container declares; 0 if it does not."""
-    stores_times: bool
-    """Whether the times are in the file; if not, FFmpeg concludes them from the order of packets."""
+    has_index: bool
+    """Whether the container has an index of key frames."""
+    has_times: bool
+    """Whether it says when frames are shown; if not, FFmpeg concludes it from the order in which they are decoded."""
     is_cut_short: bool
 
     @cached_property
     def times(self) -> list[int]:
         """When each frame is shown, in ascending units of time; empty if the container does not say it of all."""
-        return _sorted_times([time for time, _ in self.packets])
+        return _sorted_times(self.packets)
 
     @property
     def num_packets(self) -> int:
@@ -77,18 +90,33 @@ class Contents:
         return [shown for _, shown in self._key_places() if shown > 0]
 
     @property
-    def keys_in_place(self) -> bool:
-        """Whether as many frames are decoded before each key frame as are shown before it."""
-        return all(decoded == shown for decoded, shown in self._key_places())
+    def key_times(self) -> set[int | None]:
+        """When the frames are shown that it calls key frames."""
+        return {each.shown for each in self.packets if each.is_key}
+
+    @property
+    def has_plain_keys(self) -> bool:
+        """Whether the frames before each key frame are decoded and shown before it, and those after it, after it.
+
+        And whether the last key frame that is decoded by the time at which one is shown is that one.
+        """
+        keys = [each for each in self.packets if each.is_key]
+        are_found = all(
+            after.decoded is None or (before.shown is not None and before.shown < after.decoded)
+            for before, after in zip(keys, keys[1:], strict=False)
+        )
+        return are_found and all(decoded == shown for decoded, shown in self._key_places())
 
     def _key_places(self) -> list[tuple[int, int]]:
-        keys = ((place, time) for place, (time, is_key) in enumerate(self.packets) if is_key and time is not None)
-        return [(place, bisect.bisect_left(self.times, time)) for place, time in keys] if self.times else []
+        if not self.times:
+            return []
+        keys = ((place, each.shown) for place, each in enumerate(self.packets) if each.is_key)
+        return [(place, bisect.bisect_left(self.times, time)) for place, time in keys if time is not None]
 
     @property
     def is_reordered(self) -> bool:
         """Whether frames are decoded in another order than they are shown."""
-        return [time for time, _ in self.packets] != self.times
+        return [each.shown for each in self.packets] != self.times
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of a clip that follow from the container."""
@@ -122,11 +150,11 @@ def read_contents(path: str) -> Contents:
                 end = max(end, float((shown + (packet.duration or 0)) * packet.time_base))
             if packet.stream.index == stream.index and packet.size:
                 num_hidden += packet.is_discard
-                packets += [] if packet.is_discard else [(packet.pts, packet.is_keyframe)]
+                packets += [] if packet.is_discard else [Packet(packet.pts, packet.dts, packet.is_keyframe)]
         # the table of an AVI leaves out frames that are shown twice, and its declared number does not
         num_promised = num_listed if num_listed > 1 else stream.frames
         is_whole = 0 < num_promised <= len(packets) + num_hidden
-        step = _longest_step(stream, _sorted_times([time for time, _ in packets]))
+        step = _longest_step(stream, _sorted_times(packets))
         is_cut_short = _lacks_bytes(stream, container.size) or (not is_whole and _lacks_seconds(container, end, step))
         return Contents(
             codec=stream.codec_context.codec.canonical_name,
@@ -138,14 +166,15 @@ def read_contents(path: str) -> Contents:
             packets=packets,
             num_hidden=num_hidden,
             num_declared=stream.frames,
-            stores_times=container.format.name != _AVI,
+            has_index=container.format.name in _HAVE_INDEX,
+            has_times=container.format.name != _AVI,
             is_cut_short=is_cut_short,
         )
 
 
-def _sorted_times(times: Sequence[int | None]) -> list[int]:
-    known = sorted(time for time in times if time is not None)
-    return known if len(known) == len(times) else []
+def _sorted_times(packets: Sequence[Packet]) -> list[int]:
+    known = sorted(each.shown for each in packets if each.shown is not None)
+    return known if len(known) == len(packets) else []
 
 
 def is_mp4_without_table(path: str) -> bool:

@@ -142,19 +142,23 @@ def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
         raise Unusable("corrupt", f"{reference.num_damaged} of {len(times)} frames are damaged", clip)
     if not times:
         raise Unusable("no-video", "no frame of its video can be decoded", clip)
-    return _find_timing(clip, times, contents), reference
+    clip = _find_timing(clip, times, contents)
+    # from a frame that only the container calls a key frame, nothing can be decoded
+    return clip if contents.key_times <= reference.key_times else replace(clip, seeking="count"), reference
 
 
 def _why_not_trusted(clip: Clip, contents: Contents, reader: str) -> str:
     """Return why a reader other than PyAV may be wrong where it was not asked, as the rest of a sentence; or ""."""
     if clip.seeking == "count":
-        return "would look for frames by their time stamps, and some of these are missing, repeat or jump back"
+        return "would look for frames by time stamps and key frames, and some of these are missing or wrong"
     if reader == "decord" and clip.mirrored:
         return "does not mirror frames"
-    if reader == "decord" and contents.is_reordered and not contents.stores_times:
+    if reader == "decord" and not contents.has_index:
+        return "finds frames by an index, which this container does not have"
+    if reader == "decord" and contents.is_reordered and not contents.has_times:
         return "finds frames by when they are shown, which this container does not say"
-    if reader == "decord" and not contents.keys_in_place:
-        return "counts frames from key frames, and some of these are decoded before frames that are shown earlier"
+    if reader == "decord" and not contents.has_plain_keys:
+        return "counts frames from key frames, and frames before and after some of these are mixed"
     return ""
 
 

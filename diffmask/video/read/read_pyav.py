@@ -81,6 +81,8 @@ class PyAVSource:
     def __init__(self, clip: Clip):
         self.num_frames = clip.num_frames
         self._clip = clip
+        self._back = 0
+        """How long before a frame to look next if it is not found from here, in units of the stream; 0 at the start."""
         self._orientation = Orientation(clip.rotation, clip.mirrored)
         self._coded_size = (clip.width, clip.height) if clip.rotation % 180 == 0 else (clip.height, clip.width)
         self._container: Any = None
@@ -121,17 +123,27 @@ class PyAVSource:
             raise ReadError(self._clip.path, "it has no stream of video")
         self._decoded = self._number(_decode(self._container.demux(self._stream)))
         self._last = -1
+        self._back = 0
 
     def _frame(self, index: int) -> np.ndarray:
         if self._is_better_reached_by_seeking(index):
             self._seek(index)
+        frame = self._decoded_until(index)
+        # what a container calls a key frame may be one from which a picture builds up over the next frames
+        while frame is None and self._back:
+            self._seek(index, back=self._back)
+            frame = self._decoded_until(index)
+        if frame is None:
+            raise ReadError(self._clip.path, f"frame {index} of {self.num_frames} cannot be decoded")
+        return self._orientation.upright(frame, self._coded_size)
+
+    def _decoded_until(self, index: int) -> Any:
+        """Return the frame of this number, or None if it does not come next, or not whole."""
         for number, frame in self._decoded:
             self._last = number
-            if number == index:
-                return self._orientation.upright(frame, self._coded_size)
-            if number > index:
-                break
-        raise ReadError(self._clip.path, f"frame {index} of {self.num_frames} cannot be decoded")
+            if number >= index:
+                return frame if number == index and not (frame.is_corrupt and self._back) else None
+        return None
 
     def _is_better_reached_by_seeking(self, index: int) -> bool:
         if index <= self._last:
@@ -145,12 +157,17 @@ class PyAVSource:
         is_key_between = place >= 0 and entries[place].timestamp > known
         return is_key_between or index - self._last > _FAR_SECONDS * self._clip.fps
 
-    def _seek(self, index: int) -> None:
-        """Go to the key frame before a frame; the start is before every frame."""
+    def _seek(self, index: int, back: int = 0) -> None:
+        """Go to the key frame before a frame; the start is before every frame.
+
+        Args:
+            index: Number of the frame.
+            back: How long before it to look, in units of the stream.
+        """
         if self._clip.seeking != "count":
             target, step = self._pts(index), max(1, round(1 / self._stream.time_base))
             first = self._pts(0)
-            place = target
+            place = target - back
             while place > first:
                 self._container.seek(place, stream=self._stream)
                 packets = self._container.demux(self._stream)
@@ -161,6 +178,7 @@ class PyAVSource:
                     # frames shown before the key frame would need others that were not decoded
                     self._decoded = self._number(frame for frame in frames if (frame.pts or 0) >= packet.pts)
                     self._last = -1
+                    self._back = max(2 * back, target - packet.pts + 1)
                     return
                 place, step = place - step, 2 * step
         self._open()

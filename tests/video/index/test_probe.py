@@ -147,7 +147,7 @@ def test_a_clip_that_is_turned_by_less_than_a_quarter_is_put_aside(tmp_path):
 def test_where_time_stamps_do_not_tell_frames_apart_only_pyav_is_trusted(tmp_path, monkeypatch):
     path = tmp_path / "a.mp4"
     shown = make_odd(path, Odd("mp4", "libx264", Fraction(25), 2, glitch="forward"))
-    reason = "would look for frames by their time stamps, and some of these are missing, repeat or jump back"
+    reason = "would look for frames by time stamps and key frames, and some of these are missing or wrong"
     # whatever decord gives where it is asked
     monkeypatch.setattr(examining.Reference, "disagreement", lambda *_: "")
     clip = found(path)

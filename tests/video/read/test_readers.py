@@ -3,14 +3,17 @@
 import gc
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from support.clips import Recipe, cut_without_encoding, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.index.compare_readers import Reference
 from diffmask.video.index.examine import examine
 from diffmask.video.read import read_pyav
 from diffmask.video.read.read_torchcodec import load_decoder
@@ -270,3 +273,47 @@ def test_memory_is_flat_over_a_thousand_reads(tmp_path, name):
 
     before = read_often(100)
     assert read_often(1000) - before < 8 << 20
+
+
+def test_pictures_that_build_up_over_several_frames_are_reached_from_further_back(tmp_path):
+    path = tmp_path / "a.mp4"
+    options = {"x264-params": "intra-refresh=1:keyint=20", "preset": "medium"}
+    make_clip(path, Recipe(num_frames=80, width=96, keys_every=20, b_frames=0, options=options))
+    *_, clip = examine(str(path))
+    # as of a long clip, of which not every frame is decoded when it is indexed
+    clip = replace(clip, seeking="rate", reader="pyav")
+    for index in range(80):
+        assert read(clip, [index], "pyav") == [index]
+
+
+def test_a_key_frame_that_is_none_is_not_sought(tmp_path):
+    path = tmp_path / "b.mp4"
+    with av.open(str(make_clip(tmp_path / "a.mp4", Recipe(codec="mpeg4")))) as old, av.open(str(path), "w") as new:
+        copy = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(video=0)):
+            packet.stream = copy
+            if packet.size:
+                packet.is_keyframe = packet.is_keyframe or number == 18
+                new.mux(packet)
+    *_, clip = examine(str(path))
+    assert (clip.status, clip.reader, clip.seeking) == ("ok", "pyav", "count")
+    for index in range(60):
+        assert read(clip, [index]) == [index]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.flv", "b.avi"])
+def test_the_fast_reader_is_not_trusted_without_an_index_or_times(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Reference, "disagreement", lambda *_: "")  # where it is asked it may be right
+    codec = "mpeg4" if name == "b.avi" else "libx264"
+    *_, clip = examine(str(make_clip(tmp_path / name, Recipe(codec=codec, b_frames=2))))
+    assert (clip.status, clip.reader, clip.num_frames) == ("ok", "pyav", 60)
+    why = "when they are shown, which this container does not say"
+    why = why if name == "b.avi" else "an index, which this container does not have"
+    assert clip.reason == f"decord finds frames by {why}"
+
+
+def test_the_fast_reader_is_not_trusted_where_it_may_take_another_key_frame(tmp_path, monkeypatch):
+    monkeypatch.setattr(Reference, "disagreement", lambda *_: "")
+    *_, clip = examine(str(make_clip(tmp_path / "open.mkv", Recipe(options=OPEN_GROUPS))))
+    assert (clip.reader, clip.num_frames) == ("pyav", 60)
+    assert clip.reason == "decord counts frames from key frames, and frames before and after some of these are mixed"
