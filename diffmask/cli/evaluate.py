@@ -121,6 +121,10 @@ def _tell(paths: list[Path]) -> None:
     print(f"\nresults: {paths[0].parent}")
 
 
+_FEW = 10
+"""Examples of a dev split below which its choices say little."""
+
+
 def _splits(task: Mapping[str, Any]) -> list[str]:
     """Return which files each split was read from, what was left out, and what F1 leaves out."""
     files = task.get("files", {})  # which files of older versions do not tell
@@ -128,7 +132,10 @@ def _splits(task: Mapping[str, Any]) -> list[str]:
     if "left_out" in task:
         lines += [f"{split + ':':6} {task[f'num_{split}']:,} clips" for split in ("train", "dev", "test")]
     if task.get("dev_from_train"):
-        lines.append("dev:   a tenth of train")
+        few = task.get("num_dev", _FEW) < _FEW
+        lines.append(
+            "dev:   a tenth of train" + (f", {task['num_dev']} only: what it chooses is chance" if few else "")
+        )
     for split, reasons in task.get("left_out", {}).items():
         lines.append(f"left out of {split}: {len(reasons):,} clips that cannot be read")
         lines += [f"  {path}: {reason}" for path, reason in reasons.items()]

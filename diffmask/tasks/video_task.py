@@ -1,6 +1,7 @@
 """A labelled task of clips: an index with labels and splits, a folder of SPLIT/LABEL/clips, or a table of clips."""
 
 import hashlib
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,9 @@ from diffmask.video.clip.join_tables import join, listed_clips, names_clips
 from diffmask.video.index.index import Probing, index_clips, read_index
 
 _INDEX = ".parquet"
+
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ def _read_clips(files: Sequence[str], *, progress: bool) -> list[Clip]:
     if tables and not indexes:
         paths = list_videos(others) if others else [path for table in tables for path in _beside(table)]
         joined = [join(table, paths, next(iter(splits_named(Path(table))), None)) for table in tables]
+        for each in joined:
+            _logger.info("%s", each.summary)
         others = [path for path in paths if any(path in each.texts for each in joined)]
         if not others:
             raise InputError(f"{joined[0].summary}; give the folder of the clips beside the table")

@@ -72,13 +72,15 @@ def test_folders_tell_split_and_label(tmp_path, clips):
     assert {name: len(split) for name, split in task.splits.items()} == {"train": 4, "dev": 2, "test": 2}
 
 
-def test_a_table_beside_its_clips(tmp_path, clips):
+def test_a_table_beside_its_clips(tmp_path, clips, caplog):
     for clip in clips:
         shutil.copy(clip.path, tmp_path)
     rows = [f"{clip.name},{clip.label},{clip.split}" for clip in clips if clip.split != "dev"]
     (tmp_path / "labels.csv").write_text("\n".join(["clip,label,split", *rows]) + "\n")
+    caplog.set_level("INFO", "diffmask")
     task = read_video_task(EvaluateSettings("model", TaskSettings((str(tmp_path / "labels.csv"),))))
     assert task.name == "labels" and len(task.clips) == 6 and task.dev_from_train
+    assert caplog.messages == [f"{tmp_path}/labels.csv: 6 labels, 6 splits by its column 'clip'; 2 clips have no row"]
     (tmp_path / "labels.csv").write_text("clip,label,split\nnowhere,red,train\n")
     with pytest.raises(InputError, match="1 rows match no clip.*; give the folder of the clips beside the table"):
         read_video_task(EvaluateSettings("model", TaskSettings((str(tmp_path / "labels.csv"),))))
