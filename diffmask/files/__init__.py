@@ -4,7 +4,7 @@
 * `parallel`: a function over pieces, in several processes
 * `folders`: drafts that get their names when they are whole, and folders that may be written
 * `made_folder`: tables to read and edit, and the record of how a folder was made
-* `weights`: weights that are pickles, refused with how to convert them
+* `pretrained`: configs of models; pickled weights, refused with how to convert them
 * `splits`: train, dev and test, and what files and rows call them
 * `cache`: Arrow files that several runs share
 """

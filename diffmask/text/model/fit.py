@@ -3,7 +3,6 @@
 Loading asks it (`diffmask.text.model.load`), so that every command refuses the same in the same words, before any work.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,6 @@ _VOCABULARIES = (
     "vocab.txt",
 )
 """Files of a vocabulary that one class or another reads."""
-_MOST_LAYERS, _LARGEST_SIZE = 1_000, 10_000_000
-_LAYERS = re.compile(r"(^|_)n?_?layers?$|num_(hidden_)?layers|num_blocks")
-_SIZES = re.compile(r"_size$|_embeddings$|_dim$|^d_|^dim$|^n_words$")
 _PROBE_LENGTH = 8
 
 
@@ -69,23 +65,6 @@ def check_length(config: PreTrainedConfig, max_length: int) -> None:
     most = most_tokens(config)
     if most is not None and max_length > most:
         raise InputError(f"max_length={max_length} is more than the {most} tokens that the model reads; give less")
-
-
-def check_config(config: PreTrainedConfig, name: str) -> None:
-    """Refuse numbers of layers and sizes that no model has: building it would run until it is killed.
-
-    Raises:
-        InputError: If there is such a number.
-    """
-    for key, value in config.get_text_config().to_dict().items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            continue
-        limit = _MOST_LAYERS if _LAYERS.search(key) else _LARGEST_SIZE if _SIZES.search(key) else value
-        if value > limit:
-            raise InputError(
-                f"config.json of {name!r} says {key}={value}, and no model has more than {limit:,}; copy the file from "
-                "where the weights came from"
-            )
 
 
 def check_tokenizer_files(folder: str, name: str, vocabularies: Iterable[str] = ()) -> None:

@@ -2,15 +2,11 @@
 
 import importlib.util
 import math
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import (
-    AutoConfig,
     AutoModelForMaskedLM,
     AutoTokenizer,
     PreTrainedConfig,
@@ -18,11 +14,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
-from transformers.utils import logging
 
 from diffmask.core.errors import InputError, library_errors
-from diffmask.files.weights import refuse_pickle
-from diffmask.text.model.fit import check_config, check_reads, check_rows, check_tokenizer_files, has_file, most_tokens
+from diffmask.files.pretrained import quiet_loading, read_config, refuse_pickle
+from diffmask.text.model.fit import check_reads, check_rows, check_tokenizer_files, has_file, most_tokens
 from diffmask.text.model.masked_lm import masked_losses
 from diffmask.text.segment.segmenter import mask_id
 
@@ -137,13 +132,7 @@ def load_config(name: str) -> PreTrainedConfig:
     Raises:
         InputError: If there is no such model.
     """
-    folder = resolve_model(name)
-    if Path(folder).is_file():
-        refuse_pickle(folder)
-    with library_errors(f"no model in {name!r}", _WHERE, Exception):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    check_config(config, name)
-    return config
+    return read_config(name, resolve_model(name), _WHERE)
 
 
 def describe_architecture(name: str) -> dict[str, int | str]:
@@ -205,21 +194,3 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
         )
     check_reads(model, name, lambda inputs: model.base_model(**inputs))
     return model, fresh
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keep transformers from reporting what it loads: what matters of it is returned, refused or trained.
-
-    Its progress bar is shown on a terminal only, as those of diffmask are.
-    """
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

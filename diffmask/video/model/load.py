@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig
 from transformers.utils.hub import cached_file
 
-from diffmask.core.errors import InputError, first_line, library_errors
+from diffmask.core.errors import InputError, library_errors
+from diffmask.files.pretrained import quiet_loading, read_config, refuse_pickle
 from diffmask.video.model.autoencoders import DECODER_TABLE, VideoMAEForPreTraining, ViTMAEForPreTraining
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
 from diffmask.video.units.grid import Grid
@@ -201,8 +200,7 @@ def _settle_mask_token(model: _VideoModel, missing: list[str]) -> None:
 
 
 def _config(name: str) -> Any:
-    with library_errors(f"no model in {name!r}", _WHERE, OSError, ValueError):
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    config: Any = read_config(name, name, _WHERE)
     if config.model_type not in KINDS:
         raise InputError(
             f"{name!r} is a {config.model_type} model, not a masked autoencoder that diffmask knows; "
@@ -220,7 +218,8 @@ def _config(name: str) -> Any:
 
 def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> tuple[_VideoModel, list[str]]:
     """Load a model in float32 and return it with the parameters that its checkpoint lacks."""
-    try:
+    refuse_pickle(name)
+    with quiet_loading(), library_errors(f"no model in {name!r}", _WHERE, Exception):
         model, report = kind.from_pretrained(
             name,
             config=config,
@@ -231,13 +230,6 @@ def _weights(kind: Any, name: str, config: Any, options: Mapping[str, Any]) -> t
             ignore_mismatched_sizes=True,
             **options,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        if _only_pickled(name):
-            raise InputError(
-                f"the weights in {name!r} are a pickle (pytorch_model.bin), which may run code when it is read; read "
-                "it with torch.load(weights_only=True) and write it as model.safetensors with safetensors.torch"
-            ) from error
-        raise InputError(f"no model in {name!r} ({first_line(error)}); {_WHERE}") from error
     return model, _missing(name, model, report)
 
 
@@ -256,7 +248,3 @@ def _missing(name: str, model: _VideoModel, report: Mapping[str, Any]) -> list[s
             "the checkpoint is of another model than its config says"
         )
     return missing
-
-
-def _only_pickled(name: str) -> bool:
-    return Path(name).is_dir() and any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))

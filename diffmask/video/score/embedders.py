@@ -355,14 +355,18 @@ def _load_student(folder: str, device: str = "auto", attention: str = "sdpa"):
         device: Where the model runs.
         attention: The implementation of attention; `eager` can return its weights.
     """
-    from transformers import AutoConfig, VideoMAEModel
+    from transformers import VideoMAEModel
+
+    from diffmask.files.pretrained import quiet_loading, read_config, refuse_pickle
 
     target = resolve_device(device)
     advice = "give a folder that save_pretrained wrote, or --embedder pixels, which needs no weights"
-    with library_errors(f"the VideoMAE {folder} cannot be read", advice, OSError, ValueError):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    what = f"the VideoMAE {folder} cannot be read"
+    with quiet_loading(), library_errors(what, advice, Exception):
+        config = read_config(folder, folder, advice, what)
         if config.model_type != "videomae":
             raise InputError(f"{folder} is a {config.model_type} model, not a VideoMAE; {advice}")
+        refuse_pickle(folder)
         # the type says nothing about the report
         loaded: Any = VideoMAEModel.from_pretrained(
             folder,

@@ -250,3 +250,24 @@ def test_weights_of_another_model(tmp_path):
         InputError, match=r"lack videomae.encoder.layer.2.* of the encoder; the checkpoint is of another"
     ):
         load_video_model(folder)
+
+
+def test_damaged_configs_and_pickled_files_are_one_sentence(tmp_path, capfd):
+    folder = saved(tiny_videomae(), tmp_path / "m")
+    capfd.readouterr()
+    load_video_model(folder)
+    assert capfd.readouterr() == ("", "")
+    path = tmp_path / "m" / "config.json"
+    config = json.loads(path.read_text())
+    for damaged, sentence in (
+        (config | {"num_hidden_layers": 10**9}, "says num_hidden_layers=1000000000, and no model has more than 1,000"),
+        (config | {"hidden_act": "gelly"}, "no model in"),
+        (config | {"hidden_size": "large"}, "no model in"),
+        ([], "no model in"),
+    ):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=sentence):
+            load_video_model(folder)
+    torch.save({}, tmp_path / "best.pth")
+    with pytest.raises(InputError, match=r"are a pickle \(best.pth\).* beside a config.json in a folder"):
+        load_video_model(str(tmp_path / "best.pth"))
