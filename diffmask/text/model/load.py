@@ -192,5 +192,7 @@ def load_weights(kind: Any, name: str, **options: Any) -> tuple[PreTrainedModel,
             f"the weights in {name!r} lack {in_encoder[0]} and {len(in_encoder) - 1} more of the encoder; "
             "the checkpoint is of another model than its config says"
         )
-    check_reads(model, name, lambda inputs: model.base_model(**inputs))
+    # of a model with a decoder the encoder is what reads a text; some decoders (T5's) ask for more
+    encoder: Any = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    check_reads(model, name, lambda inputs: encoder(**inputs))
     return model, fresh

@@ -161,6 +161,13 @@ def test_of_a_model_with_a_decoder_the_encoder_is_read(kind, tmp_path):
     assert torch.equal(encoder.states(ids, torch.ones_like(ids)), expected)
 
 
+@pytest.mark.parametrize("kind", ["t5", "pegasus"])
+def test_the_decoder_is_not_asked(kind, tmp_path):
+    built(kind, **READS[kind][0], pad_token_id=0).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert Encoder.load(str(tmp_path), "cpu").embed_words(["kinase", "rat"]).isfinite().all()
+
+
 def test_a_model_that_counts_its_layers_is_not_cut(tmp_path):
     folder = saved(tmp_path, "xlm", **(XLM | {"n_layers": 4}))
     ids = torch.tensor([[2, 7, 8, 9, 3]])
