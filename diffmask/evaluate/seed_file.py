@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, Self, TypedDict
+from typing import Annotated, Any, NotRequired, Self, TypedDict, cast
 
 from diffmask.config.evaluation import KINDS, MULTI_LABEL, SINGLE_LABEL, TOKENS
 from diffmask.config.limits import Between, at_least
@@ -71,7 +71,7 @@ class SeedFile:
         given, wrong = inspect_object(path, {})
         if isinstance(given, dict) and given.get("format") != _FORMAT:
             raise InputError(f"{path} has format {given.get('format')}, not {_FORMAT}; use the diffmask that wrote it")
-        wrong = wrong or next(faults(given, _Content), None) or _contradiction(given)
+        wrong = wrong or next(faults(given, _Content), None) or _contradiction(cast(_Content, given))
         if wrong is not None:
             raise _damaged(path, wrong)
         shares = {float(each["share"]): each for each in sorted(given["shares"], key=lambda each: float(each["share"]))}

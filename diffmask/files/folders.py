@@ -142,7 +142,8 @@ def refuse_input(output: Path, reads: Iterable[str | Path | None], option: str =
     """
     place, in_folders = output.resolve(), output.is_file() and output.suffix not in _ONLY_WRITTEN
     for source in reads if output.exists() else ():
-        found = [source] if os.path.exists(source or "") else glob.glob(str(source or ""), recursive=True)
+        named = str(source or "")
+        found = [named] if os.path.exists(named) else glob.glob(named, recursive=True)
         for each in map(Path, found):
             inside = in_folders and each.is_dir() and place.is_relative_to(each.resolve())
             if inside or each.samefile(output) or each.resolve().is_relative_to(place):

@@ -308,12 +308,13 @@ def _noted(beside: Path) -> Iterator[Clip]:
     *lines, rest = beside.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     if rest:
         # the run was killed while it wrote this line: the next one must not be appended to it
-        beside.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    hints = {name: hint for name, hint in get_type_hints(Clip).items() if name in _NEEDED}
+        beside.write_text("".join(line + "\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+    hints = get_type_hints(Clip)
+    needed = {name: hints[name] for name in _NEEDED}
     for number, line in enumerate(lines, 1):
-        row, wrong = parse_object(line.encode("utf-8", "surrogateescape"), hints)
-        clip = None if wrong else Clip.from_row(row)
-        wrong = wrong or next(faults(asdict(clip), get_type_hints(Clip)), None) or clip.fault()
+        row, wrong = parse_object(line.encode("utf-8", "surrogateescape"), needed)
+        clip = Clip("", "") if wrong else Clip.from_row(row)
+        wrong = wrong or next(faults(asdict(clip), hints), None) or clip.fault()
         if wrong is not None:
             raise InputError(
                 f"{beside}, where a run that was stopped noted its clips, is damaged (line {number}: {wrong}); delete "
