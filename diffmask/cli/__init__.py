@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -57,6 +58,8 @@ minutes."""
 _OF_VIDEO = {"av", "open_clip", "torchvision"}
 """Libraries of the extra `video`, which text does not need."""
 _INSTALL_VIDEO = "pip install 'diffmask[video]'"
+_terminated = threading.Event()
+"""Whether a command was stopped by SIGTERM, not by Ctrl-C."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,8 +88,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; bad input is one sentence on stderr and exit status 2."""
     _share_the_cores()
     _replace_what_cannot_be_shown()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+    if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _interrupt)
+    _terminated.clear()
+    status = _run(argv)
+    return 128 + signal.SIGTERM if status == 128 + signal.SIGINT and _terminated.is_set() else status
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         args = _parse(argv)
         with _log_on_stderr():
@@ -105,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
         where = f": {error.filename}" if error.filename else ""
         return _refuse(f"{error.strerror or error}{where}")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("terminated" if _terminated.is_set() else "interrupted", file=sys.stderr)
         return 130
 
 
@@ -141,11 +153,16 @@ def _log_on_stderr() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; but inside an import, where compiled libraries crash on it, end the process."""
+    """Raise KeyboardInterrupt, at SIGTERM as well, so that everything that was started is ended.
+
+    Inside an import, where compiled libraries crash on it, end the process.
+    """
+    if number == signal.SIGTERM:
+        _terminated.set()
     if not _importing(frame):
         raise KeyboardInterrupt
-    print("interrupted", file=sys.stderr, flush=True)
-    os._exit(130)
+    print("terminated" if number == signal.SIGTERM else "interrupted", file=sys.stderr, flush=True)
+    os._exit(128 + number)
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -10,8 +10,8 @@ file says.
 
 The folder `output` receives checkpoints, log.jsonl, TensorBoard logs and, at the end, model/: an ordinary folder for
 from_pretrained of AutoModelForMaskedLM (or VideoMAEModel), with a card that records how it was made. Ctrl-C finishes
-the step and writes a checkpoint; the same command with --resume continues from there, and gives the weights that an
-uninterrupted run gives."""
+the step and writes a checkpoint (exit status 130), and so does SIGTERM, which schedulers send (143); the same command
+with --resume continues from there, and gives the weights that an uninterrupted run gives. See docs/runs.md."""
 
 EPILOG = """\
 the shortest config:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"stopped, with a checkpoint in {outcome.folder}; the same command with --resume continues", file=sys.stderr
         )
-        return 130
+        return 128 + outcome.signal
     if read_ranks().rank != 0:
         return 0  # one of several processes prints
     for name, value in outcome.metrics.items():

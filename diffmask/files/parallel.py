@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from diffmask.core.errors import InputError
-from diffmask.core.processes import check_guard, num_cores, refuse_in_child
+from diffmask.core.processes import check_guard, end_with, num_cores, refuse_in_child
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,7 +40,7 @@ def map_ordered(
     num_processes = min(num_processes, num_cores())
     # spawned, since a fork copies locks that are held by threads which do not exist in the child
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_processes, context, initializer=_start, initargs=(function,)) as pool:
+    with ProcessPoolExecutor(num_processes, context, initializer=_start, initargs=(function, os.getpid())) as pool:
         waiting: deque[tuple[Item, Future]] = deque()
 
         def take() -> tuple[Item, Result]:
@@ -64,7 +64,8 @@ def map_ordered(
             pool.shutdown(cancel_futures=True)
 
 
-def _start(function: Callable) -> None:
+def _start(function: Callable, parent: int) -> None:
+    end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the pool
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per process: a tokenizer would start threads
     _state["function"] = function

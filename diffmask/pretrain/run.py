@@ -33,17 +33,22 @@ class RunOutcome:
 
     Attributes:
         folder: The run's folder.
-        interrupted: Whether it stopped at Ctrl-C, with a checkpoint to go on from.
+        signal: What stopped it before its end, SIGINT (Ctrl-C) or SIGTERM, with a checkpoint to go on from; 0 if none.
         metrics: The last evaluation; empty without held-out data.
         failures: What of the data could not be read, each with the reason.
         beside: What else was saved: a name, and its folder.
     """
 
     folder: Path
-    interrupted: bool
+    signal: int
     metrics: dict[str, float]
     failures: Mapping[str, str] = field(default_factory=dict[str, str])
     beside: Mapping[str, Path] = field(default_factory=dict[str, Path])
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self.signal != 0
 
     @property
     def model(self) -> Path:
@@ -101,12 +106,12 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
         processing=subject.processing,
     )
     _train(trainer, stop, config.training.steps, checkpoint)
-    if stop.interrupted:
-        return RunOutcome(folder, True, {}, subject.failures())
+    if stop.number:
+        return RunOutcome(folder, stop.number, {}, subject.failures())
     metrics = _last_evaluation(trainer)
     beside = subject.finish(trainer, folder)
     _save(trainer, subject, to_mapping(config), inputs, metrics)
-    return RunOutcome(folder, False, metrics, subject.failures(), beside)
+    return RunOutcome(folder, 0, metrics, subject.failures(), beside)
 
 
 def _train(trainer: MaskedTrainer, stop: StopOnInterrupt, steps: int | None, checkpoint: Path | None) -> None:

@@ -47,49 +47,59 @@ class JsonLog(TrainerCallback):
 
 
 class StopOnInterrupt(TrainerCallback):
-    """On Ctrl-C finish the step, write a checkpoint and stop; another Ctrl-C, a second later, stops at once."""
+    """On Ctrl-C or SIGTERM finish the step, write a checkpoint and stop.
+
+    Another Ctrl-C, a second later, stops at once.
+
+    Attributes:
+        number: The signal that asked to stop; 0 before one does.
+    """
 
     def __init__(self):
-        self.interrupted = False
-        self._before: Any = None
+        self.number = 0
+        self._before: dict[int, Any] = {}
         self._at = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Take over SIGINT."""
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        """Take over the signals."""
+        self._before = {
+            each: signal.signal(each, self._interrupt)
+            for each in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(each) is not signal.SIG_IGN or each == signal.SIGINT
+        }
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         # within a second it may be the same Ctrl-C, passed on by both the terminal and a launcher
-        if self.interrupted and time.monotonic() - self._at > 1.0:
+        if number == signal.SIGINT and self.number and time.monotonic() - self._at > 1.0:
             raise KeyboardInterrupt
-        self._at = self._at if self.interrupted else time.monotonic()
-        self.interrupted = True
+        self._at = self._at if self.number else time.monotonic()
+        self.number = self.number or number
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Save and stop if Ctrl-C was pressed on any rank; all ranks stop after the same step."""
+        """Save and stop if any rank was asked to; all ranks stop after the same step."""
         if args.world_size > 1:
-            asked = torch.tensor(float(self.interrupted), device=args.device)
-            torch.distributed.all_reduce(asked)
-            self.interrupted = bool(asked)
-        if self.interrupted:
+            asked = torch.tensor(float(self.number), device=args.device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.number = int(asked)
+        if self.number:
             control.should_save = control.should_training_stop = True
         return control
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Give SIGINT back."""
+        """Give the signals back."""
         self.release()
 
     def release(self) -> None:
-        """Give SIGINT back; call it after an error too, when the Trainer calls nothing."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        """Give the signals back; call it after an error too, when the Trainer calls nothing."""
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before = {}
 
 
 class EvaluateAtEnd(TrainerCallback):

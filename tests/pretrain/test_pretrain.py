@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -186,6 +187,22 @@ def test_an_interrupted_run_resumes_to_the_same_weights(world, tmp_path, monkeyp
         assert torch.equal(value, expected[name]), name
     steps = [line["step"] for line in logged(tmp_path / "cut") if "loss" in line]
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_sigterm_is_answered_as_ctrl_c(world, tmp_path, monkeypatch, capsys):
+    import diffmask.pretrain.run as module
+
+    loggers, before = module.loggers, signal.getsignal(signal.SIGTERM)
+    stop = InterruptAt(3, signal.SIGTERM)
+    monkeypatch.setattr(module, "loggers", lambda *given: [*loggers(*given), stop])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_mapping(config_for(world, tmp_path / "run"))))
+    assert main(["pretrain", str(tmp_path / "config.yaml")]) == 143
+    assert "stopped, with a checkpoint in" in capsys.readouterr().err
+    assert (tmp_path / "run" / "checkpoint-4").is_dir() and not (tmp_path / "run" / "model").exists()
+    monkeypatch.setattr(module, "last_checkpoint", lambda run: signal.raise_signal(signal.SIGTERM))
+    assert main(["pretrain", str(tmp_path / "config.yaml"), "--resume"]) == 143  # before training begins
+    assert capsys.readouterr().err.endswith("terminated\n")
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_a_head_that_is_missing_is_trained_first_with_the_encoder_frozen(world, tmp_path):

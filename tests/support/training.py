@@ -123,14 +123,14 @@ def steps(trainer, key):
 
 
 class InterruptAt(TrainerCallback):
-    """Press Ctrl-C before a step of the training itself."""
+    """Press Ctrl-C before a step of the training itself, or send another signal."""
 
-    def __init__(self, step):
-        self._step = step
+    def __init__(self, step, number=signal.SIGINT):
+        self._step, self._number = step, number
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == self._step and "head" not in args.output_dir:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self._number)
 
 
 class Die(TrainerCallback):
