@@ -13,7 +13,7 @@ import numpy as np
 
 from diffmask.core.errors import InputError
 from diffmask.tasks.near_duplicates import similar_pairs
-from diffmask.text.corpus.words import split_words
+from diffmask.text.corpus.words import INVISIBLE, split_words
 
 _NO_TEXT = _NO_LABEL = np.iinfo(np.int64).max
 
@@ -25,7 +25,7 @@ class _Texts:
     Attributes:
         split: Row of the split of each text.
         label: Row of its label; 0 where no labels are known.
-        exact: Row of the text in NFKC, without case and with single spaces, among the distinct ones.
+        exact: Row of the text in NFKC, without case and what is not seen, with single spaces, among the distinct ones.
         words: Row of its sequence of words among the distinct ones; a text without words is its own.
         sequences: The distinct sequences of words.
         num_splits: How many there are.
@@ -58,7 +58,7 @@ class _Twins:
 
 def _gather_texts(splits: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[Any]] | None) -> _Texts:
     """Normalise all texts and number what is the same."""
-    exact = [" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in chain(*splits.values())]
+    exact = [_plain(text) for text in chain(*splits.values())]
     words = [split_words(text) for text in exact]
     keys = [tuple(split) or text for text, split in zip(exact, words, strict=True)]
     word_rows = _numbered(keys)
@@ -117,6 +117,11 @@ class _Groups:
         np.maximum.at(self.last, place, np.arange(len(key)))
         np.minimum.at(self.lowest, place, texts.label)
         np.maximum.at(self.highest, place, texts.label)
+
+
+def _plain(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text.translate(INVISIBLE)).casefold()
+    return " ".join(plain.split())
 
 
 def _numbered(keys: Iterable[Hashable]) -> np.ndarray:
@@ -192,8 +197,8 @@ class Leakage:
         """Return all of it as plain values, without the texts."""
         return {
             "threshold": self.threshold,
-            "between": [_plain(found) for found in self.between],
-            "within": [_plain(found) for found in self.within],
+            "between": [_values(found) for found in self.between],
+            "within": [_values(found) for found in self.within],
             "unseen": {split: int((~twins).sum()) for split, twins in self.elsewhere.items()},
         }
 
@@ -277,7 +282,7 @@ def _overlap(texts: _Texts, twins: list[_Twins], names: list[str], pair: tuple[i
     return Overlap(names[split], names[other], len(rows), **counts, other_label=other_label, examples=examples)
 
 
-def _plain(overlap: Overlap) -> dict[str, Any]:
+def _values(overlap: Overlap) -> dict[str, Any]:
     return asdict(overlap) | {"share": overlap.num_found / overlap.num_texts if overlap.num_texts else 0.0}
 
 

@@ -174,6 +174,6 @@ SAMPLES = {
     "The 细胞 protein激酶抑制剂 works": "the 细 胞 protein 激 酶 抑 制 剂 works",
     "البروتين kinase في الخلية، نعم": "البروتين kinase في الخلية نعم",
     "great 😀👍🏽 well❤️ 👨‍👩‍👧 🇩🇪🇩🇪 end": "great well end",
-    "naïve café e\u0301tude ﬁnal™ x² ½ Ⅳ cafe\u0301": "naïve café e\u0301tude ﬁnal x² ½ ⅳ cafe\u0301",
+    "naïve café e\u0301tude ﬁnal™ x² ½ Ⅳ cafe\u0301": "naïve café étude final x2 ½ iv café",
     "ภาษา ひらがな 한국어 हिन्दी": "ภ า ษ า ひ ら が な 한국어 हिन्दी",
 }

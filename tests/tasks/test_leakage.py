@@ -267,3 +267,9 @@ def test_sentences_of_chemprot_with_other_entities_marked_are_the_same_words():
     # documents are in one split
     assert leakage.unseen("test").count(False) < 0.01 * 3469
     assert leakage.between[1].exact == 4
+
+
+def test_what_nobody_sees_makes_no_other_text():
+    hidden = "\u00ad".join(SENTENCE)
+    found = find_leakage({"train": [SENTENCE], "test": [hidden]})
+    assert [overlap.exact for overlap in found.between] == [1]

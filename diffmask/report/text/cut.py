@@ -24,6 +24,7 @@ from diffmask.text.score.position_scores import unit_scores
 from diffmask.text.segment.rows import STARTS
 from diffmask.text.segment.segmenter import Segments, segmenter_for
 from diffmask.text.segment.tokenise import TokeniseSettings, row_maker
+from diffmask.text.segment.type_table import TypeTable
 
 
 class Span(NamedTuple):
@@ -66,7 +67,7 @@ class Cut:
             look: Says what a unit is, and what is known of it.
             types: The anchors' table of types; may be empty.
         """
-        segmenter = segmenter_for(tokenizer)
+        segmenter = segmenter_for(tokenizer, language=TypeTable.of(types).language)
         texts = [text for text, _ in excerpts]
         segments = segmenter(texts)
         surfaces, surface_of = _index(segments.word_surfaces)
@@ -110,9 +111,11 @@ class Cut:
             types: The anchors' table of types; may be empty.
             max_length: Most tokens of a row.
         """
-        surfaces, _ = _index(segmenter_for(tokenizer)(texts).word_surfaces)
+        language = TypeTable.of(types).language
+        surfaces, _ = _index(segmenter_for(tokenizer, language=language)(texts).word_surfaces)
         settings = TokeniseSettings(max_length, annotators=look.annotators)
-        made = row_maker(tokenizer, settings, surfaces)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
+        table = TypeTable(surfaces, language)
+        made = row_maker(tokenizer, settings, table)(Block("sample", 1, 1.0, list(texts))).batch.to_pylist()
         rows = [row | {"sample_id": number} for number, row in enumerate(made)]
         return cls._of_rows(rows, look, surfaces, types, [[] for _ in rows])
 
@@ -132,8 +135,7 @@ class Cut:
         smallest = look.adapter.units(batch, 0).smallest
         assert smallest.types is not None
         own = smallest.types.where(smallest.eligible, -1)
-        row_of = {word: row for row, word in enumerate(types)}
-        lookup = torch.tensor([*(row_of.get(surface, -1) for surface in surfaces), -1])
+        lookup = torch.tensor([*map(TypeTable.of(types).row, surfaces), -1])
         return cls(batch | {"types": lookup[batch["types"]]}, surfaces, own, spans)
 
 

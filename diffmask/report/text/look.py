@@ -23,6 +23,7 @@ from diffmask.text.anchors.vocabulary import NUM_COMMON, common_types
 from diffmask.text.corpus.reference import read_reference
 from diffmask.text.score.position_scores import PositionScorer
 from diffmask.text.segment.rows import Annotator
+from diffmask.text.segment.type_table import TypeTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,9 @@ class Traits:
     def __init__(self, anchors: AnchorSet | None, threshold: float):
         if anchors is None:
             self._domain, self._frequency, self._function = {}, _InGeneral(), set(top_n_list("en", NUM_FUNCTION_WORDS))
+            self._table = TypeTable()
             return
+        self._table = TypeTable.of(anchors.types)
         frequencies = anchors.reference_frequencies()
         self._domain = dict(zip(anchors.types, (anchors.tf_icf >= threshold).tolist(), strict=True))
         self._frequency = dict(zip(anchors.types, frequencies.tolist(), strict=True))
@@ -143,11 +146,16 @@ class Traits:
 
     def is_domain(self, word: str) -> bool:
         """Tell whether a type is one of the domain's own."""
-        return self._domain.get(word, False)
+        return self._domain.get(self._known(word), False)
 
     def is_function(self, word: str) -> bool:
         """Tell whether a type is one of the most frequent words in general."""
-        return word in self._function
+        return self._known(word) in self._function
+
+    def _known(self, word: str) -> str:
+        """Return the type that a word or term has in the table of types."""
+        row = self._table.row(word)
+        return word if row < 0 else self._table[row]
 
     def band(self, word: str) -> str:
         """Return the band of a type, or number, or punctuation."""
@@ -155,7 +163,7 @@ class Traits:
             return PUNCTUATION
         if _is_number(word):
             return NUMBERS
-        frequency = self._frequency.get(word, 0.0)
+        frequency = self._frequency.get(self._known(word), 0.0)
         return next(name for name, least in BANDS.items() if frequency >= least)
 
     def of(self, words: Sequence[str]) -> UnitMask:

@@ -23,6 +23,7 @@ from diffmask.files.made_folder import read_record, read_table, read_tensors, wr
 from diffmask.files.tables import TABLES, Table, names_column, read_lines
 from diffmask.text.anchors.vocabulary import common_types
 from diffmask.text.corpus.words import split_words
+from diffmask.text.segment.type_table import TypeTable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,13 +50,18 @@ class _Record(TypedDict):
     anchors: Annotated[list[str], NotEmpty("there is no anchor")]
     num_words: Annotated[int, at_least(1)]
     model: _Model
+    reference: NotRequired[Any]
 
 
-def read_anchors(path: str | Path) -> list[str]:
-    """Return the anchors of a file that people wrote or edited, in lower case.
+def read_anchors(path: str | Path, language: str | None = None) -> list[str]:
+    """Return the anchors of a file that people wrote or edited, as types.
 
     Of a table (.csv, .tsv, or a first line that names the column `anchor`) that column is read; anything else is a list
     with one anchor a line. An anchor may be several words, and need not occur in the data.
+
+    Args:
+        path: The file.
+        language: Language whose own case and letters count, that of the reference.
 
     Raises:
         InputError: If there is no such file or column, the file is not text, a line has no word in it, or an anchor
@@ -66,7 +72,7 @@ def read_anchors(path: str | Path) -> list[str]:
         raise InputError(f"{path} does not exist; give a file with one anchor a line, or an edited {_ANCHORS}")
     anchors = []
     for number, entry in _entries(path):
-        words = split_words(entry)
+        words = split_words(entry, language)
         if not words:
             raise InputError(f"{path} has no word in line {number} ({entry!r}); write an anchor there or drop the line")
         anchors.append(" ".join(words))
@@ -110,6 +116,15 @@ class AnchorSet:
     scores: TypeScores
     embeddings: Tensor
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Let the types know their language, and which of them says more of the domain."""
+        object.__setattr__(self, "types", TypeTable(self.types, self.language, self.tf_icf.tolist()))
+
+    @property
+    def language(self) -> str | None:
+        """Language whose own case and letters count, that of the reference."""
+        return self.metadata.get("reference", {}).get("language")
 
     def domain_frequencies(self) -> Tensor:
         """Return the share of each type in the domain, float64 (V,)."""
@@ -191,7 +206,9 @@ def load_anchors(folder: str | Path) -> AnchorSet:
     """
     folder = Path(folder)
     record = read_record(folder / _RECORD, NAMES, "anchors", _MAKE, _Record)
-    if read_anchors(folder / _ANCHORS) != record["anchors"]:
+    language = (record.get("reference") or {}).get("language")
+    made = [" ".join(split_words(anchor, language)) for anchor in record["anchors"]]
+    if read_anchors(folder / _ANCHORS, language) != made:
         raise InputError(
             f"{folder / _ANCHORS} was edited, but the scores are still those of the anchors before; score again with: "
             f"diffmask anchors DATA --model MODEL --anchors {folder / _ANCHORS} -o {folder} --overwrite"

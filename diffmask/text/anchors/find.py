@@ -8,8 +8,10 @@
 
 import hashlib
 import importlib.metadata
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +25,9 @@ from diffmask.text.anchors.encoder import Encoder
 from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.corpus.documents import Sources
-from diffmask.text.corpus.reference import Reference, read_reference
+from diffmask.text.corpus.reference import Reference, language_of, read_reference
 from diffmask.text.model.load import describe_architecture, load_tokenizer
+from diffmask.text.segment.type_table import TypeTable
 from diffmask.version import __version__
 
 _REDUCTION_OF = {"default": "mean", "published": "max"}
@@ -99,11 +102,12 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
         InputError: If the corpus, the reference, the model, the file of anchors or a setting cannot be used.
     """
     # what may be refused comes before what takes long
-    anchors = None if settings.anchors is None else read_anchors(settings.anchors)
+    language = language_of(settings.reference)
+    anchors = None if settings.anchors is None else read_anchors(settings.anchors, language)
     model_tokenizer = load_tokenizer(settings.model)
     encoder = Encoder.load(settings.embedder or settings.model, settings.device, pooler=settings.preset == "published")
     reference = read_reference(settings.reference)
-    counted = count_corpus(settings.data, settings.column, settings.num_processes)
+    counted = count_corpus(settings.data, settings.column, settings.num_processes, language)
     vocabulary = Vocabulary.compare(counted, reference)
     words = vocabulary.words
     min_count = settings.least_count(counted.num_words)
@@ -112,7 +116,8 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
 
     # anchors that people give need not occur in the data
     row_of = {word: row for row, word in enumerate(dict.fromkeys([*words, *anchors]))}
-    embeddings = _embed(encoder, settings, list(row_of), counted.num_words)
+    telling = [*vocabulary.tf_icf[: len(words)].tolist(), *repeat(math.inf, len(row_of) - len(words))]
+    embeddings = _embed(encoder, settings, TypeTable(list(row_of), language, telling), counted.num_words)
     anchor_embeddings = embeddings[[row_of[anchor] for anchor in anchors]]
     scores = _score(settings, vocabulary, embeddings[: len(words)], anchor_embeddings)
     return AnchorSet(

@@ -13,7 +13,7 @@ from diffmask.core.errors import InputError
 from diffmask.core.types import TypeScores
 from diffmask.text.corpus.counts import Counts
 from diffmask.text.corpus.reference import Reference
-from diffmask.text.corpus.words import LETTER, char_classes
+from diffmask.text.segment.type_table import is_telling
 
 NUM_COMMON = 300
 """How many of the reference's most frequent words stand for words that are common everywhere."""
@@ -132,7 +132,7 @@ class Vocabulary:
             InputError: If no word may be an anchor.
         """
         counts = self.counts[: len(self.words)]
-        eligible = (counts >= min_count) & torch.tensor([_is_telling(word) for word in self.words])
+        eligible = (counts >= min_count) & torch.tensor([is_telling(word) for word in self.words])
         if not eligible.any():
             most = f"the most frequent, {self.words[0]!r}, {int(counts[0]):,} times"
             raise InputError(
@@ -160,9 +160,3 @@ def common_types(types: Sequence[str], frequencies: Tensor) -> Tensor:
         )
     order = torch.sort(frequencies[rows], descending=True, stable=True).indices
     return rows[order[:NUM_COMMON]]
-
-
-def _is_telling(word: str) -> bool:
-    if len(word) == 1:
-        return word.isalpha() and char_classes(word)[0] != LETTER
-    return any(map(str.isalpha, word))

@@ -21,7 +21,7 @@ import numpy as np
 from diffmask.core.errors import InputError
 from diffmask.files.tables import read_lines
 from diffmask.text.annotate.span_file import SALIENT, LabelledSpans
-from diffmask.text.corpus.words import char_classes, split_words, word_spans
+from diffmask.text.corpus.words import INVISIBLE, char_classes, split_words, word_spans
 from diffmask.text.segment.rows import STARTS, Annotator
 from diffmask.text.segment.segmenter import Segments
 
@@ -206,7 +206,7 @@ def _opens_sentence(text: str, start: int) -> bool:
 
 _DEFAULT_LABEL = "phrase"
 """Label of phrases that are given none."""
-_HYPHENS = "-\u00ad\u2010\u2011\u2012\u2013\u2212"
+_HYPHENS = "-\u2010\u2011\u2012\u2013\u2212"
 
 
 @dataclass(slots=True)
@@ -295,4 +295,5 @@ def _phrases(path: str, key: str) -> _Node:
 @functools.lru_cache(maxsize=1 << 12)
 def _plain_gap(gap: str) -> str:
     """Return what stands between two words with all spaces and hyphens made one."""
-    return "".join(char for char in gap if not char.isspace() and char not in _HYPHENS) or (" " if gap else "")
+    seen = gap.translate(INVISIBLE)
+    return "".join(char for char in seen if not char.isspace() and char not in _HYPHENS) or (" " if gap else "")

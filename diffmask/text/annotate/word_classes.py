@@ -23,9 +23,10 @@ from diffmask.files.blocks import shown
 from diffmask.files.tables import Table, read_lines
 from diffmask.text.annotate.span_file import CLASSES
 from diffmask.text.corpus.reference import Reference, read_reference
-from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words
+from diffmask.text.corpus.words import PUNCT, UNSPACED, char_classes, split_words, types_of
 from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.segmenter import Segments
+from diffmask.text.segment.type_table import is_telling
 
 if TYPE_CHECKING:
     from diffmask.text.anchors.anchor_set import AnchorSet
@@ -70,7 +71,7 @@ def frequency_classes(language: str = "en") -> Annotator:
 
 
 def _frequencies(language: str, segments: Segments) -> dict[str, np.ndarray]:
-    surfaces = segments.word_surfaces
+    surfaces = segments.types_in(language)
     classes = map(_frequency_class, repeat(language), surfaces)
     return {CLASSES: np.fromiter(classes, np.int32, len(surfaces))[segments.words]}
 
@@ -88,7 +89,7 @@ def tf_icf_classes(anchors: "AnchorSet") -> Annotator:
 
 
 def _bands(class_of: dict[str, int], segments: Segments) -> dict[str, np.ndarray]:
-    classes = segments.types(class_of)
+    classes = segments.types(class_of, class_of.__getitem__)
     unknown = np.flatnonzero(classes < 0)
     surfaces = segments.word_surfaces
     words = segments.words[unknown].tolist()
@@ -107,8 +108,9 @@ def _frequency_class(language: str, word: str) -> int:
     frequency = 0.0
     if rest == 0:
         frequency_of = _reference(language).frequency
-        # a token of several Chinese characters is one unit and several words: the first known one counts
-        frequency = frequency_of(word) or next(filter(None, map(frequency_of, split_words(word))), 0.0)
+        # a token of several words is one unit: the first that is known counts, a number only if there is no other
+        parts = sorted(split_words(word, language), key=lambda part: not is_telling(part))
+        frequency = frequency_of(word) or next(filter(None, map(frequency_of, parts)), 0.0)
     if frequency:
         return bisect_right(_ZIPF_BOUNDS, math.log10(frequency) + 9.0)
     return rest + len(_ZIPF_BOUNDS) + 1
@@ -216,10 +218,10 @@ _MOST_KNOWN = 4
 
 
 def _listed(path: str, key: str, names: tuple[str, ...], segments: Segments) -> dict[str, np.ndarray]:
-    return {CLASSES: segments.types(_rows(path, key, names))}
+    return {CLASSES: segments.types(_rows(path, key, names, segments.language))}
 
 
-def _parse(path: Path) -> dict[str, str]:
+def _parse(path: Path, language: str | None = None) -> dict[str, str]:
     classes: dict[str, str] = {}
     first_lines: dict[str, int] = {}
     with Table(path) as table:
@@ -230,7 +232,7 @@ def _parse(path: Path) -> dict[str, str]:
                 continue
             if len(cells) != 2 or not all(cells):
                 raise InputError(f"{path}: line {number} is not a word and its class: {shown(' '.join(cells))}")
-            word = _checked_word(f"{path}: line {number}", cells[0])
+            word = _checked_word(f"{path}: line {number}", cells[0], language)
             if classes.setdefault(word, cells[1]) != cells[1]:
                 raise InputError(
                     f"{path}: lines {first_lines[word]} and {number} give {word!r} two classes, {classes[word]!r} and "
@@ -240,12 +242,12 @@ def _parse(path: Path) -> dict[str, str]:
     return classes
 
 
-def _checked_word(where: str, entry: str) -> str:
+def _checked_word(where: str, entry: str, language: str | None) -> str:
     """Return the type that an entry stands for, which must be one word or one punctuation character."""
-    words = split_words(entry)
+    words = split_words(entry, language)
     if not words and len(entry) == 1 and char_classes(entry)[0] == PUNCT:
         return entry
-    if words != [entry.lower()]:
+    if words != types_of([entry], language):
         parts = f"the words {' '.join(words)}" if words else "no word"
         raise InputError(
             f"{where}: {entry!r} does not align with the words of a text, it is {parts}; give each word (or "
@@ -254,10 +256,11 @@ def _checked_word(where: str, entry: str) -> str:
     return words[0]
 
 
-def _rows(path: str, key: str, names: tuple[str, ...]) -> dict[str, int]:
+def _rows(path: str, key: str, names: tuple[str, ...], language: str | None) -> dict[str, int]:
     """Return the row of each word's class; a process that was not the first to read the file reads it once."""
+    key = key if language is None else f"{key} {language}"
     if key not in _KNOWN:
-        _keep(key, _parse(Path(path)), names)
+        _keep(key, _parse(Path(path), language), names)
     return _KNOWN[key]
 
 

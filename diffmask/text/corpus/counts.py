@@ -10,8 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from diffmask.files.folders import draft
 from diffmask.files.made_folder import check_table, has_record, read_table
 from diffmask.files.parallel import map_ordered
 from diffmask.text.corpus.documents import Reading, Sources, describe_sources, join_sources, list_files
-from diffmask.text.corpus.words import count_words
+from diffmask.text.corpus.words import RULE, count_words, types_of
 from diffmask.version import __version__
 
 _Source = TypedDict("_Source", {"path": str, "bytes": int, "sha256": str})  # noqa: UP013 - one line for three keys
@@ -38,6 +39,7 @@ class CountsRecord(TypedDict):
 
     num_documents: Annotated[int, at_least(0)]
     sources: list[_Source]
+    words: NotRequired[int]
 
 
 def check_counts(path: Path, counts: np.ndarray, make: str) -> None:
@@ -78,6 +80,7 @@ class Counts:
         table = pyarrow.table({"type": [row[0] for row in rows], "count": [row[1] for row in rows]})
         record = {
             "version": __version__,
+            "words": RULE,
             "num_documents": self.num_documents,
             "num_words": self.num_words,
             "sources": self.sources,
@@ -87,7 +90,7 @@ class Counts:
 
     @classmethod
     def load(cls, path: str | Path) -> "Counts":
-        """Read a counts file.
+        """Read a counts file; of one made by an earlier rule, what is one type today is added up.
 
         Raises:
             InputError: The file does not exist or is not a counts file.
@@ -99,8 +102,11 @@ class Counts:
             raise InputError(f"{path} is not a counts file; {make}")
         table, record = read_table(path, {"type": "string", "count": "int64"}, make, _METADATA_KEY, CountsRecord)
         check_counts(path, table["count"].to_numpy(), make)
-        pairs = zip(table["type"].to_pylist(), table["count"].to_pylist(), strict=True)
-        return cls(Counter(dict(pairs)), record["num_documents"], record["sources"])
+        types, numbers = table["type"].to_pylist(), table["count"].to_pylist()
+        counts: Counter[str] = Counter()
+        for word, number in zip(types if record.get("words") == RULE else types_of(types), numbers, strict=True):
+            counts[word] += number
+        return cls(counts, record["num_documents"], record["sources"])
 
     @staticmethod
     def are_in(path: str | Path) -> bool:
@@ -126,7 +132,9 @@ def check_output(path: str | Path, *, overwrite: bool = False, reads: Iterable[s
     return check_table(path, "file of counts", _METADATA_KEY, overwrite=overwrite, reads=reads)
 
 
-def count_corpus(sources: Sources, column: str | None = None, num_processes: int = 1) -> Counts:
+def count_corpus(
+    sources: Sources, column: str | None = None, num_processes: int = 1, language: str | None = None
+) -> Counts:
     """Count the words of a corpus; memory holds the vocabulary and a few blocks, however long the corpus is.
 
     Args:
@@ -134,6 +142,7 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
         column: Name of the text column; None finds it.
         num_processes: 1 counts in this process. More are started afresh (spawned), so a script that asks for them keeps
             its work under `if __name__ == "__main__":`.
+        language: Language whose own case and letters count, see `split_words`.
 
     Raises:
         InputError: A source cannot be read, or `num_processes` is below 1.
@@ -148,23 +157,27 @@ def count_corpus(sources: Sources, column: str | None = None, num_processes: int
     reading = Reading(files, column)
     with tqdm(desc="counting", unit="B", unit_scale=True, disable=None, leave=False) as bar:
         blocks = reading.blocks(_BLOCK_BYTES if num_processes == 1 else _SENT_BLOCK_BYTES, bar)
-        for path, num_texts in _count_all(blocks, counts, num_processes):
+        for path, num_texts in _count_all(blocks, counts, num_processes, language):
             reading.add_texts(path, num_texts)
     reading.refuse_empty()
     reading.tell()
     return Counts(counts, reading.num_documents, describe_sources(files))
 
 
-def _count_all(blocks: Iterable[Block], counts: Counter[str], num_processes: int) -> Iterator[tuple[str, int]]:
+def _count_all(
+    blocks: Iterable[Block], counts: Counter[str], num_processes: int, language: str | None = None
+) -> Iterator[tuple[str, int]]:
     """Add the words of blocks to the counts; yield the path and the number of documents of each block."""
     if num_processes == 1:
-        yield from ((block.path, _count_block(block, counts)[0]) for block in blocks)
+        yield from ((block.path, _count_block(block, counts, language)[0]) for block in blocks)
         return
-    for block, (num_texts, part) in map_ordered(_count_block, blocks, num_processes):
+    for block, (num_texts, part) in map_ordered(partial(_count_block, language=language), blocks, num_processes):
         counts.update(part)
         yield block.path, num_texts
 
 
-def _count_block(block: Block, counts: Counter[str] | None = None) -> tuple[int, Counter[str]]:
+def _count_block(
+    block: Block, counts: Counter[str] | None = None, language: str | None = None
+) -> tuple[int, Counter[str]]:
     texts = [text.text for text in block.texts()]
-    return len(texts), count_words(texts, counts)
+    return len(texts), count_words(texts, counts, language)

@@ -18,9 +18,11 @@ import numpy as np
 from diffmask.core.errors import InputError
 from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.corpus.documents import Sources
-from diffmask.text.corpus.words import char_classes, split_words, word_spans
+from diffmask.text.corpus.words import char_classes, types_of, word_spans
 
 _WORDFREQ = "wordfreq:"
+_DIRECTIONS = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""Marks of direction, which word lists have at the ends of numbers; for `str.translate`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ class Reference:
     def describe(self) -> dict[str, Any]:
         """Return what identifies the reference, for JSON: versions and hashes."""
         return {"name": self.name, **self.record}
+
+
+def language_of(spec: Sources) -> str | None:
+    """Return the language of a reference, whose own case and letters count; None for files, which do not say it.
+
+    >>> language_of("wordfreq:tr")
+    'tr'
+    """
+    specs = [spec] if isinstance(spec, str | Path) else [*spec]
+    name = str(specs[0]) if specs else ""
+    return name.removeprefix(_WORDFREQ) if name.startswith(_WORDFREQ) else None
 
 
 def read_reference(spec: Sources, column: str | None = None, num_processes: int = 1) -> Reference:
@@ -118,7 +131,7 @@ def _wordfreq_frequency(language: str, word: str) -> float:
     table, frequency_of_numbers = _wordfreq_table(language)
     if word.isdecimal():
         return frequency_of_numbers
-    key = word if word.isascii() else _normaliser(language)(word)
+    key = word if word.isascii() else types_of([_normaliser(language)(word)], language)[0]
     smashed = smash_numbers(key)
     frequency = table.get(smashed, 0.0)
     return frequency if smashed == key else frequency * digit_freq(key)
@@ -133,16 +146,22 @@ def _wordfreq_table(language: str) -> tuple[dict[str, float], float]:
     # a list has some hundred thousand entries, too many to split one by one: they are split together, one a line, and
     # the line in which a word begins says whose frequency it gets
     text = "\n".join(entries)
-    starts, _ = word_spans(char_classes(text))
+    starts, stops = word_spans(char_classes(text))
     line_ends = np.cumsum([len(entry) + 1 for entry in entries])
     lines = np.searchsorted(line_ends, starts, side="right")
     frequencies = np.fromiter(entries.values(), dtype=np.float64)[lines].tolist()
     table: dict[str, float] = {}
-    for word, frequency in zip(split_words(text), frequencies, strict=True):
+    for start, stop, frequency in zip(starts.tolist(), stops.tolist(), frequencies, strict=True):
+        word = text[start:stop].translate(_DIRECTIONS)
         table[word] = table.get(word, 0.0) + frequency
     # their frequencies are shares of their words; there are more of ours in the same text
     words_per_entry = sum(table.values()) / sum(entries.values())
     table = {word: frequency / words_per_entry for word, frequency in table.items()}
+    # a type has the frequency of its own spelling, beside which others are rare; where the list spells it otherwise
+    # (a Greek word without a final sigma), that of this spelling
+    others = [word for word in table if not word.isascii()]
+    for word, kind in zip(others, types_of(others, language), strict=True):
+        table.setdefault(kind, table[word])
     return table, sum(frequency for word, frequency in table.items() if word.isdecimal())
 
 

@@ -1,19 +1,28 @@
 """What a word is, said once: classes of characters, and the words and types of a text.
 
 A word is a maximal run of letters (L, M and N of Unicode). In scripts that are written without spaces (Han, kana,
-Thai, ...) each character is a word. Punctuation and symbols are never part of a word. A combining mark, or a joiner
-inside a word, belongs to the character before it. A *type* is a word in lower case (`str.lower`).
+Thai, ...) each character is a word. Punctuation and symbols are never part of a word. A combining mark, or a character
+that nobody sees, belongs to the character before it.
+
+A *type* is what a reader sees as one word, however it is encoded: in lower case, composed, in the plain form of its
+letters, and without what is not seen. `docs/words.md` has the rule and examples. A type is for comparison alone: tokens
+and offsets are those of the text.
 
 All of this works on arrays of code points: a table gives the class of each, and shifted comparisons give the places
 where words begin. A loop over characters would take longer than tokenising.
 """
 
 import functools
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+RULE = 2
+"""Version of what words and types are, to be raised when a text gives others: caches and counts depend on it."""
 
 SPACE, PUNCT, UNSPACED, LETTER, MARK = range(5)
 """Classes of characters; `MARK` is a combining mark on an `UNSPACED` character, and belongs to the same word."""
@@ -38,10 +47,32 @@ _UNSPACED_RANGES = (
     (0x1AFF0, 0x1B16F),  # kana, supplements and extensions
     (0x20000, 0x3FFFF),  # Han, extensions B and later
 )
-_JOINERS = (0x00AD, 0x200C, 0x200D, 0xFF9E, 0xFF9F)  # soft hyphen, the two zero-width joiners, half-width voicing marks
-_ZERO_WIDTH_SPACE = 0x200B
+_VOICING_MARKS = (0xFF9E, 0xFF9F)  # half width
+_INVISIBLE_RANGES = (
+    (0x00AD, 0x00AD),  # soft hyphen
+    (0x034F, 0x034F),  # grapheme joiner
+    (0x061C, 0x061C),  # Arabic letter mark
+    (0x115F, 0x1160),  # Hangul fillers
+    (0x17B4, 0x17B5),  # Khmer inherent vowels
+    (0x180B, 0x180F),  # Mongolian variation selectors and vowel separator
+    (0x200B, 0x200F),  # zero-width space, joiners, direction marks
+    (0x202A, 0x202E),  # embedding of directions
+    (0x2060, 0x206F),  # word joiner, invisible operators, isolation of directions
+    (0x3164, 0x3164),  # Hangul filler
+    (0xFE00, 0xFE0F),  # variation selectors
+    (0xFEFF, 0xFEFF),  # byte order mark
+    (0xFFA0, 0xFFA0),  # Hangul filler, half width
+    (0xFFF0, 0xFFF8),
+    (0x1BCA0, 0x1BCA3),  # shorthand format controls
+    (0x1D173, 0x1D17A),  # musical format controls
+    (0xE0000, 0xE0FFF),  # tags, variation selectors
+)
+"""Default_Ignorable_Code_Point of Unicode: characters that nobody sees."""
+_ZERO_WIDTH_SPACE, _NON_JOINER, _JOINER = 0x200B, 0x200C, 0x200D
 _LAST_ASSIGNED = 0x40000  # above: tags, variation selectors and private use, no letters
-_VARIATION_SELECTORS = (0xE0100, 0xE01EF)
+_JOINERS = _NON_JOINER, _JOINER
+INVISIBLE = dict.fromkeys({code for first, last in _INVISIBLE_RANGES for code in range(first, last + 1)} - {*_JOINERS})
+"""For `str.translate`: drops what nobody sees. A joiner is seen where it keeps letters apart."""
 _BATCH_CHARS = 1 << 16
 """Short texts are split together, in batches of this many characters: a call of numpy costs as much as a sentence."""
 
@@ -60,17 +91,16 @@ def _table() -> np.ndarray:
         # a number is one word in every script
         table[rows][(table[rows] == LETTER) & ~is_digit[rows]] = UNSPACED
     table[[code for code in range(256) if unicodedata.category(chr(code)) == "Cc" and chr(code).isspace()]] = SPACE
-    table[_ZERO_WIDTH_SPACE] = SPACE
-    table[list(_JOINERS)] = MARK
-    table[_VARIATION_SELECTORS[0] : _VARIATION_SELECTORS[1] + 1] = MARK
+    table[[*INVISIBLE, *_JOINERS, *_VOICING_MARKS]] = MARK
     return table
 
 
 @functools.cache
-def _ascii_types() -> str:
+def _ascii_types(language: str | None) -> str:
     """Return the translation of ASCII text to lower-case words between spaces."""
-    classes = _table()[:128]
-    return "".join(chr(code).lower() if classes[code] == LETTER else " " for code in range(128))
+    classes, capitals = _table()[:128], _rules(language).capitals
+    chars = [chr(code).translate(capitals).lower() for code in range(128)]
+    return "".join(char if classes[code] == LETTER else " " for code, char in enumerate(chars))
 
 
 def code_points(text: str) -> np.ndarray:
@@ -89,6 +119,10 @@ def _classes(points: np.ndarray) -> np.ndarray:
         owner = np.where(before < 0, SPACE, classes[before])[marks]
         inherited = np.array([PUNCT, PUNCT, MARK, LETTER], dtype=np.uint8)  # a mark on nothing is punctuation
         classes[marks] = inherited[owner]
+        # a zero-width space is not seen inside a word of letters; anywhere else it is the space that its name says
+        breaks = np.flatnonzero(points == _ZERO_WIDTH_SPACE)
+        inside = (classes[breaks] == LETTER) & (np.append(classes, SPACE)[breaks + 1] == LETTER)
+        classes[breaks[~inside & (classes[breaks] != MARK)]] = SPACE
     return classes
 
 
@@ -129,14 +163,143 @@ def word_spans(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return starts, ends[ends.searchsorted(starts + 1)]
 
 
-def split_words(text: str) -> list[str]:
-    """Return the types of a text in order: its words in lower case.
+class _Rules(NamedTuple):
+    """What a language does with letters otherwise than Unicode's default; for `str.translate`."""
+
+    capitals: dict[int, int | str] = {}
+    """Lower case of capitals."""
+    letters: dict[int, int | str] = {}
+    """Letters that count as others."""
+
+
+_TURKIC = _Rules({**str.maketrans("I\u0130", "\u0131i")}, {**str.maketrans("\u0219\u021b", "\u015f\u0163")})
+_LANGUAGES = {
+    "az": _TURKIC,
+    "tr": _TURKIC,
+    "ro": _Rules({}, {**str.maketrans("\u015f\u0163", "\u0219\u021b")}),  # a comma below, not a cedilla
+    "de": _Rules({}, {0xDF: "ss"}),
+}
+_HIDDEN, _JOINS, _WHOLE, _POINTED = 1, 2, 4, 8
+"""What becomes of a character in a type: it is dropped; its neighbours decide; it stays whole, because its plain form
+is no part of a word (a half is 1/2); it may hold points, which Arabic and Hebrew may leave out."""
+_STRETCH = 0x0640  # the line that makes an Arabic word longer
+_POINTED_RANGES = ((0x0591, 0x08FF), (0xFB1D, 0xFDFF), (0xFE70, 0xFEFC))
+_POINTS = "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc"
+_POINTS += "\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0897-\u089f\u08ca-\u08e1\u08e3-\u08ff\ufb1e"
+_POINT = re.compile(rf"(?<=\S)[{_POINTS}]|[{_POINTS}]+(?=[^\s{_POINTS}])")  # what is nothing but these stays
+_FINAL_SIGMA = re.compile("(?:(?<=[^\\W\\d_])|(?<=[\u0300-\u036f]))\u03c3(?![\\w\u0300-\u036f])")
+_SECOND_DOT = re.compile("(?<=[ij\u012f\u0268\u0456\u0458\u1ecb])\u0307")
+_STAND_INS = 0x40000
+"""Unassigned characters from here on, which nothing composes with, stand for those that stay whole."""
+_NEXT, _BEFORE, _TRANSPARENT, _VIRAMA = 1, 2, 4, 8
+"""Joins the letter after it; joins the one before; is passed over; makes a conjunct with the letter after it."""
+
+
+def _rules(language: str | None) -> _Rules:
+    return _LANGUAGES.get(language or "", _Rules())
+
+
+@functools.cache
+def _traits() -> np.ndarray:
+    """Return the traits of every code point: uint8 (0x110000,)."""
+    classes = _table().tobytes()
+    traits = np.zeros(0x110000, dtype=np.uint8)
+    for first, last in _POINTED_RANGES:
+        traits[first : last + 1] = _POINTED
+    rests = {LETTER: (LETTER, MARK), UNSPACED: (MARK,), MARK: (MARK,)}
+    for code in range(_LAST_ASSIGNED):
+        char, own = chr(code), classes[code]
+        plain = unicodedata.normalize("NFKC", char)
+        if own in rests:
+            first, *others = [classes[ord(part)] for part in plain]
+            if plain != char and (first != own or any(other not in rests[own] for other in others)):
+                traits[code] |= _WHOLE
+        elif code > 127 and (plain != char or char.lower() != char):
+            traits[code] |= _WHOLE
+    traits[_STAND_INS : _INVISIBLE_RANGES[-1][0]] = _WHOLE
+    traits[[*INVISIBLE]] = _HIDDEN
+    traits[list(_JOINERS)] = _JOINS
+    return traits
+
+
+@functools.cache
+def _joining() -> np.ndarray:
+    """Return how every code point joins its neighbours (ArabicShaping.txt of Unicode): uint8 (0x110000,)."""
+    import regex
+
+    joining = np.zeros(0x110000, dtype=np.uint8)
+    chars = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x20000)]))
+    kinds = {"Dual_Joining": _NEXT | _BEFORE, "Left_Joining": _NEXT, "Right_Joining": _BEFORE}
+    for name, kind in {**kinds, "Join_Causing": _NEXT | _BEFORE, "Transparent": _TRANSPARENT}.items():
+        joining[[ord(char) for char in regex.findall(rf"\p{{Joining_Type={name}}}", chars)]] = kind
+    joining[[ord(char) for char in chars if unicodedata.combining(char) == 9]] |= _VIRAMA
+    joining[[*_JOINERS, _STRETCH]] = _TRANSPARENT
+    return joining
+
+
+def _silent(points: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return which joiners change nothing that is seen, bool, one for each character (UAX 31, section 2.3.1).
+
+    One counts after the sign that joins consonants of India; a non-joiner also between two letters that would join.
+    """
+    kinds, places = _joining()[points], np.arange(len(points))
+    joiners = np.isin(points, _JOINERS)
+    solid = (kinds & _TRANSPARENT) == 0
+    # the character at the end, a space, is what those without a neighbour find
+    kinds, classes = np.append(kinds, 0), np.append(classes, SPACE)
+    before = np.maximum.accumulate(np.where(solid, places, -1))
+    after = np.minimum.accumulate(np.where(solid, places, len(points))[::-1])[::-1]
+    parts = (kinds[before] & _NEXT > 0) & (kinds[after] & _BEFORE > 0) & (points == _NON_JOINER)
+    conjunct = np.append(False, kinds[:-2] & _VIRAMA > 0)
+    following = np.minimum.accumulate(np.where(joiners, len(points), places)[::-1])[::-1]
+    conjunct &= (points == _JOINER) | (classes[following] >= UNSPACED)
+    repeated = np.append(False, joiners[:-1])
+    return joiners & (repeated | ~(parts | conjunct)) & (classes[:-1] >= UNSPACED)
+
+
+def _spell(points: np.ndarray, classes: np.ndarray, rules: _Rules) -> str:
+    """Return a text in which each word is spelled as its type; what is in no word stays as it is."""
+    traits = _traits()[points]
+    hidden = ((traits & _HIDDEN) > 0) & (classes >= UNSPACED)
+    if hidden.any():
+        points, classes, traits = points[~hidden], classes[~hidden], traits[~hidden]
+    if (traits & _JOINS).any():
+        silent = _silent(points, classes)
+        points, traits = points[~silent], traits[~silent]
+    whole = (traits & _WHOLE) > 0
+    kept, numbers = np.unique(points[whole], return_inverse=True)
+    spelled = points.astype("<u4")
+    spelled[whole] = _STAND_INS + numbers
+    text = spelled.tobytes().decode("utf-32-le", "surrogatepass")
+    text = unicodedata.normalize("NFKC", text)
+    if rules.capitals:
+        text = text.translate(rules.capitals)
+    text = text.lower()
+    if "\u0307" in text:
+        text = _SECOND_DOT.sub("", text)  # of a small letter that has its dot
+    # some letters are composed with their accents only as small letters
+    text = unicodedata.normalize("NFKC", text)
+    if (traits & _POINTED).any():
+        text = _POINT.sub("", text)
+    if rules.letters or len(kept):
+        text = text.translate(rules.letters | {_STAND_INS + row: code for row, code in enumerate(kept.tolist())})
+    if "\u03c3" in text or "\u03c2" in text:
+        text = _FINAL_SIGMA.sub("\u03c2", text.replace("\u03c2", "\u03c3"))
+    return text
+
+
+def split_words(text: str, language: str | None = None) -> list[str]:
+    """Return the types of a text's words, in order.
 
     >>> split_words("BRCA1-mutated cells don't grow; 细胞")
     ['brca1', 'mutated', 'cells', 'don', 't', 'grow', '细', '胞']
+
+    Args:
+        text: The text.
+        language: Code of a language whose own case and letters count (`I` is a capital `\u0131` in Turkish, "tr").
     """
     if text.isascii():
-        return text.translate(_ascii_types()).split()
+        return text.translate(_ascii_types(language)).split()
     points = code_points(text)
     classes = _classes(points)
     in_word = classes >= UNSPACED
@@ -147,12 +310,28 @@ def split_words(text: str) -> list[str]:
         touches = unit_starts(classes)
         touches[0] = False
         touches[1:] &= in_word[1:] & in_word[:-1]
-        spaced = np.insert(spaced, np.flatnonzero(touches), ord(" "))
-    # lower case comes last: a final sigma is final in its word, not in the text
-    return spaced.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass").lower().split()
+        places = np.flatnonzero(touches)
+        spaced, classes = np.insert(spaced, places, ord(" ")), np.insert(classes, places, SPACE)
+    return _spell(spaced, classes, _rules(language)).split()
 
 
-def count_words(texts: Iterable[str], counts: Counter[str] | None = None) -> Counter[str]:
+def types_of(words: Sequence[str], language: str | None = None) -> list[str]:
+    """Return the type of each word, which may be several words ("5-fluorouracil") or a symbol: these stay in place.
+
+    >>> types_of(["BRCA1", "be\u00adcause", "\ufb01nal", "5-Fluorouracil"])
+    ['brca1', 'because', 'final', '5-fluorouracil']
+    """
+    rules = _rules(language)
+    type_of = {word: word.translate(rules.capitals).lower() for word in set(words) if word.isascii()}
+    others = [word for word in dict.fromkeys(words) if word not in type_of]
+    if others:
+        text = "\n".join(word.replace("\n", " ") for word in others)
+        points = code_points(text)
+        type_of |= zip(others, _spell(points, _classes(points), rules).split("\n"), strict=True)
+    return [type_of[word] for word in words]
+
+
+def count_words(texts: Iterable[str], counts: Counter[str] | None = None, language: str | None = None) -> Counter[str]:
     """Return how often each type occurs in the texts, which are read once and not kept.
 
     Counts that are given are added to, and returned.
@@ -164,7 +343,7 @@ def count_words(texts: Iterable[str], counts: Counter[str] | None = None) -> Cou
         batch.append(text)
         num_chars += len(text)
         if num_chars >= _BATCH_CHARS:
-            counts.update(split_words("\n".join(batch)))
+            counts.update(split_words("\n".join(batch), language))
             batch, num_chars = [], 0
-    counts.update(split_words("\n".join(batch)))
+    counts.update(split_words("\n".join(batch), language))
     return counts

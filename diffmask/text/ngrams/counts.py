@@ -36,7 +36,7 @@ from diffmask.text.corpus.documents import (
     join_sources,
     list_files,
 )
-from diffmask.text.corpus.words import char_classes
+from diffmask.text.corpus.words import RULE, char_classes, types_of
 from diffmask.text.ngrams.ngrams import MAX_N, JoinedWords
 from diffmask.version import __version__
 
@@ -179,10 +179,14 @@ def _count_block(block: Block, max_n: int) -> tuple["pyarrow.Table", int]:
 
 
 def _read_piece(piece: _CountedPiece) -> tuple["pyarrow.Table", int]:
+    import pyarrow
+
     path, make = Path(piece.path), "count its corpus again with: diffmask pmi DATA -o FOLDER --save-counts FILE"
     table, _ = read_table(path, {"ngram": "string", "count": "int64"}, make, row_group=piece.row_group)
     check_counts(path, table["count"].to_numpy(), make)
-    return table, 0
+    # of counts by an earlier rule, what is one n-gram today is added up later
+    ngrams = pyarrow.array(types_of(table["ngram"].to_pylist()), pyarrow.string())
+    return table.set_column(table.schema.get_field_index("ngram"), "ngram", ngrams), 0
 
 
 @contextmanager
@@ -316,7 +320,7 @@ def count_ngrams(
         spill = partial(_spill, folder=folder, max_n=settings.max_n, num_parts=num_parts)
         totals, num_documents = _spill_all(spill, files, counts_files, settings)
         num_documents += sum(record["num_documents"] for record in records)
-        about = {"version": __version__, "max_n": settings.max_n, "num_documents": num_documents}
+        about = {"version": __version__, "words": RULE, "max_n": settings.max_n, "num_documents": num_documents}
         # rare n-grams are needed only for the file
         least = settings.min_count if save_to is None else 1
         add_up = partial(_add_up, folder=folder, max_n=settings.max_n, min_count=least)

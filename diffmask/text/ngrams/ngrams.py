@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffmask.text.corpus.words import PUNCT, code_points, split_words, word_spans
+from diffmask.text.corpus.words import INVISIBLE, PUNCT, code_points, split_words, word_spans
 
 MAX_N = 5
 """Longest n-gram (Levine et al. 2021, section 3.3)."""
@@ -44,7 +44,11 @@ class JoinedWords(NamedTuple):
         assert len(types) == len(starts)
         punctuation = np.flatnonzero(classes == PUNCT)
         # compared as code points: most texts are not ASCII throughout, and strings would be compared one by one
-        is_joiner = np.isin(code_points(text)[punctuation], [ord(joiner) for joiner in JOINERS])
+        points = code_points(text)[punctuation]
+        if not text.isascii():
+            seen = ~np.isin(points, list(INVISIBLE))
+            punctuation, points = punctuation[seen], points[seen]
+        is_joiner = np.isin(points, [ord(joiner) for joiner in JOINERS])
         joiners, stops = punctuation[is_joiner], punctuation[~is_joiner]
         joined = _none_between(stops, starts, 0) & _none_between(joiners, starts, 1)
         # half a character before a text's first lies between it and the line's end of the text before

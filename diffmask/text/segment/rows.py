@@ -13,6 +13,7 @@ import numpy as np
 
 from diffmask.files.blocks import Block
 from diffmask.text.segment.segmenter import Segmenter, Segments
+from diffmask.text.segment.type_table import TypeTable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -197,14 +198,14 @@ class RowMaker:
         segmenter: Cuts texts into tokens and units.
         max_length: Most tokens of a row, special tokens included.
         overlap: Tokens that a window repeats of the one before.
-        type_rows: Row of each type in the table of types.
+        table: The types.
         annotators: Give units further values.
     """
 
     segmenter: Segmenter
     max_length: int
     overlap: int
-    type_rows: dict[str, int]
+    table: TypeTable
     annotators: tuple[Annotator, ...] = ()
 
     def __call__(self, block: Block) -> _Rows:
@@ -272,7 +273,11 @@ class RowMaker:
         units = segments.units[tokens]
         unit_ids[places] = np.where(units < 0, -1, units - np.repeat(first_units, stops - starts))
         # a row has its own units, also those that it shares with the row before; they are counted from 0
-        types = segments.types(self.type_rows) if self.type_rows else np.full(len(segments.words), -1, dtype=np.int32)
+        types = (
+            segments.types(self.table.row_of, self.table.says)
+            if self.table
+            else np.full(len(segments.words), -1, dtype=np.int32)
+        )
         held = _ranges(first_units, first_units + num_units)
         columns = [lists_of(input_ids, lengths), lists_of(unit_ids, lengths), lists_of(types[held], num_units)]
         columns.append(pyarrow.array(num_units.astype(np.int32)))

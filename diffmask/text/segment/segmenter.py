@@ -16,7 +16,7 @@ Worker processes import this file, so it needs neither torch nor transformers.
 import copy
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, repeat
@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.text.corpus.words import PUNCT, SPACE, char_classes, code_points, split_words, unit_starts
+from diffmask.text.corpus.words import PUNCT, SPACE, char_classes, code_points, types_of, unit_starts
+from diffmask.text.segment.type_table import row_of_term
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -213,6 +214,7 @@ class Segments:
         text: All texts, one a line.
         classes: Class of each character of `text`.
         text_starts: First character of each text, and one past the end; int64 (N + 1,).
+        language: Language whose own case and letters count for types.
     """
 
     input_ids: np.ndarray
@@ -224,6 +226,7 @@ class Segments:
     text: str
     classes: np.ndarray
     text_starts: np.ndarray
+    language: str | None = None
 
     @property
     def num_tokens(self) -> np.ndarray:
@@ -238,13 +241,13 @@ class Segments:
 
     @cached_property
     def word_surfaces(self) -> list[str]:
-        """Type of each word: its text in lower case, without punctuation at its edges unless it is all it has."""
+        """Type of each word: that of its text, without punctuation at its edges unless it is all it has."""
+        return self.types_in(self.language)
+
+    def types_in(self, language: str | None) -> list[str]:
+        """Return the type of each word in a language."""
         text, (starts, stops) = self.text, self.surface_spans.T
-        if text.isascii():
-            text = text.lower()
-            return [text[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
-        # one by one: lower case may be longer, and a final sigma is final in its word
-        return [text[a:b].lower() for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        return types_of([text[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)], language)
 
     @cached_property
     def surface_spans(self) -> np.ndarray:
@@ -269,16 +272,18 @@ class Segments:
         """Type of each unit; a unit that is a token has the type of its word."""
         return [self.word_surfaces[word] for word in self.words.tolist()]
 
-    def types(self, row_of: dict[str, int]) -> np.ndarray:
+    def types(self, row_of: Mapping[str, int], says: Callable[[str], float] = len) -> np.ndarray:
         """Return the row of each unit's type in a table, int32 (U,); -1 where it is not in it.
 
-        A token of several words (SentencePiece has such of Chinese characters) has the type of the first known one.
+        Args:
+            row_of: Row of each type.
+            says: How much a type says of the domain; a token of several words has the type that says most.
         """
         surfaces = self.word_surfaces
         found = np.fromiter(map(row_of.get, surfaces, repeat(-1)), np.int32, len(surfaces))
         for word in np.flatnonzero(found < 0).tolist():
             if surfaces[word][0].isalnum():
-                found[word] = next((row_of[part] for part in split_words(surfaces[word]) if part in row_of), -1)
+                found[word] = row_of_term(surfaces[word], row_of, says, self.language)
         return found[self.words]
 
     def collapsed(self) -> np.ndarray:
@@ -323,12 +328,14 @@ class Segmenter:
         special_ids: Tokens that are never part of a unit, the unknown token among them; int64.
         blank_ids: Tokens that stand for spaces only ("▁"), even if the tokenizer places them on letters; int64.
         units: `word`, or `token` for units of one token each, with the type of their word.
+        language: Language whose own case and letters count for types, see `split_words`.
     """
 
     backend: "Tokenizer"
     special_ids: np.ndarray
     blank_ids: np.ndarray
     units: str = "word"
+    language: str | None = None
 
     @cached_property
     def special_tokens(self) -> _SpecialTokens:
@@ -353,14 +360,14 @@ class Segmenter:
         ordinary, blank = ~np.isin(ids, self.special_ids), np.isin(ids, self.blank_ids)
         word_of, word_spans = _words_of_tokens(text, classes, spans, token_rows, ordinary=ordinary, blank=blank)
         if self.units == "word":
-            words = np.arange(len(word_spans))
-            return Segments(ids, word_of, token_rows, spans, words, word_spans, text, classes, text_starts)
-        member = word_of >= 0
-        tokens = np.where(member, np.cumsum(member) - 1, -1)
-        return Segments(ids, tokens, token_rows, spans, word_of[member], word_spans, text, classes, text_starts)
+            units, words = word_of, np.arange(len(word_spans))
+        else:
+            member = word_of >= 0
+            units, words = np.where(member, np.cumsum(member) - 1, -1), word_of[member]
+        return Segments(ids, units, token_rows, spans, words, word_spans, text, classes, text_starts, self.language)
 
 
-def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> Segmenter:
+def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word", language: str | None = None) -> Segmenter:
     """Return the segmenter for a tokenizer, which is not changed.
 
     Raises:
@@ -378,9 +385,8 @@ def segmenter_for(tokenizer: "PreTrainedTokenizerBase", units: str = "word") -> 
     backend.no_truncation()
     blanks = [backend.token_to_id("▁" * width) for width in range(1, 17)]
     blank_ids = [blank for blank in blanks if blank is not None]
-    return Segmenter(
-        backend, np.array(special_ids(tokenizer), dtype=np.int64), np.array(blank_ids, dtype=np.int64), units
-    )
+    special, blank = (np.array(ids, dtype=np.int64) for ids in (special_ids(tokenizer), blank_ids))
+    return Segmenter(backend, special, blank, units, language)
 
 
 def _token_arrays(encodings: "Sequence[Encoding]", num_tokens: int) -> tuple[np.ndarray, np.ndarray]:

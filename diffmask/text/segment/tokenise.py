@@ -28,8 +28,10 @@ from diffmask.text.corpus.documents import (
     hash_sources,
     list_files,
 )
+from diffmask.text.corpus.words import RULE
 from diffmask.text.segment.rows import Annotator, Report, RowMaker
 from diffmask.text.segment.segmenter import UNITS, mask_id, segmenter_for
+from diffmask.text.segment.type_table import TypeTable
 
 if TYPE_CHECKING:
     import datasets
@@ -124,7 +126,8 @@ def row_maker(
     Raises:
         InputError: The tokenizer or a setting cannot be used.
     """
-    segmenter = segmenter_for(tokenizer, settings.units)
+    table = TypeTable.of(types)
+    segmenter = segmenter_for(tokenizer, settings.units, table.language)
     mask_id(tokenizer)  # refuses a tokenizer without one
     most, least = tokenizer.model_max_length, segmenter.special_tokens.num_tokens + 1
     if settings.max_length > most:
@@ -142,8 +145,7 @@ def row_maker(
             f"overlap={settings.overlap} is outside [0, {settings.max_length - least}], what max_length="
             f"{settings.max_length} and {least - 1} special tokens allow; give a smaller overlap"
         )
-    type_rows = {surface: row for row, surface in enumerate(types or ())}
-    return RowMaker(segmenter, settings.max_length, settings.overlap, type_rows, settings.annotators)
+    return RowMaker(segmenter, settings.max_length, settings.overlap, table, settings.annotators)
 
 
 def _check_report(report: Report, units: str) -> None:
@@ -201,10 +203,13 @@ def _key(make_rows: RowMaker, sources_hash: str, settings: TokeniseSettings, typ
         "sources": sources_hash,
         "special_ids": make_rows.segmenter.special_ids.tolist(),
         "types": None if types is None else len(types),
+        "words": RULE,
+        "language": make_rows.table.language,
     }
     digest.update(json.dumps(parts, sort_keys=True).encode())
     digest.update(make_rows.segmenter.backend.to_str().encode())
     digest.update("\n".join(types or ()).encode("utf-8", "surrogatepass"))
+    digest.update(np.asarray(make_rows.table.telling or (), dtype=np.float64).tobytes())
     return digest.hexdigest()[:32]
 
 

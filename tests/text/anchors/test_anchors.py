@@ -269,3 +269,34 @@ def test_a_failed_write_keeps_what_was_there(found, tmp_path, monkeypatch):
 def test_a_missing_file_of_anchors_is_said_before_the_corpus_is_read(settings, tmp_path):
     missing = replace(settings, data=[str(tmp_path / "no.txt")], anchors=tmp_path / "no.csv")
     assert refusal(build_anchors, missing).startswith(f"{tmp_path}/no.csv does not exist")
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda line: "\u00ad".join(line),
+        lambda line: line.replace("in", "\u200bi\u2060n\ufe0f"),
+        lambda line: line.upper().replace("FI", "\ufb01"),
+        lambda line: "".join(chr(ord(char) + 0xFEE0) if char.isalpha() else char for char in line),
+    ],
+    ids=["soft hyphens", "invisible", "capitals", "full width"],
+)
+def test_spellings_that_a_reader_does_not_see_make_no_other_anchors(found, settings, tmp_path, spell):
+    lines = CORPUS.splitlines() if isinstance(CORPUS, str) else list(CORPUS)
+    text = "\n".join(spell(line) if row % 2 else line for row, line in enumerate(lines))
+    (tmp_path / "web.txt").write_text(text)
+    web = build_anchors(replace(settings, data=[tmp_path / "web.txt"]))
+    assert (web.anchors, web.types, web.counts.tolist()) == (found.anchors, found.types, found.counts.tolist())
+    assert torch.equal(web.tf_icf, found.tf_icf)
+
+
+def test_the_reference_says_the_language_of_case(settings, tmp_path):
+    (tmp_path / "tr.txt").write_text("Isparta ısparta ISPARTA ve İzmir izmir i\u0307zmir\n" * 4)
+    (tmp_path / "own.txt").write_text("ISPARTA\nİZMİR\n")
+    given = replace(settings, data=[tmp_path / "tr.txt"], reference="wordfreq:tr")
+    found = build_anchors(given)
+    assert dict(zip(found.types, found.counts.tolist(), strict=True)) == {"ısparta": 12, "izmir": 12, "ve": 4}
+    own = build_anchors(replace(given, anchors=tmp_path / "own.txt"))
+    assert (own.anchors, own.language, own.types.language) == (["ısparta", "izmir"], "tr", "tr")
+    own.save(tmp_path / "out")
+    assert load_anchors(tmp_path / "out").types.language == "tr"

@@ -82,3 +82,14 @@ def test_files_that_are_refused(tmp_path):
     latin.write_bytes("the\tx\né\ty\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"latin.tsv: line 2 is not UTF-8"):
         read_lexicon(latin)
+
+
+def test_an_entry_is_the_type_of_every_spelling(tmp_path):
+    annotator = read_lexicon(
+        written(tmp_path / "classes.tsv", "caf\u00e9\tplace\nbe\u00adcause\tfunction\n\ufb01nal\tend\n")
+    )
+    text = "CAFE\u0301 because be\u200bcause ｆｉｎａｌ"
+    assert named(annotator, text, "RoBERTa") == ["place", "function", "function", "end"]
+    turkish = segmenter_for(tokenizer_of("RoBERTa"), language="tr")(["ISPARTA ısparta"])
+    annotator = read_lexicon(written(tmp_path / "turkish.tsv", "Isparta\tplace\n"))
+    assert annotator(turkish)["classes"].tolist() == [0, 0]

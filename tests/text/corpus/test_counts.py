@@ -236,3 +236,15 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
     num_words, megabytes = map(float, subprocess.check_output(command, text=True, cwd=REPO).split())
     assert num_words == 9 * 800_000
     assert megabytes < 8, "36 MB of text were counted after 9 MB"
+
+
+def test_counts_of_an_earlier_rule_are_added_up_by_type(tmp_path):
+    path = tmp_path / "counts.parquet"
+    Counts(Counter({"because": 3, "be\u00adcause": 2, "cafe\u0301": 1}), 1).save(path)
+    table = parquet.read_table(path)
+    record = json.loads(table.schema.metadata[b"diffmask.counts"])
+    del record["words"]
+    parquet.write_table(table.replace_schema_metadata({b"diffmask.counts": json.dumps(record)}), path)
+    counts = Counts.load(path)
+    assert counts.counts == {"because": 5, "café": 1}
+    assert counts.num_words == 6

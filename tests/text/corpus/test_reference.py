@@ -9,7 +9,7 @@ import wordfreq
 
 from diffmask.core.errors import InputError
 from diffmask.text.corpus.counts import count_corpus
-from diffmask.text.corpus.reference import Reference, read_reference
+from diffmask.text.corpus.reference import Reference, language_of, read_reference
 from diffmask.text.corpus.words import split_words
 
 
@@ -176,3 +176,29 @@ def test_counts_become_a_reference_without_a_file(corpora):
     reference = Reference.of_counts(count_corpus(corpora / "a.txt"), "mine")
     assert reference.frequencies(["cat"]).tolist() == [0.25]
     assert reference.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("tr", "HAKKINDA Hakkında"),
+        ("tr", "İSTANBUL istanbul i\u0307stanbul"),
+        ("de", "STRASSE Straße STRAẞE"),
+        ("el", "ΛΟΓΟΣ λογος λογοσ"),
+        ("ro", "\u015fi \u0219i"),
+        ("he", "שָׁלוֹם שלום"),
+        ("ar", "كِتَاب كتــاب كتاب"),
+        ("ko", "\u1112\u1161\u11ab\u1100\u116e\u11a8 한국"),
+        ("vi", "Vie\u0323\u0302t việt"),
+        ("hi", "\u092b\u093c\u093f\u0932\u094d\u092e \u095e\u093f\u0932\u094d\u092e"),
+        ("en", "be\u00adcause BECAUSE ｂｅｃａｕｓｅ"),
+    ],
+)
+def test_what_is_one_word_to_a_reader_has_the_frequency_of_the_word_list(language, text):
+    types = set(split_words(text, language))
+    assert len(types) == 1
+    assert read_reference(f"wordfreq:{language}").frequencies([*types])[0] > 1e-7
+
+
+def test_the_language_of_a_reference_is_in_its_name():
+    assert [language_of(spec) for spec in ("wordfreq:tr", ["wordfreq:en"], ["a.txt"], ())] == ["tr", "en", None, None]

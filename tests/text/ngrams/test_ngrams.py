@@ -242,3 +242,10 @@ def test_the_counts_file_is_a_plain_table(corpus, tmp_path):
     count_ngrams(corpus, save_to=tmp_path / "a.parquet")
     schema = parquet.read_schema(tmp_path / "a.parquet").remove_metadata()
     assert schema == pyarrow.schema([("ngram", pyarrow.string()), ("count", pyarrow.int64())])
+
+
+def test_what_nobody_sees_stands_between_no_words():
+    text = "beta\u00ad-\u200bcatenin be\u00adta \u200e- catenin"
+    found = JoinedWords.find(text, char_classes(text), np.array([0]))
+    assert found.types == ["beta", "catenin"] * 2
+    assert found.joined.tolist() == [False, True, True, True]
