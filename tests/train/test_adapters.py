@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from support.tiny import save_encoder, tiny_rows, tiny_tokenizer
 from support.training import make_trainer, steps
 from transformers import AutoModelForMaskedLM
 
+from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import text_adapter
@@ -38,6 +39,17 @@ def test_the_losses_are_those_of_the_model_inside(folder):
     adapter.losses(model, inputs).sum().backward()
     trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert trained and all("lora_" in name for name in trained)
+
+
+def test_adapters_that_add_tokens_are_refused(folder):
+    base = AutoModelForMaskedLM.from_pretrained(folder)
+    model = get_peft_model(base, PromptTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=2))
+    adapter = text_adapter(tiny_tokenizer())
+    batch = adapter.pad(tiny_rows())
+    units = adapter.units(batch, 0)
+    inputs = adapter.corrupt(batch, units, Masker(Uniform())(units, 0, 1), 0)
+    with pytest.raises(InputError, match="adapters of the kind PROMPT_TUNING put tokens of their own before each row"):
+        adapter.losses(model, inputs)
 
 
 def test_adapters_alone_are_saved_and_a_resumed_run_is_an_uninterrupted_one(folder, tmp_path):

@@ -32,6 +32,9 @@ def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: 
         model: A masked language model from transformers, wrapped (DDP, compiled, with adapters of peft) or not.
         inputs: What its forward takes, without labels.
         labels: int64 (B, L), -100 = not predicted.
+
+    Raises:
+        InputError: If rows were made for another model, or adapters put tokens before them.
     """
     encoder = _encoder_of(model)
     rows, columns = (labels != IGNORE_INDEX).nonzero(as_tuple=True)
@@ -67,6 +70,11 @@ def _encoder_of(model: torch.nn.Module) -> PreTrainedModel:
     """Return the encoder under a model's head; the model may be wrapped (DDP, compiled), and hold adapters of peft."""
     inner: Any = extract_model_from_parallel(model, keep_torch_compile=False)
     if not isinstance(inner, PreTrainedModel):
+        if inner.active_peft_config.is_prompt_learning:
+            raise InputError(
+                f"adapters of the kind {inner.active_peft_config.peft_type.value} put tokens of their own before each "
+                "row, and masks would be read at other places than they stand; use LoRA or another kind that adds none"
+            )
         inner = inner.get_base_model()
     encoder: Any = inner.base_model
     return encoder
