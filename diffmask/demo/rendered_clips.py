@@ -256,7 +256,7 @@ def _check_encoder() -> None:
         import av
     except ImportError as error:
         raise InputError(
-            "clips are encoded by PyAV, which is not installed; run `pip install 'diffmask[video]'`"
+            f"clips are encoded by PyAV, which is not installed ({error}); install it: pip install 'diffmask[video]'"
         ) from error
     if "libx264" not in av.codecs_available:
         raise InputError(

@@ -10,7 +10,6 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 
 def dense(num_frames: int, count: int, stride: int, place: float) -> list[int]:
@@ -148,6 +147,9 @@ class Crop:
             frames: uint8 (T, H, W, 3).
             size: Pixels of the result in height and in width.
         """
+        # loaded here, since policies are listed where the libraries of clips are not installed, too
+        from torchvision.transforms.v2 import functional
+
         height, width = frames.shape[1:3]
         top, left = round(self.top * height), round(self.left * width)
         down, across = max(1, round(self.height * height)), max(1, round(self.width * width))
