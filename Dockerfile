@@ -3,7 +3,7 @@
 #   docker build -t diffmask .                                            on the CPU
 #   docker build -t diffmask:cuda --build-arg TORCH_BACKEND=cu132 .       on CUDA 13.2 (then run with --gpus all)
 #   docker run --rm --network none diffmask quickstart
-#   docker run --rm -it -v "$PWD:/data" --user "$(id -u):$(id -g)" diffmask pretrain config.yaml
+#   docker run --rm -it --shm-size=8g -v "$PWD:/data" --user "$(id -u):$(id -g)" diffmask pretrain config.yaml
 #   docker run --rm -v data:/data --entrypoint fetch_data diffmask --download
 #   docker run --rm -v data:/data --network none diffmask reproduce difference-masking-text
 #

@@ -217,10 +217,19 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Any:
             wrong kind, or a required key that is missing.
     """
     given = overridden(read_mapping(path), overrides)
+    _let_the_command_line_win(given, overrides)
     kind = modality_named(given.get("modality", "text")).config
     if not any(each.name == "modality" for each in fields(kind)):
         given.pop("modality", None)
     return from_mapping(kind, given)
+
+
+def _let_the_command_line_win(given: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Drop the length of a training that a file gives, where the command line gives it in the other way."""
+    named = {name for name, _, value in (each.partition("=") for each in overrides) if value not in ("", "null", "~")}
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if f"training.{one}" in named and f"training.{other}" not in named:
+            given["training"].pop(other, None)
 
 
 def resolve(config: Any) -> "ResolvedMasking":

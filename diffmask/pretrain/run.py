@@ -24,6 +24,7 @@ from diffmask.text.score.position_scores import hash_model
 from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
 from diffmask.train.folder import RunFolder, last_checkpoint
 from diffmask.train.record import write_card
+from diffmask.train.shared_memory import check_shared_memory
 from diffmask.train.trainer import MaskedTrainer
 
 
@@ -92,6 +93,9 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
     if rows.evaluation is None:
         arguments.set_evaluate(strategy="no")
     arguments.eval_on_start &= rows.evaluation is not None and checkpoint is None
+    if not subject.streams:
+        pad, num_workers = subject.masking.adapter.pad, config.training.num_workers
+        check_shared_memory(rows.training, pad, config.training.batch_size, num_workers)
     prepare_head(config, subject, rows, folder, progress=progress)
 
     stop = StopOnInterrupt()

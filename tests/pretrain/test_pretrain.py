@@ -6,6 +6,7 @@ import math
 import shutil
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -286,6 +287,14 @@ def test_held_out_rows_are_never_trained_on(world, tmp_path):
     texts = {tuple(row["input_ids"]) for row in training}
     assert 0 < len(evaluation) < len(training)
     assert not texts & {tuple(row["input_ids"]) for row in evaluation}
+
+
+def test_workers_that_have_no_room_are_refused_before_the_first_step(world, tmp_path, monkeypatch):
+    config = config_for(world, tmp_path / "run")
+    config = replace(config, training=replace(config.training, num_workers=2))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000))
+    with pytest.raises(InputError, match=r"num_workers=2 needs .* and /dev/shm has .* docker run --shm-size=2g"):
+        pretrain(config, progress=False)
 
 
 def test_streaming_trains(world, tmp_path):

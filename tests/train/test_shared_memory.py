@@ -1,0 +1,29 @@
+"""Workers whose batches do not fit into shared memory are refused with the figures."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from diffmask.core.errors import InputError
+from diffmask.train.shared_memory import check_shared_memory
+
+ROWS = [torch.zeros(1_000_000, dtype=torch.uint8)]
+
+
+def collate(rows):
+    return {"frames": torch.stack(rows), "names": ["a"]}
+
+
+def test_it_says_what_is_needed_what_there_is_and_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=64_000_000))
+    check_shared_memory(ROWS, collate, 12, 2, folder=tmp_path)
+    with pytest.raises(InputError) as caught:
+        check_shared_memory(ROWS, collate, 13, 2, folder=tmp_path)
+    assert str(caught.value) == (
+        "training.num_workers=2 needs 65 MB of shared memory (13.0 MB a batch, 2 batches a worker and one in use), and "
+        f"{tmp_path} has 64 MB; give fewer workers (0 needs none), or start the container with docker run --shm-size=2g"
+    )
+    check_shared_memory(ROWS, collate, 10**6, 0, folder=tmp_path)
+    check_shared_memory(ROWS, collate, 10**6, 8, folder=tmp_path / "missing")
