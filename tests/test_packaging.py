@@ -87,6 +87,7 @@ def test_changelog_has_the_current_version():
 
 
 EXTRAS = {"video": "video", "clips": "video", "quickstart": "demo", "spacy": "spacy", "torchcodec": "torchcodec"}
+EXTRAS |= dict.fromkeys(("bench/clips", "probe_process", "read/readers"), "decord")
 
 
 def test_imports_of_the_package_are_declared():

@@ -18,6 +18,7 @@ from diffmask.core.errors import InputError
 from diffmask.demo.rendered_clips import encode
 from diffmask.video.clip.clip import Clip
 from diffmask.video.read.dataset import ClipDataset, Sampling
+from diffmask.video.read.readers import load_library
 from diffmask.video.read.sampling import NUM_DRAWS
 from diffmask.video.score.score_maps import CachedMaps, make_maps
 from diffmask.video.units.grid import Grid
@@ -39,8 +40,9 @@ def run(clips: Sequence[Clip], scratch: Path, *, rounds: int = 3) -> list[dict[s
         rounds: Number of rounds of three passes of each contender; the fastest pass counts.
 
     Raises:
-        InputError: If decord reads none of the clips.
+        InputError: If decord is not installed, or reads none of the clips.
     """
+    load_library("decord")
     read = [clip for clip in clips if clip.reader == "decord"]
     if not read:
         raise InputError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support.clips import Recipe, make_clip
+from support.clips import Recipe, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip
@@ -30,6 +30,7 @@ from diffmask.video.index.index import (
     write_index,
 )
 from diffmask.video.index.probe import probe_all
+from diffmask.video.read.readers import open_reader
 
 REPO = Path(__file__).parents[3]
 
@@ -414,3 +415,45 @@ def test_decord_is_asked_again_when_it_may_answer_now(
 
 def test_the_side_file_lies_beside_the_index():
     assert store._side_file(Path("out/clips.parquet")) == Path("out/.clips.parquet.partial.jsonl")
+
+
+def test_an_index_serves_machines_with_and_without_decord(tmp_path):
+    pytest.importorskip("decord")
+    videos, hidden = tmp_path / "videos", tmp_path / "hidden"
+    videos.mkdir()
+    hidden.mkdir()
+    make_clip(videos / "a.mp4", Recipe(num_frames=20))
+    make_clip(videos / "b.webm", Recipe(num_frames=20, codec="libvpx-vp9"))
+    (hidden / "decord.py").write_text("raise ImportError('it is not installed here')\n")
+    clips = update_index(tmp_path / "with.parquet", videos)
+    assert [clip.reader for clip in clips] == ["decord", "decord"]
+    code = f"""
+import sys
+sys.path[:0] = [{str(hidden)!r}, {str(REPO / "tests")!r}]
+from support.clips import numbers_of
+from diffmask.core.errors import InputError
+from diffmask.video.index.index import read_clips, update_index
+from diffmask.video.read.readers import open_reader
+def numbers(clips):
+    for clip in clips:
+        with open_reader(clip) as reader:
+            print(clip.reader, numbers_of(reader.read([3, 19, 7])))
+numbers(read_clips({str(tmp_path / "with.parquet")!r}))
+numbers(update_index({str(tmp_path / "without.parquet")!r}, {str(videos)!r}))
+try:
+    with open_reader(read_clips({str(tmp_path / "with.parquet")!r})[0], "decord"):
+        pass
+except InputError as error:
+    print(error)
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{hidden}{os.pathsep}{REPO}"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    *read, refused = done.stdout.splitlines()
+    assert read == [f"{reader} [3, 19, 7]" for reader in ("decord", "decord", "pyav", "pyav")]
+    assert refused == "decord cannot be loaded (it is not installed here); install it: pip install decord"
+    for clip in read_clips(tmp_path / "without.parquet"):
+        with open_reader(clip) as reader:
+            assert numbers_of(reader.read([3, 19, 7])) == [3, 19, 7]
+    # where decord is there, it is asked again
+    assert [clip.reader for clip in update_index(tmp_path / "without.parquet", videos)] == ["decord", "decord"]
