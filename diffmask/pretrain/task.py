@@ -12,6 +12,7 @@ from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.files.splits import splits_named
 from diffmask.tasks.columns import Columns, Example
+from diffmask.tasks.labels import check_learnable, refuse_same_numbers
 from diffmask.tasks.task import Row, Split, read_examples
 from diffmask.text.corpus.documents import list_files
 from diffmask.text.model.end_task import EndTask, detach, shared_classifier
@@ -65,6 +66,9 @@ def build_task(config: TextConfig, loaded: LoadedModel) -> EndTask | None:
     names = sorted({name for _, _, label in training + held_out for name in (label if several else [label])})
     if len(names) < 2:
         raise InputError(f"the task has nothing to tell apart: task.train has {len(names)} label(s), and needs two")
+    refuse_same_numbers(names)
+    labels = {"train": [label for _, _, label in training], "dev": [label for _, _, label in held_out]}
+    check_learnable(labels, columns.kind)
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         classifier = shared_classifier(loaded, names, several=several, dropout=task.dropout)

@@ -1,6 +1,7 @@
 """The labelled task that a scorer is made from: which of its texts are trained on, and which are held out."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from diffmask.text.corpus.documents import Sources, list_files
 
 TRAINING, HELD_OUT, LEFT_OUT = "training", "held out", "left out"
 _USES = {"train": TRAINING, "dev": HELD_OUT, "test": LEFT_OUT}
+
+
+_logger = logging.getLogger(__name__)
 
 
 def find_files(sources: Sources) -> list[tuple[Path, str]]:
@@ -63,6 +67,8 @@ def read_single_texts(
         last = list(training)[len(training) - max(1, round(HELD_OUT_SHARE * len(training))) :]
         held_out = {words: training.pop(words) for words in last}
     rows = {name: row for row, name in enumerate(names)}
+    if num_unknown := sum(name not in rows for name in held_out.values()):
+        _logger.warning("%s held-out texts have labels that no training text has, and are left out", f"{num_unknown:,}")
     limit = None if max_texts is None else max(1, max_texts // 5)
     splits = {"train": _split(training, rows, max_texts), "dev": _split(held_out, rows, limit)}
     return Task(str(files[0][0]), SINGLE_LABEL, names, splits, hash_task(names, splits))

@@ -184,7 +184,8 @@ def _string(where: str, column: str, value: Any) -> str:
 
 
 def _label_name(where: str, column: str, value: Any) -> str:
-    if value is None or isinstance(value, float | list | dict) or not str(value).strip():
+    # "nan" is how pandas writes a label that is missing
+    if value is None or isinstance(value, float | list | dict) or str(value).strip().lower() in ("", "nan"):
         raise InputError(
             f"{where} has no label in column {column!r} ({shown(str(value))}); give a word or a whole number"
         )

@@ -20,6 +20,7 @@ from diffmask.files.blocks import listed, shown
 from diffmask.files.records import read_records
 from diffmask.files.splits import SPLITS, splits_named
 from diffmask.tasks.columns import Columns, ColumnSettings, Example
+from diffmask.tasks.labels import LabelKinds, check_learnable, refuse_same_numbers
 from diffmask.tasks.metrics import OUTSIDE, score
 from diffmask.text.corpus.documents import list_files
 
@@ -140,13 +141,14 @@ def label_names(labels: Sequence[Any], kind: str, examples: str = "texts") -> li
         examples: What the examples are called in messages.
 
     Raises:
-        InputError: If there are fewer than two.
+        InputError: If there are fewer than two, or one number is written in two ways.
     """
     several = kind in (MULTI_LABEL, TOKENS)
     names = {name for label in labels for name in (label if several else [label])}
     if len(names) < 2:
         what = f"all are labelled {shown(next(iter(names)))!r}" if names else "there is no label"
         raise InputError(f"the task has nothing to tell apart: {what}; give {examples} of two labels or more")
+    refuse_same_numbers(names)
     return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 
@@ -236,7 +238,9 @@ def read_task(settings: TaskSettings) -> Task:
         if not found[split]:
             raise InputError(f"{paths[0]} has no rows; a task needs texts and labels in train, dev and test")
     assert columns is not None
-    names = label_names([label for rows in found.values() for _, _, label in rows], columns.kind)
+    labels = {split: [label for _, _, label in rows] for split, rows in found.items()}
+    names = label_names([label for part in labels.values() for label in part], columns.kind)
+    check_learnable(labels, columns.kind)
     splits = {split: Split.of(rows, columns.kind, names) for split, rows in found.items()}
     if dev_from_train := "dev" not in splits:
         splits["train"], splits["dev"] = splits["train"].hold_out()
@@ -297,15 +301,19 @@ def read_examples(
     examples: list[Example] = []
     num_blank = 0
     for path in paths:
+        kinds = None
         for number, row in read_records(path):
             columns = columns or Columns.find(path, row, settings, single_texts=single_texts)
-            if single_texts and _is_blank(row.get(columns.text)):
-                num_blank += 1
+            kinds = kinds or LabelKinds(path, columns.label)
+            is_blank = _is_blank(row.get(columns.text))
+            num_blank += is_blank
+            if single_texts and is_blank:
                 continue
             text, pair, label = columns.read(f"{path}: row {number}", row)
+            kinds.add(number, row[columns.label])
             examples.append((text.strip() if single_texts else text, pair, label))
     if columns is not None:
-        blank = f", and {num_blank:,} without text left out" if num_blank else ""
+        blank = f", {num_blank:,} without text" + ", left out" * single_texts if num_blank else ""
         _logger.info("read %s of %s: %s rows%s", columns, listed(path.name for path in paths), len(examples), blank)
     return columns, examples
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from diffmask.config.evaluation import (
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.files.splits import SPLIT_NAMES, SPLITS, splits_named
+from diffmask.tasks.labels import check_learnable
 from diffmask.tasks.leakage import Leakage
 from diffmask.tasks.task import Split, Task, hash_task, label_names
 from diffmask.video.clip.clip import Clip
@@ -92,7 +93,7 @@ def read_video_task(settings: EvaluateSettings, *, progress: bool = False) -> Vi
     kind = settings.task.kind or (MULTI_LABEL if has_several else SINGLE_LABEL)
     labels = {split: [_label(clip, kind, settings.task) for clip in clips] for split, clips in usable.items()}
     names = label_names([label for each in labels.values() for label in each], kind, "clips")
-    _check_learnable(labels, kind)
+    check_learnable(labels, kind, "clips")
     contents = _contents([clip for clips in usable.values() for clip in clips], progress=progress)
     splits = {
         split: Split.of(
@@ -227,21 +228,6 @@ def _label(clip: Clip, kind: str, settings: TaskSettings) -> Any:
             "split away"
         )
     return several[0] if several else given
-
-
-def _check_learnable(labels: Mapping[str, Sequence[Any]], kind: str) -> None:
-    def count(split: str) -> Counter[str]:
-        return Counter(name for label in labels.get(split, ()) for name in (label if kind == MULTI_LABEL else [label]))
-
-    known = count("train")
-    for split in ("test", "dev"):
-        unknown = {name: number for name, number in count(split).items() if name not in known}
-        if unknown:
-            shown = listed(f"{name} ({number})" for name, number in unknown.items())
-            raise InputError(
-                f"no training clip has these labels of {split}: {shown}; add such clips to train, or take them "
-                f"out of {split}"
-            )
 
 
 def _contents(clips: Sequence[Clip], *, progress: bool) -> dict[str, str]:
