@@ -170,6 +170,18 @@ def check_writable(path: str | Path) -> None:
         new.unlink()
 
 
+def refuse_broken_name(path: Path) -> None:
+    """Refuse a name that is not UTF-8, which most of what writes files, and other programs, cannot handle.
+
+    Raises:
+        InputError: If it is not; a file that is only read may have such a name.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name of the output {path} is not UTF-8; give another name") from error
+
+
 @contextmanager
 def draft(path: str | Path, remedy: str = "give the same command again", *, tidy: bool = True) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; it gets its name once all of it is there.
@@ -186,6 +198,7 @@ def draft(path: str | Path, remedy: str = "give the same command again", *, tidy
         InputError: If the disk is full.
     """
     path = Path(os.path.abspath(path))
+    refuse_broken_name(path)
     # the machine is part of the name: on a shared disk a process of the same number may be alive elsewhere; the rest
     # cannot be guessed, so that nobody has put a link there
     ours = f".{path.name}.{platform.node()}-"

@@ -27,7 +27,9 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write how the folder around this file was made."""
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    # in JSON a backslash is how a byte of a file name that is not UTF-8 is written
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_record(path: Path, names: Collection[str], what: str, make: str, schema: Any = MappingProxyType({})) -> Any:

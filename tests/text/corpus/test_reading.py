@@ -12,8 +12,9 @@ from pyarrow import parquet
 from support.families import tokenizer_of
 
 from diffmask.cli import main
+from diffmask.files.made_folder import write_record
 from diffmask.text.corpus import read_documents
-from diffmask.text.corpus.counts import count_corpus
+from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.ngrams.counts import count_ngrams
 from diffmask.text.segment.tokenise import TokeniseSettings, tokenise
 
@@ -79,3 +80,16 @@ def test_characters_that_a_terminal_lacks_are_replaced(tmp_path):
         env = os.environ | {"PYTHONIOENCODING": encoding}
         done = subprocess.run([*command, "--overwrite"], capture_output=True, env=env, check=True)
         assert "? 25.0 %" in done.stdout.decode(encoding)
+
+
+def test_a_name_that_is_not_utf8_is_read_and_never_written(tmp_path, capsys):
+    name = os.fsdecode(b"caf\xe9.txt")
+    (tmp_path / name).write_text("a b\n")
+    counts = tmp_path / "counts.parquet"
+    assert main(["count", str(tmp_path / name), "-o", str(counts)]) == 0
+    assert Counts.load(counts).sources[0]["path"] == str(tmp_path / name)
+    write_record(tmp_path / "record.json", {"path": name})
+    assert json.loads((tmp_path / "record.json").read_text(encoding="utf-8")) == {"path": name}
+    broken = tmp_path / os.fsdecode(b"\xe9.parquet")
+    assert main(["count", str(tmp_path / name), "-o", str(broken)]) == 2
+    assert f"the name of the output {broken} is not UTF-8; give another name" in capsys.readouterr().err
