@@ -81,7 +81,7 @@ def forget_local_base(folder: Path) -> None:
             write_text(path, json.dumps(settings | {"base_model_name_or_path": None}, indent=2) + "\n")
             readme = folder / "README.md"
             if readme.is_file():
-                card = ModelCard.load(readme)
+                card: Any = ModelCard.load(readme)
                 card.data.base_model = None
                 card.data.tags = [tag for tag in card.data.tags or [] if not tag.startswith("base_model:")]
                 card.save(readme)
