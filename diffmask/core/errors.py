@@ -45,10 +45,17 @@ def worker_errors() -> Generator[None]:
     """Reduce an `InputError` of a data loader's worker to its sentence; torch adds the worker's whole traceback to it.
 
     Raises:
-        InputError: With the sentence alone.
+        InputError: With the sentence alone, or that a worker was killed.
     """
     try:
         yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise InputError(
+            f"a process that loads rows ended before its work was done ({first_line(error)}), perhaps because memory "
+            "or shared memory ran out; give fewer workers (num_workers), and the same command again"
+        ) from error
     except InputError as error:
         name = f"{InputError.__module__}.{InputError.__qualname__}: "
         raise InputError(str(error).strip().splitlines()[-1].removeprefix(name)) from error

@@ -1,12 +1,14 @@
 """Workers whose batches do not fit into shared memory are refused with the figures."""
 
+import os
 import shutil
+import signal
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, worker_errors
 from diffmask.train.shared_memory import check_shared_memory
 
 ROWS = [torch.zeros(1_000_000, dtype=torch.uint8)]
@@ -27,3 +29,16 @@ def test_it_says_what_is_needed_what_there_is_and_what_to_do(tmp_path, monkeypat
     )
     check_shared_memory(ROWS, collate, 10**6, 0, folder=tmp_path)
     check_shared_memory(ROWS, collate, 10**6, 8, folder=tmp_path / "missing")
+
+
+class Killed(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, row):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_a_sentence():
+    with pytest.raises(InputError, match="a process that loads rows ended before .* fewer workers"), worker_errors():
+        list(torch.utils.data.DataLoader(Killed(), num_workers=1))
