@@ -71,14 +71,9 @@ print(sorted(HIDDEN & set(sys.modules)))
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.parametrize(
-    "command", [["index", ".", "-o", "clips.parquet"], ["pretrain", "video.yaml"], ["quickstart", "--video", "-o", "q"]]
-)
+@pytest.mark.parametrize("command", [["index", ".", "-o", "clips.parquet"], ["quickstart", "--video", "-o", "q"]])
 def test_commands_of_video_say_what_to_install(folder, command):
     (folder / "a.mp4").write_bytes(b"no video")
-    (folder / "video.yaml").write_text(
-        "modality: video\nmodel: model\noutput: run\ndata: {train: [a.mp4]}\ntraining: {steps: 1}\n"
-    )
     done = without_video(f"from diffmask.cli import main\nsys.exit(main({command}))", folder)
     assert done.returncode == 2, done.stderr[-3000:]
     said = done.stderr.strip().splitlines()[-1]
