@@ -7,7 +7,6 @@ from diffmask.config.limits import (
     EPOCHS,
     LENGTH,
     PROCESSES,
-    RATE,
     ROWS,
     SEED,
     STEPS,
@@ -39,7 +38,7 @@ METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy
 _Warmup = Annotated[float, share_below_one("0.06 warms up for 6 % of the steps")]
 _Decay = Annotated[float, at_least(0, "0.05 or 0.1 is usual")]
 _Count = Annotated[int, at_least(1)]
-_Rates = Annotated[tuple[float, ...], NotEmpty("give one or more, such as 2e-5"), above(0), RATE]
+_Rates = Annotated[tuple[float, ...], NotEmpty("give one or more, such as 2e-5"), above(0)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class FinetuneSettings:
     """Examples of a step."""
     warmup_ratio: _Warmup = 0.06
     """Share of the steps in which the learning rate rises; then it falls linearly."""
-    weight_decay: Annotated[_Decay, RATE] = 0.1
+    weight_decay: _Decay = 0.1
     """Weight decay of all weights but biases and norms."""
     max_grad_norm: Annotated[float, above(0, "1 is usual")] = 1.0
     """Gradients are clipped to this norm."""
@@ -115,7 +114,7 @@ class AttentiveSettings:
     """Clips of a step."""
     heads: Annotated[_Count, AtMost(1000)] = 4
     """Queries, each of which reads its own part of every token."""
-    weight_decay: Annotated[_Decay, RATE] = 0.05
+    weight_decay: _Decay = 0.05
     """Weight decay of all weights."""
 
 
@@ -131,7 +130,7 @@ class VideoFinetuneSettings(FinetuneSettings):
     """Epochs without a better score on the dev split after which training stops."""
     warmup_ratio: _Warmup = 0.1
     """Share of the steps in which the learning rate rises; then it falls linearly."""
-    weight_decay: Annotated[_Decay, RATE] = 0.05
+    weight_decay: _Decay = 0.05
     """Weight decay of all weights but biases and norms."""
     layer_decay: Annotated[float, Between(0, 1, "1 trains all layers at one rate", without_low=True)] = 0.75
     """Each layer's rate is this part of that of the layer above it (Tong et al. 2022: 0.75)."""

@@ -15,8 +15,8 @@ from diffmask.core.errors import InputError
 T = TypeVar("T")
 _MOST_NAME_BYTES = 100
 _MOST_SHOWN = 40
-_MOST = 10**12
-"""A number without a bound of its own is a mistake if it is larger."""
+_MOST, _MOST_FLOAT = 10**12, 1e38
+"""A number without a bound of its own is a mistake if it is larger; the second of those that need not be whole."""
 _MARKS = {ord(char): None for char in "-_."}
 
 
@@ -52,7 +52,8 @@ class Between:
         """Return one sentence if a value lies outside."""
         values = _each(value)
         if all(self._holds(each) for each in values):
-            return AtMost(_MOST).refusal(name, value) if self.finite and self.high == math.inf else None
+            most = _MOST_FLOAT if any(isinstance(each, float) for each in values) else _MOST
+            return AtMost(most).refusal(name, value) if self.finite and self.high == math.inf else None
         shown = _shown(value)
         each = "hold numbers " if isinstance(value, tuple) else "be "
         if self.high < math.inf:
@@ -75,14 +76,15 @@ class Between:
 class AtMost:
     """A number, or each number of a list, up to what a machine can hold or a run can last."""
 
-    most: int
+    most: float
     remedy: str = ""
 
     def refusal(self, name: str, value: Any) -> str | None:
         """Return one sentence if a value lies above, or is no number."""
         if all(each <= self.most for each in _each(value)):
             return None
-        return f"{name}={_shown(value)} is above {self.most:,}, which is the most" + (
+        most = f"{self.most:,}" if isinstance(self.most, int) else f"{self.most:g}"
+        return f"{name}={_shown(value)} is above {most}, which is the most" + (
             f"; {self.remedy}" if self.remedy else ""
         )
 
@@ -94,10 +96,9 @@ def _shown(value: Any) -> str:
 
 
 STEPS, EPOCHS = AtMost(10**9), AtMost(10**6)
-ROWS = AtMost(2**16, "give what the memory holds; training.accumulation makes a step of several batches")
+ROWS = AtMost(2**16, "give what the memory holds")
 PROCESSES = AtMost(1024, "more processes than processors are no faster")
 SEED = AtMost(2**32 - 1, "NumPy has no larger seeds")
-RATE = AtMost(100, "1e-3 is a high rate")
 LENGTH = AtMost(10**6)
 
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from diffmask.config.limits import (
     EPOCHS,
     PROCESSES,
-    RATE,
     ROWS,
     SEED,
     STEPS,
@@ -85,7 +84,7 @@ class HeadConfig:
 
     steps: Annotated[int, at_least(0), STEPS] = 300
     """Optimiser steps; 0 trains a fresh head together with the encoder."""
-    learning_rate: Annotated[float, at_least(0), RATE] = 1e-3
+    learning_rate: Annotated[float, at_least(0)] = 1e-3
     """Peak learning rate of the head."""
     weights: str | None = None
     """A head that another run of the same model trained (its head.safetensors), instead of training one."""
@@ -107,7 +106,7 @@ class TrainingConfig:
     """Rows of a micro-batch on one device."""
     accumulation: Annotated[int, at_least(1), ROWS] = 1
     """Micro-batches of an optimiser step."""
-    learning_rate: Annotated[float, at_least(0), RATE] = 5e-5
+    learning_rate: Annotated[float, at_least(0)] = 5e-5
     """Peak learning rate of the encoder's last layer."""
     layer_decay: Annotated[float, Between(0, 1, "1 trains all layers alike", without_low=True)] = 1.0
     """Factor of the learning rate from each layer to the one below it."""
@@ -115,7 +114,7 @@ class TrainingConfig:
     """Share of the steps in which the learning rate rises."""
     lr_schedule: Annotated[str, OneOf(LR_SCHEDULES)] = "linear"
     """Decay of the learning rate: linear, cosine, constant, constant_with_warmup, polynomial or inverse_sqrt."""
-    weight_decay: Annotated[float, at_least(0), RATE] = 0.01
+    weight_decay: Annotated[float, at_least(0)] = 0.01
     """Of all weights but biases and norms."""
     adam_betas: tuple[float, ...] = (0.9, 0.999)
     """Decay of AdamW's running means of the gradient and of its square (Liu et al. 2019 use 0.98 for the second)."""

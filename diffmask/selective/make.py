@@ -26,7 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from diffmask.config.limits import EPOCHS, LENGTH, RATE, ROWS, SEED, Between, above, at_least, check_limits
+from diffmask.config.limits import EPOCHS, LENGTH, ROWS, SEED, Between, above, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.core.types import IGNORE_INDEX
@@ -91,8 +91,8 @@ class SelectiveSettings:
     units: str = "word"
     delta: Annotated[float, Between(0, 1, "it is a difference of two probabilities", without_low=True)] = DELTA
     epochs: Annotated[float, above(0), EPOCHS] = 3.0
-    learning_rate: Annotated[float, above(0), RATE] = 2e-4
-    scorer_learning_rate: Annotated[float | None, above(0), RATE] = None
+    learning_rate: Annotated[float, above(0)] = 2e-4
+    scorer_learning_rate: Annotated[float | None, above(0)] = None
     batch_size: Annotated[int, at_least(1), ROWS] = 32
     common_words: Annotated[int, at_least(0)] = 100
     language: str = "en"

@@ -113,7 +113,7 @@ def test_what_cannot_be_done_is_refused_before_the_work(folder):
     assert refusal("videos", "--summary", "clips.parquet") == expected
     assert refusal("no", "-o", "clips.parquet") == "no does not exist; check the path"
     assert refusal("videos", "-o", "clips.csv") == (
-        "an index is a Parquet file; give clips.csv a name that ends with .parquet"
+        "the output clips.csv is no clip index; give a name that ends with .parquet"
     )
     assert refusal("videos", "-o", "c.parquet", "--join", "no.csv") == "no.csv does not exist; check the path of --join"
     assert refusal("videos", "-o", "c.parquet", "--reader", "vlc") == (

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffmask.config.limits import LENGTH, ROWS, AtMost, at_least, check_limits
+from diffmask.config.limits import LENGTH, AtMost, at_least, check_limits
 from diffmask.core.anchors import check_anchors, choose_anchors
 from diffmask.core.errors import InputError
 from diffmask.core.similarity import anchor_similarity
@@ -126,7 +126,7 @@ class VisualAnchorSettings:
     embedder: str = "pixels"
     layer: int | str | None = None
     size: Annotated[int | None, _SIZE, AtMost(4096)] = None
-    num_words: Annotated[int, at_least(2, "one word leaves nothing to compare; ask for some dozens"), ROWS] = 128
+    num_words: Annotated[int, at_least(2, "one word leaves nothing to compare; ask for some dozens"), LENGTH] = 128
     num_anchors: Annotated[int | None, at_least(1), LENGTH] = None
     num_frames: Annotated[int, at_least(1), AtMost(4096)] = 8
     device: str = "auto"
