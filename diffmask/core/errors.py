@@ -57,5 +57,7 @@ def worker_errors() -> Generator[None]:
             "or shared memory ran out; give fewer workers (num_workers), and the same command again"
         ) from error
     except InputError as error:
+        if len(str(error).strip().splitlines()) == 1:
+            raise  # of this process, perhaps of a kind of its own
         name = f"{InputError.__module__}.{InputError.__qualname__}: "
         raise InputError(str(error).strip().splitlines()[-1].removeprefix(name)) from error

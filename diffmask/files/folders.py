@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL)
+_OF_TORCH = ("PytorchStreamWriter", "basic_ios::clear", "unexpected pos")
+"""What `torch.save` says where it cannot write, without the system's reason."""
 _SUFFIX = ".partial"
 DRAFT_SUFFIXES = (_SUFFIX, ".tmp")
 """By which a file is known that is not finished; earlier versions wrote the second."""
@@ -195,7 +197,8 @@ def draft(path: str | Path, remedy: str = "give the same command again", *, tidy
         tidy: Remove drafts that killed processes left; this lists the folder around `path`.
 
     Raises:
-        InputError: If the disk is full.
+        FullDiskError: If the disk is full.
+        InputError: If the place may not be written.
     """
     path = Path(os.path.abspath(path))
     refuse_broken_name(path)
@@ -305,19 +308,59 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
         new.write_text(text, encoding="utf-8", errors=errors)
 
 
+class FullDiskError(InputError):
+    """There is no room for what is written; the sentence names the disk, and says what is still there.
+
+    Args:
+        path: What was being written.
+        reason: What the system or a library said.
+        remedy: What the user can do once there is room on the disk.
+        kept: What is still there; None tells it by the name, under which only whole files appear.
+
+    Attributes:
+        path: What was being written.
+        reason: What the system or a library said.
+        remedy: What the user can do once there is room on the disk.
+    """
+
+    def __init__(self, path: Path, reason: str, remedy: str, kept: str | None = None):
+        self.path, self.reason, self.remedy = path, reason, remedy
+        if kept is None:
+            kept = "what had that name before is still there" if os.path.lexists(path) else "no part of it is left"
+        super().__init__(
+            f"{path} could not be written ({reason}): {_describe_disk(path)}, and {kept}; make room on the disk, then "
+            f"{remedy}"
+        )
+
+
+def _describe_disk(path: Path) -> str:
+    """Name the disk on which a path lies, by where it is mounted, and say how much room it has."""
+    mount = os.path.realpath(path)
+    while not os.path.ismount(mount):
+        mount = os.path.dirname(mount)
+    room = os.statvfs(mount)
+    if room.f_files and not room.f_favail:
+        return f"the disk mounted at {mount} has no room for more files"
+    return f"the disk mounted at {mount} has {room.f_bavail * room.f_frsize:,} bytes free"
+
+
 @contextmanager
-def writing(path: str | Path, remedy: str = "continue with --resume") -> Iterator[None]:
+def writing(path: str | Path, remedy: str = "continue with --resume", kept: str | None = None) -> Iterator[None]:
     """Turn the error of a full disk, or of a place that may not be written, into one sentence.
 
     Args:
         path: What is written.
         remedy: What the user can do once there is room on the disk.
+        kept: What is still there; see `FullDiskError`.
 
     Raises:
-        InputError: If the disk is full, or the place may not be written.
+        FullDiskError: If the disk is full.
+        InputError: If the place may not be written.
     """
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _NOT_ALLOWED and _is_at(path, error):
             raise InputError(
@@ -326,7 +369,7 @@ def writing(path: str | Path, remedy: str = "continue with --resume") -> Iterato
         reason = _full_disk(error)
         if reason is None:
             raise
-        raise InputError(f"{path} could not be written ({reason}); make room on the disk, then {remedy}") from error
+        raise FullDiskError(Path(path), reason, remedy, kept) from error
 
 
 def _is_at(path: str | Path, error: OSError) -> bool:
@@ -336,10 +379,15 @@ def _is_at(path: str | Path, error: OSError) -> bool:
     return isinstance(error.filename, str | Path) and os.path.abspath(error.filename).startswith(starts)
 
 
-def _full_disk(error: Exception) -> str | None:
+def _full_disk(error: BaseException) -> str | None:
     """Return what an error says about a full disk, or None if it is about something else."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno) if error.errno in _DISK_FULL else None
     # safetensors and torch have errors of their own, told by their text so that neither need be installed
-    of_tensors = type(error).__name__ == "SafetensorError" or "PytorchStreamWriter" in str(error)
-    return str(error) if of_tensors else None
+    if any(os.strerror(number) in str(error) for number in _DISK_FULL):
+        return first_line(error)
+    if any(text in str(error) for text in _OF_TORCH):
+        return "torch could not write all of it"
+    # other libraries raise something else because of one of these
+    cause = error.__cause__ or error.__context__
+    return None if cause is None else _full_disk(cause)

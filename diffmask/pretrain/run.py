@@ -96,26 +96,27 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
     if not subject.streams:
         pad, num_workers = subject.masking.adapter.pad, config.training.num_workers
         check_shared_memory(rows.training, pad, config.training.batch_size, num_workers)
-    prepare_head(config, subject, rows, folder, progress=progress)
+    with run.filled():
+        prepare_head(config, subject, rows, folder, progress=progress)
 
-    stop = StopOnInterrupt()
-    callbacks = [stop, *([EvaluateAtEnd()] if rows.evaluation is not None else []), *loggers(folder, arguments)]
-    trainer = make_trainer(
-        subject.model,
-        arguments,
-        subject.masking,
-        rows,
-        callbacks,
-        objective=subject.objective,
-        processing=subject.processing,
-    )
-    _train(trainer, stop, config.training.steps, checkpoint)
-    if stop.number:
-        return RunOutcome(folder, stop.number, {}, subject.failures())
-    metrics = _last_evaluation(trainer)
-    beside = subject.finish(trainer, folder)
-    _save(trainer, subject, to_mapping(config), inputs, metrics)
-    return RunOutcome(folder, 0, metrics, subject.failures(), beside)
+        stop = StopOnInterrupt()
+        callbacks = [stop, *([EvaluateAtEnd()] if rows.evaluation is not None else []), *loggers(folder, arguments)]
+        trainer = make_trainer(
+            subject.model,
+            arguments,
+            subject.masking,
+            rows,
+            callbacks,
+            objective=subject.objective,
+            processing=subject.processing,
+        )
+        _train(trainer, stop, config.training.steps, checkpoint)
+        if stop.number:
+            return RunOutcome(folder, stop.number, {}, subject.failures())
+        metrics = _last_evaluation(trainer)
+        beside = subject.finish(trainer, folder)
+        _save(trainer, subject, to_mapping(config), inputs, metrics)
+        return RunOutcome(folder, 0, metrics, subject.failures(), beside)
 
 
 def _train(trainer: MaskedTrainer, stop: StopOnInterrupt, steps: int | None, checkpoint: Path | None) -> None:

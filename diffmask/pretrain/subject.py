@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
@@ -15,6 +14,7 @@ from diffmask.train.callbacks import Bar, JsonLog
 from diffmask.train.masking import Masking
 from diffmask.train.objective import Objective
 from diffmask.train.record import RECORD_FILE, RunRecord, hub_name
+from diffmask.train.tensorboard import EventFile
 from diffmask.train.trainer import MaskedTrainer
 
 
@@ -108,4 +108,4 @@ def loggers(folder: Path, arguments: TrainingArguments) -> list[TrainerCallback]
         return []
     folder.mkdir(parents=True, exist_ok=True)
     record, log = RunRecord(folder / RECORD_FILE), JsonLog(folder / "log.jsonl")
-    return [record, log, TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))]
+    return [record, log, TensorBoardCallback(EventFile(folder / "tensorboard"))]

@@ -25,7 +25,7 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, Comparison, compare
 from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
-from diffmask.files.folders import check_writable
+from diffmask.files.folders import check_writable, write_text
 from diffmask.files.json_object import read_object
 from diffmask.pretrain import pretrain
 from diffmask.quickstart.losses import (
@@ -236,7 +236,7 @@ def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     record = {"version": __version__, "steps": quickstart.steps, "seed": quickstart.seed}
     record |= {"modality": quickstart.modality, "model": quickstart.start()}
-    marker.write_text(json.dumps({**record, "names": names}) + "\n", encoding="utf-8")
+    write_text(marker, json.dumps({**record, "names": names}) + "\n")
 
 
 class _Steps:
@@ -270,7 +270,7 @@ def _pretrain_all(
         with step(stage.title, stage.command):
             for name, label in stage.runs.items():
                 written = yaml.safe_dump(to_mapping(quickstart.config(name)), sort_keys=False)
-                (quickstart.output / f"{name}.yaml").write_text(written, encoding="utf-8")
+                write_text(quickstart.output / f"{name}.yaml", written)
                 for seed in range(num_seeds):
                     outcome = pretrain(quickstart.config(name, seed), progress=progress)
                     if outcome.interrupted:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import yaml
 
 from diffmask.config.read import flat, read_mapping
 from diffmask.core.errors import InputError
-from diffmask.files.folders import write_text
+from diffmask.files.folders import FullDiskError, write_text, writing
 from diffmask.files.json_object import read_object
 from diffmask.files.lock import LOCK_FILE, locked
 from diffmask.files.own_files import clear, first_foreign, is_draft, remove_drafts
@@ -198,6 +199,22 @@ class RunFolder:
         for name, text in texts.items():
             write_text(self._path / name, text)
 
+    @contextmanager
+    def filled(self) -> Iterator[None]:
+        """Where the disk gets full while the run writes its folder, say from which checkpoint it can continue.
+
+        Raises:
+            FullDiskError: With the checkpoint.
+        """
+        run = Path(os.path.abspath(self._path))
+        try:
+            with writing(run, "continue with --resume"):
+                yield
+        except FullDiskError as error:
+            if not error.path.absolute().is_relative_to(run):
+                raise
+            raise FullDiskError(error.path, error.reason, "continue with --resume", tell_last(run)) from error
+
     def _history(self) -> str:
         """Return comments for the settings: which of them a resumption changed, and what they were before."""
         path = self._path / SETTINGS_FILE
@@ -303,3 +320,9 @@ def last_checkpoint(run: Path) -> Path | None:
         where = f"from {checkpoint}" if checkpoint else "from the beginning"
         logger.warning("the checkpoint %s is damaged: %s; the run continues %s", each, reason, where)
     return checkpoint
+
+
+def tell_last(run: Path) -> str:
+    """Say from which checkpoint a run that has failed can continue."""
+    whole = next((each for each in reversed(checkpoints_of(run)) if damage(each) is None), None)
+    return f"the last good checkpoint is {whole}" if whole else "no checkpoint was written yet"

@@ -34,7 +34,7 @@ from diffmask.train.checkpoint import (
     seal,
     weights_files,
 )
-from diffmask.train.folder import last_checkpoint
+from diffmask.train.folder import tell_last
 from diffmask.train.masking import Batch, Masking, by_unit
 from diffmask.train.meter import Meter
 from diffmask.train.objective import BESIDE, Beside, Objective
@@ -201,10 +201,11 @@ class MaskedTrainer(Trainer):
         """Run one micro-batch; stop before the weights change if the loss is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
+            kept = tell_last(Path(str(self.args.output_dir)))
             rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
             raise InputError(
                 f"the loss is {loss.item()} at step {self.state.global_step}, in the batch of samples {rows}; "
-                f"{_tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
+                f"{kept}; lower training.learning_rate, or use precision bf16 or fp32"
             )
         return loss
 
@@ -212,9 +213,10 @@ class MaskedTrainer(Trainer):
         norm = super()._clip_grad_norm(model)
         # with fp16, infinite gradients are normal: the scaler skips such steps
         if norm is not None and self.accelerator.scaler is None and not torch.isfinite(torch.as_tensor(norm)):
+            kept = tell_last(Path(str(self.args.output_dir)))
             raise InputError(
                 f"the gradient's norm is {float(norm)} at step {self.state.global_step}; "
-                f"{_tell_last(self.args.output_dir)}; lower training.learning_rate, or use precision bf16 or fp32"
+                f"{kept}; lower training.learning_rate, or use precision bf16 or fp32"
             )
         return norm
 
@@ -364,12 +366,6 @@ def _check_arguments(args: TrainingArguments, *, ordered: bool) -> None:
         )
     if args.fp16 and args.device.type == "cpu":
         raise InputError("fp16 needs a GPU, and the device is the CPU, where the model would train in fp32; use bf16")
-
-
-def _tell_last(run: str | None) -> str:
-    """Say from which checkpoint a failed run can continue."""
-    found = last_checkpoint(Path(run)) if run is not None else None
-    return f"the last good checkpoint is {found}" if found else "no checkpoint was written yet"
 
 
 def _restore_renamed(model: PreTrainedModel, checkpoint: Path) -> None:

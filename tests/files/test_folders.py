@@ -1,10 +1,14 @@
 import errno
 import os
 import platform
+import re
+import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors import SafetensorError
 
 from diffmask.core.errors import InputError
@@ -99,8 +103,47 @@ def test_a_full_disk_is_one_sentence(tmp_path, error):
         raise error
     sentence = str(caught.value)
     assert sentence.startswith(f"{tmp_path}/out could not be written (")
-    assert sentence.endswith("No space left on device); make room on the disk, then start it again")
+    assert "No space left on device): the disk mounted at /" in sentence
+    assert re.search(
+        "has [0-9,]+ bytes free, and no part of it is left; make room on the disk, then start it again$", sentence
+    )
     assert not names(tmp_path)
+
+
+def test_a_full_disk_names_itself_and_what_is_still_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_files=9, f_favail=9, f_bavail=3, f_frsize=4096))
+    (tmp_path / "out").write_text("before")
+    with pytest.raises(InputError) as caught, draft(tmp_path / "out") as new:
+        new.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(caught.value) == (
+        f"{tmp_path}/out could not be written (No space left on device): the disk mounted at {tmp_path} has 12,288 "
+        "bytes free, and what had that name before is still there; make room on the disk, then give the same command "
+        "again"
+    )
+    assert (tmp_path / "out").read_text() == "before"
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_files=9, f_favail=0, f_bavail=3, f_frsize=4096))
+    with pytest.raises(InputError, match="has no room for more files, and"), writing(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_torch_cannot_write_is_a_full_disk(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(InputError, match="torch could not write all of it.: the disk"), writing(tmp_path / "out"):
+            torch.save(torch.zeros(100_000), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_an_error_that_follows_from_a_full_disk_is_one(tmp_path):
+    with pytest.raises(InputError, match="No space left on device"), writing(tmp_path / "out"):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("the data set could not be made") from error
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), RuntimeError("shapes differ")])

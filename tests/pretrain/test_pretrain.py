@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import pathlib
 import shutil
 import signal
 from dataclasses import replace
@@ -386,11 +387,34 @@ def test_a_full_disk_leaves_the_last_checkpoint(world, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.MaskedTrainer, "save_model", fills)
     config = config_for(world, tmp_path / "run")
-    with pytest.raises(InputError, match=r"could not be written \(No space left on device\); make room .* --resume"):
+    kept = (
+        f"the last good checkpoint is {tmp_path}/run/checkpoint-2; make room on the disk, then continue with --resume"
+    )
+    with pytest.raises(InputError, match=rf"checkpoint-4 could not be written \(No space left on device\): .*{kept}"):
         pretrain(config, progress=False)
     monkeypatch.undo()
     outcome = pretrain(config, resume=True, progress=False)
     assert outcome.model.is_dir()
+
+
+def test_a_disk_that_is_full_for_tensorboard_leaves_the_last_checkpoint(world, tmp_path, monkeypatch, capfd):
+    """The file of events is then one that refuses to grow, as on a full disk."""
+    written, opened = [], pathlib.Path.open
+
+    def fills(self, mode="r", *args, **kwargs):
+        if "tfevents" in self.name and mode == "ab":
+            written.append(self)
+            return opened(pathlib.Path("/dev/full"), "wb") if len(written) > 4 else opened(self, mode)
+        return opened(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(pathlib.Path, "open", fills)
+    with pytest.raises(
+        InputError, match=r"tfevents\S+ could not be written \(No space .*checkpoint is \S*checkpoint-2;"
+    ):
+        pretrain(config_for(world, tmp_path / "run"), progress=False)
+    assert "Traceback" not in capfd.readouterr().err
+    monkeypatch.undo()
+    assert pretrain(config_for(world, tmp_path / "run"), resume=True, progress=False).model.is_dir()
 
 
 def test_nothing_held_out_is_nothing_evaluated(world, tmp_path):

@@ -149,7 +149,7 @@ class Tuner(ABC):
                 optimizers=(self.optimizer(model, rate), None),
             )
             trainer.remove_callback(PrinterCallback)
-            with writing(Path(draft), "give the same command again"):
+            with writing(draft, "give the same command again", "the results of finished seeds are still there"):
                 trainer.train()
         history = [entry for entry in trainer.state.log_history if "eval_score" in entry]
         best = max(history, key=lambda entry: entry["eval_score"])  # the first of equals, as the Trainer keeps it
