@@ -9,6 +9,8 @@ from diffmask.config import TrainingConfig
 from diffmask.core.errors import InputError
 
 _PRECISIONS = {"fp32": {}, "bf16": {"bf16": True}, "fp16": {"fp16": True}}
+_POLYNOMIAL_END = 1e-7
+"""The learning rate to which the Trainer's polynomial schedule falls."""
 
 
 def build_arguments(config: TrainingConfig, folder: str, *, evaluates: bool, progress: bool) -> TrainingArguments:
@@ -65,6 +67,11 @@ def check_training(config: TrainingConfig) -> None:
     """
     if (config.steps is None) == (config.epochs is None):
         raise InputError("give training.steps or training.epochs, one of the two (for example training.steps=1000)")
+    if config.lr_schedule == "polynomial" and config.learning_rate <= _POLYNOMIAL_END:
+        raise InputError(
+            f"training.lr_schedule=polynomial falls to {_POLYNOMIAL_END:g}, so training.learning_rate="
+            f"{config.learning_rate:g} must be above it; give a higher one, or another training.lr_schedule"
+        )
     betas = config.adam_betas
     if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
         raise InputError(f"training.adam_betas={list(betas)} must be two numbers in [0, 1), such as [0.9, 0.999]")

@@ -6,13 +6,15 @@ import platform
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import scalar, text
 
 from diffmask.files.folders import writing
+
+_Event: Any = getattr(event_pb2, "Event")  # noqa: B009 - made when it is imported, which a checker of types cannot see
 
 
 class EventFile:
@@ -25,7 +27,7 @@ class EventFile:
     def __init__(self, folder: Path):
         name = f"{int(time.time()):010d}.{platform.node()}.{os.getpid()}.{secrets.token_hex(2)}"
         self._path = folder / f"events.out.tfevents.{name}"
-        self._events = [Event(wall_time=time.time(), file_version="brain.Event:2")]
+        self._events = [_Event(wall_time=time.time(), file_version="brain.Event:2")]
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """Note a number."""
@@ -35,8 +37,8 @@ class EventFile:
         """Note a text."""
         self._add(text(tag, value), step)
 
-    def _add(self, summary: Summary, step: int) -> None:
-        self._events.append(Event(wall_time=time.time(), step=step, summary=summary))
+    def _add(self, summary: Any, step: int) -> None:
+        self._events.append(_Event(wall_time=time.time(), step=step, summary=summary))
 
     def flush(self) -> None:
         """Write what was noted.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from transformers import (
     TrainerControl,
     TrainerState,
     TrainingArguments,
+    get_constant_schedule_with_warmup,
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
@@ -152,6 +153,16 @@ class MaskedTrainer(Trainer):
         )
         self.optimizer = kind(groups, **settings)
         return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Create the schedule of the learning rate; a polynomial whose warm-up takes all steps has nothing to decay."""
+        warmup = self.args.get_warmup_steps(num_training_steps)
+        if self.lr_scheduler is None and warmup >= num_training_steps and self.args.lr_scheduler_type == "polynomial":
+            rising = cast(torch.optim.Optimizer, self.optimizer if optimizer is None else optimizer)
+            self.lr_scheduler = get_constant_schedule_with_warmup(rising, warmup)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
