@@ -6,13 +6,14 @@ A file is checked before it is used; a missing or damaged one is made again.
 import contextlib
 import json
 import logging
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmask.core.errors import InputError
-from diffmask.files.folders import draft
+from diffmask.files.folders import DISK_FULL, NOT_ALLOWED, FullDiskError, draft
 from diffmask.files.lock import waited_for
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _CHUNK_BYTES = 1 << 20
+_REMEDY = "give the same command again or name another cache folder"
 
 Record = dict[str, Any]
 Write = Callable[["pyarrow.RecordBatch"], None]
@@ -61,8 +63,7 @@ def _make(path: Path, schema: "pyarrow.Schema", fill: Callable[[Write], Record])
 
     for left_over in path.parent.glob(f".{path.stem}.*.partial"):
         left_over.unlink()  # of a run that was killed, perhaps on another machine: we hold the lock
-    remedy = "give the same command again or name another cache folder"
-    with draft(path.with_suffix(".json"), remedy, tidy=False) as beside, draft(path, remedy, tidy=False) as new:
+    with draft(path.with_suffix(".json"), _REMEDY, tidy=False) as beside, draft(path, _REMEDY, tidy=False) as new:
         # Arrow's own file does not buffer: nothing is left to be written, and to fail, when it is closed
         with pyarrow.OSFile(str(new), "wb") as file, pyarrow.ipc.new_stream(file, schema) as stream:
             record = fill(stream.write_batch)
@@ -99,12 +100,35 @@ def checksum(path: Path) -> int:
 @contextlib.contextmanager
 def _locked(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of a name; the system gives it back when a process dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = contextlib.ExitStack()
+    make_cache_folder(folder)
+    lock = contextlib.ExitStack()
+    with _making(folder):
         lock.enter_context(waited_for(folder / f"{name}.arrow"))
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        reason = "is not a folder" if not isinstance(error, PermissionError) else "may not be written"
-        raise InputError(f"the cache folder {folder} {reason}; name another one") from error
     with lock:
         yield
+
+
+def make_cache_folder(folder: Path) -> None:
+    """Make a folder for what is kept, if it is not there.
+
+    Raises:
+        InputError: If it cannot be made or written; also if the disk is full.
+    """
+    with _making(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"the cache folder {folder} may not be written; name another one")
+
+
+@contextlib.contextmanager
+def _making(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise FullDiskError(folder, os.strerror(error.errno), _REMEDY) from error
+        not_a_folder = isinstance(error, FileExistsError | NotADirectoryError)
+        if error.errno not in NOT_ALLOWED and not not_a_folder:
+            raise
+        reason = "is not a folder" if not_a_folder else "may not be written"
+        raise InputError(f"the cache folder {folder} {reason}; name another one") from error

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from diffmask.core.errors import InputError, first_line
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the system's errors of a disk without room."""
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL)
+"""Those of a place that may not be written, or of a name that it does not take."""
 _OF_TORCH = ("PytorchStreamWriter", "basic_ios::clear", "unexpected pos")
 """What `torch.save` says where it cannot write, without the system's reason."""
 _SUFFIX = ".partial"
@@ -362,7 +364,7 @@ def writing(path: str | Path, remedy: str = "continue with --resume", kept: str 
     except InputError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _NOT_ALLOWED and _is_at(path, error):
+        if isinstance(error, OSError) and error.errno in NOT_ALLOWED and _is_at(path, error):
             raise InputError(
                 f"{path} cannot be written ({os.strerror(error.errno)}); give another name, or one in another folder"
             ) from error
@@ -382,9 +384,9 @@ def _is_at(path: str | Path, error: OSError) -> bool:
 def _full_disk(error: BaseException) -> str | None:
     """Return what an error says about a full disk, or None if it is about something else."""
     if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno) if error.errno in _DISK_FULL else None
+        return os.strerror(error.errno) if error.errno in DISK_FULL else None
     # safetensors and torch have errors of their own, told by their text so that neither need be installed
-    if any(os.strerror(number) in str(error) for number in _DISK_FULL):
+    if any(os.strerror(number) in str(error) for number in DISK_FULL):
         return first_line(error)
     if any(text in str(error) for text in _OF_TORCH):
         return "torch could not write all of it"

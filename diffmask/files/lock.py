@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffmask.core.errors import InputError
@@ -76,8 +76,9 @@ def _hold(path: Path, what: Path, remedy: str | None) -> Iterator[None]:
     handle = _take(path, what, remedy)
     _held.add(handle)
     try:
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        with suppress(OSError):  # a full disk has no room for who we are, which others are told; the lock is held
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
         yield
     finally:
         if handle in _held:  # a fork has let go of it

@@ -171,3 +171,27 @@ def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError) as error:
         load_or_make(tmp_path, "numbers", SCHEMA, fill)
     assert str(error.value) == f"the cache folder {tmp_path} may not be written; name another one"
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.EROFS, "the cache folder {} may not be written; name another one"),
+        (errno.ENOSPC, "{} could not be written .No space left on device.: the disk .* or name another cache folder"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, monkeypatch, number, sentence):
+    def refuse(self, *_, **__):
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(InputError, match=sentence.format(tmp_path / "cache")):
+        load_or_make(tmp_path / "cache", "numbers", SCHEMA, fill)
+
+
+def test_a_lock_is_held_where_a_full_disk_has_no_room_for_its_holder(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    assert len(load_or_make(tmp_path, "numbers", SCHEMA, fill)[0]) == 6000

@@ -12,10 +12,12 @@ from pyarrow import parquet
 from diffmask.cli import main
 from diffmask.core.errors import InputError
 from diffmask.evaluate.seed_file import check_results_folder
+from diffmask.files.cache import make_cache_folder
 from diffmask.files.folders import check_folder, check_output, draft, refuse_input
 from diffmask.report.figures.figures import is_foreign as is_foreign_figure
 from diffmask.report.html.page import is_foreign, page, write_page
 from diffmask.text.corpus.counts import Counts, count_corpus
+from diffmask.train.folder import RunFolder
 
 TEXT = "A cell divides into two cells.\n"
 
@@ -169,14 +171,27 @@ def test_a_folder_that_may_not_be_written_is_told_before_the_work(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_a_folder_that_is_mounted_read_only_is_told_before_the_work(tmp_path, capsys, corpus):
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", tmp_path], capture_output=True, check=False)
+    place = tmp_path / "place"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", place], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        for words in (["count", corpus, "-o", tmp_path / "c.parquet"],):
+        for words in (
+            ["count", corpus, "-o", place / "c.parquet"],
+            ["preview", corpus, "-o", place / "p.html"],
+            ["bench", "policies", "--json", place / "b.json"],
+        ):
             assert "Read-only file system" in refusal(capsys, *words)
+        with pytest.raises(InputError, match="results.*cannot be written .Read-only file system"):
+            check_results_folder(place / "results")
+        run = RunFolder(place / "run", {}).held(is_main=True, resume=False, overwrite=False)
+        with pytest.raises(InputError, match="the folder .*run cannot be written .Read-only file system.; set output="):
+            run.__enter__()
+        with pytest.raises(InputError, match="the cache folder .*cache may not be written; name another one"):
+            make_cache_folder(place / "cache")
     finally:
-        subprocess.run(["umount", tmp_path], check=True)
+        subprocess.run(["umount", place], check=True)
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])

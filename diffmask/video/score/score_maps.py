@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from diffmask.core.errors import InputError, first_line
+from diffmask.files.cache import make_cache_folder
 from diffmask.files.folders import draft
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.read.readers import open_reader
@@ -80,7 +81,7 @@ def make_maps(
     from tqdm import tqdm
 
     folder = Path(cache)
-    _check_folder(folder)
+    make_cache_folder(folder)
     made: list[Path | None] = []
     for clip in tqdm(clips, desc="score maps", unit="clip", disable=None if progress else True, leave=False):
         path = _map_path(clip, scorer.key, folder)
@@ -179,16 +180,6 @@ def _checksum(scores: _ScoreMap) -> int:
     for values in (scores.values, scores.times):
         checksum = zlib.crc32(values.contiguous().numpy().tobytes(), checksum)
     return checksum
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        reason = "may not be written" if isinstance(error, PermissionError) else "is not a folder"
-        raise InputError(f"the cache folder {folder} {reason}; name another one") from error
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"the cache folder {folder} may not be written; name another one")
 
 
 class CachedMaps:
