@@ -4,6 +4,7 @@ A run's folder holds config.yaml, log.jsonl, run.json, tensorboard/, checkpoint-
 save_pretrained writes it, and classifier/ where a task was learned too.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from diffmask.train.folder import RunFolder, last_checkpoint
 from diffmask.train.record import write_card
 from diffmask.train.shared_memory import check_shared_memory
 from diffmask.train.trainer import MaskedTrainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
             run.claim(inputs, overwrite=overwrite)
     found = last_checkpoint(folder) if resume and arguments.process_index == 0 else None
     checkpoint = broadcast_object_list([found])[0]
+    told = rows.describe_held_out(config.data.eval, config.data.eval_share)
+    if arguments.process_index == 0:
+        logger.log(logging.INFO if rows.num_held_out > 1 else logging.WARNING, "%s", told)
+    held_out = {"number": rows.num_held_out, "of": rows.what, "told": told}
     if rows.evaluation is None:
         arguments.set_evaluate(strategy="no")
     arguments.eval_on_start &= rows.evaluation is not None and checkpoint is None
@@ -100,7 +107,11 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
         prepare_head(config, subject, rows, folder, progress=progress)
 
         stop = StopOnInterrupt()
-        callbacks = [stop, *([EvaluateAtEnd()] if rows.evaluation is not None else []), *loggers(folder, arguments)]
+        callbacks = [
+            stop,
+            *([EvaluateAtEnd()] if rows.evaluation is not None else []),
+            *loggers(folder, arguments, held_out),
+        ]
         trainer = make_trainer(
             subject.model,
             arguments,

@@ -1,7 +1,7 @@
 """What a run trains: a model, its data and how they are masked; one kind for each modality. And its trainer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,36 @@ class Rows:
         evaluation: Rows that are held out, or None.
         order: The order of the training's rows; None for a stream.
         inputs: What they were made of, with hashes: what a resumed run must find again, and the card tells.
+        what: What an entry of the held-out data is called, in the plural.
     """
 
     training: Any
     evaluation: Any
     order: RowOrder | None
     inputs: dict[str, Any]
+    what: str = "rows"
+
+    @property
+    def num_held_out(self) -> int:
+        """How many rows, or clips, are held out."""
+        return 0 if self.evaluation is None else len(self.evaluation)
+
+    def describe_held_out(self, given: Sequence[str], share: float) -> str:
+        """Say in one sentence what was really held out.
+
+        Args:
+            given: Held-out data of their own.
+            share: Of the data that is held out where there are none; 0 of a stream.
+        """
+        asked, number = "data.eval" if given else f"data.eval_share={share:g}", self.num_held_out
+        if number > 1:
+            return f"{asked} holds out {number:,} {self.what}"
+        if number == 1:
+            return f"{asked} holds out 1 of the {self.what}, whose loss says little of the others; hold out more"
+        if not isinstance(self.training, Sized):
+            return "nothing is held out of a stream, so nothing is evaluated; give data.eval to measure the loss"
+        rest = "; raise it, or give data.eval" if share > 0 else ""
+        return f"{asked} holds out none of the {self.what}, so nothing is evaluated{rest}"
 
 
 class Subject(ABC):
@@ -102,10 +126,18 @@ def make_trainer(
     return trainer
 
 
-def loggers(folder: Path, arguments: TrainingArguments) -> list[TrainerCallback]:
-    """Return what writes the log of a stage; of several ranks, the first writes it."""
+def loggers(
+    folder: Path, arguments: TrainingArguments, held_out: Mapping[str, Any] | None = None
+) -> list[TrainerCallback]:
+    """Return what writes the log of a stage; of several ranks, the first writes it.
+
+    Args:
+        folder: Of the stage.
+        arguments: Its settings.
+        held_out: What it holds out, for its record.
+    """
     if arguments.process_index != 0:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    record, log = RunRecord(folder / RECORD_FILE), JsonLog(folder / "log.jsonl")
+    record, log = RunRecord(folder / RECORD_FILE, held_out), JsonLog(folder / "log.jsonl")
     return [record, log, TensorBoardCallback(EventFile(folder / "tensorboard"))]

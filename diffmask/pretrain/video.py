@@ -154,7 +154,8 @@ class VideoSubject(Subject):
             plain = replace(self._sampling, clips_per_video=1, repeats=1)
             maps = {name: made[name] for name in names["evaluation"]}
             evaluation = ClipDataset(held_out, plain, maps=maps, failures=self._failures, augment=False)
-        return Rows(data, evaluation, RowOrder([0] * len(data), visits=True), self._record(training, held_out))
+        order, record = RowOrder([0] * len(data), visits=True), self._record(training, held_out)
+        return Rows(data, evaluation, order, record, what="clips")
 
     def _maps(self, clips: Sequence[Clip], names: set[str], *, progress: bool) -> dict[str, MapOf]:
         made: dict[str, MapOf] = {}

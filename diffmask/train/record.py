@@ -148,10 +148,11 @@ class RunRecord(TrainerCallback):
 
     Args:
         path: File to write; the sessions of an earlier record are kept.
+        held_out: What was held out, if anything could be.
     """
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, path: Path, held_out: Mapping[str, Any] | None = None):
+        self._path, self._held_out = path, held_out
         self._began = time.monotonic()
         self._record: dict[str, Any] = {}
 
@@ -179,6 +180,7 @@ class RunRecord(TrainerCallback):
             "parameters": sum(parameter.numel() for parameter in kwargs["model"].parameters()),
             "text": _describe(kwargs.get("train_dataloader")),
             "rows": _num_rows(kwargs.get("train_dataloader")),
+            **({} if self._held_out is None else {"held_out": dict(self._held_out)}),
             "sessions": [*before["sessions"], session],
         }
         self._write(state)

@@ -424,6 +424,34 @@ def test_nothing_held_out_is_nothing_evaluated(world, tmp_path):
     assert outcome.model.is_dir()
 
 
+@pytest.mark.parametrize(
+    ("data", "number", "told"),
+    [
+        ({"eval_share": 0.3}, 22, "data.eval_share=0.3 holds out 22 rows"),
+        (
+            {"eval_share": 0.002},
+            0,
+            "data.eval_share=0.002 holds out none of the rows, so nothing is evaluated; raise it",
+        ),
+        ({"eval_share": 0.0}, 0, "data.eval_share=0 holds out none of the rows, so nothing is evaluated"),
+        ({"eval": "one.txt"}, 1, "data.eval holds out 1 of the rows, whose loss says little of the others; hold out"),
+        ({"streaming": True}, 0, "nothing is held out of a stream, so nothing is evaluated; give data.eval"),
+    ],
+)
+def test_what_is_really_held_out_is_told_and_recorded(world, tmp_path, caplog, data, number, told):
+    (tmp_path / "one.txt").write_text("water salt acid base .\n")
+    if "eval" in data:
+        data = {"eval": (str(tmp_path / data["eval"]),)}
+    config = config_for(world, tmp_path / "run")
+    training = replace(config.training, steps=1, save_every=0)
+    with caplog.at_level("INFO", "diffmask"):
+        pretrain(replace(config, data=replace(config.data, **data), training=training), progress=False)
+    (said,) = [each for each in caplog.records if each.getMessage().startswith(told)]
+    assert (said.levelname == "INFO") == (number > 1)
+    held_out = json.loads((tmp_path / "run" / "run.json").read_text())["held_out"]
+    assert held_out == {"number": number, "of": "rows", "told": said.getMessage()}
+
+
 def test_overlapping_rows_are_not_held_out(world, tmp_path):
     config = config_for(world, tmp_path / "run")
     with pytest.raises(InputError, match="data.overlap=4 repeats text in neighbouring rows"):
