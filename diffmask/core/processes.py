@@ -4,12 +4,15 @@ import ast
 import ctypes
 import multiprocessing
 import os
+import re
 import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 
 _GROUPS = Path("/sys/fs/cgroup")
 _TWICE = (
@@ -132,6 +135,27 @@ def read_ranks() -> Ranks:
             "to one less than their number; start the processes with torchrun, or unset these variables"
         )
     return Ranks(number, rank, local)
+
+
+@contextmanager
+def rank_errors() -> Generator[None]:
+    """Say in one sentence that another of several ranks has ended, which this one cannot go on without.
+
+    Raises:
+        InputError: In place of the errors by which torch tells of a lost connection.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        import torch  # commands that start no ranks do without it
+
+        if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error):
+            raise
+        reason = re.sub(r"^(\[[^]]*\] *)+", "", first_line(error)).partition(". ")[0]
+        raise InputError(
+            f"another process of this run has ended, or cannot be reached ({reason}); see what it said itself, and "
+            "start all of them again with --resume"
+        ) from error
 
 
 def _from_environment(name: str, default: int, low: int, high: int = 1_000_000) -> int:

@@ -17,7 +17,7 @@ from diffmask.assemble.modality import modality_of, resolve
 from diffmask.assemble.training import build_arguments
 from diffmask.config import to_mapping
 from diffmask.core.errors import InputError, worker_errors
-from diffmask.core.processes import read_ranks
+from diffmask.core.processes import rank_errors, read_ranks
 from diffmask.files.folders import draft
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject, loggers, make_trainer
@@ -73,7 +73,7 @@ def pretrain(config: Any, *, resume: bool = False, overwrite: bool = False, prog
         InputError: If something the config names cannot be used, the folder exists, or the loss becomes NaN.
     """
     run = RunFolder(Path(config.output), to_mapping(config))
-    with run.held(is_main=read_ranks().rank == 0, resume=resume, overwrite=overwrite):
+    with run.held(is_main=read_ranks().rank == 0, resume=resume, overwrite=overwrite), rank_errors():
         return _pretrain(config, run, resume=resume, overwrite=overwrite, progress=progress)
 
 

@@ -8,8 +8,10 @@ import tempfile
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.policy import softmax_weights
+from diffmask.core.processes import rank_errors
 from diffmask.core.schedule import Constant, Linear
 from diffmask.policies.difference import Difference
 from diffmask.policies.loss_weighted import LossWeighted
@@ -163,3 +165,15 @@ def train(folder, settings):
     (folder / f"rank{rank}.json").write_text(json.dumps(record))
     if rank == 0:
         torch.save(trainer.model.state_dict(), folder / "weights.pt")
+
+
+def lose_a_rank(folder):
+    """Wait for another rank that is killed, and leave what the error says."""
+    torch.distributed.init_process_group("gloo")
+    if torch.distributed.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        with rank_errors():
+            torch.distributed.all_reduce(torch.ones(1))
+    except InputError as error:
+        (folder / "said.txt").write_text(str(error))

@@ -1,12 +1,15 @@
 """What holds across processes: two ranks train as one does, and a killed run goes on as if nothing had happened."""
 
 import json
+import re
 import signal
 
 import pytest
 import torch
 from support.processes import Process, run_ranks
-from support.training import make_trainer, steps, train
+from support.training import lose_a_rank, make_trainer, steps, train
+
+from diffmask.core.processes import rank_errors
 
 
 def launch(folder, settings):
@@ -51,6 +54,23 @@ def test_two_ranks_learn_a_task_as_one_does(tmp_path):
         assert rank["task_accuracy"] == steps(one, "task_accuracy")
         assert rank["evaluation"]["eval_task_loss"] == pytest.approx(evaluation["eval_task_loss"], rel=1e-5)
         assert rank["evaluation"]["eval_task_accuracy"] == evaluation["eval_task_accuracy"]
+
+
+def test_a_rank_that_dies_is_a_sentence_of_the_others(tmp_path):
+    survivor, dead = run_ranks(2, lose_a_rank, tmp_path)
+    assert (survivor.returncode, dead.returncode) == (0, -signal.SIGKILL), survivor.stderr[-3000:]
+    said = (tmp_path / "said.txt").read_text()
+    assert re.fullmatch(
+        r"another process of this run has ended, or cannot be reached \([^()\n]+\); see what it said itself, and start "
+        "all of them again with --resume",
+        said,
+    )
+    assert "/" not in said.partition("(")[2].partition(")")[0]  # no path of a compiler's machine
+
+
+def test_an_error_of_another_kind_stays(tmp_path):
+    with pytest.raises(RuntimeError, match="^shapes differ$"), rank_errors():
+        raise RuntimeError("shapes differ")
 
 
 @pytest.mark.parametrize("task", [None, {"batch_size": 6}])
