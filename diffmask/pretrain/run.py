@@ -101,8 +101,9 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
         arguments.set_evaluate(strategy="no")
     arguments.eval_on_start &= rows.evaluation is not None and checkpoint is None
     if not subject.streams:
-        pad, num_workers = subject.masking.adapter.pad, config.training.num_workers
-        check_shared_memory(rows.training, pad, config.training.batch_size, num_workers)
+        pad, training = subject.masking.adapter.pad, config.training
+        second = None if rows.evaluation is None else (rows.evaluation, training.batch_size)
+        check_shared_memory(rows.training, pad, training.batch_size, training.num_workers, evaluation=second)
     with run.filled():
         prepare_head(config, subject, rows, folder, progress=progress)
 

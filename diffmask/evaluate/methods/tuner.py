@@ -27,6 +27,7 @@ from diffmask.evaluate.modality import Predicted
 from diffmask.files.folders import writing
 from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import load_weights
+from diffmask.train.shared_memory import check_shared_memory
 
 _Rows = Any
 """Examples as the collator takes them: a sequence."""
@@ -128,10 +129,18 @@ class Tuner(ABC):
 
     def _tune(self, rows: _Rows, rate: float, seed: int, draft: str) -> _Tuned:
         device = resolve_device(self.settings.device)
+        dev, order = self.rows("dev")
+        check_shared_memory(
+            rows,
+            self.collate,
+            self.tuning.batch_size,
+            self.num_workers,
+            evaluation=(dev, self.settings.eval_batch_size),
+            setting="video.num_workers",
+        )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model, fresh = self._load(device)
-            dev, order = self.rows("dev")
             targets = [self.task.dev.labels[place] for place in order]
 
             def measure(prediction: EvalPrediction) -> dict[str, float]:

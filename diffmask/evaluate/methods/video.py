@@ -26,6 +26,7 @@ from diffmask.evaluate.modality import ModalityMethods, Predict
 from diffmask.tasks.task import Split, Task
 from diffmask.tasks.video_task import VideoTask, read_video_task
 from diffmask.train.optimizer import parameter_groups
+from diffmask.train.shared_memory import check_shared_memory
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.model.autoencoders import ViTMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo, load_video_model
@@ -124,12 +125,14 @@ class _ClipViews(Dataset):
 
 def _view_batches(clips: Sequence[Clip], sampling: Sampling, settings: EvaluateSettings) -> DataLoader:
     """Return batches of views of clips, uint8 (B, V, T, 3, S, S)."""
-    video = settings.video
+    video, views = settings.video, _ClipViews(clips, sampling)
+    size, setting = max(1, settings.eval_batch_size // video.num_views), "video.num_workers"
     if video.num_workers:
-        check_guard(f"video.num_workers={video.num_workers}")
+        check_guard(f"{setting}={video.num_workers}")
+        check_shared_memory(views, torch.stack, size, video.num_workers, setting=setting)
     return DataLoader(
-        _ClipViews(clips, sampling),
-        batch_size=max(1, settings.eval_batch_size // video.num_views),
+        views,
+        batch_size=size,
         num_workers=video.num_workers,
         collate_fn=torch.stack,
         # forked, a worker would inherit what the threads of decoders and of torch hold locked
