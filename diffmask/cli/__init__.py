@@ -140,9 +140,11 @@ def _replace_what_cannot_be_shown() -> None:
 
 @contextmanager
 def _log_on_stderr() -> Iterator[None]:
-    """Show what is logged, sentences without decoration; of several ranks the first one shows all of it."""
+    """Show what is logged, sentences without decoration, each once; of several ranks the first one shows all of it."""
     logger, handler = logging.getLogger("diffmask"), logging.StreamHandler()
-    level = logger.level
+    level, shown = logger.level, set[str]()
+    # the runs of a quickstart read the same corpus, one after the other
+    handler.addFilter(lambda record: record.getMessage() not in shown and not shown.add(record.getMessage()))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     try:

@@ -1,11 +1,13 @@
 """What a command does before its work: how it is interrupted, and what it tells the libraries that it loads."""
 
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
 
+from diffmask.cli import main
 from diffmask.core.processes import num_cores
 
 
@@ -42,3 +44,13 @@ def test_threads_wait_without_spinning_unless_the_user_wants_it(tmp_path, given,
     (tmp_path / "corpus.txt").write_text("some words\n")
     done = diffmask("count", tmp_path / "corpus.txt", "-o", tmp_path / "counts.parquet", path=tmp_path, **given)
     assert done.stderr.strip() == seen
+
+
+def test_what_is_logged_is_shown_once(tmp_path, monkeypatch, capsys):
+    def run(args):
+        for name in ("a", "b", "a"):
+            logging.getLogger("diffmask.files").info("read column %r", name)
+
+    monkeypatch.setattr("diffmask.cli.policies.run", run)
+    assert main(["policies"]) == 0
+    assert capsys.readouterr().err == "read column 'a'\nread column 'b'\n"
