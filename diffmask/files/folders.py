@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffmask.core.errors import InputError, first_line
+from diffmask.files.own_files import first_foreign
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the system's errors of a disk without room."""
@@ -41,7 +42,7 @@ def check_folder(
     Args:
         folder: What the user named.
         what: What it will hold, for messages.
-        names: Names of the files that such a folder holds; one with others is not deleted.
+        names: Files that such a folder holds, as for `first_foreign`; one with others is not deleted.
         overwrite: Whether a folder of this kind may be replaced.
         reads: Files, folders and globs that the command reads.
 
@@ -58,11 +59,11 @@ def check_folder(
         return folder
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; choose another name for the folder of the {what}")
-    held = sorted(path.name for path in folder.iterdir())
-    others = [name for name in held if name not in names]
-    if others:
-        raise InputError(f"folder {folder} holds other files ({others[0]}); choose another name for the {what}")
-    if held and not overwrite:
+    foreign = first_foreign(folder, names)
+    if foreign is not None:
+        other = foreign.relative_to(folder).parts[0]
+        raise InputError(f"folder {folder} holds other files ({other}); choose another name for the {what}")
+    if any(folder.iterdir()) and not overwrite:
         raise InputError(f"folder {folder} exists; choose another name or allow to overwrite it (--overwrite)")
     refuse_input(folder, reads)
     check_writable(folder)

@@ -41,7 +41,10 @@ def check_shared_memory(
     if num_workers == 0 or not folder.is_dir():
         return
     batch = batch_size * _num_bytes(collate([rows[0]]))
-    second = 0 if evaluation is None else evaluation[1] * _num_bytes(collate([evaluation[0][0]]))
+    second = 0
+    if evaluation is not None:
+        # a few held-out rows are one small batch
+        second = min(evaluation[1], len(evaluation[0])) * _num_bytes(collate([evaluation[0][0]]))
     needed, free = (batch + second) * (num_workers * _PREFETCHED + 1), shutil.disk_usage(folder).free
     if needed > free:
         size = -(-needed // 10**9) + 1

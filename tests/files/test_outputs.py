@@ -203,6 +203,19 @@ def test_a_place_that_may_not_be_written_is_one_sentence(tmp_path, number):
         raise OSError(number, os.strerror(number), "/other/input.txt")
 
 
+def test_a_folder_in_the_place_of_a_file_is_never_deleted(tmp_path):
+    (tmp_path / "out" / "anchors.csv").mkdir(parents=True)
+    (tmp_path / "out" / "anchors.csv" / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"holds other files \(anchors.csv\); choose another name"):
+        check_folder(tmp_path / "out", "anchors", ("anchors.csv",), overwrite=True)
+
+
+def test_what_a_killed_process_left_does_not_keep_a_folder_from_being_replaced(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".anchors.csv.host-12-0123456789abcdef.partial").touch()
+    assert check_folder(tmp_path / "out", "anchors", ("anchors.csv",), overwrite=True) == tmp_path / "out"
+
+
 def test_results_replace_results_and_nothing_else(tmp_path):
     for name, content in {"seed-3.json": '{"mine": 1}', "seed-4.json": "5"}.items():
         (tmp_path / name).write_text(content)

@@ -33,9 +33,12 @@ def test_it_says_what_is_needed_what_there_is_and_what_to_do(tmp_path, monkeypat
 
 def test_what_is_evaluated_meanwhile_needs_room_too(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=64_000_000))
-    check_shared_memory(ROWS, collate, 8, 2, evaluation=(ROWS, 4), folder=tmp_path)
+    check_shared_memory(ROWS, collate, 8, 2, evaluation=(ROWS * 9, 4), folder=tmp_path)
+    check_shared_memory(ROWS, collate, 8, 2, evaluation=(ROWS * 4, 99), folder=tmp_path)
     with pytest.raises(InputError) as caught:
-        check_shared_memory(ROWS, torch.stack, 8, 2, evaluation=(ROWS, 5), setting="video.num_workers", folder=tmp_path)
+        check_shared_memory(
+            ROWS, torch.stack, 8, 2, evaluation=(ROWS * 9, 5), setting="video.num_workers", folder=tmp_path
+        )
     assert str(caught.value).startswith(
         "video.num_workers=2 needs 65 MB of shared memory (8.0 MB a batch and 5.0 MB one that is evaluated, 2 batches"
     )

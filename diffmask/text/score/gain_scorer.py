@@ -4,9 +4,7 @@ A folder holds the model as save_pretrained writes it, its tokenizer, and scorer
 made and how good it is.
 """
 
-import os
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -75,9 +73,8 @@ def load_gain(
 def check_scorer_folder(folder: str | Path, *, overwrite: bool = False, reads: Iterable[str | Path] = ()) -> Path:
     """Return the folder if a scorer may be written there; see `folders.check_folder`."""
     # the files of a tokenizer differ from family to family, so it is the record that tells a scorer's folder
-    held = os.listdir(folder) if (Path(folder) / _RECORD).is_file() else ()
-    names = [name for name in held if any(fnmatch(name, pattern) for pattern in _FILES)]
-    return check_folder(folder, "scorer", names, overwrite=overwrite, reads=reads)
+    own = _FILES if (Path(folder) / _RECORD).is_file() else ()
+    return check_folder(folder, "scorer", own, overwrite=overwrite, reads=reads)
 
 
 def save_scorer(
