@@ -5,6 +5,7 @@ and says the sentences; there is one for text and one for clips.
 """
 
 import json
+import os
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -219,17 +220,19 @@ def _claim(quickstart: Quickstart, *, overwrite: bool) -> None:
     remedy = "give another folder with -o"
     made = read_object(marker, _Marker, remedy) if marker.exists() else {}
     before = made.get("names", names) if marker.exists() else []
-    others = [path.name for path in folder.iterdir()] if folder.exists() and not marker.exists() else []
-    others += [name for name in names if marker.exists() and name not in before and (folder / name).exists()]
-    if others and not overwrite:
-        what = f"holds {others[0]}, which" if marker.exists() else "exists and"
+    if folder.exists() and not marker.exists() and any(folder.iterdir()) and not overwrite:
         raise InputError(
-            f"the folder {folder} {what} was not made by the quickstart; give another with -o, or use --overwrite to "
-            f"write into it ({', '.join(names)} are then replaced)"
+            f"the folder {folder} exists and was not made by the quickstart; give another with -o, or use --overwrite "
+            "to write into it"
         )
-    for name in {*names, *before}:
-        path = folder / name
-        if path.is_dir():
+    foreign = next((name for name in names if os.path.lexists(folder / name) and name not in before), None)
+    if foreign is not None:
+        raise InputError(
+            f"the folder {folder} holds {foreign}, which was not made by the quickstart; give another with -o, or move "
+            "it elsewhere"
+        )
+    for path in [folder / name for name in before]:
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -202,6 +202,14 @@ def test_a_folder_of_someone_else_is_refused(world, tmp_path):
         run(plan_for(world, tmp_path / "thesis.tex"))
 
 
+def test_what_has_a_name_of_the_quickstart_is_not_replaced(world, tmp_path):
+    (tmp_path / "anchors").mkdir()
+    (tmp_path / "anchors" / "results.csv").write_text("of a month")
+    with pytest.raises(InputError, match=r"holds anchors, which was not made by the quickstart; give another with -o"):
+        run_quickstart(plan_for(world, tmp_path), Console(file=io.StringIO()), overwrite=True)
+    assert (tmp_path / "anchors" / "results.csv").read_text() == "of a month"
+
+
 def test_what_is_not_installed_is_said(monkeypatch):
     monkeypatch.setattr("diffmask.quickstart.text.find_package", lambda name: None if name == "scipy" else name)
     with pytest.raises(InputError, match=r"documentation of SciPy, which is not installed; run `pip install 'diffmask"):
