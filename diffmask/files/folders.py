@@ -384,7 +384,7 @@ def _is_at(path: str | Path, error: OSError) -> bool:
 
 def _full_disk(error: BaseException) -> str | None:
     """Return what an error says about a full disk, or None if it is about something else."""
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno in DISK_FULL else None
     # safetensors and torch have errors of their own, told by their text so that neither need be installed
     if any(os.strerror(number) in str(error) for number in DISK_FULL):
