@@ -14,7 +14,7 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallba
 
 from diffmask.core.masker import Masker
 from diffmask.policies.uniform import Uniform
-from diffmask.text.adapter import text_adapter
+from diffmask.text.adapter import TextAdapter, text_adapter
 from diffmask.text.model.load import LoadedModel
 from diffmask.train.buckets import RowOrder
 from diffmask.train.masking import Masking
@@ -60,6 +60,7 @@ def run(
         turns: Number of turns of each contender. In each it trains on the same batches, from where it stopped.
         steps_in_a_turn: Number of steps of a turn; the first two do not count.
     """
+    lengths = [len(tokens) for tokens in rows["input_ids"]]
     args = TrainingArguments(
         folder,
         max_steps=steps_in_a_turn,
@@ -70,23 +71,8 @@ def run(
         logging_steps=steps_in_a_turn,
         seed=0,
     )
-    lengths = [len(tokens) for tokens in rows["input_ids"]]
-    ours_args = copy.deepcopy(args)
-    ours_args.remove_unused_columns = False
     adapter = text_adapter(loaded.tokenizer)
-    masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()))
-
-    collator = DataCollatorForLanguageModeling(loaded.tokenizer, mlm_probability=RATIO)
-    stock = Trainer(
-        copy.deepcopy(loaded.model), args, train_dataset=rows.select_columns(["input_ids"]), data_collator=collator
-    )
-    shuffled = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows)
-    bucketed = MaskedTrainer(copy.deepcopy(loaded.model), ours_args, masking, rows, order=RowOrder(lengths))
-    trainers = {
-        "transformers Trainer + DataCollatorForLanguageModeling": stock,
-        "diffmask, rows in random order": shuffled,
-        "diffmask, rows of similar length together": bucketed,
-    }
+    trainers = _contenders(loaded, adapter, args, rows, RowOrder(lengths))
     steps: dict[str, list[float]] = {name: [] for name in trainers}
     for _ in range(turns):
         for name, trainer in trainers.items():
@@ -104,6 +90,24 @@ def run(
         }
         for name, seconds in times.items()
     ]
+
+
+def _contenders(
+    loaded: LoadedModel, adapter: TextAdapter, args: TrainingArguments, rows: "datasets.Dataset", order: RowOrder
+) -> dict[str, Trainer]:
+    """Return the stock Trainer and ours, each with a model of its own."""
+    masking = Masking(adapter, Masker(Uniform()), Masker(Uniform()))
+    collator = DataCollatorForLanguageModeling(loaded.tokenizer, mlm_probability=RATIO)
+    stock = Trainer(
+        copy.deepcopy(loaded.model), args, train_dataset=rows.select_columns(["input_ids"]), data_collator=collator
+    )
+    return {
+        "transformers Trainer + DataCollatorForLanguageModeling": stock,
+        "diffmask, rows in random order": MaskedTrainer(copy.deepcopy(loaded.model), args, masking, rows),
+        "diffmask, rows of similar length together": MaskedTrainer(
+            copy.deepcopy(loaded.model), args, masking, rows, order=order
+        ),
+    }
 
 
 def _turn(trainer: Trainer) -> list[float]:
