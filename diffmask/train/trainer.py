@@ -212,24 +212,21 @@ class MaskedTrainer(Trainer):
         """Run one micro-batch; stop before the weights change if the loss is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            kept = tell_last(Path(str(self.args.output_dir)))
             rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
-            raise InputError(
-                f"the loss is {loss.item()} at step {self.state.global_step}, in the batch of samples {rows}; "
-                f"{kept}; lower training.learning_rate, or use precision bf16 or fp32"
-            )
+            step = self.state.global_step
+            raise self._diverged(f"the loss is {loss.item()} at step {step}, in the batch of samples {rows}")
         return loss
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
         # with fp16, infinite gradients are normal: the scaler skips such steps
         if norm is not None and self.accelerator.scaler is None and not torch.isfinite(torch.as_tensor(norm)):
-            kept = tell_last(Path(str(self.args.output_dir)))
-            raise InputError(
-                f"the gradient's norm is {float(norm)} at step {self.state.global_step}; "
-                f"{kept}; lower training.learning_rate, or use precision bf16 or fp32"
-            )
+            raise self._diverged(f"the gradient's norm is {float(norm)} at step {self.state.global_step}")
         return norm
+
+    def _diverged(self, what: str) -> InputError:
+        kept = tell_last(Path(str(self.args.output_dir)))
+        return InputError(f"{what}; {kept}; lower training.learning_rate, or use precision bf16 or fp32")
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Save a checkpoint, seal it once all ranks have written, and only then delete old ones, by their steps."""
