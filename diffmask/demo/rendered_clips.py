@@ -6,165 +6,36 @@ Only the shape tells a digit: the background moves too, and so do other shapes o
 The general clips are alike but have no digit, so digits are all that makes the domain different.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
+from diffmask.demo.drawing import (
+    CLUTTER,
+    DIGITS,
+    NUM_FRAMES,
+    SHAPES,
+    SIZE,
+    check_encoder,
+    draw_clutter,
+    draw_colour,
+    draw_digit,
+    draw_shape,
+    encode,
+    split_handwriting,
+)
 from diffmask.files.folders import check_folder, draft
 from diffmask.files.made_folder import write_table
 
-
-def _draw_clutter(name: str, num_frames: int, size: int, random: np.random.Generator) -> np.ndarray:
-    """Return a moving background, float (num_frames, size, size) in [0, 1].
-
-    Args:
-        name: One of `CLUTTER`.
-        num_frames: Number of frames.
-        size: Height and width in points.
-        random: Generator of the pattern, its direction and its speed.
-    """
-    t, y, x = np.mgrid[:num_frames, :size, :size].astype(np.float32)
-    heading, speed = random.uniform(0.0, 2.0 * np.pi), random.uniform(0.5, 2.0)
-    x, y = x + t * np.float32(speed * np.cos(heading)), y + t * np.float32(speed * np.sin(heading))
-    turn = random.uniform(0.0, np.pi)
-    across, along = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    return _PATTERNS[name](across, along, random).astype(np.float32)
-
-
-def _stripes(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return _steep(np.sin(x * (2.0 * np.pi / random.uniform(6.0, 16.0))))
-
-
-def _checks(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    step = np.pi / random.uniform(5.0, 11.0)
-    return _steep(np.sin(x * step) * np.sin(y * step))
-
-
-def _dots(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    step = random.uniform(8.0, 14.0)
-    return _steep(0.3 * step - np.hypot(x % step - step / 2, y % step - step / 2))
-
-
-def _waves(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    total = np.zeros_like(x)
-    for _ in range(4):
-        turn, length = random.uniform(0.0, np.pi), random.uniform(8.0, 30.0)
-        total += np.sin((x * np.cos(turn) + y * np.sin(turn)) * (2.0 * np.pi / length) + random.uniform(0.0, 6.3))
-    return _steep(total / 2.0)
-
-
-def _steep(values: np.ndarray) -> np.ndarray:
-    return (0.5 + 1.5 * values).clip(0.0, 1.0)
-
-
-_PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]] = {
-    "stripes": _stripes, "checks": _checks, "dots": _dots, "waves": _waves,
-}  # fmt: skip
-CLUTTER = tuple(_PATTERNS)
-
-
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-"""Labels of the digits, as in captions."""
-
-
-@cache
-def _digit_images() -> tuple[np.ndarray, np.ndarray]:
-    """Return the handwritten digits of scikit-learn, float (N, 8, 8) in [0, 1], and their values (N,)."""
-    from sklearn.datasets import load_digits
-
-    found: Any = load_digits()  # comes with scikit-learn: nothing is downloaded
-    return found.images.astype(np.float32) / 16.0, found.target.astype(np.int64)
-
-
-def _draw_digit(image: np.ndarray, size: int) -> np.ndarray:
-    """Return an enlarged handwritten digit as an opacity in [0, 1], (size, size)."""
-    large = interpolate(torch.from_numpy(image)[None, None], (size, size), mode="bicubic", align_corners=False)
-    return ((large[0, 0].numpy() - 0.2) * 2.5).clip(0.0, 1.0)
-
-
-def _draw_shape(name: str, size: int, random: np.random.Generator) -> np.ndarray:
-    """Return a shape that is no digit as an opacity in [0, 1], (size, size), with soft edges.
-
-    Args:
-        name: One of `SHAPES`.
-        size: Height and width in points.
-        random: Generator of its turn and its details.
-    """
-    y, x = np.mgrid[:size, :size].astype(np.float32) * (2.0 / (size - 1)) - 1.0
-    # one point from the inside to the outside
-    return (_DISTANCES[name](x, y, random) * (size / 2.0) + 0.5).clip(0.0, 1.0)
-
-
-def _disc(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return 0.85 - np.hypot(x, y)
-
-
-def _square(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    turn = random.uniform(0.0, np.pi / 2)
-    across, along = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    return 0.65 - np.maximum(np.abs(across), np.abs(along))
-
-
-def _triangle(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    start = random.uniform(0.0, 2.0 * np.pi)
-    sides = [start + 2.0 * np.pi * side / 3 for side in range(3)]
-    return np.min([0.42 - (x * np.cos(side) + y * np.sin(side)) for side in sides], axis=0)
-
-
-def _cross(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    turn = random.uniform(0.0, np.pi / 2)
-    across, along = np.abs(x * np.cos(turn) + y * np.sin(turn)), np.abs(y * np.cos(turn) - x * np.sin(turn))
-    return np.maximum(np.minimum(0.2 - across, 0.85 - along), np.minimum(0.2 - along, 0.85 - across))
-
-
-def _strokes(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return a few lines between points of a grid, like a letter of an unknown alphabet."""
-    points = [np.array([across, along]) for across in (-0.6, 0.0, 0.6) for along in (-0.75, 0.0, 0.75)]
-    path = [points[place] for place in random.choice(len(points), random.integers(4, 7), replace=False)]
-    width = random.uniform(0.14, 0.22)
-    return np.max([width - _to_line(x, y, *ends) for ends in zip(path, path[1:], strict=False)], axis=0)
-
-
-def _arcs(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return two bows, which come close to a digit."""
-    width = random.uniform(0.14, 0.2)
-    bows = []
-    for middle in (-0.35, 0.35):
-        radius, start = random.uniform(0.35, 0.5), random.uniform(0.0, 2.0 * np.pi)
-        angle = (np.arctan2(y - middle, x) - start) % (2.0 * np.pi)
-        bows.append(np.where(angle < 1.2 * np.pi, width - np.abs(np.hypot(x, y - middle) - radius), -1.0))
-    return np.maximum(*bows)
-
-
-def _to_line(x: np.ndarray, y: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return the distance of each point from the line between two points."""
-    way = end - start
-    share = (((x - start[0]) * way[0] + (y - start[1]) * way[1]) / (way @ way)).clip(0.0, 1.0)
-    return np.hypot(x - start[0] - share * way[0], y - start[1] - share * way[1])
-
-
-_DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]] = {
-    "disc": _disc, "square": _square, "triangle": _triangle, "cross": _cross, "strokes": _strokes, "arcs": _arcs,
-}  # fmt: skip
-"""Functions that return how far inside a shape each point is, in halves of its size; negative outside."""
-SHAPES = tuple(_DISTANCES)
-
-
-SIZE, NUM_FRAMES, FPS = 64, 24, 12
 LABELS, BOXES = "labels.csv", "boxes.csv"
 _OBJECT_SIZES = (44, 53)
 _OTHER_SIZES = (12, 22)
 """Least size of a digit or shape, and the size below which it stays."""
-_TEST_SHARE = 1 / 3
-"""Share of the images of each digit that only test clips show."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +105,7 @@ def render_digits(
     for name, number in (("num_general", num_general), ("num_domain", num_domain), ("num_test", num_test)):
         if number < 0:
             raise InputError(f"{name}={number} is not a number of clips; give 0 or more")
-    _check_encoder()
+    check_encoder()
     scenes = [*_general(num_general, seed), *_domain(num_domain, num_test, seed)]
     with draft(folder) as new:
         for part in ("general", "domain"):
@@ -250,21 +121,6 @@ def render_digits(
     return _RenderedClips(folder, folder / "general", folder / "domain", folder / LABELS, folder / BOXES)
 
 
-def _check_encoder() -> None:
-    """Refuse a machine on which PyAV is missing or was built without libx264."""
-    try:
-        import av
-    except ImportError as error:
-        raise InputError(
-            f"clips are encoded by PyAV, which is not installed ({error}); install it: pip install 'diffmask[video]'"
-        ) from error
-    if "libx264" not in av.codecs_available:
-        raise InputError(
-            "this PyAV was built without the H.264 encoder libx264; install the one of the package index with "
-            "`pip install --force-reinstall --only-binary av av`"
-        )
-
-
 def _general(number: int, seed: int) -> Iterator[_Scene]:
     for place in range(number):
         label, clutter = SHAPES[place % len(SHAPES)], CLUTTER[place // len(SHAPES) % len(CLUTTER)]
@@ -272,45 +128,33 @@ def _general(number: int, seed: int) -> Iterator[_Scene]:
 
 
 def _domain(num_train: int, num_test: int, seed: int) -> Iterator[_Scene]:
-    images, values = _digit_images()
-    random = np.random.default_rng([seed, 1])
-    rows = [random.permutation(np.flatnonzero(values == digit)) for digit in range(len(DIGITS))]
+    images = split_handwriting(np.random.default_rng([seed, 1]))
     for part, (split, number) in enumerate((("train", num_train), ("test", num_test))):
         for place in range(number):
             digit, turn = place % len(DIGITS), place // len(DIGITS)
-            border = round(_TEST_SHARE * len(rows[digit]))
-            own = rows[digit][:border] if split == "test" else rows[digit][border:]
-            image, clutter = images[own[turn % len(own)]], CLUTTER[turn % len(CLUTTER)]
+            own, clutter = images[split][digit], CLUTTER[turn % len(CLUTTER)]
+            image = own[turn % len(own)]
             yield _Scene(f"{split}-{place:04}", "domain", DIGITS[digit], clutter, split, (seed, 2 + part, place), image)
 
 
 def _draw(scene: _Scene) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
     """Return the frames of a clip, uint8 (T, H, W, 3), and the box of its digit in each."""
     random = np.random.default_rng(scene.seed)
-    pattern = _draw_clutter(scene.clutter, NUM_FRAMES, SIZE, random)[..., None]
-    dark, light = _colour(random, 0.0, 0.12), _colour(random, 0.1, 0.3)
+    pattern = draw_clutter(scene.clutter, NUM_FRAMES, SIZE, random)[..., None]
+    dark, light = draw_colour(random, 0.0, 0.12), draw_colour(random, 0.1, 0.3)
     frames = dark + (light - dark) * pattern
-    other = partial(_draw_shape, SHAPES[random.integers(len(SHAPES))], random=random)
-    main = (
-        partial(_draw_shape, scene.label, random=random) if scene.image is None else partial(_draw_digit, scene.image)
-    )
+    other = partial(draw_shape, SHAPES[random.integers(len(SHAPES))], random=random)
+    main = partial(draw_shape, scene.label, random=random) if scene.image is None else partial(draw_digit, scene.image)
     boxes: list[tuple[int, int, int, int]] = []
     for draw, sizes in ((other, _OTHER_SIZES), (main, _OBJECT_SIZES)):  # the second is drawn over the first
         size = int(random.integers(*sizes))
-        opacity, colour = draw(size=size)[..., None], _colour(random, 0.75, 1.0)
+        opacity, colour = draw(size=size)[..., None], draw_colour(random, 0.75, 1.0)
         boxes = []
         for frame, (left, top) in enumerate(_way(size, random)):
             under = frames[frame, top : top + size, left : left + size]
             under += (colour - under) * opacity
             boxes.append((left, top, left + size, top + size))
     return (frames * 255.0).round().astype(np.uint8), boxes if scene.image is not None else []
-
-
-def _colour(random: np.random.Generator, darkest: float, lightest: float) -> np.ndarray:
-    """Return a colour, (3,) in [0, 1], whose brightness lies between two."""
-    hue, brightness = random.uniform(0.0, 2.0 * np.pi), random.uniform(darkest, lightest)
-    shades = 1.0 + 0.2 * np.cos(hue + np.array([0.0, 2.0, 4.0]) * (np.pi / 3.0))
-    return (brightness * shades / shades.max()).astype(np.float32)
 
 
 def _way(size: int, random: np.random.Generator) -> list[tuple[int, int]]:
@@ -321,18 +165,3 @@ def _way(size: int, random: np.random.Generator) -> list[tuple[int, int]]:
     straight = start + np.arange(NUM_FRAMES)[:, None] * (speed * np.array([np.cos(heading), np.sin(heading)]))
     bounced = room - np.abs(straight % (2 * room) - room)
     return [(int(left), int(top)) for left, top in bounced.round()]
-
-
-def encode(frames: np.ndarray, path: Path) -> None:
-    """Write frames uint8 (T, H, W, 3), of even height and width, as H.264."""
-    import av
-
-    # when x264 looks ahead it does not always decide alike: once in 50 runs the same frames gave other bytes
-    fixed = "rc-lookahead=0:mbtree=0:b-adapt=0:weightp=0:scenecut=0"
-    options = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": fixed}
-    with av.open(str(path), "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))

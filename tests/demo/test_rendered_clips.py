@@ -11,20 +11,8 @@ from sklearn.model_selection import cross_val_score
 
 from diffmask.core.errors import InputError
 from diffmask.demo import rendered_clips as render
-from diffmask.demo.rendered_clips import (
-    BOXES,
-    CLUTTER,
-    DIGITS,
-    FPS,
-    LABELS,
-    NUM_FRAMES,
-    SHAPES,
-    SIZE,
-    _digit_images,
-    _domain,
-    _draw,
-    render_digits,
-)
+from diffmask.demo.drawing import CLUTTER, DIGITS, FPS, NUM_FRAMES, SHAPES, SIZE, digit_images
+from diffmask.demo.rendered_clips import BOXES, LABELS, _domain, _draw, render_digits
 
 NUMBERS = {"num_general": 6, "num_domain": 10, "num_test": 10}
 
@@ -80,7 +68,7 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(clips, tmp_path):
 
 
 def test_no_image_is_in_both_splits():
-    images, values = _digit_images()
+    images, values = digit_images()
     scenes = list(_domain(4000, 2000, 0))  # more clips than images: images come again, within their split
     used = {split: {s.image.tobytes() for s in scenes if s.split == split} for split in ("train", "test")}
     assert not used["train"] & used["test"]
