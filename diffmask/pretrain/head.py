@@ -14,7 +14,6 @@ from diffmask.config import TrainingConfig
 from diffmask.core.errors import InputError
 from diffmask.files.folders import draft
 from diffmask.pretrain.subject import Rows, Subject, loggers, make_trainer
-from diffmask.train.masking import Masking
 
 HEAD_FILE = "head.safetensors"
 """The head that a run trained, in its folder."""
@@ -80,8 +79,7 @@ def _train_head(config: Any, subject: Subject, rows: Rows, trained: Path, *, pro
     trained_now = {id(parameter) for parameter in trained_later}
     for parameter in head.values():
         parameter.requires_grad_(id(parameter) in trained_now)
-    plain = masking.evaluation_adapter or masking.adapter
-    random = Masking(plain, replace(masking.evaluation, seed=config.masking.seed), masking.evaluation)
+    random = masking.fixed.reseeded(config.masking.seed)
     stage = trained.parent / "head"
     arguments = build_arguments(_settings(config), str(stage), evaluates=False, progress=progress)
     make_trainer(model, arguments, random, replace(rows, evaluation=None), loggers(stage, arguments)).train()

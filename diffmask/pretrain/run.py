@@ -101,7 +101,7 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
         arguments.set_evaluate(strategy="no")
     arguments.eval_on_start &= rows.evaluation is not None and checkpoint is None
     if not subject.streams:
-        pad, training = subject.masking.adapter.pad, config.training
+        pad, training = subject.masking.pad, config.training
         second = None if rows.evaluation is None else (rows.evaluation, training.batch_size)
         check_shared_memory(rows.training, pad, training.batch_size, training.num_workers, evaluation=second)
     with run.filled():

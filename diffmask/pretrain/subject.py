@@ -11,7 +11,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from diffmask.train.buckets import RowOrder
 from diffmask.train.callbacks import Bar, JsonLog
-from diffmask.train.masking import Masking
+from diffmask.train.masking import Masks
 from diffmask.train.objective import Objective
 from diffmask.train.record import RECORD_FILE, RunRecord, hub_name
 from diffmask.train.tensorboard import EventFile
@@ -75,7 +75,7 @@ class Subject(ABC):
     name: str
     model: PreTrainedModel
     fresh: tuple[str, ...]
-    masking: Masking
+    masking: Masks
     objective: Objective | None = None
     processing: Any = None
     streams: bool = False
@@ -100,7 +100,7 @@ class Subject(ABC):
 def make_trainer(
     model: PreTrainedModel,
     arguments: TrainingArguments,
-    masking: Masking,
+    masking: Masks,
     rows: Rows,
     callbacks: list[TrainerCallback],
     *,

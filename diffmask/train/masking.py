@@ -1,14 +1,14 @@
 """How a run masks: what the trainer is given, so that it need not know modalities or policies."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from diffmask.core.masker import Masker
-from diffmask.core.types import PositionMask, UnitMask
+from diffmask.core.types import PositionMask, UnitMask, Weights
 from diffmask.core.units import Units
 
 Batch = Mapping[str, Any]
@@ -43,6 +43,78 @@ class _Adapter(Protocol):
         ...
 
 
+class Choice(NamedTuple):
+    """What was chosen in a batch.
+
+    Attributes:
+        units: The units of the batch.
+        weights: Their weights.
+        masked: Which of them are masked.
+    """
+
+    units: Units
+    weights: Weights
+    masked: UnitMask
+
+
+class Drawn(NamedTuple):
+    """A batch that has been masked.
+
+    Attributes:
+        inputs: What `losses` takes.
+        choices: What was chosen, by side.
+        counts: How many losses of each name there will be, float (K,).
+    """
+
+    inputs: dict[str, Any]
+    choices: Mapping[str, Choice]
+    counts: Tensor
+
+
+class Masks(Protocol):
+    """What a trainer asks of how a run masks: `Masking`, or `video_text.masking.JointMasking`, which has two of them."""
+
+    @property
+    def sides(self) -> "Mapping[str, Masking]":
+        """The maskings that it consists of, by name; the only one is called ""."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """By name, the weight of each loss in the sum: those of the sides, and others that a row has as a whole."""
+        ...
+
+    @property
+    def layer_decay(self) -> float:
+        """Factor of the learning rate from each layer to the one below it; 1 trains all layers alike."""
+        ...
+
+    @property
+    def fixed(self) -> "Masks":
+        """The masks of evaluation: always the same, for every policy that is compared."""
+        ...
+
+    def reseeded(self, seed: int) -> "Masks":
+        """Return the same with other masks."""
+        ...
+
+    def pad(self, rows: Sequence[Any], /) -> dict[str, Any]:
+        """Make a batch of rows."""
+        ...
+
+    def draw(self, batch: Batch, step: int, num_steps: int) -> Drawn:
+        """Mask a batch at an optimiser step."""
+        ...
+
+    def predicted(self, inputs: Batch, side: str) -> PositionMask:
+        """Return for which positions of a side there is a loss."""
+        ...
+
+    def losses(self, model: torch.nn.Module, inputs: Batch) -> Mapping[str, Tensor]:
+        """Return each loss by its name: of every predicted position of a side, row by row; or of every row."""
+        ...
+
+
 @dataclass(frozen=True)
 class Masking:
     """How a run masks.
@@ -55,6 +127,7 @@ class Masking:
         layer_decay: Factor of the learning rate from each layer to the one below it; 1 trains all layers alike.
         evaluation_adapter: Divides held-out rows into units, alike for every policy that is compared; None stands for
             `adapter`.
+        weights: The weight of its loss, which alone is trained on.
     """
 
     adapter: _Adapter
@@ -63,6 +136,51 @@ class Masking:
     domain: Callable[[Units], UnitMask] | None = None
     layer_decay: float = 1.0
     evaluation_adapter: _Adapter | None = None
+    weights: Mapping[str, float] = field(default_factory=lambda: {"": 1.0}, init=False)
+
+    @property
+    def sides(self) -> "Mapping[str, Masking]":
+        """Return this, the only one."""
+        return {"": self}
+
+    @property
+    def fixed(self) -> "Masking":
+        """The masks of evaluation."""
+        plain = self.evaluation_adapter or self.adapter
+        return replace(self, adapter=plain, masker=self.evaluation, evaluation_adapter=None)
+
+    def reseeded(self, seed: int) -> "Masking":
+        """Return the same with other masks."""
+        return replace(self, masker=replace(self.masker, seed=seed))
+
+    def pad(self, rows: Sequence[Any], /) -> dict[str, Any]:
+        """Make a batch of rows."""
+        return self.adapter.pad(rows)
+
+    def choose(self, batch: Batch, step: int, num_steps: int) -> Choice:
+        """Divide a batch into units, and choose those that are masked."""
+        units, weights = self.weigh(batch, step, num_steps)
+        return Choice(units, weights, self.masker.draw(weights, units, step, num_steps))
+
+    def weigh(self, batch: Batch, step: int, num_steps: int) -> tuple[Units, Weights]:
+        """Divide a batch into units, and return them with their weights."""
+        progress = step / num_steps
+        units = self.adapter.units(batch, step, self.masker.ratio(progress))
+        return units, self.masker.weights(units, progress)
+
+    def draw(self, batch: Batch, step: int, num_steps: int) -> Drawn:
+        """Mask a batch at an optimiser step."""
+        choice = self.choose(batch, step, num_steps)
+        inputs = self.adapter.corrupt(batch, choice.units, choice.masked, step)
+        return Drawn(inputs, {"": choice}, self.adapter.predicted(inputs).sum()[None])
+
+    def predicted(self, inputs: Batch, side: str) -> PositionMask:
+        """Return for which positions there is a loss."""
+        return self.adapter.predicted(inputs)
+
+    def losses(self, model: torch.nn.Module, inputs: Batch) -> Mapping[str, Tensor]:
+        """Return the loss of every predicted position, row by row."""
+        return {"": self.adapter.losses(model, inputs)}
 
 
 def by_unit(losses: Tensor, units: Units, predicted: PositionMask) -> tuple[Tensor, Tensor]:

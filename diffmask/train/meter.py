@@ -1,17 +1,23 @@
-"""Figures about masks: what was masked since the last log line, and the sums of an evaluation.
+"""Figures about masks and losses: what was masked since the last log line, and how high each of several losses was.
 
 Both tell apart the units that belong to the domain, by their types (`DomainTypes`) or their scores (`HighScores`).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from diffmask.core.masker import entropy
-from diffmask.core.types import UnitMask, Weights
+from diffmask.core.types import UnitMask
 from diffmask.core.units import Units
+from diffmask.train.masking import Choice
+
+
+def of_side(key: str, side: str) -> str:
+    """Return the name of a figure of one side; that of the only side has no addition."""
+    return f"{key}_{side}" if side else key
 
 
 class Meter:
@@ -20,10 +26,11 @@ class Meter:
     Args:
         domain: Tells which units belong to the domain, or None if that is not known.
         positions: Name of the positions: tokens, patches.
+        side: What is added to the names of the figures, where a run has several.
     """
 
-    def __init__(self, domain: Callable[[Units], UnitMask] | None, positions: str = "tokens"):
-        self._domain, self._positions = domain, positions
+    def __init__(self, domain: Callable[[Units], UnitMask] | None, positions: str = "tokens", side: str = ""):
+        self._domain, self._positions, self._side = domain, positions, side
         self._restart()
 
     def _restart(self) -> None:
@@ -35,8 +42,9 @@ class Meter:
         """Return which units belong to the domain."""
         return torch.zeros_like(units.eligible) if self._domain is None else self._domain(units)
 
-    def add(self, units: Units, masked: UnitMask, weights: Weights, strength: float) -> None:
+    def add(self, choice: Choice, strength: float) -> None:
         """Add one batch."""
+        units, weights, masked = choice
         self._began = self._began or time.perf_counter()
         smallest = units.smallest
         taken = smallest.lengths * units.to_smallest(masked)
@@ -72,7 +80,46 @@ class Meter:
         if self._domain is not None:
             figures["domain_share"] = domain / max(masked, 1)
         self._restart()
-        return figures
+        return {of_side(name, self._side): value for name, value in figures.items()}
+
+
+class LossMeter:
+    """Running sums of the losses of steps, kept on the device; of the only one, the Trainer's own log says enough.
+
+    Args:
+        names: Names of the losses.
+    """
+
+    def __init__(self, names: Sequence[str] | Mapping[str, float]):
+        self._names = tuple(names)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._sums: Tensor | None = None
+        self._num_steps = 0
+
+    def add(self, means: Sequence[Tensor]) -> None:
+        """Add a micro-batch's part of the mean of each loss over the step, times the number of ranks."""
+        if len(self._names) > 1:
+            part = torch.stack([mean.detach() for mean in means])
+            self._sums = part if self._sums is None else self._sums + part
+
+    def end_step(self) -> None:
+        """Note that a step is over."""
+        self._num_steps += 1
+
+    def read(self, total: Callable[[Tensor], Tensor], num_ranks: int) -> dict[str, float]:
+        """Return the mean of each loss over the steps since the last time, as `loss_NAME`, and start again.
+
+        Args:
+            total: Returns the sum of a tensor over all ranks.
+            num_ranks: How many there are.
+        """
+        if self._sums is None:
+            return {}
+        means = (total(self._sums) / (num_ranks * max(self._num_steps, 1))).tolist()
+        self._restart()
+        return {of_side("loss", name): mean for name, mean in zip(self._names, means, strict=True)}
 
 
 class DomainTypes:

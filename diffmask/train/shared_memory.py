@@ -58,5 +58,6 @@ def check_shared_memory(
 
 def _num_bytes(batch: Any) -> int:
     """Return the bytes of the tensors of a batch."""
-    values = batch.values() if isinstance(batch, Mapping) else [batch]
-    return sum(value.nbytes for value in values if isinstance(value, Tensor))
+    if isinstance(batch, Mapping):
+        return sum(map(_num_bytes, batch.values()))
+    return batch.nbytes if isinstance(batch, Tensor) else 0

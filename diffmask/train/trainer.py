@@ -1,12 +1,13 @@
 """The Hugging Face Trainer with masks drawn on the device, in the training process, at the step they are for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -36,8 +37,8 @@ from diffmask.train.checkpoint import (
     weights_files,
 )
 from diffmask.train.folder import tell_last
-from diffmask.train.masking import Batch, Masking, by_unit
-from diffmask.train.meter import Meter
+from diffmask.train.masking import Batch, Drawn, Masks, by_unit
+from diffmask.train.meter import LossMeter, Meter, of_side
 from diffmask.train.objective import BESIDE, Beside, Objective
 from diffmask.train.optimizer import parameter_groups
 from diffmask.train.record import forget_local_base
@@ -57,22 +58,23 @@ class _EpochOrder(TrainerCallback):
 
 
 class _Feedback(TrainerCallback):
-    """Make the policy learn from a step of all ranks, before the next masks are drawn or a checkpoint is written."""
+    """Make policies learn from a step of all ranks, before the next masks are drawn or a checkpoint is written."""
 
-    def __init__(self, policy: Policy, total: Callable[[Tensor], Tensor]):
-        self._policy, self._total = policy, total
+    def __init__(self, policies: Iterable[Policy], total: Callable[[Tensor], Tensor]):
+        self._policies, self._total = list(policies), total
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Make the policy learn."""
-        self._policy.learn(self._total)
+        """Make the policies learn."""
+        for policy in self._policies:
+            policy.learn(self._total)
 
 
 class MaskedTrainer(Trainer):
     """Continue the pretraining of a model, with the masks of a masker.
 
-    Everything else is Hugging Face's Trainer: mixed precision, accumulation, checkpoints, torchrun, loggers. The loss
-    is the mean over all predicted positions of an optimiser step, on all ranks, so one batch of eight rows, two batches
-    of four, and two ranks with four rows each give the same gradient.
+    Everything else is Hugging Face's Trainer: mixed precision, accumulation, checkpoints, torchrun, loggers. A loss is
+    the mean over all predicted positions of an optimiser step, on all ranks, so one batch of eight rows, two batches of
+    four, and two ranks with four rows each give the same gradient. Of several losses the weighted sum is trained on.
 
     On a CPU that has other work too, set `OMP_WAIT_POLICY=passive` before torch is imported, as the commands do: else
     each of OpenMP's threads keeps a core while it waits, and a step takes several times as long.
@@ -81,7 +83,7 @@ class MaskedTrainer(Trainer):
         model: A pretrained model with the head that is trained; of one with adapters of peft, these alone are saved.
         args: Settings of the Trainer. All columns of the rows are kept, whatever `remove_unused_columns` says.
         masking: How to mask.
-        train_dataset: Rows for `masking.adapter`: a data set of Hugging Face or torch, or a list.
+        train_dataset: Rows for `masking.pad`: a data set of Hugging Face or torch, or a list.
         eval_dataset: Rows for evaluation, or None.
         order: Order of the training rows; None is the Trainer's own.
         callbacks: Callbacks, as for the Trainer.
@@ -96,7 +98,7 @@ class MaskedTrainer(Trainer):
         self,
         model: torch.nn.Module,
         args: TrainingArguments,
-        masking: Masking,
+        masking: Masks,
         train_dataset: Any,
         eval_dataset: Any = None,
         order: RowOrder | None = None,
@@ -113,7 +115,9 @@ class MaskedTrainer(Trainer):
             )
         args.dataloader_pin_memory &= torch.accelerator.is_available()  # else torch warns at every pass
         self.masking = masking
-        self.meter = Meter(masking.domain, masking.adapter.positions)
+        self.meters = {name: Meter(side.domain, side.adapter.positions, name) for name, side in masking.sides.items()}
+        self._policies = {name: side.masker.policy for name, side in masking.sides.items()}
+        self._losses = LossMeter(masking.weights)
         seed = args.seed if args.data_seed is None else args.data_seed
         rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         self._sampler = None if order is None else order.sampler(rows_per_step, seed)
@@ -121,12 +125,12 @@ class MaskedTrainer(Trainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=masking.adapter.pad,
+            data_collator=masking.pad,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            callbacks=[_Feedback(masking.masker.policy, self._total), *epochs, *callbacks],
+            callbacks=[_Feedback(self._policies.values(), self._total), *epochs, *callbacks],
         )
-        # compute_loss divides by the number of masked positions of the whole step; the Trainer must not divide again
+        # compute_loss divides by the number of losses of the whole step; the Trainer must not divide again
         self.loss_is_scaled_for_ga = True
         self._beside = Beside(objective, self.accelerator, seed)
         # not the Trainer's own `processing_class`, by which it would change the ids in the model's config
@@ -167,7 +171,7 @@ class MaskedTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor | int | None]:
-        """Collect the batches of one optimiser step, mask them, and count the predicted positions on all ranks.
+        """Collect the batches of one optimiser step, mask them, and count the losses of each name on all ranks.
 
         The Trainer calls this before `on_step_begin`, so `state.global_step` is the step for which masks are drawn.
         """
@@ -175,8 +179,10 @@ class MaskedTrainer(Trainer):
             return [], None  # resumed from the checkpoint of the last step: nothing is left to do
         batches = [self._mask(batch) for batch in islice(epoch_iterator, num_batches)]
         self._beside.join(batches, self.state.global_step, self.args.gradient_accumulation_steps)
-        count = sum((batch["num_predicted"] for batch in batches), torch.zeros((), device=device))
-        return batches, self._gathered(count).sum().clamp_min(1)
+        none = torch.zeros(1, len(self.masking.weights), device=device)
+        counts = sum((batch[_COUNTS][None] for batch in batches), none)
+        self._losses.end_step()
+        return batches, self._gathered(counts).sum(0).clamp_min(1)
 
     def _model(self) -> torch.nn.Module:
         assert isinstance(self.model, torch.nn.Module)
@@ -193,18 +199,18 @@ class MaskedTrainer(Trainer):
         return total
 
     def _mask(self, rows: Batch) -> dict[str, Any]:
-        batch = self._on_device(rows)
         step, num_steps = self.state.global_step, self.state.max_steps
-        adapter, masker = self.masking.adapter, self.masking.masker
-        units = adapter.units(batch, step, masker.ratio(step / num_steps))
-        weights = masker.weights(units, step / num_steps)
-        masked = masker.draw(weights, units, step, num_steps)
-        self.meter.add(units, masked, weights, masker.strength(step / num_steps))
-        inputs = adapter.corrupt(batch, units, masked, step)
-        return {**inputs, "units": units, "num_predicted": adapter.predicted(inputs).sum()}
+        drawn = self.masking.draw(self._on_device(rows), step, num_steps)
+        for name, side in self.masking.sides.items():
+            self.meters[name].add(drawn.choices[name], side.masker.strength(step / num_steps))
+        return {
+            **drawn.inputs,
+            _UNITS: {name: each.units for name, each in drawn.choices.items()},
+            _COUNTS: drawn.counts,
+        }
 
     def _on_device(self, batch: Batch) -> dict[str, Any]:
-        return {name: value.to(self.args.device) for name, value in batch.items()}
+        return cast("dict[str, Any]", send_to_device(dict(batch), self.args.device))
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -212,7 +218,8 @@ class MaskedTrainer(Trainer):
         """Run one micro-batch; stop before the weights change if the loss is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            rows = ", ".join(map(str, inputs["units"].sample_ids.tolist()))
+            units = next(iter(inputs[_UNITS].values()))
+            rows = ", ".join(map(str, units.sample_ids.tolist()))
             step = self.state.global_step
             raise self._diverged(f"the loss is {loss.item()} at step {step}, in the batch of samples {rows}")
         return loss
@@ -254,9 +261,10 @@ class MaskedTrainer(Trainer):
                 self._processing.save_pretrained(folder)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Also save what the policy has learned, before the file that marks a checkpoint as complete."""
+        """Also save what policies have learned, before the file that marks a checkpoint as complete."""
         super()._save_optimizer_and_scheduler(output_dir)
-        learned = self.masking.masker.policy.state_dict()
+        states = {name: policy.state_dict() for name, policy in self._policies.items()}
+        learned = {of_side(key, name): value for name, state in states.items() for key, value in state.items()}
         if learned and self.is_world_process_zero():
             save_file(learned, Path(output_dir) / POLICY_FILE)
 
@@ -268,10 +276,14 @@ class MaskedTrainer(Trainer):
             _restore_renamed(self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Also load what the policy had learned; the Trainer calls this on every rank, and with DeepSpeed too."""
+        """Also load what policies had learned; the Trainer calls this on every rank, and with DeepSpeed too."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self.masking.masker.policy.load_state_dict(read_policy(Path(checkpoint)))
+            learned = read_policy(Path(checkpoint))
+            for name, policy in self._policies.items():
+                ending = of_side("", name)
+                own = {key.removesuffix(ending): value for key, value in learned.items() if key.endswith(ending)}
+                policy.load_state_dict(own)
 
     def compute_loss(
         self,
@@ -280,20 +292,26 @@ class MaskedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Return this micro-batch's part of the step's mean loss.
+        """Return this micro-batch's part of the step's loss, the weighted sum of the means.
 
         It is multiplied by the number of ranks, since DistributedDataParallel averages gradients over them.
         """
         assert not return_outputs, "masks are drawn in get_batch_samples and evaluation_loop; there are no outputs"
-        units, _ = inputs.pop("units"), inputs.pop("num_predicted")
+        assert isinstance(num_items_in_batch, Tensor)
+        units, _ = inputs.pop(_UNITS), inputs.pop(_COUNTS)
         beside = inputs.pop(BESIDE, None)
         with self._beside.within(self._model(), beside) as outcomes:
-            losses = self.masking.adapter.losses(model, inputs)
-        policy, adapter = self.masking.masker.policy, self.masking.adapter
-        if type(policy).observe is not Policy.observe:
-            means, counts = by_unit(losses.detach(), units.smallest, adapter.predicted(inputs))
-            policy.observe(units.smallest, counts > 0, means)
-        loss = losses.sum() * self.accelerator.num_processes / num_items_in_batch
+            losses = self.masking.losses(model, inputs)
+        for name, policy in self._policies.items():
+            if type(policy).observe is not Policy.observe:
+                smallest = units[name].smallest
+                means, counts = by_unit(losses[name].detach(), smallest, self.masking.predicted(inputs, name))
+                policy.observe(smallest, counts > 0, means)
+        means = [losses[name].sum() * self.accelerator.num_processes / count for name, count in
+                 zip(self.masking.weights, num_items_in_batch, strict=True)]  # fmt: skip
+        self._losses.add(means)
+        loss = sum(mean * weight for mean, weight in zip(means, self.masking.weights.values(), strict=True))
+        assert isinstance(loss, Tensor)
         return self._beside.add(loss, outcomes, beside)
 
     @torch.no_grad()
@@ -305,11 +323,11 @@ class MaskedTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Return the mean loss per predicted position, of all units and of the domain's, under fixed masks."""
+        """Return the mean of each loss, of all units and of the domain's, under fixed masks."""
         model = self._model()
         was_training = model.training
         model.eval()
-        totals = torch.zeros(4, dtype=torch.float64, device=self.args.device)
+        totals = torch.zeros(len(self.masking.weights), 4, dtype=torch.float64, device=self.args.device)
         num_rows = 0
         for batch in dataloader:
             with self.compute_loss_context_manager():
@@ -320,33 +338,54 @@ class MaskedTrainer(Trainer):
             num_rows += len(rows)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         model.train(was_training)
-        loss, count, domain_loss, domain_count = totals.tolist()
-        metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1), f"{metric_key_prefix}_masked": int(count)}
-        if domain_count > 0:
-            metrics[f"{metric_key_prefix}_loss_domain"] = domain_loss / max(domain_count, 1)
-            metrics[f"{metric_key_prefix}_masked_domain"] = int(domain_count)
-        metrics |= self._beside.evaluate(metric_key_prefix)
+        metrics = self._metrics(metric_key_prefix, totals) | self._beside.evaluate(metric_key_prefix)
         return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=num_rows)
 
+    def _metrics(self, prefix: str, totals: Tensor) -> dict[str, float]:
+        """Return the figures of an evaluation, given sums as `_row_sums` has them for each loss; first, the sum."""
+        metrics = {f"{prefix}_loss": 0.0}
+        for (name, weight), sums in zip(self.masking.weights.items(), totals.tolist(), strict=True):
+            loss, count, domain_loss, domain_count = sums
+            figures = {"loss": loss / max(count, 1)}
+            if name in self.masking.sides:
+                figures["masked"] = int(count)
+            if domain_count > 0:
+                figures |= {"loss_domain": domain_loss / domain_count, "masked_domain": int(domain_count)}
+            metrics[f"{prefix}_loss"] += weight * figures["loss"]
+            metrics |= {of_side(f"{prefix}_{key}", name): value for key, value in figures.items()}
+        return metrics
+
     def _row_sums(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        """Return the sum of losses and the number of predicted positions of each row, float64 (B, 4).
+        """Return the sum and the number of each loss of each row, float64 (B, K, 4).
 
         The first two columns are of all units, the last two of those that belong to the domain.
         """
-        adapter = self.masking.evaluation_adapter or self.masking.adapter
-        units = adapter.units(batch, 0)
-        inputs = adapter.corrupt(batch, units, self.masking.evaluation(units, 0, 1), 0)
-        units = units.smallest
-        losses, counts = by_unit(adapter.losses(model, inputs), units, adapter.predicted(inputs))
-        columns = [losses.double() * counts, counts.double()]
-        domain = self.meter.is_domain(units)
+        fixed = self.masking.fixed
+        drawn = fixed.draw(batch, 0, 1)
+        losses = fixed.losses(model, drawn.inputs)
+        return torch.stack([self._sums_of(name, losses[name], drawn) for name in self.masking.weights], dim=1)
+
+    def _sums_of(self, name: str, losses: Tensor, drawn: Drawn) -> Tensor:
+        """Return the sum and the number of a loss of each row, of all units and of the domain's, float64 (B, 4)."""
+        if name not in drawn.choices:  # each row has one, as a whole
+            return torch.stack([losses, *torch.ones_like(losses)[None], *losses.new_zeros(2, len(losses))], 1).double()
+        units = drawn.choices[name].units.smallest
+        means, counts = by_unit(losses, units, self.masking.fixed.predicted(drawn.inputs, name))
+        domain, columns = self.meters[name].is_domain(units), [means.double() * counts, counts.double()]
         return torch.stack([value.sum(1) for value in (*columns, *(value * domain for value in columns))], dim=1)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, adding what was masked since the last time, and what the policy has learned."""
         if "loss" in logs:
-            logs.update(self.meter.read() | self.masking.masker.policy.report() | self._beside.report())
+            for name, meter in self.meters.items():
+                learned = self._policies[name].report()
+                logs.update(meter.read() | {of_side(key, name): value for key, value in learned.items()})
+            logs.update(self._losses.read(self._total, self.accelerator.num_processes) | self._beside.report())
         super().log(logs, start_time)
+
+
+_UNITS, _COUNTS = "units", "counts"
+"""Keys under which a masked batch carries its units by side, and how many losses of each name it has."""
 
 
 _WITHOUT_EFFECT = {
