@@ -21,6 +21,7 @@ LAYERS = (
     ("pretrain", "evaluate", "selective", "bench"),
     ("assemble", "tasks"),
     ("train", "demo"),
+    ("video_text",),
     ("text", "video", "policies"),
     ("files",),
     ("config",),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SELECT, CORRUPT, SEGMENT, ORDER, GUIDE, PREDICT, AUGMENT = range(7)
+SELECT, CORRUPT, SEGMENT, ORDER, GUIDE, PREDICT, AUGMENT, NEGATIVES = range(8)
 """Streams, one per use: the numbers that choose a unit are independent of those that corrupt it, or that cut spans."""
 
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: consecutive indices land far apart
@@ -47,6 +47,22 @@ def keys(seed: int, step: int, sample_ids: Tensor, *, stream: int) -> _Keys:
     z = z ^ ((z >> 31) & ((1 << 33) - 1))
     words = z.unsqueeze(-1).view(torch.int32)
     return _Keys(words[..., 0], words[..., 1])
+
+
+def pair_keys(seed: int, step: int, sample_ids: Tensor, others: Tensor, *, stream: int) -> _Keys:
+    """Hash pairs of samples into keys, of the shape that both broadcast to; the order within a pair counts.
+
+    Args:
+        seed: Any int, as for `keys`.
+        step: Optimiser step, as for `keys`.
+        sample_ids: Stable identities of the first samples, int64.
+        others: Those of the second samples, int64.
+        stream: What the numbers are for: one of the streams above.
+    """
+    first = keys(seed, step, sample_ids, stream=stream)
+    # all 64 bits of the first sample's hash, so that no other sum of two identities is near
+    hashed = torch.stack([first.low, first.high], dim=-1).view(torch.int64).squeeze(-1)
+    return keys(seed, step, hashed + others, stream=stream)
 
 
 def uniforms(keys: _Keys, indices: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The one function that samples: weights and a budget in, a mask out."""
+"""The functions that sample: weights and a budget in, a mask out; or one candidate of each row."""
 
 import math
 
@@ -91,6 +91,20 @@ def _or_one_that_fits(
     swapped = (best > -math.inf) & (length > budgets) & (chance * (length - shorter) >= budgets - shorter)
     masked = masked.scatter(1, first, masked.gather(1, first) & ~swapped)
     return masked.scatter(1, other, masked.gather(1, other) | swapped)
+
+
+def draw_one(log_weights: Tensor, eligible: UnitMask, noise: Tensor) -> Tensor:
+    """Return the index of one eligible candidate of each row, int64 (B,); 0 in a row that has none.
+
+    Candidates are drawn in proportion to the exponential of their log weight: the largest after Gumbel noise.
+
+    Args:
+        log_weights: Any finite numbers, (B, N).
+        eligible: Which candidates may be drawn, bool (B, N).
+        noise: Uniforms in (0, 1) of each candidate, float64 (B, N).
+    """
+    gumbel = -(-noise.log()).log()
+    return (log_weights.double() + gumbel).masked_fill(~eligible, -math.inf).argmax(1)
 
 
 def mask_count(num_positions: int, ratio: float) -> int:

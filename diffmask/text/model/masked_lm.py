@@ -3,7 +3,7 @@
 The vocabulary head runs on the masked positions only.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,28 +38,32 @@ def masked_losses(model: torch.nn.Module, inputs: Mapping[str, Tensor], labels: 
     """
     encoder = _encoder_of(model)
     rows, columns = (labels != IGNORE_INDEX).nonzero(as_tuple=True)
-    with _head_on(encoder, rows, columns):
+    with passing_on(encoder, lambda states: states[rows, columns][None]):
         logits = model(**without_padding(encoder.config, inputs)).logits
     return cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), labels[rows, columns], reduction="none")
 
 
 @contextmanager
-def _head_on(encoder: torch.nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """Let the encoder pass on only the states at the given positions, as one row (1, N, D).
+def passing_on(encoder: torch.nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Let the encoder pass on other states than its own, such as those at a few positions, as one row (1, N, D).
 
     A hook does this for every architecture, so that the model's own forward is called and wrappers (DDP, compiled
     models) keep working. What follows the encoder must treat every position alike, as the heads of masked language
     models do.
+
+    Args:
+        encoder: The encoder under a model's head.
+        change: Makes of the encoder's states (B, L, D) those that the head is given.
     """
 
-    def keep(_module: torch.nn.Module, _args: Any, output: Any) -> Any:
-        states = output[0][rows, columns][None]
+    def pass_on(_module: torch.nn.Module, _args: Any, output: Any) -> Any:
+        states = change(output[0])
         if isinstance(output, tuple):
             return (states, *output[1:])
         output.last_hidden_state = states
         return output
 
-    hook = encoder.register_forward_hook(keep)
+    hook = encoder.register_forward_hook(pass_on)
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ step, and predict pixels only. Here patches are gathered by index, and a head ma
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
@@ -61,11 +61,37 @@ class _ForwardOfParts(nn.Module, ABC):
         """
         if visible is None or predicted is None:
             return super().forward(pixel_values, *args, **kwargs)
+        return self._output(logits=self.decode(self.encode(pixel_values, visible), visible, predicted))
+
+    def decode(
+        self,
+        states: Tensor,
+        visible: Tensor,
+        predicted: Tensor,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Return predictions of the predicted patches, (B, P, C).
+
+        Args:
+            states: What `encode` returned.
+            visible: Positions of the visible patches, int64 (B, V).
+            predicted: Positions of the patches to predict, int64 (B, P).
+            change: Makes of the decoder's tokens (B, V + P, D), visible ones first, those that its layers read.
+        """
+        tokens = self._decoder_tokens(states, visible, predicted)
         head = self.pixel_head if self.feature_head is None else self.feature_head
-        return self._output(logits=head(self._decode(pixel_values, visible, predicted)))
+        return head(self._decoded(tokens if change is None else change(tokens), predicted.shape[1]))
 
     @abstractmethod
-    def _decode(self, frames: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, visible: Tensor) -> Tensor:
+        """Return the states of the visible patches, (B, V, D), after the class token of models that have one."""
+
+    @abstractmethod
+    def _decoder_tokens(self, states: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
+        """Return the tokens that the decoder's layers read, those of predicted patches last."""
+
+    @abstractmethod
+    def _decoded(self, tokens: Tensor, num_predicted: int) -> Tensor:
         """Return what the head reads of the predicted patches, (B, P, D)."""
 
 
@@ -80,7 +106,8 @@ class VideoMAEForPreTraining(_ForwardOfParts, transformers.VideoMAEForPreTrainin
         """Predicts pixels."""
         return self.decoder.head
 
-    def _encode(self, frames: Tensor, visible: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, visible: Tensor) -> Tensor:
+        """Return the states of the visible patches, (B, V, D)."""
         embeddings = self.videomae.embeddings
         patches = _embed_patches(self, embeddings.patch_embeddings.projection, frames, visible)
         # the table is a plain tensor: moved once, where the inherited forward copies it at every step
@@ -89,14 +116,16 @@ class VideoMAEForPreTraining(_ForwardOfParts, transformers.VideoMAEForPreTrainin
         states = self.videomae.encoder(states).last_hidden_state
         return states if self.videomae.layernorm is None else self.videomae.layernorm(states)
 
-    def _decode(self, frames: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
-        states = self.encoder_to_decoder(self._encode(frames, visible))
+    def _decoder_tokens(self, states: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
+        states = self.encoder_to_decoder(states)
         self.position_embeddings = self.position_embeddings.to(states.device)
-        table = self.position_embeddings[0].to(frames.dtype)
-        hidden = torch.cat([states + table[visible], self.mask_token + table[predicted]], dim=1)
+        table = self.position_embeddings[0].to(self.mask_token.dtype)
+        return torch.cat([states + table[visible], self.mask_token + table[predicted]], dim=1)
+
+    def _decoded(self, tokens: Tensor, num_predicted: int) -> Tensor:
         for layer in self.decoder.decoder_layers:
-            hidden = layer(hidden)
-        return self.decoder.norm(hidden[:, visible.shape[1] :])
+            tokens = layer(tokens)
+        return self.decoder.norm(tokens[:, tokens.shape[1] - num_predicted :])
 
 
 class ViTMAEForPreTraining(_ForwardOfParts, transformers.ViTMAEForPreTraining):
@@ -143,7 +172,8 @@ class ViTMAEForPreTraining(_ForwardOfParts, transformers.ViTMAEForPreTraining):
         """Predicts pixels."""
         return self.decoder.decoder_pred
 
-    def _encode(self, frames: Tensor, visible: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, visible: Tensor) -> Tensor:
+        """Return the states of the class token and the visible patches, (B, 1 + V, D)."""
         embeddings = self.vit.embeddings
         table = embeddings.position_embeddings[0]
         # the class token is the first of the states and of each table
@@ -154,14 +184,16 @@ class ViTMAEForPreTraining(_ForwardOfParts, transformers.ViTMAEForPreTraining):
             states = layer(states)
         return self.vit.layernorm(states)
 
-    def _decode(self, frames: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
+    def _decoder_tokens(self, states: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
         decoder = self.decoder
-        states, table = decoder.decoder_embed(self._encode(frames, visible)), decoder.decoder_pos_embed[0]
+        states, table = decoder.decoder_embed(states), decoder.decoder_pos_embed[0]
         states = torch.cat([states[:, :1] + table[0], states[:, 1:] + table[visible + 1]], dim=1)
-        hidden = torch.cat([states, (decoder.mask_token + table[predicted + 1]).to(states.dtype)], dim=1)
-        for layer in decoder.decoder_layers:
-            hidden = layer(hidden)
-        return decoder.decoder_norm(hidden[:, states.shape[1] :])
+        return torch.cat([states, (decoder.mask_token + table[predicted + 1]).to(states.dtype)], dim=1)
+
+    def _decoded(self, tokens: Tensor, num_predicted: int) -> Tensor:
+        for layer in self.decoder.decoder_layers:
+            tokens = layer(tokens)
+        return self.decoder.decoder_norm(tokens[:, tokens.shape[1] - num_predicted :])
 
 
 def _embed_patches(

@@ -1,0 +1,4 @@
+"""Clips and their texts together: a model of both, what is masked of both, and the pairs that it learns from.
+
+model/  VideoMAE and a masked language model with fusion between them, and its objectives
+"""
