@@ -72,7 +72,7 @@ class Drawn(NamedTuple):
 
 
 class Masks(Protocol):
-    """What a trainer asks of how a run masks: `Masking`, or `video_text.masking.JointMasking`, which has two of them."""
+    """What a trainer asks of how a run masks: `Masking`, or `video_text.masking.JointMasking` of two."""
 
     @property
     def sides(self) -> "Mapping[str, Masking]":
