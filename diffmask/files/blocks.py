@@ -14,7 +14,7 @@ TEXT_COLUMNS = ("text", "content", "sentence", "abstract", "body", "document", "
 BLOCK_BYTES = 1 << 20
 MOST_BYTES = 32 << 20
 """Most bytes of one document, or of one row of a table: what is made of it in memory is many times as large."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN_CHARS = 60
 _SHOWN_NAMES = 20
 
@@ -94,7 +94,7 @@ def line_blocks(stream: ByteStream, block_bytes: int = BLOCK_BYTES) -> Iterator[
     rest: list[bytes] = []
     first, num_rest = 1, 0
     head = stream.head()
-    chunk = head.removeprefix(_BYTE_ORDER_MARK)
+    chunk = head.removeprefix(BYTE_ORDER_MARK)
     offset = len(head) - len(chunk)
     while chunk:
         end = chunk.rfind(b"\n") + 1

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from diffmask.core.errors import InputError
+from diffmask.core.errors import InputError, first_line
 from diffmask.files.blocks import (
     BLOCK_BYTES,
+    BYTE_ORDER_MARK,
     MOST_BYTES,
     NUMBER,
     TEXT_COLUMNS,
@@ -235,6 +236,25 @@ def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
                 yield number, block.parse_object(number, line)
 
 
+def _read_json_list(path: Path) -> Iterator[tuple[int, Row]]:
+    """Read a .json: one list of objects, or JSON lines."""
+    with ByteStream(path) as stream:
+        parts = [stream.head().removeprefix(BYTE_ORDER_MARK)]
+        if not parts[0].lstrip().startswith(b"["):
+            yield from _read_json(path)
+            return
+        while part := stream.read(BLOCK_BYTES):
+            parts.append(part)
+    try:
+        rows = json.loads(b"".join(parts).decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # a byte that is not UTF-8 is one too
+        raise InputError(f"{path} begins a list and is not valid JSON ({first_line(error)}); write it again") from error
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InputError(f"{path}: entry {number} is not a JSON object: {shown(str(row))}; give one for each row")
+        yield number, row
+
+
 def _read_table(path: Path) -> Iterator[tuple[int, Row]]:
     with Table(path) as table:
         names = table.header
@@ -291,7 +311,7 @@ def _name(value: Any, known: list[str]) -> Any:
 
 _READERS = {
     ".jsonl": _read_json,
-    ".json": _read_json,
+    ".json": _read_json_list,
     ".csv": _read_table,
     ".tsv": _read_table,
     ".parquet": _read_parquet,

@@ -19,7 +19,7 @@ from diffmask.pretrain.subject import Rows, Subject
 from diffmask.pretrain.text import CACHE
 from diffmask.train.buckets import RowOrder
 from diffmask.train.record import hub_name
-from diffmask.video.clip.clip import Clip
+from diffmask.video.clip.clip import Clip, content_hash
 from diffmask.video.index.index import read_clips
 from diffmask.video.model.load import LoadedVideo, load_video_model
 from diffmask.video.read.dataset import ClipDataset, FailureLog, MapOf
@@ -28,8 +28,6 @@ from diffmask.video.score.score_maps import BoxMaps, CachedMaps, FrameScorer, ma
 
 if TYPE_CHECKING:
     from diffmask.video.anchors.anchor_set import VisualAnchors
-
-_HEAD_BYTES = 1 << 16
 
 
 def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list[Clip]]:
@@ -48,7 +46,7 @@ def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list
         raise InputError(
             f"data.eval_split={data.eval_split!r} is a split of data.eval, which is not given; give it too"
         )
-    held = {clip.path for clip in training if int.from_bytes(_content(clip)[:4]) < data.eval_share * 2**32}
+    held = {clip.path for clip in training if int.from_bytes(content_hash(clip)[:4]) < data.eval_share * 2**32}
     kept = [clip for clip in training if clip.path not in held]
     if not kept:
         raise InputError(
@@ -70,8 +68,8 @@ def _of_split(clips: list[Clip], setting: str, split: str | None) -> list[Clip]:
 
 def _check_apart(training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
     """Refuse clips on both sides: a loss on what was trained on says nothing."""
-    known = {_content(clip) for clip in training}
-    both = [clip.path for clip in held_out if _content(clip) in known]
+    known = {content_hash(clip) for clip in training}
+    both = [clip.path for clip in held_out if content_hash(clip) in known]
     if both:
         raise InputError(
             f"{len(both)} of {len(held_out)} clips of data.eval are trained on too, such as {both[0]}; give others, or "
@@ -79,22 +77,12 @@ def _check_apart(training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
         )
 
 
-def _content(clip: Clip) -> bytes:
-    """Return 128 bits that the file's size and beginning decide, so that copies of a clip stand on one side."""
-    try:
-        with open(clip.path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        head = clip.path.encode()  # it is gone; reading it will say so
-    return hashlib.blake2b(head + str(clip.size).encode(), digest_size=16).digest()
-
-
 def _describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
     """Return how many clips there are, and hashes of the files and of what they hold, by which moved ones are known."""
     digest, content = hashlib.sha256(), hashlib.sha256()
     for clip in clips:
         digest.update(f"{clip.path}\0{clip.size}\0{clip.mtime}\n".encode())
-        content.update(_content(clip))
+        content.update(content_hash(clip))
     return {
         "number": len(clips),
         "hours": round(sum(clip.duration for clip in clips) / 3600, 3),

@@ -1,4 +1,5 @@
 """Clips and their texts together: a model of both, what is masked of both, and the pairs that it learns from.
 
+data/   clips with captions, subtitles and questions, and the rows that are made of them
 model/  VideoMAE and a masked language model with fusion between them, and its objectives
 """

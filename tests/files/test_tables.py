@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import logging
 
 import pyarrow
@@ -193,3 +194,15 @@ def test_lists_and_nested_values_are_called_so(tmp_path):
 
 def test_the_limit_lets_a_book_pass():
     assert blocks.MOST_BYTES > 10_000_000
+
+
+def test_a_json_may_be_one_list_of_objects(tmp_path):
+    rows = [{"a": 1, "b": [1, 2]}, {"a": None}]
+    listed = written(tmp_path / "a.json", "\ufeff \n" + json.dumps(rows, indent=1))
+    lines = written(tmp_path / "b.json", "\n".join(map(json.dumps, rows)))
+    assert list(read_records(listed)) == list(read_records(lines)) == [(1, rows[0]), (2, rows[1])]
+    broken = written(tmp_path / "c.json", json.dumps(rows)[:-1])
+    with pytest.raises(InputError, match="c.json begins a list and is not valid JSON .*; write it again"):
+        list(read_records(broken))
+    with pytest.raises(InputError, match="d.json: entry 2 is not a JSON object: 3; give one for each row"):
+        list(read_records(written(tmp_path / "d.json", '[{"a": 1}, 3]')))

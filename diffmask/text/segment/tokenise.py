@@ -3,7 +3,7 @@
     dataset = tokenise(["papers/"], tokenizer, TokeniseSettings(max_length=128), types, "cache/")
 
 Tokenised once, the rows are Arrow files that are found again. A stream is for a corpus that is too large to keep, or
-that is still being written.
+that is still being written. `tokenise_each` is for texts that belong to something, one row to each.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ import numpy as np
 
 from diffmask.config.limits import PROCESSES, OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
+from diffmask.files.blocks import Block
 from diffmask.files.cache import Record, Write, load_or_make
 from diffmask.files.parallel import map_ordered
 from diffmask.files.records import read_blocks
@@ -42,6 +43,8 @@ _FORMAT = 1
 """Part of the key of the cache, to be raised when the same text gives other rows."""
 _BLOCK_BYTES = 1 << 20
 """Text that one process is given at a time."""
+_BLOCK_TEXTS = 1 << 12
+"""Texts that one process is given at a time, where each becomes a row."""
 _STREAM_BLOCK_BYTES = 1 << 16
 """Shards of a file take turns at blocks of this size."""
 _MIN_EVIDENCE = 100
@@ -116,6 +119,59 @@ def tokenise(
     dataset.info.description = str(Report(**record))
     _logger.info("tokenised: %s", dataset.info.description)
     return dataset
+
+
+def tokenise_each(
+    texts: Sequence[str],
+    tokenizer: "PreTrainedTokenizerBase",
+    settings: TokeniseSettings,
+    types: Sequence[str] | None,
+    cache_folder: str | Path,
+) -> tuple["datasets.Dataset", Report]:
+    """Return one row of each text, for texts that belong to something: what does not fit into a row is cut off.
+
+    Args:
+        texts: The texts.
+        tokenizer: Any fast tokenizer with a mask token.
+        settings: How texts become rows; their overlap says nothing here.
+        types: Table of types, as for `tokenise`.
+        cache_folder: Where the rows are kept, as for `tokenise`.
+
+    Returns:
+        The columns of `tokenise`, with sample_id the place of the row's text among all, which rise: a text of which
+        the tokenizer knows nothing has no row. And what became of the texts, with how many are longer than a row.
+
+    Raises:
+        InputError: If the tokenizer or a setting cannot be used, or no text gives a row.
+    """
+    make_rows = row_maker(tokenizer, settings, types)
+    content = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+    key = _key(make_rows, f"each of {content}", settings, types)
+
+    def fill(write: Write) -> Record:
+        report = _write_each(texts, make_rows, settings.num_processes, write)
+        _check_report(report, settings.units)
+        return asdict(report)
+
+    dataset, record = load_or_make(Path(cache_folder), f"texts-{key}", _dataset_schema(make_rows), fill)
+    report = Report(**record)
+    dataset.info.description = str(report)
+    return dataset, report
+
+
+def _write_each(texts: Sequence[str], make_rows: RowMaker, num_processes: int, write: Write) -> Report:
+    import pyarrow
+
+    report = Report()
+    blocks = (
+        Block("", first, 1.0, list(texts[first : first + _BLOCK_TEXTS])) for first in range(0, len(texts), _BLOCK_TEXTS)
+    )
+    for _, rows in map_ordered(make_rows, blocks, num_processes):
+        is_first = np.r_[True, rows.documents[1:] != rows.documents[:-1]][: len(rows.documents)]
+        ids = pyarrow.array(rows.documents[is_first], pyarrow.int64())
+        write(rows.batch.filter(pyarrow.array(is_first)).append_column("sample_id", ids))
+        report += replace(rows.report, num_rows=int(is_first.sum()))
+    return report
 
 
 def row_maker(

@@ -1,6 +1,7 @@
 """A clip: what is known of a file of video since it was probed; and the error for one that cannot be read."""
 
 import ast
+import hashlib
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ NOT_THERE = "is not there"
 """What the reason of a clip that PyAV reads says of decord if it is not installed."""
 TOO_SLOW = "took longer than"
 """What a reason says of decord, or of probing, if the time limit was over."""
+_HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,16 @@ class Clip:
     def matches(self, status: os.stat_result) -> bool:
         """Tell whether a file is unchanged since it was probed."""
         return (self.size, self.mtime) == (status.st_size, status.st_mtime)
+
+
+def content_hash(clip: Clip) -> bytes:
+    """Return 128 bits that the file's size and beginning decide, so that copies of a clip are known as one."""
+    try:
+        with open(clip.path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        head = clip.path.encode()  # it is gone; reading it will say so
+    return hashlib.blake2b(head + str(clip.size).encode(), digest_size=16).digest()
 
 
 def labels_of(value: Any) -> list[str] | None:

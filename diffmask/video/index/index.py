@@ -121,6 +121,11 @@ def write_index(path: str | Path, clips: Iterable[Clip]) -> None:
         parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps({"format": _FORMAT})}), new)
 
 
+def is_index(path: str | Path) -> bool:
+    """Tell whether a file is an index of clips, and not another table."""
+    return str(path).endswith(_SUFFIX) and Path(path).is_file() and bool(has_record(Path(path), _METADATA_KEY))
+
+
 def read_index(path: str | Path) -> list[Clip]:
     """Return all clips of an index, including those that were put aside.
 

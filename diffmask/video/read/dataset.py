@@ -4,6 +4,7 @@ Clips that fail are noted in a file by whichever process met them, and counted a
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,6 +124,29 @@ class Sampling:
         return uniform(num_frames, self.grid.num_frames, place)
 
 
+Span = tuple[float, float]
+"""Seconds from the start of a clip at which a part of it begins and ends."""
+_ROUNDING = 1e-6
+"""Share of a frame by which a time may miss it."""
+
+
+def frames_of_span(clip: Clip, span: Span) -> range:
+    """Return the frames that are shown in a part of a clip, at least one; all of them if its rate is not known.
+
+    A frame is shown from its own time until that of the next one.
+
+    Args:
+        clip: The clip.
+        span: The part; what lies outside of the clip is cut off.
+    """
+    rate = clip.fps or (clip.num_frames / clip.duration if clip.duration else 0.0)
+    if not rate:
+        return range(clip.num_frames)
+    first = min(max(0, math.floor(span[0] * rate + _ROUNDING)), clip.num_frames - 1)
+    stop = min(math.ceil(span[1] * rate - _ROUNDING), clip.num_frames)
+    return range(first, max(first + 1, stop))
+
+
 class ClipDataset(Dataset):
     """Rows of clips: frames uint8 (T, 3, S, S) with a sample id and maps of scores.
 
@@ -133,6 +157,8 @@ class ClipDataset(Dataset):
     Args:
         clips: The clips that are read.
         sampling: How rows are made of them.
+        spans: The part that is shown of each, or None for all of it. Rows then say in `shown` which entry of `clips`
+            they show, which may be another one's in place of a clip that cannot be read.
         seed: Seed of what is drawn at random.
         maps: Scores by name, for the features of units.
         failures: Where clips that fail are noted; None raises at the first.
@@ -144,13 +170,16 @@ class ClipDataset(Dataset):
         clips: Sequence[Clip],
         sampling: Sampling,
         *,
+        spans: Sequence[Span | None] | None = None,
         seed: int = 0,
         maps: Mapping[str, MapOf] | None = None,
         failures: FailureLog | None = None,
         augment: bool = True,
     ):
         assert clips, "refuse an empty list of clips where it is read"
+        assert spans is None or len(spans) == len(clips), f"{len(spans)} spans of {len(clips)} clips"
         self.clips = list(clips)
+        self.spans = None if spans is None else list(spans)
         self.sampling = sampling
         self.maps = dict(maps or {})
         self._seed, self._failures, self._augment = seed, failures, augment
@@ -164,8 +193,9 @@ class ClipDataset(Dataset):
         epoch, row = divmod(visit, len(self))
         reason = ""
         for attempt in range(_MOST_SUBSTITUTES):
-            clip = self.clips[self._clip_of(row, epoch, attempt)]
-            result = self._tried(clip, epoch, row)
+            shown = self._clip_of(row, epoch, attempt)
+            clip = self.clips[shown]
+            result = self._tried(shown, epoch, row)
             if not isinstance(result, ReadError):
                 return result
             if self._failures is None:
@@ -177,12 +207,12 @@ class ClipDataset(Dataset):
             "are still there, or run `diffmask index` again"
         )
 
-    def _tried(self, clip: Clip, epoch: int, row: int) -> list[Row] | ReadError:
-        """Return the rows of a clip, or the error of the last try."""
+    def _tried(self, shown: int, epoch: int, row: int) -> list[Row] | ReadError:
+        """Return the rows that show an entry of the clips, or the error of the last try."""
         failure: ReadError | None = None
         for _ in range(self.sampling.retries + 1):
             try:
-                return self._rows(clip, epoch, row)
+                return self._rows(shown, epoch, row)
             except ReadError as error:
                 failure = error
         assert failure is not None
@@ -196,16 +226,19 @@ class ClipDataset(Dataset):
         draw = uniforms(keys(self._seed, epoch, torch.tensor(row), stream=AUGMENT), torch.tensor(2**19 + attempt))
         return int(draw.item() * len(self.clips))
 
-    def _rows(self, clip: Clip, epoch: int, row: int) -> list[Row]:
-        draws = self._draws(epoch, row)
+    def _rows(self, shown: int, epoch: int, row: int) -> list[Row]:
+        clip, draws = self.clips[shown], self._draws(epoch, row)
         with open_reader(clip, self.sampling.reader) as reader:
-            indices = self._indices(reader.num_frames, float(draws[0, NUM_DRAWS]), row)
+            span = None if self.spans is None else self.spans[shown]
+            within = range(reader.num_frames) if span is None else frames_of_span(clip, span)
+            indices = [within[index] for index in self._indices(len(within), float(draws[0, NUM_DRAWS]), row)]
             frames = reader.read(indices)
         times = torch.tensor(indices, dtype=torch.float32).view(self.sampling.grid.frames, -1).mean(1)
         times = times / max(reader.num_frames - 1, 1)
         crops = [self._crop(frames.shape[1], frames.shape[2], each) for each in draws]
         first = row * len(crops)
-        return [self._row(clip, frames, times, crop, first + repeat) for repeat, crop in enumerate(crops)]
+        rows = [self._row(clip, frames, times, crop, first + repeat) for repeat, crop in enumerate(crops)]
+        return rows if self.spans is None else [each | {"shown": shown} for each in rows]
 
     def _row(self, clip: Clip, frames: Tensor, times: Tensor, crop: Crop, sample_id: int) -> Row:
         grid = self.sampling.grid
@@ -218,7 +251,7 @@ class ClipDataset(Dataset):
         return uniforms(keys(self._seed, epoch, samples, stream=AUGMENT), torch.arange(NUM_DRAWS + 1)[None])
 
     def _indices(self, num_frames: int, place: float, row: int) -> list[int]:
-        """Return the frames of a row; several rows of a clip divide it among them."""
+        """Return the frames of a row, of those that may be shown; several rows of a clip divide them among them."""
         parts = self.sampling.clips_per_video
         place = (row % parts + (place if self._augment else 0.5)) / parts
         return self.sampling.frame_indices(num_frames, place)

@@ -1,0 +1,194 @@
+"""Which texts tables, indexes and folders give to which clips; no clip is opened here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffmask.core.errors import InputError
+from diffmask.files.blocks import listed
+from diffmask.files.records import Row
+from diffmask.video.clip.clip import Clip, labels_of
+from diffmask.video.clip.find import list_videos
+from diffmask.video.clip.join_tables import (
+    END_COLUMNS,
+    START_COLUMNS,
+    TEXT_COLUMNS,
+    MatchedRows,
+    first_of,
+    locate_rows,
+    match_rows,
+    plain,
+)
+from diffmask.video.clip.names import ClipNames
+from diffmask.video.read.dataset import Span
+from diffmask.video_text.data.faults import Faults
+from diffmask.video_text.data.times import seconds_of, span_of
+
+CAPTION = "caption"
+_SPAN_COLUMNS = ("ts", "timestamp", "timestamps", "span", "segment", "interval")
+_NO_CLIP = "rows that name no clip"
+_NOT_THERE = "rows whose clip is not there"
+_SEVERAL = "rows whose name is that of several clips"
+_NO_TEXT = "rows without text"
+_BAD_SECONDS = "rows whose seconds cannot be read (they show the whole clip)"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text that a source gives to a clip.
+
+    Attributes:
+        path: Path of the clip.
+        text: The text.
+        kind: `caption`.
+        where: Where it stands, for messages.
+        span: Seconds of the clip that it is about; None for all of it. The end may be infinite.
+        split: Its split, if the source says so.
+    """
+
+    path: str
+    text: str
+    kind: str
+    where: str
+    span: Span | None = None
+    split: str | None = None
+
+
+@dataclass
+class Listing:
+    """What a source names.
+
+    Attributes:
+        clips: Paths of clips that stand for themselves, with a text or without; not those of rows.
+        texts: Texts of clips.
+        faults: What of it is of no use.
+    """
+
+    clips: list[str] = field(default_factory=list)
+    texts: list[Said] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
+
+
+def list_table(path: Path, names: ClipNames | None, column: str | None = None) -> Listing:
+    """Return what the rows of a table say of clips: captions, each a row or several in a list.
+
+    Args:
+        path: A table (.csv, .tsv, .jsonl, .json or .parquet) or a list without a header.
+        names: The clips that may be meant; None for files beside the table, or where its paths lead from here.
+        column: Name of the column of the texts; None finds it.
+
+    Raises:
+        InputError: If it cannot be read, or has no column of clips or texts.
+    """
+    table = _beside(path) if names is None else match_rows(path, names)
+    columns = _Columns.of(path, table, column)
+    listing = Listing()
+    for (number, row), clips, is_cut in zip(table.rows, table.clips, table.is_cut, strict=True):
+        where = f"{path}: row {number}"
+        fault = _fault_of_clips(row.get(table.column), clips, names)
+        if fault is not None:
+            listing.faults.add(fault, where)
+            continue
+        texts = list(columns.texts(row))
+        if not texts:
+            listing.faults.add(_NO_TEXT, where)
+        span = None if is_cut else columns.span(row, where, listing.faults)
+        split = columns.split_of(row)
+        listing.texts += [Said(clip, text, CAPTION, where, span, split) for clip in clips for text in texts]
+    return listing
+
+
+def _beside(path: Path) -> MatchedRows:
+    """Return the rows of a table by the files that they name, or else by names of clips in the table's folder."""
+    table = locate_rows(path)
+    if any(table.clips):
+        return table
+    try:
+        near = list_videos(path.parent)
+    except InputError:
+        return table
+    return match_rows(path, ClipNames(near))
+
+
+def _fault_of_clips(name: Any, clips: Sequence[str], names: ClipNames | None) -> str | None:
+    if not str(name if name is not None else "").strip():
+        return _NO_CLIP
+    if not clips:
+        return _NOT_THERE
+    return _SEVERAL if len(clips) > 1 and not (names and names.are_of_one_video(name, list(clips))) else None
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where a table says what of its clips."""
+
+    text: str
+    start: str | None
+    end: str | None
+    span_column: str | None
+    split: str | None
+
+    @classmethod
+    def of(cls, path: Path, table: MatchedRows, text: str | None) -> "_Columns":
+        """Return the columns of a table.
+
+        Raises:
+            InputError: If it has no column of texts.
+        """
+        columns = table.columns
+        named = columns.get(plain(text)) if text else first_of(TEXT_COLUMNS["caption"], columns)
+        if named is None:
+            what = f"column {text!r}" if text else f"column of texts (such as {', '.join(TEXT_COLUMNS['caption'])})"
+            raise InputError(f"{path} has no {what}; its columns: {listed(columns.values())}")
+        start, end, span = (first_of(known, columns) for known in (START_COLUMNS, END_COLUMNS, _SPAN_COLUMNS))
+        return cls(named, start, end, span, first_of(TEXT_COLUMNS["split"], columns))
+
+    def texts(self, row: Row) -> Iterator[str]:
+        """Yield the texts of a row that are not blank."""
+        value = row.get(self.text)
+        several = labels_of(value)
+        yield from filter(None, (_text(each) for each in ([value] if several is None else several)))
+
+    def span(self, row: Row, where: str, faults: Faults) -> Span | None:
+        """Return the seconds that a row gives; None if it gives none, which is a fault if it seems to give some."""
+        start, end, both = (row.get(name) if name else None for name in (self.start, self.end, self.span_column))
+        if _is_blank(start) and _is_blank(end):
+            span = span_of(both)
+            wrong = span is None and not _is_blank(both)
+        else:
+            first = 0.0 if _is_blank(start) else seconds_of(start)
+            last = float("inf") if _is_blank(end) else seconds_of(end)
+            wrong = first is None or last is None or first >= last
+            span = None if first is None or last is None or wrong else (first, last)
+        if wrong:
+            faults.add(_BAD_SECONDS, where)
+        return span
+
+    def split_of(self, row: Row) -> str | None:
+        """Return the split that a row names."""
+        return _text(row.get(self.split)) or None if self.split else None
+
+
+def _text(value: Any) -> str:
+    """Return what a value says, on one line."""
+    return "" if _is_blank(value) else " ".join(str(value).split())
+
+
+def _is_blank(value: Any) -> bool:
+    # not a number is what tables write for nothing
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def list_index(path: Path, clips: Mapping[str, Clip]) -> Listing:
+    """Return the captions of an index.
+
+    Args:
+        path: Its path, for messages.
+        clips: Its clips by their paths.
+    """
+    listing = Listing(list(clips))
+    for clip in clips.values():
+        if clip.caption and clip.caption.strip():
+            listing.texts.append(Said(clip.path, _text(clip.caption), CAPTION, f"{path}: {clip.path}"))
+    return listing
