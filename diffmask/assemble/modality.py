@@ -180,6 +180,7 @@ class AnchorFinder(Protocol):
 MODALITIES: dict[str, Modality | str] = {
     "text": "diffmask.modalities.text",
     "video": "diffmask.modalities.video",
+    "video-text": "diffmask.modalities.video_text",
 }
 """By name: the object, or the module whose `MODALITY` it is, so that a run on text does not load what video needs."""
 

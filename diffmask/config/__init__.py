@@ -1,6 +1,6 @@
 """Settings as small frozen dataclasses, and how they are read.
 
-text, video   the settings of a run of each modality; settings: what they share, and how settings are listed
+text, video, video_text   the settings of a run of each modality; settings: what they share, and how settings are listed
 evaluation    of an evaluation; experiment: of many runs
 limits        what a setting may be, said beside its field
 read          YAML and `key=value` overrides
@@ -23,6 +23,7 @@ from diffmask.config.settings import (
 )
 from diffmask.config.text import TaskConfig, TextConfig, TextDataConfig, TextMaskingConfig
 from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
+from diffmask.config.video_text import VideoTextConfig, VideoTextDataConfig, VideoTextMaskingConfig
 
 __all__ = [
     "HeadConfig",
@@ -36,6 +37,9 @@ __all__ = [
     "VideoConfig",
     "VideoDataConfig",
     "VideoMaskingConfig",
+    "VideoTextConfig",
+    "VideoTextDataConfig",
+    "VideoTextMaskingConfig",
     "default_mapping",
     "describe_settings",
     "explain_settings",

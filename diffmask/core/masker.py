@@ -1,7 +1,9 @@
 """The masker, which a training loop calls once a step: score, weigh, select."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +17,34 @@ from diffmask.core.units import Units
 
 _FIRST = 1e30
 """A weight so large that its unit is drawn before any of weight 1, whatever the noise."""
+
+
+class Choice(NamedTuple):
+    """What was chosen in a batch.
+
+    Attributes:
+        units: The units of the batch.
+        weights: Their weights.
+        masked: Which of them are masked.
+    """
+
+    units: Units
+    weights: Weights
+    masked: UnitMask
+
+
+class Drawn(NamedTuple):
+    """A batch that has been masked.
+
+    Attributes:
+        inputs: What the losses are computed from.
+        choices: What was chosen, by side; that of the only side is called "".
+        counts: How many losses of each name there will be, float (K,).
+    """
+
+    inputs: dict[str, Any]
+    choices: Mapping[str, Choice]
+    counts: Tensor
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list
     training = _of_split(read_clips(data.train, progress=progress), "split", data.split)
     if data.eval:
         held_out = _of_split(read_clips(data.eval, progress=progress), "eval_split", data.eval_split)
-        _check_apart(training, held_out)
+        check_apart(training, held_out)
         return training, held_out
     if data.eval_split is not None:
         raise InputError(
@@ -66,7 +66,7 @@ def _of_split(clips: list[Clip], setting: str, split: str | None) -> list[Clip]:
     return found
 
 
-def _check_apart(training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
+def check_apart(training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
     """Refuse clips on both sides: a loss on what was trained on says nothing."""
     known = {content_hash(clip) for clip in training}
     both = [clip.path for clip in held_out if content_hash(clip) in known]
@@ -77,7 +77,7 @@ def _check_apart(training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
         )
 
 
-def _describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
+def describe_clips(clips: Sequence[Clip]) -> dict[str, Any]:
     """Return how many clips there are, and hashes of the files and of what they hold, by which moved ones are known."""
     digest, content = hashlib.sha256(), hashlib.sha256()
     for clip in clips:
@@ -97,6 +97,61 @@ FAILURES_FILE = "failures.jsonl"
 """Clips that could not be read, in the run's folder."""
 
 
+class ClipScores:
+    """The scores that rows of clips bring along: maps that are made once, and boxes.
+
+    Args:
+        config: The run, or its side of clips.
+        parts: What it is made of.
+
+    Attributes:
+        unscored: Clips that could not be read when they were scored, each with the reason.
+    """
+
+    def __init__(self, config: VideoConfig, parts: VideoParts):
+        self._config, self._parts = config, parts
+        self.unscored: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
+
+    def make(self, clips: Sequence[Clip], *, progress: bool) -> dict[str, MapOf]:
+        """Return the scores that training needs, those of evaluation included, by name; maps are made if missing."""
+        made: dict[str, MapOf] = {}
+        device = str(resolve_device(self._config.training.device or "auto"))
+        for name in sorted(set(self._parts.map_names["training"])):
+            if name == "boxes":
+                made[name] = box_maps(self._config, clips)
+                continue
+            scorer = frame_scorer(name, self._config, self._parts.anchors, device)
+            cache = Path(self._config.data.cache).expanduser() if self._config.data.cache else CACHE.expanduser()
+            self._keys[name] = scorer.key
+            paths = make_maps(clips, scorer, cache, progress=progress)
+            made[name] = CachedMaps(
+                {clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None}
+            )
+        return made
+
+    def has(self, clip: Clip, made: Mapping[str, MapOf]) -> bool:
+        """Tell whether a clip has all its scores; one that has not is noted."""
+        missing = any(isinstance(each, CachedMaps) and not each.has(clip) for each in made.values())
+        if missing:
+            self.unscored[clip.path] = "it could not be read when it was scored"
+        return not missing
+
+    def record(self) -> dict[str, Any]:
+        """Return what the clips' scores and targets were made of."""
+        config, parts = self._config, self._parts
+        record: dict[str, Any] = {}
+        if config.masking.boxes is not None:
+            record["boxes"] = hashlib.sha256(Path(config.masking.boxes).read_bytes()).hexdigest()
+        if parts.embedder is not None:
+            record["features"] = parts.embedder.key
+        if self._keys:
+            record["scores"] = self._keys
+        if parts.anchors is not None:
+            record["anchors"] = parts.anchors.metadata | {"key": parts.anchors.key}
+        return record
+
+
 class VideoSubject(Subject):
     """A masked autoencoder and its clips.
 
@@ -110,7 +165,6 @@ class VideoSubject(Subject):
 
     def __init__(self, config: VideoConfig, masking: VideoMasking):
         self._config = config
-        self._device = str(resolve_device(config.training.device or "auto"))
         self.parts = _load_parts(config, masking)
         loaded = self.parts.loaded
         self.name, self.model, self.fresh = config.model, loaded.model, loaded.missing
@@ -118,25 +172,18 @@ class VideoSubject(Subject):
         self._sampling = build_sampling(config.data, loaded.grid)
         self.masking = build_video_masking(config, self.parts)
         self._failures = FailureLog(Path(config.output) / FAILURES_FILE)
-        self._unscored: dict[str, str] = {}
-        self._scores: dict[str, str] = {}
+        self._scores = ClipScores(config, self.parts)
 
     def read(self, *, progress: bool) -> Rows:
         """Find the clips, hold some out, and make the score maps that are not there yet."""
         config = self._config
         training, held_out = read_split(config, progress=progress)
         names = self.parts.map_names
-        made = self._maps([*training, *held_out], set(names["training"]), progress=progress)
-        training, held_out = ([clip for clip in clips if self._is_scored(clip, made)] for clips in (training, held_out))
+        made = self._scores.make([*training, *held_out], progress=progress)
+        training, held_out = ([clip for clip in each if self._scores.has(clip, made)] for each in (training, held_out))
         if not training:
             raise InputError("none of the clips could be scored; run `diffmask index` again")
-        data = ClipDataset(
-            training,
-            self._sampling,
-            seed=config.training.seed,
-            maps={name: made[name] for name in names["training"]},
-            failures=self._failures,
-        )
+        data = ClipDataset(training, self._sampling, seed=config.training.seed, maps=made, failures=self._failures)
         evaluation = None
         if held_out:
             plain = replace(self._sampling, clips_per_video=1, repeats=1)
@@ -145,41 +192,11 @@ class VideoSubject(Subject):
         order, record = RowOrder([0] * len(data), visits=True), self._record(training, held_out)
         return Rows(data, evaluation, order, record, what="clips")
 
-    def _maps(self, clips: Sequence[Clip], names: set[str], *, progress: bool) -> dict[str, MapOf]:
-        made: dict[str, MapOf] = {}
-        for name in sorted(names):
-            if name == "boxes":
-                made[name] = box_maps(self._config, clips)
-                continue
-            scorer = frame_scorer(name, self._config, self.parts.anchors, self._device)
-            cache = Path(self._config.data.cache).expanduser() if self._config.data.cache else CACHE.expanduser()
-            self._scores[name] = scorer.key
-            paths = make_maps(clips, scorer, cache, progress=progress)
-            made[name] = CachedMaps(
-                {clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None}
-            )
-        return made
-
-    def _is_scored(self, clip: Clip, made: Mapping[str, MapOf]) -> bool:
-        missing = any(isinstance(each, CachedMaps) and not each.has(clip) for each in made.values())
-        if missing:
-            self._unscored[clip.path] = "it could not be read when it was scored"
-        return not missing
-
     def _record(self, training: Sequence[Clip], held_out: Sequence[Clip]) -> dict[str, Any]:
-        config, anchors = self._config, self.parts.anchors
-        record: dict[str, Any] = {"clips": _describe_clips(training), "held_out": _describe_clips(held_out)}
-        if config.head.weights is not None:
-            record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
-        if config.masking.boxes is not None:
-            record["boxes"] = hashlib.sha256(Path(config.masking.boxes).read_bytes()).hexdigest()
-        if self.parts.embedder is not None:
-            record["features"] = self.parts.embedder.key
-        if self._scores:
-            record["scores"] = self._scores
-        if anchors is not None:
-            record["anchors"] = anchors.metadata | {"key": anchors.key}
-        return record
+        record: dict[str, Any] = {"clips": describe_clips(training), "held_out": describe_clips(held_out)}
+        if self._config.head.weights is not None:
+            record["head"] = hashlib.sha256(Path(self._config.head.weights).read_bytes()).hexdigest()
+        return record | self._scores.record()
 
     def describe(self) -> dict[str, Any]:
         """Return the front matter of the model card."""
@@ -189,11 +206,16 @@ class VideoSubject(Subject):
 
     def failures(self) -> Mapping[str, str]:
         """Return the clips that could not be read, while they were scored or trained on."""
-        try:
-            return self._unscored | self._failures.read()
-        except InputError as error:  # a note of an earlier session must not end a run that is complete
-            logger.warning("%s", error)
-            return self._unscored
+        return read_failures(self._failures, self._scores)
+
+
+def read_failures(failures: FailureLog, scores: ClipScores) -> Mapping[str, str]:
+    """Return the clips that could not be read, while they were scored or trained on."""
+    try:
+        return scores.unscored | failures.read()
+    except InputError as error:  # a note of an earlier session must not end a run that is complete
+        logger.warning("%s", error)
+        return scores.unscored
 
 
 def _load_parts(config: VideoConfig, masking: VideoMasking) -> VideoParts:
@@ -214,7 +236,7 @@ def _load_parts(config: VideoConfig, masking: VideoMasking) -> VideoParts:
     if embedder is None:
         # so that whoever loads the model reads its pictures the same way
         loaded.model.config.norm_pix_loss = config.target.normalised
-    return VideoParts(masking, loaded, _read_visual_anchors(config), embedder)
+    return VideoParts(masking, loaded, read_visual_anchors(config), embedder)
 
 
 def _check_head(loaded: LoadedVideo, config: VideoConfig) -> None:
@@ -224,7 +246,7 @@ def _check_head(loaded: LoadedVideo, config: VideoConfig) -> None:
         )
 
 
-def _read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
+def read_visual_anchors(config: VideoConfig) -> "VisualAnchors | None":
     """Return the anchors that a config names.
 
     Raises:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from diffmask.core.masker import Masker
+from diffmask.core.masker import Choice, Drawn, Masker
 from diffmask.core.types import PositionMask, UnitMask, Weights
 from diffmask.core.units import Units
 
@@ -41,34 +41,6 @@ class _Adapter(Protocol):
     def losses(self, model: torch.nn.Module, inputs: Batch) -> Tensor:
         """Return the loss of each predicted position, row by row, float (N,)."""
         ...
-
-
-class Choice(NamedTuple):
-    """What was chosen in a batch.
-
-    Attributes:
-        units: The units of the batch.
-        weights: Their weights.
-        masked: Which of them are masked.
-    """
-
-    units: Units
-    weights: Weights
-    masked: UnitMask
-
-
-class Drawn(NamedTuple):
-    """A batch that has been masked.
-
-    Attributes:
-        inputs: What `losses` takes.
-        choices: What was chosen, by side.
-        counts: How many losses of each name there will be, float (K,).
-    """
-
-    inputs: dict[str, Any]
-    choices: Mapping[str, Choice]
-    counts: Tensor
 
 
 class Masks(Protocol):

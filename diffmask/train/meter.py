@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from diffmask.core.masker import entropy
+from diffmask.core.masker import Choice, entropy
 from diffmask.core.types import UnitMask
 from diffmask.core.units import Units
-from diffmask.train.masking import Choice
 
 
 def of_side(key: str, side: str) -> str:

@@ -24,6 +24,7 @@ from transformers import (
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from diffmask.core.errors import InputError
+from diffmask.core.masker import Drawn
 from diffmask.core.policy import Policy
 from diffmask.files.folders import writing
 from diffmask.train.buckets import RowOrder
@@ -37,7 +38,7 @@ from diffmask.train.checkpoint import (
     weights_files,
 )
 from diffmask.train.folder import tell_last
-from diffmask.train.masking import Batch, Drawn, Masks, by_unit
+from diffmask.train.masking import Batch, Masks, by_unit
 from diffmask.train.meter import LossMeter, Meter, of_side
 from diffmask.train.objective import BESIDE, Beside, Objective
 from diffmask.train.optimizer import parameter_groups
@@ -303,7 +304,7 @@ class MaskedTrainer(Trainer):
         with self._beside.within(self._model(), beside) as outcomes:
             losses = self.masking.losses(model, inputs)
         for name, policy in self._policies.items():
-            if type(policy).observe is not Policy.observe:
+            if name in losses and type(policy).observe is not Policy.observe:
                 smallest = units[name].smallest
                 means, counts = by_unit(losses[name].detach(), smallest, self.masking.predicted(inputs, name))
                 policy.observe(smallest, counts > 0, means)

@@ -1,0 +1,201 @@
+"""Masking of clips and their texts: what the settings of both sides come to."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+from diffmask.assemble.masking import ResolvedMasking
+from diffmask.assemble.recipe import Recipe
+from diffmask.assemble.text import TextMasking
+from diffmask.assemble.video import VideoMasking
+from diffmask.config import ScheduleConfig, VideoTextConfig, VideoTextMaskingConfig
+from diffmask.config.limits import check_limits
+from diffmask.config.video_text import SIDES, TEXT_RATIOS
+from diffmask.core.errors import InputError
+from diffmask.core.policy import Policy
+from diffmask.core.schedule import Schedule
+from diffmask.train.masking import Masking
+from diffmask.video_text.masking import JointMasking
+
+_RANDOM = {"text": "whole-word", "video": "random-tube"}
+_SIDES: Mapping[str, type[ResolvedMasking]] = {"text": TextMasking, "video": VideoMasking}
+
+
+class VideoTextMasking(ResolvedMasking):
+    """The masking of clips and their texts, each side with its own policy; its settings are a `VideoTextMaskingConfig`.
+
+    A policy is named by those of its sides, as in whole-word+random-tube; one name stands for both where both have it,
+    and `random` for random words and tubes.
+
+    Attributes:
+        text: The masking of the words.
+        video: The masking of the patches.
+    """
+
+    policies: Mapping[str, Recipe] = {}
+    schedules = {f"{name}_{side}": floor for side, kind in _SIDES.items() for name, floor in kind.schedules.items()}
+
+    def __init__(self, config: VideoTextMaskingConfig):
+        check_limits(config, "masking.")
+        self.config = config
+        _check_shared(config)
+        self.text, self.video = (_named(side, partial(self._side, side)) for side in SIDES)
+        self.features = ()
+
+    def _side(self, name: str) -> Any:
+        """Return the masking of a side; one that is not masked is masked at random in evaluation alone."""
+        kind, config = _SIDES[name], self.config.side(name)
+        return kind(config if name in self.masked else kind.for_policy(config, _RANDOM[name]))
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """The sides that are masked."""
+        return SIDES if self.config.sides == "both" else (self.config.sides,)
+
+    @classmethod
+    def for_policy(cls, config: Any, policy: str) -> Any:
+        """Return the settings with the policies of both sides, without what says nothing to them."""
+        names = _sides_of(policy)
+        made = {
+            side: _named(side, partial(_SIDES[side].for_policy, getattr(config, side), names[side])) for side in SIDES
+        }
+        return replace(config, **made)
+
+    @classmethod
+    def changed_by(cls, config: Any, policy: str) -> set[str]:
+        """Return the settings that are given, and that other policies would not read."""
+        names = _sides_of(policy)
+        return {
+            f"{side}.{name}" for side in SIDES for name in _SIDES[side].changed_by(getattr(config, side), names[side])
+        }
+
+    def schedule(self, name: str) -> Schedule:
+        """Return one of the `schedules`.
+
+        Raises:
+            InputError: If it cannot be followed.
+        """
+        own, _, side = name.rpartition("_")
+        return _named(side, lambda: getattr(self, side).schedule(own))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether all words and all patches score the same."""
+        return all(getattr(self, side).is_random for side in self.masked)
+
+    def _refuse_silent(self) -> None:
+        for side in SIDES:
+            _named(side, getattr(self, side)._refuse_silent)
+            if side not in self.masked and (given := _given(getattr(self.config, side))):
+                raise InputError(
+                    f"masking.{side}.{given[0]} is given, and masking.sides={self.config.sides} masks no "
+                    f"{'words' if side == 'text' else 'patches'}; leave it out, or set masking.sides=both"
+                )
+        if self.config.complement:
+            self._check_complement()
+
+    def _check_complement(self) -> None:
+        config = self.config
+        if config.sides != "both":
+            raise InputError(
+                f"masking.complement spares the domain on one of both sides, and masking.sides={config.sides} masks "
+                "one only; leave one of them out"
+            )
+        for side in SIDES:
+            if config.side(side).anchors is None:
+                raise InputError(
+                    f"masking.complement needs to know the domain's {'words' if side == 'text' else 'patches'}; make "
+                    "anchors with `diffmask anchors PAIRS -o anchors/` and set masking.anchors=anchors/"
+                )
+        share = config.video.guided_share
+        if share != type(config.video)().guided_share:
+            raise InputError(
+                "masking.complement spares units by their weights, and masking.video.guided_share draws others at "
+                "random; leave one of them out"
+            )
+
+
+def _check_shared(config: VideoTextMaskingConfig) -> None:
+    for side in SIDES:
+        if getattr(config, side).seed != 0:
+            raise InputError(f"masking.{side}.seed is not read: both sides have one seed; set masking.seed")
+
+
+def _given(settings: Any) -> list[str]:
+    """Return the settings that are none of the defaults; the ratio of words has one by the kind of the texts."""
+    usual = type(settings)()
+    return [
+        each.name
+        for each in fields(settings)
+        if getattr(settings, each.name) not in (getattr(usual, each.name), *_usual_ratios(each.name))
+    ]
+
+
+def _usual_ratios(name: str) -> list[ScheduleConfig]:
+    return [ScheduleConfig(start=ratio) for ratio in TEXT_RATIOS.values()] if name == "ratio" else []
+
+
+def _named(side: str, make: Any) -> Any:
+    """Return what is made; a refusal names the settings of the side."""
+    try:
+        return make()
+    except InputError as error:
+        raise InputError(str(error).replace("masking.", f"masking.{side}.")) from error
+
+
+def _sides_of(policy: str) -> dict[str, str]:
+    """Return the policies of text and video that a name stands for."""
+    if policy == "random":
+        return _RANDOM
+    text, plus, video = policy.partition("+")
+    names = {"text": text, "video": video if plus else text}
+    for side, name in names.items():
+        known = _SIDES[side].policies
+        if name not in known:
+            raise InputError(
+                f"unknown policy {name!r} of {side} in {policy!r}; name those of both sides, as in "
+                f"whole-word+random-tube; for {side} choose from: {', '.join(sorted(known))}"
+            )
+    return names
+
+
+def build_joint_masking(
+    config: VideoTextConfig, masking: VideoTextMasking, text: Masking, video: Masking
+) -> JointMasking:
+    """Return how a run masks: both sides in one step.
+
+    Args:
+        config: The run.
+        masking: Its masking.
+        text: The masking of its words, as `build_text_masking` returns it.
+        video: The masking of its patches, as `build_video_masking` returns it.
+
+    Raises:
+        InputError: If nothing is learned, or what is not masked would be predicted.
+    """
+    weights = config.objectives.weights
+    for side in SIDES:
+        if side not in masking.masked:
+            weights.pop(side, None)
+    if not weights:
+        raise InputError(
+            "nothing is learned: every weight of `objectives` is 0, or of a side that is not masked; give one above 0"
+        )
+    for name, side in {"text": text, "video": video}.items():
+        learns = type(side.masker.policy).observe is not Policy.observe
+        if learns and name in masking.masked and name not in weights:
+            raise InputError(
+                f"masking.{name}.policy={config.masking.side(name).policy} learns from losses, and objectives.{name}=0 "
+                "has none; choose another policy, or give the objective a weight"
+            )
+    return JointMasking(
+        text,
+        video,
+        weights,
+        masked=masking.masked,
+        complement=config.masking.complement,
+        whole_texts=config.objectives.whole_texts,
+        seed=config.masking.seed,
+        layer_decay=config.training.layer_decay,
+    )

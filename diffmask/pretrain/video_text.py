@@ -1,0 +1,208 @@
+"""A run on clips and their texts: one model of both, pairs as rows, and the masks of both sides."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from diffmask.assemble.modality import RowSizes
+from diffmask.assemble.text import build_text_masking
+from diffmask.assemble.video import VideoParts, build_sampling, build_video_masking, target_embedder
+from diffmask.assemble.video_text import VideoTextMasking, build_joint_masking
+from diffmask.config import VideoTextConfig
+from diffmask.core.errors import InputError
+from diffmask.core.machine import fast_attention, resolve_device
+from diffmask.pretrain.subject import Rows, Subject
+from diffmask.pretrain.text import CACHE, read_anchors, tokenise_settings
+from diffmask.pretrain.video import (
+    FAILURES_FILE,
+    ClipScores,
+    check_apart,
+    describe_clips,
+    read_failures,
+    read_visual_anchors,
+)
+from diffmask.text.score.position_scores import add_scores
+from diffmask.train.buckets import RowOrder
+from diffmask.train.record import hub_name
+from diffmask.video.clip.clip import content_hash
+from diffmask.video.read.dataset import FailureLog, MapOf
+from diffmask.video_text.data.pairs import Pair, PairSettings, read_pairs
+from diffmask.video_text.data.rows import PairDataset, tokenise_pairs
+from diffmask.video_text.model.load import LoadedVideoText, load_video_text
+
+
+class _Processing(NamedTuple):
+    """What makes a model's inputs, saved beside it."""
+
+    tokenizer: Any
+    frames: Any
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write both."""
+        for each in self:
+            each.save_pretrained(folder)
+
+
+def read_split(config: VideoTextConfig, *, progress: bool) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs to train on and those that are held out: all pairs of a clip stand on one side.
+
+    Raises:
+        InputError: If there is no pair, or none is left to train on.
+    """
+    data = config.data
+    settings = PairSettings(data.clips, data.split, data.column, progress)
+    training = list(read_pairs(data.train, settings).pairs)
+    if data.eval:
+        held_out = list(read_pairs(data.eval, replace(settings, split=data.eval_split)).pairs)
+        check_apart([pair.clip for pair in training], [pair.clip for pair in held_out])
+        return training, held_out
+    if data.eval_split is not None:
+        raise InputError(
+            f"data.eval_split={data.eval_split!r} is a split of data.eval, which is not given; give it too"
+        )
+    chance = {pair.clip.path: int.from_bytes(content_hash(pair.clip)[:4]) / 2**32 for pair in training}
+    kept = [pair for pair in training if chance[pair.clip.path] >= data.eval_share]
+    if not kept:
+        raise InputError(
+            f"data.eval_share={data.eval_share:g} leaves none of {len(training)} pairs to train on; lower it"
+        )
+    return kept, [pair for pair in training if chance[pair.clip.path] < data.eval_share]
+
+
+class VideoTextSubject(Subject):
+    """A model of video and text, and its pairs.
+
+    Args:
+        config: The run.
+        masking: What its masking comes to.
+
+    Raises:
+        InputError: If something that the config names cannot be used.
+    """
+
+    def __init__(self, config: VideoTextConfig, masking: VideoTextMasking):
+        self._config, self._resolved = config, masking
+        self._text = replace(config.text_side, masking=masking.text.config)
+        self._clips = replace(config.video_side, masking=masking.video.config)
+        device = str(resolve_device(config.training.device or "auto"))
+        embedder = target_embedder(config.target, device)
+        loaded = _load(config, device, None if embedder is None else embedder.dim)
+        self.name, self.model, self.fresh = config.model, loaded.model, loaded.missing
+        self.processing, self._loaded = _Processing(loaded.tokenizer, loaded.processor()), loaded
+        self._anchors = read_anchors(self._text, loaded.tokenizer)
+        self._annotators = masking.text.annotators(self._anchors)
+        words = build_text_masking(self._text, masking.text, self._annotators, loaded.tokenizer, self._anchors)
+        self._parts = VideoParts(masking.video, loaded.video, read_visual_anchors(self._clips), embedder)
+        patches = build_video_masking(self._clips, self._parts)
+        self.masking = build_joint_masking(config, masking, words, patches)
+        loaded.model.train_for(tuple(self.masking.weights))
+        self._failures = FailureLog(Path(config.output) / FAILURES_FILE)
+        self._scores = ClipScores(self._clips, self._parts)
+
+    def read(self, *, progress: bool) -> Rows:
+        """Find the pairs, hold some out, tokenise the texts, and make the score maps that are not there yet."""
+        config = self._config
+        training, held_out = read_split(config, progress=progress)
+        clips = list({pair.clip.path: pair.clip for pair in (*training, *held_out)}.values())
+        made = self._scores.make(clips, progress=progress)
+        scored = {clip.path for clip in clips if self._scores.has(clip, made)}
+        training, held_out = ([pair for pair in each if pair.clip.path in scored] for each in (training, held_out))
+        if not training:
+            raise InputError("none of the clips could be scored; run `diffmask index` again")
+        rows = self._dataset(training, made, progress=progress)
+        evaluation = None
+        if held_out:
+            maps = {name: made[name] for name in self._parts.map_names["evaluation"]}
+            evaluation = self._dataset(held_out, maps, progress=progress, augment=False)
+        order = RowOrder([0] * len(rows), visits=True)
+        return Rows(rows, evaluation, order, self._record(training, held_out), what="pairs")
+
+    def _dataset(
+        self, pairs: Sequence[Pair], maps: Mapping[str, MapOf], *, progress: bool, augment: bool = True
+    ) -> PairDataset:
+        """Return the rows of pairs; those of training have what the policies read of their words."""
+        config, sampling = self._config, build_sampling(self._config.data, self._parts.loaded.grid)
+        if not augment:
+            sampling = replace(sampling, clips_per_video=1, repeats=1)
+        settings = tokenise_settings(self._text, self._resolved.text)
+        settings = replace(settings, annotators=tuple(self._annotators) if augment else ())
+        types = None if self._anchors is None else self._anchors.types
+        cache = Path(config.data.cache).expanduser() if config.data.cache else CACHE.expanduser()
+        texts = tokenise_pairs([pair.text for pair in pairs], self._loaded.tokenizer, settings, types, cache)
+        if augment:
+            for scorer in self._resolved.text.scorers(self._loaded.tokenizer, config.training.device or "auto"):
+                texts = add_scores(texts, scorer, cache, progress=progress)
+        seed = config.training.seed
+        return PairDataset(pairs, texts, sampling, seed=seed, maps=maps, failures=self._failures, augment=augment)
+
+    def _record(self, training: Sequence[Pair], held_out: Sequence[Pair]) -> dict[str, Any]:
+        config = self._config
+        record: dict[str, Any] = {"pairs": _describe(training), "held_out": _describe(held_out)}
+        if config.head.weights is not None:
+            record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
+        if self._annotators:
+            record["values of units"] = [each.key for each in self._annotators]
+        video, text = self._scores.record(), self._anchors
+        if text is not None:
+            record["anchors of words"] = text.metadata | {"anchors": text.anchors}
+        return record | {f"{name} of patches": value for name, value in video.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the front matter of the model card."""
+        tags = ["video-text", "masked-language-modeling", "masked-video-modeling", "difference-masking"]
+        bases = [name for name in map(hub_name, (self.name, self._config.text_model or "")) if name]
+        return {"pipeline_tag": "video-text-to-text", "base_model": bases or None, "tags": tags}
+
+    def failures(self) -> Mapping[str, str]:
+        """Return the clips that could not be read, while they were scored or trained on."""
+        return read_failures(self._failures, self._scores)
+
+
+def _describe(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return how many pairs there are, of which clips, with a hash of the texts."""
+    clips = {pair.clip.path: pair.clip for pair in pairs}
+    texts = hashlib.sha256()
+    for pair in pairs:
+        texts.update(f"{content_hash(pair.clip).hex()}\0{pair.span}\0{pair.text}\n".encode("utf-8", "surrogatepass"))
+    return {"number": len(pairs), "texts": texts.hexdigest(), "clips": describe_clips(list(clips.values()))}
+
+
+def _load(config: VideoTextConfig, device: str, feature_dim: int | None) -> LoadedVideoText:
+    """Load the model; what starts at random starts the same for a seed."""
+    fusion = config.fusion if config.text_model is not None or config.fusion != type(config.fusion)() else None
+    attention = fast_attention(torch.device(device), config.training.precision).get("attn_implementation")
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        loaded = load_video_text(
+            config.model,
+            config.text_model,
+            fusion=None if fusion is None else fusion.kind,
+            num_fusion_layers=None if fusion is None else fusion.num_layers,
+            num_frames=config.data.num_frames,
+            image_size=config.data.image_size,
+            feature_dim=feature_dim,
+            attention=attention,
+        )
+    if config.target.kind == "pixels":
+        # so that whoever loads the model reads its pictures the same way
+        loaded.model.config.video_config.norm_pix_loss = config.target.normalised
+    return loaded
+
+
+def pair_row_sizes(config: VideoTextConfig, masking: VideoTextMasking, *, read_data: bool) -> RowSizes:
+    """Return how many patches and tokens a row has at most, as `Modality.row_sizes`.
+
+    Raises:
+        InputError: If something that the config names cannot be used.
+    """
+    loaded = _load(config, "cpu", None)
+    num_rows = None
+    if config.training.steps is None and read_data:
+        num_rows = len(read_split(config, progress=True)[0]) * config.data.clips_per_video
+    most = loaded.grid.num_positions + config.data.max_length
+    return RowSizes(np.array([most]), num_rows, is_bound=True, repeats=config.data.repeats)
