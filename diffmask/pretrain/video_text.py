@@ -190,7 +190,7 @@ def _load(config: VideoTextConfig, device: str, feature_dim: int | None) -> Load
         )
     if config.target.kind == "pixels":
         # so that whoever loads the model reads its pictures the same way
-        loaded.model.config.video_config.norm_pix_loss = config.target.normalised
+        loaded.model.video.config.norm_pix_loss = config.target.normalised
     return loaded
 
 

@@ -74,12 +74,13 @@ class Meter:
             "mask_ratio": masked / max(eligible, 1),
             "strength": self._strength,
             "entropy": nats / max(rows, 1),
-            f"{self._positions}_per_second": eligible / max(time.perf_counter() - self._began, 1e-9),
         }
         if self._domain is not None:
             figures["domain_share"] = domain / max(masked, 1)
+        rate = eligible / max(time.perf_counter() - self._began, 1e-9)
         self._restart()
-        return {of_side(name, self._side): value for name, value in figures.items()}
+        named = {of_side(name, self._side): value for name, value in figures.items()}
+        return named | {f"{self._positions}_per_second": rate}
 
 
 class LossMeter:

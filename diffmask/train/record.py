@@ -50,7 +50,7 @@ def write_card(
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {config['model']}, continued",
-        f"Continued from `{config['model']}` with diffmask, masking policy `{config['masking']['policy']}`.",
+        f"Continued from `{config['model']}` with diffmask, masking policy `{_policy(config['masking'])}`.",
         "## Evaluation",
         _table(metrics) if metrics else "No held-out data were given.",
         "## Settings",
@@ -61,6 +61,12 @@ def write_card(
         _code(versions()),
     ]
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _policy(masking: Mapping[str, Any]) -> str:
+    """Return the policy of a masking, or those of its sides."""
+    sides = [side["policy"] for side in masking.values() if isinstance(side, Mapping) and "policy" in side]
+    return masking["policy"] if "policy" in masking else "+".join(sides)
 
 
 def hub_name(name: str) -> str | None:

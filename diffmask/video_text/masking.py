@@ -6,7 +6,6 @@ from itertools import chain
 from typing import Any
 
 import torch
-from diffmask.video_text.model.objectives import PairIds
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
@@ -15,6 +14,7 @@ from diffmask.core.noise import SIDE, keys, row_uniforms
 from diffmask.core.types import IGNORE_INDEX, PositionMask, UnitMask
 from diffmask.core.units import Units
 from diffmask.video.units.grid import PatchCounts, find_places
+from diffmask.video_text.model.objectives import PairIds
 
 Batch = Mapping[str, Any]
 TEXT, VIDEO = "text", "video"

@@ -178,7 +178,7 @@ def hash_model(model: "PreTrainedModel", *settings: Any, without: Sequence[str] 
         if name in without:
             continue
         digest.update(f"{name} {tuple(weights.shape)} {weights.dtype}".encode())
-        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

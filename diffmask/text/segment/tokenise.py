@@ -166,7 +166,8 @@ def _write_each(texts: Sequence[str], make_rows: RowMaker, num_processes: int, w
     blocks = (
         Block("", first, 1.0, list(texts[first : first + _BLOCK_TEXTS])) for first in range(0, len(texts), _BLOCK_TEXTS)
     )
-    for _, rows in map_ordered(make_rows, blocks, num_processes):
+    # a process that has nothing to do would only have to start
+    for _, rows in map_ordered(make_rows, blocks, min(num_processes, -(-len(texts) // _BLOCK_TEXTS) or 1)):
         is_first = np.r_[True, rows.documents[1:] != rows.documents[:-1]][: len(rows.documents)]
         ids = pyarrow.array(rows.documents[is_first], pyarrow.int64())
         write(rows.batch.filter(pyarrow.array(is_first)).append_column("sample_id", ids))
