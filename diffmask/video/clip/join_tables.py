@@ -18,7 +18,7 @@ from diffmask.video.clip.names import ClipNames, folders_of, readings, shared_fo
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", *LIST_SUFFIXES)
 """Suffixes of files that name clips, where videos and indexes are given too."""
-_CLIP_COLUMNS = tuple(
+CLIP_COLUMNS = tuple(
     "path file filename filepath video videopath videoname videofile videofilename videoid vid youtubeid ytid clip "
     "clippath clipname clipfile clipid name id key".split()
 )
@@ -157,7 +157,7 @@ def _locate(path: Path) -> tuple[Manifest, dict[str, str], str, list[str]]:
     """Return rows and columns of a table, the column that names most files, and the file of each row ("" if none)."""
     places = (path.parent, Path())
     manifest, columns = _read(path, lambda text: any(os.path.isfile(place / text) for place in places))
-    tried = {columns[name]: _files(manifest, columns[name], places) for name in _CLIP_COLUMNS if name in columns}
+    tried = {columns[name]: _files(manifest, columns[name], places) for name in CLIP_COLUMNS if name in columns}
     column = max(tried, key=lambda name: sum(map(os.path.isfile, tried[name])))
     return manifest, columns, column, tried[column]
 
@@ -199,14 +199,14 @@ def _read(path: Path, knows: Callable[[str], bool]) -> tuple[Manifest, dict[str,
     """Return the rows of a table, and its columns by their plain names."""
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path of --join")
-    manifest = read_manifest(path, knows, lambda name: plain(name) in _CLIP_COLUMNS)
+    manifest = read_manifest(path, knows, lambda name: plain(name) in CLIP_COLUMNS)
     if not manifest.rows:
         raise InputError(f"{path} has no rows; leave --join out or fill it")
     every = list(dict.fromkeys(name for _, row in manifest.rows for name in row))
     columns: dict[str, str] = {}
     for name in every:
         columns.setdefault(plain(name), name)
-    if not any(name in columns for name in _CLIP_COLUMNS):
+    if not any(name in columns for name in CLIP_COLUMNS):
         raise InputError(f"{path} has no column of the clip (such as path or file); its columns: {listed(every)}")
     return manifest, columns
 
@@ -234,7 +234,7 @@ def _find_clips(manifest: Manifest, columns: Mapping[str, str], names: ClipNames
     def of_column(name: str) -> list[list[str]]:
         return [names.find_segment(row.get(name), start and row.get(start), end and row.get(end)) for row in rows]
 
-    tried = {columns[name]: of_column(columns[name]) for name in _CLIP_COLUMNS if name in columns}
+    tried = {columns[name]: of_column(columns[name]) for name in CLIP_COLUMNS if name in columns}
     column = max(tried, key=lambda name: sum(map(bool, tried[name])))
     best, dropped = tried[column], ""
     named = [str(row.get(column) or "").strip() for row in rows]

@@ -1,7 +1,10 @@
 """Clips with text: what is read, and the rows that are made of it.
 
-pairs      a clip, or some seconds of it, and a text that goes with it: from tables, indexes and folders
-listings   which texts tables, indexes and folders give to which clips
-rows       pairs as rows for training
-faults     what was left out or put right, counted and named
+pairs            a clip, or seconds of it, and a text that goes with it: from tables, indexes, files of questions
+listings         which texts these give to which clips
+rows             pairs as rows for training
+questions        questions with answers to choose from, or open ones, from the files of data sets
+match_questions  which clip a question is about
+faults           what was left out or put right, counted and named
+times            seconds, clock times and spans of them
 """

@@ -1,5 +1,6 @@
 """Which texts tables, indexes and folders give to which clips; no clip is opened here."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +24,20 @@ from diffmask.video.clip.join_tables import (
 from diffmask.video.clip.names import ClipNames
 from diffmask.video.read.dataset import Span
 from diffmask.video_text.data.faults import Faults
+from diffmask.video_text.data.match_questions import match_questions
+from diffmask.video_text.data.questions import read_questions
 from diffmask.video_text.data.times import seconds_of, span_of
 
-CAPTION = "caption"
+CAPTION, QUESTION = "caption", "question"
 _SPAN_COLUMNS = ("ts", "timestamp", "timestamps", "span", "segment", "interval")
+_LOCALISED = {True: "each about its seconds", False: "each about its whole clip"}
 _NO_CLIP = "rows that name no clip"
 _NOT_THERE = "rows whose clip is not there"
 _SEVERAL = "rows whose name is that of several clips"
 _NO_TEXT = "rows without text"
 _BAD_SECONDS = "rows whose seconds cannot be read (they show the whole clip)"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Said:
     Attributes:
         path: Path of the clip.
         text: The text.
-        kind: `caption`.
+        kind: `caption` or `question`.
         where: Where it stands, for messages.
         span: Seconds of the clip that it is about; None for all of it. The end may be infinite.
         split: Its split, if the source says so.
@@ -99,16 +105,45 @@ def list_table(path: Path, names: ClipNames | None, column: str | None = None) -
     return listing
 
 
+def list_questions(path: Path, names: ClipNames | None, *, localised: bool) -> Listing:
+    """Return the questions of a file: these alone, for their answers are what a model is to find.
+
+    Args:
+        path: The file.
+        names: The clips that may be meant; None for those in the folder of the file.
+        localised: Whether a question is about the seconds that its file gives, and not about the whole clip.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    read = read_questions(path)
+    listing = Listing()
+    listing.faults.add_all(read.faults)
+    clips = match_questions(read.questions, names or ClipNames(_videos_near(path)), listing.faults)
+    for question, clip in zip(read.questions, clips, strict=True):
+        if clip is not None:
+            span = question.span if localised else None
+            where = f"{path}: {question.qid}"
+            listing.texts.append(Said(clip, question.question, QUESTION, where, span, question.split))
+    logger.info("%s; their questions alone are read, %s", *read.said, _LOCALISED[localised])
+    return listing
+
+
+def _videos_near(path: Path) -> list[str]:
+    """Return the clips in the folder of a file."""
+    try:
+        return list_videos(path.parent)
+    except InputError:
+        return []
+
+
 def _beside(path: Path) -> MatchedRows:
     """Return the rows of a table by the files that they name, or else by names of clips in the table's folder."""
     table = locate_rows(path)
     if any(table.clips):
         return table
-    try:
-        near = list_videos(path.parent)
-    except InputError:
-        return table
-    return match_rows(path, ClipNames(near))
+    near = _videos_near(path)
+    return match_rows(path, ClipNames(near)) if near else table
 
 
 def _fault_of_clips(name: Any, clips: Sequence[str], names: ClipNames | None) -> str | None:

@@ -22,7 +22,8 @@ from diffmask.video.clip.names import ClipNames
 from diffmask.video.index.index import Probing, index_clips, is_index, read_index, usable
 from diffmask.video.read.dataset import Span
 from diffmask.video_text.data.faults import Faults
-from diffmask.video_text.data.listings import Listing, Said, list_index, list_table
+from diffmask.video_text.data.listings import Listing, Said, list_index, list_questions, list_table
+from diffmask.video_text.data.questions import is_questions
 
 _TABLES = (".json", ".parquet")
 """Suffixes of tables beside those that name clips for `diffmask index`."""
@@ -47,7 +48,7 @@ class Pair:
         text: The text, on one line.
         start: Second of the clip at which it begins; None for all of the clip.
         end: Second at which it ends.
-        kind: `caption`.
+        kind: `caption` or `question`.
         split: The split that its source names.
     """
 
@@ -72,12 +73,15 @@ class PairSettings:
         clips: Indexes, folders or globs of the clips that tables name; none for files beside each table.
         split: Only pairs of this split; None for all.
         column: Name of the column of the texts in tables; None finds it.
+        localised: Take questions as about the seconds that their files give (`ts`), which whoever answers does not know
+            in the task without localisation; else they are about the whole clip.
         progress: Show a bar while clips are probed that no index knows.
     """
 
     clips: tuple[str, ...] = ()
     split: str | None = None
     column: str | None = None
+    localised: bool = False
     progress: bool = False
 
 
@@ -102,8 +106,8 @@ def read_pairs(sources: Sources, settings: PairSettings = PairSettings()) -> Pai
     """Return the pairs of sources; what is left out is counted, named and logged, one line for each reason.
 
     Args:
-        sources: Tables of clips and captions (.csv, .tsv, .jsonl, .json, .parquet), and indexes made by
-            `diffmask index` whose clips have captions.
+        sources: Tables of clips and captions (.csv, .tsv, .jsonl, .json, .parquet), indexes made by `diffmask index`
+            whose clips have captions, and files of questions (see `questions`), whose answers and labels are not read.
         settings: How they become pairs.
 
     Raises:
@@ -143,6 +147,8 @@ def _list(
     path = Path(source)
     if source in known:
         return list_index(path, known[source])
+    if is_questions(path):
+        return list_questions(path, names, localised=settings.localised)
     if names_clips(path) or (path.is_file() and split_suffix(path)[0] in _TABLES):
         return list_table(path, names, settings.column)
     what = "is no table of clips and texts" if path.exists() else "does not exist"

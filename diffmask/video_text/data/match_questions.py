@@ -1,0 +1,89 @@
+"""Which clip a question is about: by what its file calls the video, and how data sets name their clips."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+
+from diffmask.video.clip.names import ClipNames
+from diffmask.video_text.data.faults import Faults
+from diffmask.video_text.data.questions import Question
+
+SHOWS = {
+    "The Big Bang Theory": "bbt",
+    "Castle": "castle",
+    "Friends": "friends",
+    "Grey's Anatomy": "grey",
+    "House M.D.": "house",
+    "How I Met You Mother": "met",
+}
+"""The series of TVQA, as its files spell them, and what their clips' names begin with; those of the first have no such
+prefix."""
+_FIRST = "bbt"
+_EPISODE = re.compile(r"(?:([a-z]+)_)?(s\d+e\d+_.*)")
+_NUMBERED = ("video{}", "vid{}")
+"""What MSR-VTT and MSVD call the clip of a number."""
+_NO_CLIP = "videos of questions without a clip"
+_SEVERAL = "videos of questions whose name is that of several clips"
+
+
+def match_questions(questions: Sequence[Question], names: ClipNames, faults: Faults) -> list[str | None]:
+    """Return the path of the clip of each question; None if there is none, or not one alone.
+
+    A name means what it means in other tables. Of TVQA, clips of the first series are found with and without its
+    prefix, those of the others also without theirs in a folder of their series, such as `castle_frames`.
+
+    Args:
+        questions: The questions.
+        names: The clips.
+        faults: Gets the videos that are not found, each once.
+    """
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for question in questions:
+        key = (question.video, question.show)
+        if key not in found:
+            found[key] = _clips_of(question, names)
+            if len(found[key]) != 1:
+                faults.add(_SEVERAL if found[key] else _NO_CLIP, question.video)
+    clips = (found[question.video, question.show] for question in questions)
+    return [each[0] if len(each) == 1 else None for each in clips]
+
+
+def _clips_of(question: Question, names: ClipNames) -> list[str]:
+    show = _show_of(question)
+    if show is None:
+        candidates = [question.video]
+        if question.video.isdecimal():
+            candidates += [name.format(question.video) for name in _NUMBERED]
+        return next(filter(None, map(names.find, candidates)), [])
+    for name in _names_in_tvqa(question.video, show):
+        found = [clip for clip in names.find(name) if _series_of(clip) in (show, None)]
+        if found:
+            # a folder that bears the name of the series is better than one that does not
+            return [clip for clip in found if _series_of(clip) == show] or found
+    return []
+
+
+def _show_of(question: Question) -> str | None:
+    """Return the prefix of the series that a question is about; None if it is of no series."""
+    match = _EPISODE.fullmatch(question.video)
+    if match is None:
+        return None
+    return match[1] or SHOWS.get(question.show or "", _FIRST)
+
+
+def _names_in_tvqa(video: str, show: str) -> Iterator[str]:
+    """Yield what a clip of TVQA may be called, likely names first."""
+    match = _EPISODE.fullmatch(video)
+    assert match is not None, f"{video} is not of TVQA"
+    yield video
+    yield f"{show}_{match[2]}"
+    if show != _FIRST:  # without the prefix, names are those of the first series
+        yield from (f"{folder}/{match[2]}" for folder in (show, f"{show}_frames"))
+    else:
+        yield match[2]
+
+
+def _series_of(path: str) -> str | None:
+    """Return the series that the folder of a clip is named after; None if it is named otherwise."""
+    prefix = PurePath(path).parent.name.lower().split("_")[0]
+    return prefix if prefix in SHOWS.values() else None
