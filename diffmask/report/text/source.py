@@ -28,7 +28,7 @@ class TextSource:
         masking = asked.config.masking
         self._documents = read_documents(asked.data, asked.column)
         self._anchors = None if masking.anchors is None else load_anchors(masking.anchors)
-        known = None if self._anchors is None else self._anchors.metadata["model"]["name"]
+        known = None if self._anchors is None else self._anchors.metadata.get("model", {}).get("name")
         model = asked.model or asked.config.model or known
         if not model:
             raise InputError(

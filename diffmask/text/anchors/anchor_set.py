@@ -49,7 +49,7 @@ class _Record(TypedDict):
 
     anchors: Annotated[list[str], NotEmpty("there is no anchor")]
     num_words: Annotated[int, at_least(1)]
-    model: _Model
+    model: NotRequired[_Model]
     reference: NotRequired[Any]
 
 
@@ -142,6 +142,9 @@ class AnchorSet:
     def check_model(self, name: str, tokenizer: "PreTrainedTokenizerBase") -> None:
         """Refuse a model that the anchors were not made for.
 
+        Scores that a model of another kind made, such as the text tower of a CLIP, hold for any model: it is words that
+        have them, not tokens.
+
         Args:
             name: What the user called the model.
             tokenizer: Its tokenizer.
@@ -151,7 +154,9 @@ class AnchorSet:
         """
         from diffmask.text.model.load import describe_architecture
 
-        made = self.metadata["model"]
+        made = self.metadata.get("model")
+        if made is None:
+            return
         given = {"tokenizer": hash_tokenizer(tokenizer), "architecture": describe_architecture(name)}
         other = next((part for part in given if given[part] != made.get(part)), None)
         if other is not None:
@@ -206,9 +211,7 @@ def load_anchors(folder: str | Path) -> AnchorSet:
     """
     folder = Path(folder)
     record = read_record(folder / _RECORD, NAMES, "anchors", _MAKE, _Record)
-    language = (record.get("reference") or {}).get("language")
-    made = [" ".join(split_words(anchor, language)) for anchor in record["anchors"]]
-    if read_anchors(folder / _ANCHORS, language) != made:
+    if were_edited(folder, record):
         raise InputError(
             f"{folder / _ANCHORS} was edited, but the scores are still those of the anchors before; score again with: "
             f"diffmask anchors DATA --model MODEL --anchors {folder / _ANCHORS} -o {folder} --overwrite"
@@ -228,6 +231,18 @@ def load_anchors(folder: str | Path) -> AnchorSet:
         embeddings=embeddings,
         metadata=record,
     )
+
+
+def were_edited(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether the table of a folder names other anchors than those by which types were scored.
+
+    Args:
+        folder: The folder.
+        record: The `anchors` and their `reference`.
+    """
+    language = (record.get("reference") or {}).get("language")
+    made = [" ".join(split_words(anchor, language)) for anchor in record["anchors"]]
+    return read_anchors(folder / _ANCHORS, language) != made
 
 
 def _contradiction(

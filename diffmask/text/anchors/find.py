@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from torch import Tensor
 
 from diffmask.config.limits import LENGTH, PROCESSES, OneOf, at_least, check_limits
-from diffmask.core.similarity import REDUCTIONS, anchor_similarity, domain_scores
+from diffmask.core.similarity import REDUCTIONS, anchor_similarity
 from diffmask.core.types import TypeScores
 from diffmask.text.anchors.anchor_set import AnchorSet, hash_tokenizer, read_anchors
 from diffmask.text.anchors.encoder import Encoder
@@ -83,12 +83,13 @@ class AnchorSettings:
         """The reduction over the anchors."""
         return self.reduce or _REDUCTION_OF[self.preset]
 
-    def least_count(self, num_words: int) -> int:
-        """Return how often a word has to occur to be an anchor: by default ten times, and once in 5,000 words.
 
-        The frequency of a rare word is chance, and a word that the domain hardly uses does not stand for it.
-        """
-        return self.min_count or max(_MIN_ANCHOR_COUNT, -(-num_words // _WORDS_PER_ANCHOR))
+def least_count(num_words: int) -> int:
+    """Return how often a word has to occur to be an anchor, by default: ten times, and once in 5,000 words.
+
+    The frequency of a rare word is chance, and a word that the domain hardly uses does not stand for it.
+    """
+    return max(_MIN_ANCHOR_COUNT, -(-num_words // _WORDS_PER_ANCHOR))
 
 
 def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
@@ -110,7 +111,7 @@ def build_anchors(settings: AnchorSettings, command: str = "") -> AnchorSet:
     counted = count_corpus(settings.data, settings.column, settings.num_processes, language)
     vocabulary = Vocabulary.compare(counted, reference)
     words = vocabulary.words
-    min_count = settings.least_count(counted.num_words)
+    min_count = settings.min_count or least_count(counted.num_words)
     if anchors is None:
         anchors = vocabulary.choose(settings.num_anchors, min_count)
 
@@ -142,30 +143,19 @@ def _embed(encoder: Encoder, settings: AnchorSettings, words: Sequence[str], num
 def _score(settings: AnchorSettings, vocabulary: Vocabulary, embeddings: Tensor, anchors: Tensor) -> TypeScores:
     if settings.preset == "published":
         return anchor_similarity(embeddings, anchors, settings.reduction)
-    return domain_scores(
-        embeddings,
-        vocabulary.tf_icf[: len(embeddings)],
-        vocabulary.voters(),
-        anchors,
-        embeddings[vocabulary.common()],
-        reduce=settings.reduction,
-    )
+    return vocabulary.score(embeddings, anchors, settings.reduction)
 
 
 def _record(
     settings: AnchorSettings, encoder: Encoder, model_tokenizer: str, counted: Counts, reference: Reference
 ) -> dict[str, Any]:
     """Return how the anchors were made; the same work has the same record, so there is no date in it."""
-    given = None
-    if settings.anchors is not None:
-        content = Path(settings.anchors).read_bytes()
-        given = {"path": str(settings.anchors), "sha256": hashlib.sha256(content).hexdigest()}
     return {
         "version": __version__,
         "preset": settings.preset,
         "reduce": settings.reduction,
         "num_anchors": settings.num_anchors,
-        "anchors_file": given,
+        "anchors_file": describe_given(settings.anchors),
         "model": {
             "name": settings.model,
             "tokenizer": model_tokenizer,
@@ -184,3 +174,10 @@ def _record(
         "reference": reference.describe(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def describe_given(anchors: str | Path | None) -> dict[str, str] | None:
+    """Return what identifies a file of anchors that people gave, for the record; None if there is none."""
+    if anchors is None:
+        return None
+    return {"path": str(anchors), "sha256": hashlib.sha256(Path(anchors).read_bytes()).hexdigest()}

@@ -10,7 +10,8 @@ from torch import Tensor
 from diffmask.core.anchors import choose_anchors
 from diffmask.core.difference import tf_icf
 from diffmask.core.errors import InputError
-from diffmask.core.types import TypeScores
+from diffmask.core.similarity import domain_scores
+from diffmask.core.types import Embeddings, TypeScores
 from diffmask.text.corpus.counts import Counts
 from diffmask.text.corpus.reference import Reference
 from diffmask.text.segment.type_table import is_telling
@@ -140,6 +141,17 @@ class Vocabulary:
             )
         rows = choose_anchors(self.tf_icf[: len(self.words)], eligible, num_anchors)
         return [self.words[row] for row in rows.tolist()]
+
+    def score(self, embeddings: Embeddings, anchors: Tensor, reduce: str = "mean") -> TypeScores:
+        """Return the default score of each word, float32 (W,), see `domain_scores`.
+
+        Args:
+            embeddings: Embedding of each word, float32 (W, D).
+            anchors: Embeddings of the anchors, float32 (A, D).
+            reduce: See `anchor_similarity`.
+        """
+        tf_icf = self.tf_icf[: len(self.words)]
+        return domain_scores(embeddings, tf_icf, self.voters(), anchors, embeddings[self.common()], reduce=reduce)
 
     def with_parts(self, scores: TypeScores) -> TypeScores:
         """Return the scores of all types from those of the words; a letter part has the mean of its words."""

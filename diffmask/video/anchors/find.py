@@ -168,6 +168,31 @@ def build_visual_anchors(
         )
     clips = read_clips(settings.clips, progress=progress)
     others = read_clips(settings.reference, progress=progress) if settings.reference else []
+    return find_in_clips(settings, embedder, clips, others, command, progress=progress)
+
+
+def find_in_clips(
+    settings: VisualAnchorSettings,
+    embedder: PatchEmbedder,
+    clips: Sequence[Clip],
+    others: Sequence[Clip],
+    command: str = "",
+    *,
+    progress: bool = False,
+) -> tuple[VisualAnchors, Patches]:
+    """Find the anchors of clips that are read already, as `build_visual_anchors` does.
+
+    Args:
+        settings: How; what it names is not read again.
+        embedder: The embedder that the settings name.
+        clips: The clips of the domain.
+        others: Those of the reference.
+        command: What the user typed, for the record.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: If clips or exemplars cannot be used.
+    """
     shared = _files(clips) & _files(others)
     if shared:
         raise InputError(
@@ -254,7 +279,8 @@ def _given(
     made: list[Tensor] = []
     if settings.texts:
         assert isinstance(embedder, OpenClipEmbedder)
-        made.append(embedder.embed_text(list(settings.texts)).cpu())
+        embedder.refuse_cut(settings.texts)
+        made.append(embedder.embed_text(settings.texts).cpu())
     made += [_embed_exemplar(each, embedder)[None] for each in settings.exemplars]
     anchors = torch.cat(made)
     num_words = min(settings.num_words, len(patches.embeddings))

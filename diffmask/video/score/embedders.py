@@ -6,7 +6,7 @@ embedder.embed(frames)    # uint8 (T, H, W, 3) -> float32 (T, rows, columns, D)
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from diffmask.core.errors import InputError, library_errors
 from diffmask.core.machine import resolve_device
+from diffmask.files.blocks import shown
 from diffmask.video.model.load import read_colours
 from diffmask.video.score.openclip_load import hash_weights
 from diffmask.video.units.features import PatchEmbedder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from diffmask.video.score.openclip_load import OpenClip
 
 _KINDS = ("clip:MODEL:WEIGHTS", "student:FOLDER", "pixels")
-_BATCH_FRAMES = 16
+_BATCH_FRAMES, _BATCH_TEXTS = 16, 256
 _WIDEST = 3.0
 """Frames whose long side is more than this many times their short side are squeezed to that shape."""
 
@@ -73,10 +74,36 @@ class OpenClipEmbedder:
         return F.normalize(torch.cat(tokens), dim=-1)
 
     @torch.inference_mode()
-    def embed_text(self, texts: list[str]) -> Tensor:
-        """Return embeddings of length one, float32 (A, D)."""
-        tokens = self.loaded.tokenizer(texts).to(self.loaded.device)
-        return F.normalize(self.loaded.model.encode_text(tokens).float(), dim=-1)
+    def embed_text(self, texts: Sequence[str]) -> Tensor:
+        """Return embeddings of length one, float32 (A, D); of a longer text than the tower reads, those of its start.
+
+        Raises:
+            InputError: If the towers of the model do not share a space.
+        """
+        parts = [list(texts[start : start + _BATCH_TEXTS]) for start in range(0, len(texts), _BATCH_TEXTS)]
+        tokens = (self.loaded.tokenizer(part).to(self.loaded.device) for part in parts)
+        found = torch.cat([self.loaded.model.encode_text(each).float() for each in tokens])
+        if found.shape[1:] != (self.dim,):
+            raise InputError(
+                f"the text tower of clip:{self.loaded.name} gives {found[0].numel()} numbers for a text, its image "
+                f"tower {self.dim} for a patch, so texts and patches cannot be compared; give a CLIP whose towers "
+                "share a space"
+            )
+        return F.normalize(found, dim=-1)
+
+    def refuse_cut(self, texts: Sequence[str]) -> None:
+        """Refuse texts whose end the text tower would not read.
+
+        Raises:
+            InputError: If one fills all of its tokens, or more.
+        """
+        tokens, longer = (self.loaded.tokenizer(list(each)) for each in (texts, [f"{text} x" for text in texts]))
+        cut = [text for text, same in zip(texts, (tokens == longer).all(1).tolist(), strict=True) if same]
+        if cut:
+            raise InputError(
+                f"{shown(cut[0])!r} has no room in the {tokens.shape[1]} tokens that the text tower of "
+                f"clip:{self.loaded.name} reads; shorten it"
+            )
 
 
 def build_embedder(
