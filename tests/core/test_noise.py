@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from diffmask.core.noise import CORRUPT, SELECT, keys, row_uniforms, uniforms
+from diffmask.core.noise import CORRUPT, NEGATIVES, SELECT, keys, pair_keys, row_uniforms, uniforms
 
 WORD, LONG = (1 << 32) - 1, (1 << 64) - 1
 
@@ -97,3 +97,16 @@ def test_the_number_of_a_row_is_uniform_and_says_nothing_of_its_units():
     best = units.argmax(1)
     assert stats.chisquare(torch.bincount(best[rows[:, 0] < 0.1], minlength=64).numpy()).pvalue > 0.01
     assert stats.ks_2samp(units.amax(1)[rows[:, 0] < 0.5], units.amax(1)[rows[:, 0] >= 0.5]).pvalue > 0.01
+
+
+def test_pairs_of_samples_have_independent_numbers():
+    one, other = torch.arange(400)[:, None], torch.arange(400)[None]
+    noise = pair_keys(0, 3, one, other, stream=NEGATIVES)
+    values = [uniforms(noise, torch.full((1, 1), side)) for side in (0, 1)]
+    flat = [each.flatten().numpy() for each in (*values, values[0].T)]
+    assert len(np.unique(flat[0])) > 0.999 * flat[0].size
+    assert stats.kstest(flat[0], "uniform").pvalue > 0.01
+    for first, second in [(0, 1), (0, 2)]:  # sides, and the order within a pair
+        off = flat[first] != flat[second]
+        assert abs(np.corrcoef(flat[first][off], flat[second][off])[0, 1]) < 4 / off.sum() ** 0.5
+    assert torch.equal(pair_keys(0, 3, one[7], other[0], stream=NEGATIVES).low, noise.low[7])

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from diffmask.core.noise import SELECT, keys, row_uniforms, uniforms
-from diffmask.core.select import LEAST_WEIGHT, mask_count, select
+from diffmask.core.select import LEAST_WEIGHT, draw_one, mask_count, select
 from diffmask.core.units import Units
 
 WEIGHTS = [0.5, 0.25, 0.2, 0.05]
@@ -239,3 +239,20 @@ def test_a_ratio_outside_its_range_is_refused(ratio):
 def test_weights_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"weights have shape \(1, 5\); the units have \(1, 4\)"):
         select(torch.ones(1, 5), token_units(1, 4), 0.5, seed=0, step=0)
+
+
+def test_one_candidate_is_drawn_in_proportion():
+    log_weights = torch.tensor(WEIGHTS).log() + 5
+    eligible = torch.tensor([True, True, False, True])
+    rows = torch.arange(20_000)[:, None]
+    noise = uniforms(keys(0, 0, rows, stream=SELECT), torch.arange(4)[None])
+    drawn = draw_one(log_weights.expand(20_000, 4), eligible.expand(20_000, 4), noise)
+    expected = np.array(WEIGHTS) * eligible.numpy()
+    counts = np.bincount(drawn, minlength=4)
+    assert counts[2] == 0
+    assert stats.chisquare(counts[eligible], 20_000 * (expected / expected.sum())[eligible]).pvalue > 0.01
+
+
+def test_a_row_without_candidates_gives_the_first():
+    drawn = draw_one(torch.zeros(1, 3), torch.zeros(1, 3, dtype=torch.bool), torch.full((1, 3), 0.5))
+    assert drawn.tolist() == [0]
