@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional
 
 from diffmask.bench import IN_A_ROW, fastest
 from diffmask.core.errors import InputError
-from diffmask.demo.drawing import encode
+from diffmask.demo.draw_clips import encode
 from diffmask.video.clip.clip import Clip
 from diffmask.video.read.dataset import ClipDataset, Sampling
 from diffmask.video.read.readers import load_library

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
-from diffmask.demo.drawing import (
+from diffmask.demo.draw_clips import (
     CLUTTER,
     DIGITS,
     NUM_FRAMES,

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
-from diffmask.demo.drawing import (
+from diffmask.demo.draw_clips import (
     CLUTTER,
     NUM_FRAMES,
     SIZE,

@@ -11,7 +11,7 @@ from sklearn.model_selection import cross_val_score
 
 from diffmask.core.errors import InputError
 from diffmask.demo import rendered_clips as render
-from diffmask.demo.drawing import CLUTTER, DIGITS, FPS, NUM_FRAMES, SHAPES, SIZE, digit_images
+from diffmask.demo.draw_clips import CLUTTER, DIGITS, FPS, NUM_FRAMES, SHAPES, SIZE, digit_images
 from diffmask.demo.rendered_clips import BOXES, LABELS, _domain, _draw, render_digits
 
 NUMBERS = {"num_general": 6, "num_domain": 10, "num_test": 10}

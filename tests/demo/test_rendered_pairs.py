@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffmask.core.errors import InputError
-from diffmask.demo.drawing import FPS, NUM_FRAMES, SIZE
+from diffmask.demo.draw_clips import FPS, NUM_FRAMES, SIZE
 from diffmask.demo.rendered_pairs import (
     BOXES,
     DIGITS,
