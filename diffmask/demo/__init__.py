@@ -3,5 +3,5 @@
 * `docstrings`: texts, from the source of installed packages
 * `rendered_clips`: clips of moving digits, drawn in code
 * `rendered_pairs`: clips of two moving digits, with captions and questions
-* `drawing`: what both kinds of clips are drawn from
+* `draw_clips`: what both kinds of clips are drawn from
 """
