@@ -202,6 +202,19 @@ def modality_of(config: Any) -> Modality:
     return modality_named(config.modality)
 
 
+def config_of_model(name: str) -> Any:
+    """Return the config of a model of any modality.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    from diffmask.text.model.load import load_config
+
+    for each in MODALITIES:
+        modality_named(each)  # makes the kinds of models that are its own known to transformers
+    return load_config(name)
+
+
 def modality_of_model(model_type: str) -> Modality:
     """Return the modality that a `model_type` of transformers belongs to; text for one that no other claims."""
     every = map(modality_named, MODALITIES)

@@ -47,9 +47,8 @@ def modality_of_data(args: argparse.Namespace, command: str, *, decides: bool = 
 
 def _expected(args: argparse.Namespace, asked: list[str]) -> str | None:
     """Return the modality of the run, the options, the anchors or the model that are given; None if none says."""
-    from diffmask.assemble.modality import modality_of_model, read_config
+    from diffmask.assemble.modality import config_of_model, modality_of_model, read_config
     from diffmask.core.errors import InputError
-    from diffmask.text.model.load import load_config
 
     config = getattr(args, "config", None)
     if getattr(args, "checkpoint", None) is not None:
@@ -68,6 +67,6 @@ def _expected(args: argparse.Namespace, asked: list[str]) -> str | None:
     if args.model is None:
         return None
     try:
-        return modality_of_model(load_config(args.model).model_type).name
+        return modality_of_model(config_of_model(args.model).model_type).name
     except InputError:  # whoever loads the model says so
         return None

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from diffmask.assemble.modality import modality_of_model
+from diffmask.assemble.modality import config_of_model, modality_of_model
 from diffmask.config.evaluation import METRICS, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware, resolve_device
@@ -17,7 +17,7 @@ from diffmask.evaluate.modality import ModalityMethods, Predict
 from diffmask.evaluate.seed_file import SeedFile, check_results_folder, is_done, remove_others
 from diffmask.tasks.leakage import find_leakage
 from diffmask.tasks.task import Split, Task
-from diffmask.text.model.load import load_config, resolve_model
+from diffmask.text.model.load import resolve_model
 from diffmask.version import __version__
 
 _LIBRARIES = ("torch", "transformers", "scikit-learn")
@@ -102,7 +102,7 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
     if run is not None and not (run / "model").is_dir():
         raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
     folder = settings.model if run is None else str(run / "model")
-    config = load_config(folder)  # a missing model is reported first
+    config = config_of_model(folder)  # a missing model is reported first
     methods: ModalityMethods = modality_of_model(config.model_type).evaluation
     methods.check(settings, config)
     task = methods.read_task(settings, progress=progress)

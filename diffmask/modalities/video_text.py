@@ -2,6 +2,7 @@
 
 from diffmask.assemble.modality import Modality, RowSizes, Words
 from diffmask.config import VideoTextConfig
+from diffmask.video_text.model.config import VideoTextModelConfig
 
 
 class _VideoText(Modality):
@@ -19,7 +20,7 @@ class _VideoText(Modality):
     )
     data = "clips with texts"
     options = {"anchors": (), "preview": ("num_pairs",)}
-    model_types = ("diffmask-video-text",)
+    model_types = (VideoTextModelConfig.model_type,)
 
     def holds(self, sources, expected) -> bool:
         return expected() == self.name

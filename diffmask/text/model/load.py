@@ -141,7 +141,7 @@ def describe_architecture(name: str) -> dict[str, int | str]:
     Raises:
         InputError: If there is no such model.
     """
-    config = load_config(name)
+    config = load_config(name).get_text_config()  # of a model that sees clips, too, its part for texts
     return {
         "model_type": config.model_type,
         "hidden_size": config.hidden_size,
