@@ -61,9 +61,7 @@ def masked_of(masking, rows, step=0, num_steps=10):
     found = {}
     for place, sample in enumerate(batch["sample_id"].tolist()):
         found[sample] = tuple(
-            frozenset(
-                drawn.choices[side].units.to_positions(drawn.choices[side].masked)[place].nonzero()[:, 0].tolist()
-            )
+            frozenset(units.to_positions(masked)[place].nonzero()[:, 0].tolist())
             for units, _, masked in drawn.choices.values()
         )
     return found
