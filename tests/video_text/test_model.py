@@ -1,9 +1,10 @@
 import pytest
 import torch
-from support.tiny import save_encoder
-from support.tiny_video import stock_of, tiny_frames, tiny_videomae
+from safetensors.torch import load_file, save_file
+from support.tiny import save_encoder, tiny_tokenizer
+from support.tiny_video import stock_of, tiny_frames, tiny_videomae, tiny_vit_mae
 from support.tiny_video_text import tiny_batch, tiny_video_text
-from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
+from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, BartConfig, BartForConditionalGeneration
 
 from diffmask.core.errors import InputError
 from diffmask.video_text.model.config import FUSIONS
@@ -11,6 +12,7 @@ from diffmask.video_text.model.load import load_video_text
 from diffmask.video_text.model.objectives import OBJECTIVES
 from diffmask.video_text.model.video_text import VideoTextModel
 
+PARTS, SIZES = ("encoder", "decoder"), ("layers", "attention_heads", "ffn_dim")
 FAMILIES = ("bert", "roberta", "modernbert")
 pytestmark = pytest.mark.filterwarnings("ignore:.*_token_id must be")
 
@@ -75,7 +77,7 @@ def test_the_parts_load_with_the_stock_classes(family, tmp_path):
 def test_a_model_is_made_of_two_folders_and_loaded_again(folders, tmp_path):
     video, text = folders
     made = load_video_text(video, text, fusion="merged", num_fusion_layers=1)
-    assert made.model.config.num_fusion_layers == len(made.model.fusion.blocks) == 1
+    assert made.model.config.num_fusion_layers == len(made.model.fusion.fusion_blocks) == 1
     assert made.grid.shape == (4, 4, 4) and made.missing == () and made.targets.tubelet == 2
     assert not made.model.training
     made.save(tmp_path / "whole")
@@ -109,11 +111,33 @@ def test_clips_of_another_size_and_features(folders, whole, tmp_path):
     )
 
 
+def test_weights_that_are_not_the_config_s(folders, tmp_path):
+    load_video_text(*folders).save(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    for change, message in [
+        ({key: value for key, value in weights.items() if key != "log_temperature"}, "lack log_temperature and 0 more"),
+        (
+            weights | {"matching_head.2.weight": torch.zeros(1, 5)},
+            "lack matching_head.2.weight and 0 more, or have them",
+        ),
+    ]:
+        save_file(change, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(InputError, match=message):
+            load_video_text(str(tmp_path))
+
+
 def test_what_cannot_be_loaded_is_one_sentence(folders, tmp_path):
     video, text = folders
     load_video_text(video, text).save(tmp_path)
     whole = str(tmp_path)
+    tiny_vit_mae().save_pretrained(tmp_path / "image")
+    torch.manual_seed(0)
+    bart = BartConfig(vocab_size=30, d_model=16, **{f"{part}_{what}": 2 for part in PARTS for what in SIZES})
+    BartForConditionalGeneration(bart).save_pretrained(tmp_path / "bart")
+    tiny_tokenizer().save_pretrained(tmp_path / "bart")
     for arguments, settings, message in [
+        ((str(tmp_path / "image"), text), {}, "is an image model, which does not see clips; give a VideoMAE"),
+        ((video, str(tmp_path / "bart")), {}, "has an encoder and a decoder, between which nothing can be fused; use"),
         ((video,), {}, "is no VideoTextModel; name the masked language model"),
         ((whole, text), {}, "is a VideoTextModel, which has its own text model; leave"),
         ((video, text), {"fusion": "late"}, "unknown fusion 'late'; choose from: cross, bidirectional, merged"),

@@ -254,7 +254,7 @@ def test_gradient_checkpointing_changes_no_gradient(fusion):
     plain, saving = (tiny_video_text(fusion=fusion, fresh=False).train() for _ in range(2))
     saving.activation_checkpointing_enable()
     calls = []
-    watched = saving.fusion.blocks[0], saving.video.decoder.decoder_layers[0]
+    watched = saving.fusion.fusion_blocks[0], saving.video.decoder.decoder_layers[0]
     for layer in watched:
         next(each for each in layer.modules() if isinstance(each, torch.nn.LayerNorm)).register_forward_hook(
             lambda *_: calls.append(1)
@@ -326,3 +326,15 @@ def test_sixteen_pairs_are_overfitted(objective, fusion):
         same = {key: batch[key][:1].repeat_interleave(16, 0) for key in ("frames", "visible", "predicted")}
         batch, targets = batch | same, targets[:, :1, :1].expand_as(targets)
     assert steps_to_learn(model, batch, targets, objective) < 600
+
+
+@pytest.mark.slow
+def test_a_compiled_model_computes_the_same():
+    model = tiny_video_text(fresh=False)
+    batch = shared_batch(model)
+    compiled = torch.compile(model, backend="eager")
+    for step in (0, 1, 2):  # the number of the step becomes symbolic at its second value
+        with torch.no_grad():
+            expected, got = (each(**batch, objectives=OBJECTIVES, step=step) for each in (model, compiled))
+        for key, value in expected.items():
+            assert torch.allclose(value, got[key], atol=1e-6), key

@@ -146,7 +146,8 @@ class Fusion(nn.Module):
         super().__init__()
         self.video_norm = nn.LayerNorm(video_width)
         self.video_in = nn.Linear(video_width, width)
-        self.blocks = nn.ModuleList(_BLOCKS[kind](width, num_heads) for _ in range(num_layers))
+        # not `blocks`, which `layer_decay` would take for the lowest layers of an encoder
+        self.fusion_blocks = nn.ModuleList(_BLOCKS[kind](width, num_heads) for _ in range(num_layers))
         changes_video = kind != "cross"
         self.out_norm = nn.LayerNorm(width) if changes_video else None
         self.video_out = FromZero(width, video_width) if changes_video else None
@@ -154,7 +155,7 @@ class Fusion(nn.Module):
     def forward(self, text: Tensor, attention_mask: Tensor, video: Tensor) -> Fused:
         """Return the fused states of text (B, L, D) and video (B, V, Dv); padding is attended to by nothing."""
         read, allowed = self.video_in(self.video_norm(video)), keys_of(attention_mask)
-        for block in self.blocks:
+        for block in self.fusion_blocks:
             text, read = block(text, read, allowed)
         if self.out_norm is None or self.video_out is None:
             return Fused(text, video)
@@ -162,5 +163,5 @@ class Fusion(nn.Module):
 
     def video_side(self) -> list[nn.Module]:
         """Return the modules that change the fused states of the video only, not those of the text."""
-        last: Any = self.blocks[-1]  # what earlier blocks do to the video, later texts attend to
+        last: Any = self.fusion_blocks[-1]  # what earlier blocks do to the video, later texts attend to
         return [*last.video_side(), *(each for each in (self.out_norm, self.video_out) if each is not None)]

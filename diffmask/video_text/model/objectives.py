@@ -78,6 +78,7 @@ class HardNegatives(NamedTuple):
     exist: Tensor
 
 
+@torch.compiler.disable()  # noise takes 64 bits of the step, which compiled code does not have
 @torch.no_grad()
 def draw_negatives(
     similar: Similarities, negatives: Tensor, sample_ids: Tensor, every: Tensor, *, seed: int, step: int

@@ -57,12 +57,13 @@ class VideoTextOutput(ModelOutput):
     matching: Tensor | None = None
 
 
-class _Read(NamedTuple):
+@dataclass
+class _Read:
     """What was read of a batch's texts: states of the clean ones, masked ones fused with the video, and logits."""
 
-    clean: Tensor
-    fused: Fused | None
-    logits: Tensor | None
+    clean: Tensor | None = None
+    fused: Fused | None = None
+    logits: Tensor | None = None
 
 
 class _Encoded(NamedTuple):
@@ -126,8 +127,6 @@ class VideoTextModel(PreTrainedModel):
         elif isinstance(module, VideoTextModel):
             init.constant_(module.log_temperature, math.log(self.config.temperature))
 
-    # ---- what the parts see -----------------------------------------------------------------------------------------
-
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the states of texts (B, L, D) by the text model alone."""
         states = self.text.base_model(**self._inputs(input_ids, attention_mask))[0]
@@ -175,8 +174,6 @@ class VideoTextModel(PreTrainedModel):
             fused.video, visible, predicted, lambda tokens: self.patches_to_text(tokens, fused.text, allowed)
         )
 
-    # ---- how clips and texts compare --------------------------------------------------------------------------------
-
     def embed_text(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """Return texts in the space of comparison, float32 (B, E) of unit length, given states of the text model."""
         return F.normalize(self.text_projection(_mean_of(states, attention_mask)).float(), dim=-1)
@@ -197,8 +194,6 @@ class VideoTextModel(PreTrainedModel):
         with torch.no_grad():
             self.log_temperature.clamp_(math.log(_COLDEST), math.log(_HOTTEST))
         return self.log_temperature.exp()
-
-    # ---- one step of training ---------------------------------------------------------------------------------------
 
     def forward(
         self,
@@ -239,7 +234,7 @@ class VideoTextModel(PreTrainedModel):
             assert read.fused is not None and visible is not None and predicted is not None, "give visible, predicted"
             output.patches = self.predict_patches(read.fused, attention_mask, visible, predicted)
         if asked & {CONTRASTIVE, MATCHING}:
-            assert pairs is not None, "pairs say which texts and clips are no negatives"
+            assert pairs is not None and read.clean is not None, "pairs say which texts and clips are no negatives"
             encoded = _Encoded(read.clean, attention_mask, seen)
             output.contrastive, output.matching = self._compare(encoded, pairs, asked, (seed, step))
         return output
@@ -254,26 +249,25 @@ class VideoTextModel(PreTrainedModel):
         places: tuple[Tensor, Tensor] | None,
     ) -> _Read:
         """Read masked and clean texts in one pass, as far as the objectives need them."""
-        fuses = TEXT in asked or VIDEO in asked
+        rows, fuses = len(input_ids), TEXT in asked or VIDEO in asked
         texts = [input_ids] if fuses or clean_ids is None else []
         if clean_ids is not None and (CONTRASTIVE in asked or MATCHING in asked):
             texts.append(clean_ids)
         both, mask = torch.cat(texts), attention_mask.repeat(len(texts), 1)
-        if not fuses:
-            return _Read(self.encode_text(both, mask), None, None)
-        if TEXT not in asked:
-            masked, *_, clean = 2 * self.encode_text(both, mask).chunk(len(texts))
-            return _Read(clean, self.fuse(masked, attention_mask, seen), None)
-        assert places is not None, "places say which tokens are predicted"
-        kept: list[Any] = []
+        read = _Read()
 
         def change(states: Tensor) -> Tensor:
-            masked, *_, clean = 2 * states.chunk(len(texts))
-            kept.extend((clean, self.fuse(masked, attention_mask, seen)))
-            return kept[1].text[places]
+            # the same rows, if there is one text of each
+            masked, read.clean = states[:rows], states[-rows:]
+            read.fused = self.fuse(masked, attention_mask, seen) if fuses else None
+            return states if read.fused is None or places is None else read.fused.text[places]
 
-        logits = self.predict_tokens(both, mask, change)
-        return _Read(kept[0], kept[1], logits)
+        if TEXT in asked:
+            assert places is not None, "places say which tokens are predicted"
+            read.logits = self.predict_tokens(both, mask, change)
+        else:
+            change(self.encode_text(both, mask))
+        return read
 
     def _compare(
         self, encoded: _Encoded, pairs: PairIds, asked: Collection[str], draw: tuple[int, int]
@@ -318,8 +312,9 @@ class VideoTextModel(PreTrainedModel):
         asked = frozenset(objectives)
         video, encoder = self.video, self.text.base_model
         video.requires_grad_(VIDEO in asked)
-        (video.pixel_head if video.feature_head is not None else nn.Identity()).requires_grad_(False)
         video.videomae.requires_grad_(True)
+        if video.feature_head is not None:
+            video.pixel_head.requires_grad_(False)
         self.patches_to_text.requires_grad_(VIDEO in asked)
         self.text.requires_grad_(TEXT in asked)
         encoder.requires_grad_(True)
@@ -330,8 +325,6 @@ class VideoTextModel(PreTrainedModel):
         for module in (self.text_projection, self.video_projection, self.log_temperature):
             module.requires_grad_(CONTRASTIVE in asked)
         self.matching_head.requires_grad_(MATCHING in asked)
-
-    # ---- files ------------------------------------------------------------------------------------------------------
 
     def save_parts(self, folder: str | Path, tokenizer: Any = None, processor: Any = None) -> None:
         """Write both parts, as continued, for the classes of transformers: FOLDER/video and FOLDER/text.
