@@ -53,7 +53,7 @@ def _expand(source: str, left_out: Counter[str]) -> list[str]:
         return [source]
     if not os.path.isdir(source) and not glob.has_magic(source):
         raise InputError(f"{source} does not exist; check the path")
-    files = list(_files_of(source, refuse=True))
+    files = list(files_of(source, refuse=True))
     paths = [path for path in files if path.lower().endswith(VIDEO_SUFFIXES)]
     others = (path for path in files if not path.lower().endswith(VIDEO_SUFFIXES))
     left_out.update(os.path.splitext(path)[1].lower() or "without a suffix" for path in others)
@@ -63,7 +63,7 @@ def _expand(source: str, left_out: Counter[str]) -> list[str]:
     return paths
 
 
-def _files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
+def files_of(source: str, *, refuse: bool = False) -> Iterator[str]:
     """Yield the files that a source names, no matter what they hold, and a name that is not a file.
 
     Hidden files and folders are left out; folders that links lead to come last, and each folder once.
@@ -116,7 +116,7 @@ def are_clips(sources: Sequence[str | Path], expected: Callable[[], bool | None]
         sources: Files, folders or globs; files are recognised by their names, an index by its columns.
         expected: Asked if there are both: returns True if clips are meant, False if texts, None if it cannot tell.
     """
-    paths = [path for source in sources for path in _files_of(str(source))]
+    paths = [path for source in sources for path in files_of(str(source))]
     videos = {path for path in paths if _holds_video(path)}
     stems = {os.path.splitext(path)[0] for path in videos}
     num_texts = sum(path not in videos and _is_text(path) and not _stands_beside(path, stems) for path in paths)
@@ -133,7 +133,7 @@ def refuse_nothing(sources: Sequence[str | Path]) -> None:
     """
     for source in map(str, sources):
         if os.path.isdir(source):
-            if next(_files_of(source), None) is None:
+            if next(files_of(source), None) is None:
                 raise InputError(f"folder {source} has no files; check the path")
         elif not os.path.lexists(source) and not (glob.has_magic(source) and glob.glob(source, recursive=True)):
             what = "matches no file" if glob.has_magic(source) else "does not exist"

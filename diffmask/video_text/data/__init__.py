@@ -1,7 +1,9 @@
 """Clips with text: what is read, and the rows that are made of it.
 
 pairs            a clip, or seconds of it, and a text that goes with it: from tables, indexes, files of questions
-listings         which texts these give to which clips
+listings         which texts tables give to which clips
+beside           which texts stand in files of their own, beside clips
+subtitles        SubRip and WebVTT as cues, and parts of a clip with what is said in them
 rows             pairs as rows for training
 questions        questions with answers to choose from, or open ones, from the files of data sets
 match_questions  which clip a question is about

@@ -1,15 +1,16 @@
 """Which texts tables, indexes and folders give to which clips; no clip is opened here."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
-from diffmask.files.records import Row
-from diffmask.video.clip.clip import Clip, labels_of
+from diffmask.files.records import Row, read_records
+from diffmask.files.streams import split_suffix
+from diffmask.video.clip.clip import labels_of
 from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.join_tables import (
     END_COLUMNS,
@@ -24,17 +25,22 @@ from diffmask.video.clip.join_tables import (
 from diffmask.video.clip.names import ClipNames
 from diffmask.video.read.dataset import Span
 from diffmask.video_text.data.faults import Faults
-from diffmask.video_text.data.match_questions import match_questions
+from diffmask.video_text.data.match_questions import find_video, match_questions
 from diffmask.video_text.data.questions import read_questions
+from diffmask.video_text.data.subtitles import Cue, cues_of, read_subtitles
 from diffmask.video_text.data.times import seconds_of, span_of
 
-CAPTION, QUESTION = "caption", "question"
+CAPTION, SUBTITLES, QUESTION = "caption", "subtitle", "question"
+_SUBTITLE_COLUMNS = tuple("subtitles subtitle subs srt vtt subtitlepath subtitlefile subtitlespath".split())
+_CUES = "sub"
 _SPAN_COLUMNS = ("ts", "timestamp", "timestamps", "span", "segment", "interval")
 _LOCALISED = {True: "each about its seconds", False: "each about its whole clip"}
 _NO_CLIP = "rows that name no clip"
 _NOT_THERE = "rows whose clip is not there"
 _SEVERAL = "rows whose name is that of several clips"
 _NO_TEXT = "rows without text"
+_NO_FILE = "rows whose file of subtitles is not there"
+_BROKEN = "files of subtitles that cannot be read"
 _BAD_SECONDS = "rows whose seconds cannot be read (they show the whole clip)"
 
 logger = logging.getLogger(__name__)
@@ -47,10 +53,11 @@ class Said:
     Attributes:
         path: Path of the clip.
         text: The text.
-        kind: `caption` or `question`.
+        kind: `caption`, `subtitle` or `question`.
         where: Where it stands, for messages.
         span: Seconds of the clip that it is about; None for all of it. The end may be infinite.
         split: Its split, if the source says so.
+        cues: Subtitles, of which texts about some seconds are made, in the place of `text`.
     """
 
     path: str
@@ -59,6 +66,7 @@ class Said:
     where: str
     span: Span | None = None
     split: str | None = None
+    cues: tuple[Cue, ...] = ()
 
 
 @dataclass
@@ -77,7 +85,7 @@ class Listing:
 
 
 def list_table(path: Path, names: ClipNames | None, column: str | None = None) -> Listing:
-    """Return what the rows of a table say of clips: captions, each a row or several in a list.
+    """Return what the rows of a table say of clips: captions, each a row or several in a list, and files of subtitles.
 
     Args:
         path: A table (.csv, .tsv, .jsonl, .json or .parquet) or a list without a header.
@@ -96,12 +104,15 @@ def list_table(path: Path, names: ClipNames | None, column: str | None = None) -
         if fault is not None:
             listing.faults.add(fault, where)
             continue
-        texts = list(columns.texts(row))
-        if not texts:
+        texts, split = list(columns.texts(row)), columns.split_of(row)
+        file = columns.subtitles_of(row, path.parent, where, listing.faults)
+        if not texts and file is None:
             listing.faults.add(_NO_TEXT, where)
-        span = None if is_cut else columns.span(row, where, listing.faults)
-        split = columns.split_of(row)
+        span = None if is_cut or not texts else columns.span(row, where, listing.faults)
         listing.texts += [Said(clip, text, CAPTION, where, span, split) for clip in clips for text in texts]
+        if file is not None:
+            for clip in clips:
+                add_subtitles(clip, file, listing, split)
     return listing
 
 
@@ -158,11 +169,12 @@ def _fault_of_clips(name: Any, clips: Sequence[str], names: ClipNames | None) ->
 class _Columns:
     """Where a table says what of its clips."""
 
-    text: str
+    text: str | None
     start: str | None
     end: str | None
     span_column: str | None
     split: str | None
+    subtitles: str | None
 
     @classmethod
     def of(cls, path: Path, table: MatchedRows, text: str | None) -> "_Columns":
@@ -173,17 +185,28 @@ class _Columns:
         """
         columns = table.columns
         named = columns.get(plain(text)) if text else first_of(TEXT_COLUMNS["caption"], columns)
-        if named is None:
+        subtitles = first_of(_SUBTITLE_COLUMNS, columns)
+        if named is None and (text or subtitles is None):
             what = f"column {text!r}" if text else f"column of texts (such as {', '.join(TEXT_COLUMNS['caption'])})"
             raise InputError(f"{path} has no {what}; its columns: {listed(columns.values())}")
         start, end, span = (first_of(known, columns) for known in (START_COLUMNS, END_COLUMNS, _SPAN_COLUMNS))
-        return cls(named, start, end, span, first_of(TEXT_COLUMNS["split"], columns))
+        return cls(named, start, end, span, first_of(TEXT_COLUMNS["split"], columns), subtitles)
 
     def texts(self, row: Row) -> Iterator[str]:
         """Yield the texts of a row that are not blank."""
-        value = row.get(self.text)
+        value = row.get(self.text) if self.text else None
         several = labels_of(value)
-        yield from filter(None, (_text(each) for each in ([value] if several is None else several)))
+        yield from filter(None, (text_of(each) for each in ([value] if several is None else several)))
+
+    def subtitles_of(self, row: Row, folder: Path, where: str, faults: Faults) -> Path | None:
+        """Return the file of subtitles that a row names, in the table's folder or here; None if it names none."""
+        named = text_of(row.get(self.subtitles)) if self.subtitles else ""
+        if not named:
+            return None
+        file = next((place / named for place in (folder, Path()) if (place / named).is_file()), None)
+        if file is None:
+            faults.add(_NO_FILE, f"{where}: {named}")
+        return file
 
     def span(self, row: Row, where: str, faults: Faults) -> Span | None:
         """Return the seconds that a row gives; None if it gives none, which is a fault if it seems to give some."""
@@ -202,11 +225,11 @@ class _Columns:
 
     def split_of(self, row: Row) -> str | None:
         """Return the split that a row names."""
-        return _text(row.get(self.split)) or None if self.split else None
+        return text_of(row.get(self.split)) or None if self.split else None
 
 
-def _text(value: Any) -> str:
-    """Return what a value says, on one line."""
+def text_of(value: Any) -> str:
+    """Return what a value says, on one line; "" of nothing."""
     return "" if _is_blank(value) else " ".join(str(value).split())
 
 
@@ -215,15 +238,47 @@ def _is_blank(value: Any) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
-def list_index(path: Path, clips: Mapping[str, Clip]) -> Listing:
-    """Return the captions of an index.
+def add_subtitles(clip: str, file: Path, listing: Listing, split: str | None = None) -> None:
+    """Add the subtitles of a file, or what is wrong with it."""
+    try:
+        cues, faults = read_subtitles(file)
+    except InputError as error:
+        listing.faults.add(_BROKEN, str(error))
+        return
+    listing.faults.add_all(faults, f"{file}: ")
+    listing.texts.append(Said(clip, "", SUBTITLES, str(file), split=split, cues=tuple(cues)))
+
+
+def is_cue_rows(path: Path) -> bool:
+    """Tell whether a file holds subtitles as TVQA's does: rows of vid_name and sub, a list of text, start and end."""
+    if not path.is_file() or split_suffix(path)[0] not in (".jsonl", ".json", ".parquet"):
+        return False
+    first = next(iter(read_records(path)), None)
+    return first is not None and "vid_name" in first[1] and isinstance(first[1].get(_CUES), list)
+
+
+def list_cue_rows(path: Path, names: ClipNames | None) -> Listing:
+    """Return the subtitles of a file as TVQA's.
 
     Args:
-        path: Its path, for messages.
-        clips: Its clips by their paths.
+        path: The file.
+        names: The clips that may be meant; None for those in the folder of the file.
     """
-    listing = Listing(list(clips))
-    for clip in clips.values():
-        if clip.caption and clip.caption.strip():
-            listing.texts.append(Said(clip.path, _text(clip.caption), CAPTION, f"{path}: {clip.path}"))
+    names = names or ClipNames(_videos_near(path))
+    listing = Listing()
+    for number, row in read_records(path):
+        clips = find_video(text_of(row.get("vid_name")), None, names)
+        where = f"{path}: row {number}"
+        fault = _fault_of_clips(row.get("vid_name"), clips, names)
+        entries = row.get(_CUES)
+        if fault is not None or not isinstance(entries, list):
+            listing.faults.add(fault or _NO_TEXT, where)
+            continue
+        faults = Faults()
+        cues = cues_of(entries, faults)
+        listing.faults.add_all(faults, f"{where}: ")
+        if cues:
+            listing.texts.append(Said(clips[0], "", SUBTITLES, where, cues=tuple(cues)))
+        else:
+            listing.faults.add(_NO_TEXT, where)
     return listing

@@ -41,21 +41,28 @@ def match_questions(questions: Sequence[Question], names: ClipNames, faults: Fau
     for question in questions:
         key = (question.video, question.show)
         if key not in found:
-            found[key] = _clips_of(question, names)
+            found[key] = find_video(*key, names)
             if len(found[key]) != 1:
                 faults.add(_SEVERAL if found[key] else _NO_CLIP, question.video)
     clips = (found[question.video, question.show] for question in questions)
     return [each[0] if len(each) == 1 else None for each in clips]
 
 
-def _clips_of(question: Question, names: ClipNames) -> list[str]:
-    show = _show_of(question)
+def find_video(video: str, series: str | None, names: ClipNames) -> list[str]:
+    """Return the clips that a data set may mean by the name of a video.
+
+    Args:
+        video: The name.
+        series: The series that it is of, as TVQA spells it, if that is known.
+        names: The clips.
+    """
+    show = _show_of(video, series)
     if show is None:
-        candidates = [question.video]
-        if question.video.isdecimal():
-            candidates += [name.format(question.video) for name in _NUMBERED]
+        candidates = [video]
+        if video.isdecimal():
+            candidates += [name.format(video) for name in _NUMBERED]
         return next(filter(None, map(names.find, candidates)), [])
-    for name in _names_in_tvqa(question.video, show):
+    for name in _names_in_tvqa(video, show):
         found = [clip for clip in names.find(name) if _series_of(clip) in (show, None)]
         if found:
             # a folder that bears the name of the series is better than one that does not
@@ -63,12 +70,10 @@ def _clips_of(question: Question, names: ClipNames) -> list[str]:
     return []
 
 
-def _show_of(question: Question) -> str | None:
-    """Return the prefix of the series that a question is about; None if it is of no series."""
-    match = _EPISODE.fullmatch(question.video)
-    if match is None:
-        return None
-    return match[1] or SHOWS.get(question.show or "", _FIRST)
+def _show_of(video: str, series: str | None) -> str | None:
+    """Return the prefix of the series that a video is of; None if it is of none of TVQA's."""
+    match = _EPISODE.fullmatch(video)
+    return None if match is None else match[1] or SHOWS.get(series or "", _FIRST)
 
 
 def _names_in_tvqa(video: str, show: str) -> Iterator[str]:

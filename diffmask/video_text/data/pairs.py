@@ -11,7 +11,9 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from diffmask.config.limits import above, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
 from diffmask.files.streams import split_suffix
@@ -21,15 +23,25 @@ from diffmask.video.clip.join_tables import names_clips
 from diffmask.video.clip.names import ClipNames
 from diffmask.video.index.index import Probing, index_clips, is_index, read_index, usable
 from diffmask.video.read.dataset import Span
+from diffmask.video_text.data.beside import list_index, list_source
 from diffmask.video_text.data.faults import Faults
-from diffmask.video_text.data.listings import Listing, Said, list_index, list_questions, list_table
+from diffmask.video_text.data.listings import (
+    Listing,
+    Said,
+    is_cue_rows,
+    list_cue_rows,
+    list_questions,
+    list_table,
+)
 from diffmask.video_text.data.questions import is_questions
+from diffmask.video_text.data.subtitles import segments
 
 _TABLES = (".json", ".parquet")
 """Suffixes of tables beside those that name clips for `diffmask index`."""
 _NO_TEXT = "clips without text"
 _UNREADABLE = "texts of clips that cannot be read"
 _OUTSIDE = "texts about seconds outside of their clip"
+_SUBTITLES_OUTSIDE = "subtitles after the end of their clip are left out"
 _CLAMPED = "texts whose seconds end after their clip (cut off there)"
 _TWICE = "texts that stand there twice"
 _BROKEN = "texts with half a character"
@@ -48,7 +60,7 @@ class Pair:
         text: The text, on one line.
         start: Second of the clip at which it begins; None for all of the clip.
         end: Second at which it ends.
-        kind: `caption` or `question`.
+        kind: `caption`, `subtitle` or `question`.
         split: The split that its source names.
     """
 
@@ -73,6 +85,7 @@ class PairSettings:
         clips: Indexes, folders or globs of the clips that tables name; none for files beside each table.
         split: Only pairs of this split; None for all.
         column: Name of the column of the texts in tables; None finds it.
+        segment_seconds: About how long the parts of a clip are of which each, with all that is said in it, is a pair.
         localised: Take questions as about the seconds that their files give (`ts`), which whoever answers does not know
             in the task without localisation; else they are about the whole clip.
         progress: Show a bar while clips are probed that no index knows.
@@ -81,8 +94,13 @@ class PairSettings:
     clips: tuple[str, ...] = ()
     split: str | None = None
     column: str | None = None
+    segment_seconds: Annotated[float, above(0, "8 cuts a minute into about eight parts")] = 8.0
     localised: bool = False
     progress: bool = False
+
+    def __post_init__(self):
+        """Check what users set."""
+        check_limits(self)
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,9 @@ def read_pairs(sources: Sources, settings: PairSettings = PairSettings()) -> Pai
 
     Args:
         sources: Tables of clips and captions (.csv, .tsv, .jsonl, .json, .parquet), indexes made by `diffmask index`
-            whose clips have captions, and files of questions (see `questions`), whose answers and labels are not read.
+            whose clips have captions or text beside them, folders and globs of clips with NAME.srt, NAME.vtt or
+            NAME.txt beside NAME.mp4, files and folders of subtitles by the names of clips, and files of questions (see
+            `questions`), whose answers and labels are not read.
         settings: How they become pairs.
 
     Raises:
@@ -126,7 +146,7 @@ def read_pairs(sources: Sources, settings: PairSettings = PairSettings()) -> Pai
     clips = _clips(texts, known, settings)
     named = [*given, *(clip for listing in listings for clip in listing.clips)]
     _add_clips_without_text(named, texts, faults)
-    pairs = list(_pairs(texts, clips, faults))
+    pairs = list(_pairs(texts, clips, settings.segment_seconds, faults))
     faults.tell(logger)
     where = ", ".join(map(str, sources))
     if not pairs:
@@ -149,10 +169,11 @@ def _list(
         return list_index(path, known[source])
     if is_questions(path):
         return list_questions(path, names, localised=settings.localised)
+    if is_cue_rows(path):
+        return list_cue_rows(path, names)
     if names_clips(path) or (path.is_file() and split_suffix(path)[0] in _TABLES):
         return list_table(path, names, settings.column)
-    what = "is no table of clips and texts" if path.exists() else "does not exist"
-    raise InputError(f"{source} {what}; give a .csv, .tsv, .jsonl, .json or .parquet, or an index with captions")
+    return list_source(source, names)
 
 
 def _clips(texts: Sequence[Said], known: Mapping[str, Mapping[str, Clip]], settings: PairSettings) -> dict[str, Clip]:
@@ -173,32 +194,48 @@ def _add_clips_without_text(paths: Iterable[str], texts: Iterable[Said], faults:
             faults.add(_NO_TEXT, path)
 
 
-def _pairs(texts: Iterable[Said], clips: Mapping[str, Clip], faults: Faults) -> Iterator[Pair]:
+def _pairs(texts: Iterable[Said], clips: Mapping[str, Clip], segment_seconds: float, faults: Faults) -> Iterator[Pair]:
     """Yield the pairs that can be used, each once."""
     seen: set[tuple[str, str, Span | None]] = set()
-    for text in texts:
-        clip = clips.get(text.path)
+    for said in texts:
+        clip = clips.get(said.path)
         if clip is None:
-            faults.add(_UNREADABLE, text.where)
+            faults.add(_UNREADABLE, said.where)
             continue
-        if not _is_whole(text.text):
-            faults.add(_BROKEN, text.where)
-            continue
-        span = text.span
-        if span is not None and clip.duration:
-            if span[0] >= clip.duration:
-                faults.add(_OUTSIDE, text.where)
+        parts = _segments(said, clip, segment_seconds, faults) if said.cues else ((said.text, said.span),)
+        for text, given in parts:
+            if not _is_whole(text):
+                faults.add(_BROKEN, said.where)
                 continue
-            if clip.duration + _TOLERANCE < span[1] < float("inf"):
-                faults.add(_CLAMPED, text.where)
-            span = (span[0], min(span[1], clip.duration))
-        elif span is not None:
-            span = None  # of a clip without times
-        if (clip.path, text.text, span) in seen:
-            faults.add(_TWICE, text.where)
-            continue
-        seen.add((clip.path, text.text, span))
-        yield Pair(clip, text.text, *(span or (None, None)), text.kind, text.split or clip.split)
+            span = _within(given, clip, said.where, faults)
+            if given is not None and span is None and clip.duration:
+                continue
+            if (clip.path, text, span) in seen:
+                faults.add(_TWICE, said.where)
+                continue
+            seen.add((clip.path, text, span))
+            yield Pair(clip, text, *(span or (None, None)), said.kind, said.split or clip.split)
+
+
+def _segments(said: Said, clip: Clip, seconds: float, faults: Faults) -> Iterator[tuple[str, Span]]:
+    """Yield what is said in the parts of a clip; subtitles after its end are a fault."""
+    duration = clip.duration or max(cue.end for cue in said.cues)
+    for cue in said.cues:
+        if cue.start >= duration:
+            faults.add(_SUBTITLES_OUTSIDE, f"{said.where}: at {cue.start:g} s of {duration:g}")
+    yield from ((text, span) for span, text in segments(said.cues, duration, seconds))
+
+
+def _within(span: Span | None, clip: Clip, where: str, faults: Faults) -> Span | None:
+    """Return the seconds that lie in a clip; None if none do, or the clip has no times."""
+    if span is None or not clip.duration:
+        return None
+    if span[0] >= clip.duration:
+        faults.add(_OUTSIDE, where)
+        return None
+    if clip.duration + _TOLERANCE < span[1] < float("inf"):
+        faults.add(_CLAMPED, where)
+    return span[0], min(span[1], clip.duration)
 
 
 def _is_whole(text: str) -> bool:

@@ -188,5 +188,5 @@ def test_what_holds_no_pair_is_refused(made, tmp_path):
         read(made, [{"video": "one.mp4"}])
     with pytest.raises(InputError, match=r"has no pair of a clip and a text \(1 rows whose clip is not there \("):
         read(made, [{"video": "gone.mp4", "caption": "x"}])
-    with pytest.raises(InputError, match="missing.jsonl does not exist; give"):
+    with pytest.raises(InputError, match="missing.jsonl does not exist; check the path"):
         read_pairs(tmp_path / "missing.jsonl")
