@@ -65,7 +65,7 @@ class Modality(ABC):
         config: Class of the settings of a run; it has the groups `data`, `masking`, `head` and `training`.
         words: What things are called.
         data: What files of it hold, for messages: texts, clips.
-        options: By command, the options that no other modality has.
+        options: By command, the options that it has and not all others.
         model_types: The `model_type` of each model of transformers that is of this modality and of no other.
     """
 
@@ -82,7 +82,7 @@ class Modality(ABC):
 
         Args:
             sources: What the user named.
-            expected: Asked where they may be of several: the name of the modality that options are for, or None.
+            expected: Asked where they may be of several: the name of the modality that is meant, or None.
         """
 
     def anchors(self) -> Any:

@@ -1,4 +1,4 @@
-"""Find what makes a domain different: words, or what is seen in clips."""
+"""Find what makes a domain different: words, what is seen in clips, or both."""
 
 import argparse
 import shlex
@@ -34,7 +34,13 @@ of open_clip (--embedder clip:MODEL:WEIGHTS or clip:FOLDER), by the model that i
 colour and texture (pixels, the default, which needs no weights). Nothing is fetched unless a tag or hub name is given.
 
 The output folder holds anchors.csv, anchors.safetensors, anchors.json, and sheet.png, which shows what each anchor
-looks like in DATA. Drop rows of anchors.csv to leave anchors out; with --anchors FILE the sheet is drawn again."""
+looks like in DATA. Drop rows of anchors.csv to leave anchors out; with --anchors FILE the sheet is drawn again.
+
+VIDEO AND TEXT. DATA are tables of clips with captions, files of questions, or indexes with captions (then say
+--modality video-text). With a CLIP model there is one space: the words with the highest TF-ICF in the texts are
+embedded by its text tower and score the words of the texts and the patches of the clips. Otherwise each side has
+anchors of its own: words by --model, patches by --exemplar or by other clips in --reference. The output folder holds a
+folder for each side, text/ and video/."""
 
 EPILOG = """\
 examples:
@@ -44,14 +50,17 @@ examples:
   diffmask anchors papers/ --model roberta-base --embedder bert-base-uncased --preset published -o published/
   diffmask anchors clips.parquet --reference other-clips/ -o anchors/
   diffmask anchors clips/ --text "a face" --text "hands" --embedder clip:ViT-B-16:weights.safetensors -o anchors/
-  diffmask anchors clips/ --exemplar face.png:40,30,120,130 -o anchors/"""
+  diffmask anchors clips/ --exemplar face.png:40,30,120,130 -o anchors/
+  diffmask anchors captions.jsonl --clips clips/ --embedder clip:ViT-B-16:weights.safetensors -o anchors/
+  diffmask anchors captions.jsonl --model bert-base-uncased --reference wordfreq:en other-clips/ -o anchors/"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add = parser.add_argument
     add("data", nargs="+", metavar="DATA", help="files, folders or globs of the domain; for clips also an index")
-    add("--model", help="text: the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
+    add("--modality", metavar="NAME", help="text, video or video-text (default: told by DATA and what else is given)")
+    add("--model", help="texts: the model that is continued: a folder, a hub name, or `minilm` (extra `demo`)")
     add("-o", "--output", required=True, metavar="FOLDER", help="folder to write")
     add(
         "--reference",
@@ -80,13 +89,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--column", metavar="NAME", help="column that holds the text (default: found by its name)")
     add("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     add("--num-processes", type=int, metavar="N", help="count in N processes (default: 1, in this one)")
-    video = parser.add_argument_group("clips only").add_argument
+    video = parser.add_argument_group("clips").add_argument
     video("--text", action="append", metavar="TEXT", help="an anchor in words; may be given more than once")
     video("--exemplar", action="append", metavar="IMAGE[:X1,Y1,X2,Y2]", help="an anchor as a picture, or a box in one")
     video("--num-words", type=int, metavar="N", help="visual words to cluster patches into (default: 128)")
     video("--layer", metavar="N", help="layer that is read: a number, or `value` (default: of CLIP `value`, else last)")
     video("--size", type=int, metavar="PIXELS", help="short side of frames for the embedder (default: its own)")
     video("--num-frames", type=int, metavar="N", help="frames of each clip whose patches are clustered (default: 8)")
+    pairs = parser.add_argument_group("clips with texts only").add_argument
+    pairs("--clips", nargs="+", metavar="CLIPS", help="the clips that DATA name (default: beside each table)")
+    pairs("--template", metavar="TEXT", help="text in which a CLIP reads a word (default: 'a video of {}')")
     add("--overwrite", action="store_true", help="replace the output if it exists")
 
 
@@ -104,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(idle)
     finder.check(given)
     # before the work, not after it
-    reads = [*args.data, *(args.reference or ()), args.model]
+    reads = [*args.data, *(args.reference or ()), *(args.clips or ()), args.model]
     check_folder(args.output, "anchors", finder.names, overwrite=args.overwrite, reads=reads)
     start = time.perf_counter()
     found = finder.find(given, "diffmask " + shlex.join(sys.argv[1:]))

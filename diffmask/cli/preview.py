@@ -45,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add = parser.add_argument
     add("data", nargs="+", metavar="DATA", help="files, folders or globs of text, or of clips")
+    add("--modality", metavar="NAME", help="text, video or video-text (default: told by DATA and what else is given)")
     add("--anchors", metavar="FOLDER", help="folder made by `diffmask anchors`")
     add("--policy", action="append", metavar="NAME", help="policy to show; may be repeated (default: difference)")
     add("--config", type=Path, metavar="FILE", help="take model and masking from a run's config")

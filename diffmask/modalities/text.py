@@ -3,11 +3,14 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffmask.assemble.modality import Modality, RowSizes, Words
 from diffmask.config import TextConfig
 from diffmask.core.errors import InputError
+
+if TYPE_CHECKING:
+    from diffmask.text.anchors.anchor_set import AnchorSet
 
 _NUM_SHOWN = 12
 """Words with the highest and the lowest scores that a summary names."""
@@ -105,23 +108,7 @@ class _TextAnchors:
 
     def summary(self, found) -> list[str]:
         """Return the anchors as a table, and the words with the highest and lowest scores."""
-        record = found.metadata
-        totals = f"{record['num_documents']:,} documents, {record['num_words']:,} words, {len(found.types):,} types"
-        width = max(12, *(len(anchor) for anchor in found.anchors))
-        lines = [
-            f"{totals}; reference {record['reference']['name']}",
-            "",
-            f"{'anchor':{width}}  {'count':>7}  {'per million':>11}  {'in general':>10}  {'times':>8}",
-        ]
-        for anchor, tf_icf, count, domain, reference in found.rows():
-            numbers = f"{1e6 * domain:11,.1f}  {1e6 * reference:10,.1f}  {tf_icf:8,.0f}"
-            lines.append(f"{anchor:{width}}  {count:7,}  {numbers if count else 'not in the data':>33}".rstrip())
-        frequent = [row for row, count in enumerate(found.counts.tolist()) if count >= record["min_count"]]
-        order = sorted(frequent or range(len(found.types)), key=lambda row: -found.scores[row].item())
-        highest = ", ".join(found.types[row] for row in order[:_NUM_SHOWN])
-        lowest = ", ".join(found.types[row] for row in order[::-1][:_NUM_SHOWN])
-        lines += ["", f"masked most: {highest}", f"masked least: {lowest}"]
-        return lines
+        return list_words(found)
 
     def next_steps(self, given: Mapping[str, Any], folder: str) -> list[str]:
         return [
@@ -130,6 +117,26 @@ class _TextAnchors:
             f"look:       diffmask preview {shlex.join(given['data'])} --anchors {folder}",
             f"train:      diffmask pretrain CONFIG model={given['model']} masking.anchors={folder}",
         ]
+
+
+def list_words(anchors: "AnchorSet") -> list[str]:
+    """Return lines of a table of anchors, and the words with the highest and lowest scores."""
+    record = anchors.metadata
+    totals = f"{record['num_documents']:,} documents, {record['num_words']:,} words, {len(anchors.types):,} types"
+    width = max(12, *(len(anchor) for anchor in anchors.anchors))
+    lines = [
+        f"{totals}; reference {record['reference']['name']}",
+        "",
+        f"{'anchor':{width}}  {'count':>7}  {'per million':>11}  {'in general':>10}  {'times':>8}",
+    ]
+    for anchor, tf_icf, count, domain, reference in anchors.rows():
+        numbers = f"{1e6 * domain:11,.1f}  {1e6 * reference:10,.1f}  {tf_icf:8,.0f}"
+        lines.append(f"{anchor:{width}}  {count:7,}  {numbers if count else 'not in the data':>33}".rstrip())
+    frequent = [row for row, count in enumerate(anchors.counts.tolist()) if count >= record["min_count"]]
+    order = sorted(frequent or range(len(anchors.types)), key=lambda row: -anchors.scores[row].item())
+    highest = ", ".join(anchors.types[row] for row in order[:_NUM_SHOWN])
+    lowest = ", ".join(anchors.types[row] for row in order[::-1][:_NUM_SHOWN])
+    return [*lines, "", f"masked most: {highest}", f"masked least: {lowest}"]
 
 
 MODALITY = _Text()

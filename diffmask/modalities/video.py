@@ -3,11 +3,14 @@
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffmask.assemble.modality import Modality, RowSizes, Words
 from diffmask.config import VideoConfig
 from diffmask.core.errors import InputError
+
+if TYPE_CHECKING:
+    from diffmask.video.anchors.anchor_set import VisualAnchors
 
 
 class _Video(Modality):
@@ -128,21 +131,7 @@ class _ClipAnchors:
 
     def summary(self, found) -> list[str]:
         """Return the anchors as a table."""
-        anchors, _ = found
-        record = anchors.metadata
-        reference = record["reference"]
-        against = f"; reference of {reference['num_clips']:,} clips" if reference else ""
-        width = max(12, *(len(name) for name in anchors.names))
-        lines = [f"{record['num_clips']:,} clips, {record['num_patches']:,} patches{against}", ""]
-        if not anchors.is_found:
-            rows = zip(anchors.names, anchors.rows, strict=True)
-            return [*lines, *(f"{name:{width}}  {row[1]}" for name, row in rows)]
-        lines.append(
-            f"{'anchor':{width}}  {'patches':>8}  {'clips':>6}  {'share':>7}  {'in general':>10}  {'times':>8}"
-        )
-        for name, _, tf_icf, count, num_clips, own, other in anchors.rows:
-            lines.append(f"{name:{width}}  {count:8,}  {num_clips:6,}  {own:7.2%}  {other:10.2%}  {tf_icf:8,.1f}")
-        return lines
+        return list_visual_anchors(found[0])
 
     def next_steps(self, given: Mapping[str, Any], folder: str) -> list[str]:
         data = shlex.join(given["data"])
@@ -153,6 +142,22 @@ class _ClipAnchors:
             f"preview:    diffmask preview {data} --anchors {folder}",
             f"train:      diffmask pretrain CONFIG masking.anchors={folder}",
         ]
+
+
+def list_visual_anchors(anchors: "VisualAnchors") -> list[str]:
+    """Return lines of a table of anchors."""
+    record = anchors.metadata
+    reference = record["reference"]
+    against = f"; reference of {reference['num_clips']:,} clips" if reference else ""
+    width = max(12, *(len(name) for name in anchors.names))
+    lines = [f"{record['num_clips']:,} clips, {record['num_patches']:,} patches{against}", ""]
+    if not anchors.is_found:
+        rows = zip(anchors.names, anchors.rows, strict=True)
+        return [*lines, *(f"{name:{width}}  {row[1]}" for name, row in rows)]
+    lines.append(f"{'anchor':{width}}  {'patches':>8}  {'clips':>6}  {'share':>7}  {'in general':>10}  {'times':>8}")
+    for name, _, tf_icf, count, num_clips, own, other in anchors.rows:
+        lines.append(f"{name:{width}}  {count:8,}  {num_clips:6,}  {own:7.2%}  {other:10.2%}  {tf_icf:8,.1f}")
+    return lines
 
 
 MODALITY = _Video()

@@ -54,7 +54,7 @@ def test_anchors_of_clips_are_written_shown_and_edited(command, groups, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--min-count", 3], "--min-count is an option for text, but"),
+        (["--min-count", 3], "--min-count is an option for text and video-text, but"),
         (
             ["--anchors", "a.csv", "--text", "a face"],
             "--text 'a face' has no effect with --anchors a.csv",

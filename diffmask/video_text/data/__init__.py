@@ -6,6 +6,7 @@ beside           which texts stand in files of their own, beside clips
 subtitles        SubRip and WebVTT as cues, and parts of a clip with what is said in them
 rows             pairs as rows for training
 questions        questions with answers to choose from, or open ones, from the files of data sets
+recognise        whether files hold pairs, and not clips or texts alone
 match_questions  which clip a question is about
 faults           what was left out or put right, counted and named
 times            seconds, clock times and spans of them
