@@ -130,6 +130,7 @@ class JointMasking:
             clean_ids=words.get("whole"),
             pairs=PairIds(*inputs["ids"]),
             step=inputs["step"],
+            seed=self.seed,
             objectives=tuple(self.weights),
         )
         found = {name: output[name] for name in self.weights if name not in (TEXT, VIDEO)}

@@ -1,5 +1,7 @@
 """The masks of words and patches of one step: each side's own budget and policy, the same on any layout."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from support.tiny import tiny_rows, tiny_tokenizer
@@ -186,3 +188,15 @@ def test_special_tokens_are_never_masked():
     special = torch.isin(batch["text"]["input_ids"], torch.tensor([0, 2, 3]))
     assert (labels[special] == -100).all()
     assert (labels[~special] != -100).all()
+
+
+def test_hard_negatives_are_drawn_by_the_seed():
+    model = tiny_video_text(fresh=False)
+    found = []
+    for seed in (3, 4):
+        masking = replace(joint(), seed=seed)
+        drawn = masking.draw(masking.pad(pairs(12)), 2, 10)
+        with torch.no_grad():
+            found.append(masking.losses(model, drawn.inputs))
+    assert torch.equal(found[0]["contrastive"], found[1]["contrastive"])
+    assert not torch.allclose(found[0]["matching"], found[1]["matching"])
