@@ -249,10 +249,11 @@ def test_padding_beyond_the_positions_of_the_text_model():
         assert torch.allclose(value, got[key], atol=1e-5), key
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_gradient_checkpointing_changes_no_gradient(fusion):
+def test_gradient_checkpointing_changes_no_gradient(fusion, reentrant):
     plain, saving = (tiny_video_text(fusion=fusion, fresh=False).train() for _ in range(2))
-    saving.activation_checkpointing_enable()
+    saving.activation_checkpointing_enable({"use_reentrant": reentrant})
     calls = []
     watched = saving.fusion.fusion_blocks[0], saving.video.decoder.decoder_layers[0]
     for layer in watched:
@@ -326,6 +327,27 @@ def test_sixteen_pairs_are_overfitted(objective, fusion):
         same = {key: batch[key][:1].repeat_interleave(16, 0) for key in ("frames", "visible", "predicted")}
         batch, targets = batch | same, targets[:, :1, :1].expand_as(targets)
     assert steps_to_learn(model, batch, targets, objective) < 600
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_mixed_precision_leaves_similarities_in_float32(fusion):
+    model = tiny_video_text(fusion=fusion, fresh=False).train()
+    with torch.no_grad():
+        model.log_temperature.fill_(math.log(0.001))
+    batch = shared_batch(model)
+    kept = []
+    model.text_projection.register_forward_hook(lambda _module, _args, output: kept.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(**batch, objectives=OBJECTIVES)
+        states = model.encode_text(batch["clean_ids"], batch["attention_mask"])
+        text = model.embed_text(states, batch["attention_mask"])
+        video = model.embed_video(model.encode_video(batch["frames"], batch["visible"]))
+    assert kept == [torch.bfloat16] * 2
+    similar = Similarities(video @ text.T / model.temperature(), text @ video.T / model.temperature())
+    expected = contrastive_losses(similar, find_negatives(batch["pairs"], batch["pairs"]), slice(0, 8))
+    assert torch.allclose(output.contrastive, expected, rtol=1e-3)
+    sum(each.float().sum() for each in output.values()).backward()
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in model.parameters())
 
 
 @pytest.mark.slow

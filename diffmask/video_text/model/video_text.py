@@ -276,10 +276,12 @@ class VideoTextModel(PreTrainedModel):
         rows = AllRows.of(encoded.attention_mask)
         text, video = self.embed_text(encoded.texts, encoded.attention_mask), self.embed_video(encoded.videos)
         temperature = self.temperature()
-        similar = Similarities(
-            video @ rows.gather(text).T / temperature,
-            text @ rows.gather(video).T / temperature,
-        )
+        # half the precision would be multiplied by one over the temperature
+        with torch.autocast(text.device.type, enabled=False):
+            similar = Similarities(
+                video @ rows.gather(text).T / temperature,
+                text @ rows.gather(video).T / temperature,
+            )
         every = PairIds(*map(rows.gather, pairs))
         negatives = find_negatives(pairs, every)
         contrastive = contrastive_losses(similar, negatives, rows.own) if CONTRASTIVE in asked else None
