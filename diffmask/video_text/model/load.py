@@ -64,12 +64,14 @@ class LoadedVideoText:
 
     def save(self, folder: str | Path) -> None:
         """Write the model with its tokenizer and its processor, for `load_video_text`."""
-        for each in (self.model, self.tokenizer, self.processor()):
-            each.save_pretrained(folder)
+        with quiet_loading():
+            for each in (self.model, self.tokenizer, self.processor()):
+                each.save_pretrained(folder)
 
     def save_parts(self, folder: str | Path) -> None:
         """Write both parts for the classes of transformers, with tokenizer and processor: FOLDER/video, FOLDER/text."""
-        self.model.save_parts(folder, self.tokenizer, self.processor())
+        with quiet_loading():
+            self.model.save_parts(folder, self.tokenizer, self.processor())
 
 
 def load_video_text(
