@@ -26,6 +26,7 @@ from diffmask.tasks.leakage import Leakage
 from diffmask.tasks.task import Split, Task, hash_task, label_names
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import list_videos
+from diffmask.video.clip.frames import is_clip_file
 from diffmask.video.clip.join_tables import join, listed_clips, names_clips
 from diffmask.video.index.index import Probing, index_clips, read_index
 
@@ -159,7 +160,7 @@ def _read_clips(files: Sequence[str], *, progress: bool) -> list[Clip]:
 def _beside(table: str) -> list[str]:
     """Return the clips that a table names, or those in its folder if it names none that is there."""
     try:
-        return [path for path in listed_clips(table) if Path(path).is_file()]
+        return [path for path in listed_clips(table) if is_clip_file(path)]
     except InputError:
         return list_videos(Path(table).parent)
 

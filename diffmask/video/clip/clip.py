@@ -1,4 +1,4 @@
-"""A clip: what is known of a file of video since it was probed; and the error for one that cannot be read."""
+"""A clip: what is known of a file of video, or of a folder of images; and the error for one that cannot be read."""
 
 import ast
 import hashlib
@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
+
+from diffmask.video.clip.frames import image_files, state_of
 
 VIDEO_SUFFIXES = tuple(
     ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
@@ -17,12 +19,13 @@ RULES = 2
 STATUSES = {
     OK: "can be used",
     "missing": "the file is not there",
-    "not-a-file": "a folder, a pipe or a device",
+    "not-a-file": "a folder (but for one of numbered images), a pipe or a device",
     "no-permission": "the file may not be read",
     "empty": "the file has no bytes",
     "unreadable": "no video that FFmpeg can open",
     "no-video": "no stream of video in it, or no frame in the stream",
     "corrupt": "a part of it cannot be decoded, or is not there",
+    "mixed-sizes": "a folder of images that differ in size",
     "too-small": "smaller than a patch",
     "tilted": "to be shown turned by an angle that is no quarter of a turn",
     "timeout": "the time limit was over before its frames were read",
@@ -51,7 +54,7 @@ class Clip:
     reason: str = ""
     """What is wrong with it; of a clip that can be used, why the reader of first choice does not read it."""
     reader: str = ""
-    """The reader that gives its frames exactly: "decord", "pyav" or "torchcodec"."""
+    """The reader that gives its frames exactly: "decord", "pyav" or "torchcodec", or "frames" of a folder of images."""
     num_frames: int = 0
     fps: float = 0.0
     duration: float = 0.0
@@ -68,7 +71,7 @@ class Clip:
     edit_list: bool = False
     """Whether the container hides frames that must be decoded (an edit list, as cutting without encoding leaves)."""
     size: int = 0
-    """Bytes of the file."""
+    """Bytes of the file, or of all images."""
     mtime: float = 0.0
     caption: str | None = None
     label: str | None = None
@@ -118,10 +121,10 @@ class Clip:
     def of_file(cls, path: str) -> Self:
         """Return a clip that cannot be used so far, with what the file system says of its file."""
         try:
-            status = os.stat(path)
+            size, mtime = state_of(path)
         except OSError:
             return cls(path, "missing")
-        return cls(path, "unreadable", size=status.st_size, mtime=status.st_mtime)
+        return cls(path, "unreadable", size=size, mtime=mtime)
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
@@ -138,17 +141,17 @@ class Clip:
             return f"{self.path} has a number below 0, or a rotation or a way of seeking that does not exist"
         return None
 
-    def matches(self, status: os.stat_result) -> bool:
-        """Tell whether a file is unchanged since it was probed."""
-        return (self.size, self.mtime) == (status.st_size, status.st_mtime)
+    def matches(self, state: tuple[int, float]) -> bool:
+        """Tell whether a file, of this `state_of`, is unchanged since it was probed."""
+        return (self.size, self.mtime) == state
 
 
 def content_hash(clip: Clip) -> bytes:
     """Return 128 bits that the file's size and beginning decide, so that copies of a clip are known as one."""
     try:
-        with open(clip.path, "rb") as file:
+        with open(image_files(clip.path)[0][1] if os.path.isdir(clip.path) else clip.path, "rb") as file:
             head = file.read(_HEAD_BYTES)
-    except OSError:
+    except (OSError, IndexError):
         head = clip.path.encode()  # it is gone; reading it will say so
     return hashlib.blake2b(head + str(clip.size).encode(), digest_size=16).digest()
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from diffmask.core.errors import InputError, first_line
 from diffmask.video.clip.clip import VIDEO_SUFFIXES
+from diffmask.video.clip.frames import frame_folders
 from diffmask.video.clip.join_tables import listed_clips, names_clips
 from diffmask.video.clip.manifests import NoListError
 
@@ -20,7 +21,7 @@ def list_videos(sources: Sources, left_out: Counter[str] | None = None) -> list[
 
     A source is a file of any name, a folder (with its subfolders; hidden files and those that are not named as
     a video are left out), a glob, or a table or list (.csv, .jsonl, .txt, ...) that names clips. Folders that links in
-    it lead to are part of a folder.
+    it lead to are part of a folder. A folder of numbered images and nothing else is a clip itself.
 
     Args:
         sources: The sources.
@@ -54,12 +55,14 @@ def _expand(source: str, left_out: Counter[str]) -> list[str]:
     if not os.path.isdir(source) and not glob.has_magic(source):
         raise InputError(f"{source} does not exist; check the path")
     files = list(files_of(source, refuse=True))
-    paths = [path for path in files if path.lower().endswith(VIDEO_SUFFIXES)]
+    folders = set(frame_folders(files))
+    paths = [path for path in files if path.lower().endswith(VIDEO_SUFFIXES)] + sorted(folders)
     others = (path for path in files if not path.lower().endswith(VIDEO_SUFFIXES))
+    others = (path for path in others if os.path.dirname(path) not in folders)
     left_out.update(os.path.splitext(path)[1].lower() or "without a suffix" for path in others)
     if not paths:
         what = f"folder {source} has no video" if os.path.isdir(source) else f"no video matches {source}"
-        raise InputError(f"{what}; looked for files named {', '.join(VIDEO_SUFFIXES)}")
+        raise InputError(f"{what}; looked for files named {', '.join(VIDEO_SUFFIXES)}, and folders of numbered images")
     return paths
 
 
@@ -117,7 +120,7 @@ def are_clips(sources: Sequence[str | Path], expected: Callable[[], bool | None]
         expected: Asked if there are both: returns True if clips are meant, False if texts, None if it cannot tell.
     """
     paths = [path for source in sources for path in files_of(str(source))]
-    videos = {path for path in paths if _holds_video(path)}
+    videos = {path for path in paths if _holds_video(path)} | set(frame_folders(paths))
     stems = {os.path.splitext(path)[0] for path in videos}
     num_texts = sum(path not in videos and _is_text(path) and not _stands_beside(path, stems) for path in paths)
     if videos and num_texts and expected is not None and (answer := expected()) is not None:

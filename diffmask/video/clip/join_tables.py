@@ -13,6 +13,7 @@ from diffmask.files.blocks import listed, shown
 from diffmask.files.records import Row
 from diffmask.files.streams import split_suffix
 from diffmask.video.clip.clip import labels_of
+from diffmask.video.clip.frames import is_clip_file
 from diffmask.video.clip.manifests import LIST_SUFFIXES, Manifest, read_manifest
 from diffmask.video.clip.names import ClipNames, folders_of, readings, shared_folders
 
@@ -34,8 +35,10 @@ TEXT_COLUMNS = {
 """Names of columns that are understood, likely ones first, for each field of a clip; case and what is no letter or
 number in a name do not count."""
 
+RATE = "fps"
+_RATE_COLUMNS = ("fps", "framerate", "framespersecond")
 _Texts = dict[str, str]
-"""Caption, label and split of one clip, as far as they are known."""
+"""Caption, label and split of one clip, and its frames a second, as far as they are known."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Joined:
     """What a table says of clips."""
 
     texts: dict[str, _Texts]
-    """By the path of the clip."""
+    """By the path of the clip; also `RATE`, the frames a second, which only folders of images need."""
     summary: str
     """How many were found, as one sentence."""
 
@@ -84,6 +87,7 @@ def join(path: str | Path, clips: Sequence[str], split: str | None = None, *, re
         num_unknown += not these
         new = {field: text for field, name in kept.items() if name and (text := _text(field, name, row.get(name)))}
         new = {"split": split} | new if split else new
+        new |= {RATE: rate} if (rate := _rate_of(row, columns)) else {}
         for clip in these:
             num_repeated += clip in texts
             texts[clip] = _add(texts.get(clip, {}), new, Path(path), number)
@@ -149,16 +153,16 @@ def locate_rows(path: str | Path) -> MatchedRows:
         InputError: If the table is not there, is empty or has no column of clips.
     """
     manifest, columns, column, files = _locate(Path(path))
-    clips = [[file] if os.path.isfile(file) else [] for file in files]
+    clips = [[file] if is_clip_file(file) else [] for file in files]
     return MatchedRows(manifest.rows, columns, column, clips, [False] * len(clips), manifest.said)
 
 
 def _locate(path: Path) -> tuple[Manifest, dict[str, str], str, list[str]]:
     """Return rows and columns of a table, the column that names most files, and the file of each row ("" if none)."""
     places = (path.parent, Path())
-    manifest, columns = _read(path, lambda text: any(os.path.isfile(place / text) for place in places))
+    manifest, columns = _read(path, lambda text: any(is_clip_file(place / text) for place in places))
     tried = {columns[name]: _files(manifest, columns[name], places) for name in CLIP_COLUMNS if name in columns}
-    column = max(tried, key=lambda name: sum(map(os.path.isfile, tried[name])))
+    column = max(tried, key=lambda name: sum(map(is_clip_file, tried[name])))
     return manifest, columns, column, tried[column]
 
 
@@ -168,7 +172,7 @@ def _files(manifest: Manifest, column: str, places: Sequence[Path]) -> list[str]
     for num_dropped in range(shared_folders(named) + 1):
         for place in places:
             found = [_file(name, place, num_dropped) if name else "" for name in named]
-            if any(map(os.path.isfile, found)):
+            if any(map(is_clip_file, found)):
                 return found
     return [_file(name, places[0], 0) if name else "" for name in named]
 
@@ -181,7 +185,7 @@ def listed_clips(path: str | Path) -> list[str]:
     """
     manifest, _, column, files = _locate(Path(path))
     found = list(filter(None, files))
-    if any(map(os.path.isfile, found)):
+    if any(map(is_clip_file, found)):
         return found
     first = next((name for _, row in manifest.rows if (name := str(row.get(column) or "").strip())), "nothing")
     by = manifest.said or f"its column {column!r}"
@@ -192,7 +196,7 @@ def listed_clips(path: str | Path) -> list[str]:
 def _file(name: str, place: Path, num_dropped: int) -> str:
     """Return the file that a name means in a folder; as it stands, if there is none."""
     paths = [os.path.abspath(place.joinpath(*folders_of(each)[num_dropped:])) for each in readings(name)]
-    return next(filter(os.path.isfile, paths), paths[0])
+    return next(filter(is_clip_file, paths), paths[0])
 
 
 def _read(path: Path, knows: Callable[[str], bool]) -> tuple[Manifest, dict[str, str]]:
@@ -244,6 +248,16 @@ def _find_clips(manifest: Manifest, columns: Mapping[str, str], names: ClipNames
             folders = "/".join(folders_of(list(readings(next(filter(None, named))))[-1])[:number]).replace("//", "/")
             best, dropped = found, f"its paths were read without {folders}, which is not there"
     return column, best, dropped
+
+
+def _rate_of(row: Row, columns: Mapping[str, str]) -> str:
+    """Return the frames a second that a row says, "" if it says none."""
+    column = first_of(_RATE_COLUMNS, columns)
+    try:
+        rate = float(row.get(column) or 0) if column else 0.0
+    except (TypeError, ValueError):
+        return ""
+    return str(rate) if 0 < rate < float("inf") else ""
 
 
 def _text(field: str, column: str, value: Any) -> str:

@@ -26,6 +26,12 @@ _HAVE_INDEX = (_MP4, _AVI, "matroska,webm")
 """Containers in which key frames are found by an index; in others, FFmpeg jumps about where it supposes them."""
 
 
+MIN_SIDE = 16
+"""The smaller side of a clip must hold a patch."""
+WHOLE_PIXELS = 2_000_000_000
+"""Clips of more pixels (about two minutes of 640x360 at 30 frames a second) are decoded here and there only."""
+
+
 class Unusable(Exception):  # noqa: N818 - not an error of a program but what a file turns out to be
     """A file that is put aside.
 

@@ -14,8 +14,17 @@ import av
 import av.error
 
 from diffmask.video.clip.clip import OK, Clip, ReadError
+from diffmask.video.clip.frames import is_frame_folder
 from diffmask.video.index.compare_readers import Reference
-from diffmask.video.index.contents import Contents, Unusable, is_mp4_without_table, read_contents
+from diffmask.video.index.contents import (
+    MIN_SIDE,
+    WHOLE_PIXELS,
+    Contents,
+    Unusable,
+    is_mp4_without_table,
+    read_contents,
+)
+from diffmask.video.index.examine_frames import examine_frames
 from diffmask.video.read.read_pyav import PyAVSource, reason_of
 
 _TOLERANCE = 0.2
@@ -58,10 +67,6 @@ def _is_steady(seconds: Sequence[float], rate: float) -> bool:
 
 
 _HEAD_BYTES = 1 << 16
-_MIN_SIDE = 16
-"""The smaller side of a clip must hold a patch."""
-_WHOLE_PIXELS = 2_000_000_000
-"""Clips of more pixels (about two minutes of 640x360 at 30 frames a second) are decoded here and there only."""
 
 
 def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
@@ -74,6 +79,9 @@ def examine(path: str, reader: str = "auto") -> Iterator[Clip]:
         reader: The only reader to try, or "auto".
     """
     try:
+        if is_frame_folder(path):
+            yield from examine_frames(path)
+            return
         clip = _check_file(path)
         yield clip
         try:
@@ -116,14 +124,14 @@ def _why_unreadable(path: str, reason: str) -> str:
 
 def _read_frames(clip: Clip, contents: Contents) -> tuple[Clip, Reference]:
     """Decode a clip, or places of it, and return it with the frames that readers must give."""
-    if min(clip.width, clip.height) < _MIN_SIDE:
-        reason = f"its frames are {clip.width}x{clip.height}; the smaller side must have at least {_MIN_SIDE} pixels"
+    if min(clip.width, clip.height) < MIN_SIDE:
+        reason = f"its frames are {clip.width}x{clip.height}; the smaller side must have at least {MIN_SIDE} pixels"
         raise Unusable("too-small", reason, clip)
     if contents.is_cut_short:
         declared = f" of {contents.num_declared}" if contents.num_declared else ""
         raise Unusable("corrupt", f"the file was cut short after {contents.num_packets}{declared} frames", clip)
     reference = Reference(contents.num_packets, contents.key_frames, contents.orientation)
-    if contents.num_packets * clip.width * clip.height > _WHOLE_PIXELS and contents.times:
+    if contents.num_packets * clip.width * clip.height > WHOLE_PIXELS and contents.times:
         clip = _find_timing(clip, contents.times, contents)
         try:
             source = PyAVSource(clip)

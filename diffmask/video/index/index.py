@@ -25,7 +25,8 @@ from diffmask.files.json_object import faults, parse_object
 from diffmask.files.made_folder import check_table, has_record, read_table
 from diffmask.video.clip.clip import NOT_THERE, RULES, TOO_SLOW, Clip
 from diffmask.video.clip.find import Sources, list_videos
-from diffmask.video.clip.join_tables import Joined, join
+from diffmask.video.clip.frames import FRAMES, state_of
+from diffmask.video.clip.join_tables import RATE, Joined, join
 from diffmask.video.index.probe import TIME_LIMIT, probe_all
 from diffmask.video.read.readers import load_library
 
@@ -75,7 +76,8 @@ def index_clips(
         sources: Files, folders and globs.
         known: Clips of an earlier index; a file that has not changed since is not probed again, and one that has
             keeps its caption, label and split unless a table says otherwise.
-        joins: Tables with captions, labels and splits (see `join`); the first that knows a clip counts.
+        joins: Tables with captions, labels and splits (see `join`), and the rate of folders of images; the first that
+            knows a clip counts.
         probing: How files are probed.
 
     Raises:
@@ -199,11 +201,11 @@ def _is_same(clip: Clip, reader: str, worth_asking: Collection[str]) -> bool:
     """
     # "auto" takes PyAV only for a reason
     is_choice_of_auto = clip.reader == "decord" or (bool(clip.reason) and clip.why_not_decord not in worth_asking)
-    is_wanted = is_choice_of_auto if reader == "auto" else clip.reader == reader
+    is_wanted = clip.reader == FRAMES or (is_choice_of_auto if reader == "auto" else clip.reader == reader)
     if clip.rules != RULES or clip.status in _MAY_PASS or (clip.is_ok and not is_wanted):
         return False
     try:
-        return clip.matches(os.stat(clip.path))
+        return clip.matches(state_of(clip.path))
     except OSError:
         return False
 
@@ -222,6 +224,9 @@ def _with_texts(clip: Clip, old: Clip, tables: Sequence[dict[str, dict[str, str]
     texts: dict[str, str] = {}
     for table in tables:
         texts = table.get(clip.path, {}) | texts
+    rate = float(texts.get(RATE, old.fps or clip.fps))
+    if clip.reader == FRAMES:  # images do not say when they were taken
+        clip = replace(clip, fps=rate, duration=clip.num_frames / rate)
     return replace(
         clip,
         caption=texts.get("caption", old.caption),

@@ -1,4 +1,4 @@
-"""Readers of frames: decord, PyAV and torchcodec behind one protocol, and which of them a clip needs.
+"""Readers of frames: decord, PyAV, torchcodec and images behind one protocol, and which of them a clip needs.
 
     with open_reader(clip) as reader:
         frames = reader.read([0, 8, 16, 24])
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.clip.frames import FRAMES, state_of
+from diffmask.video.read.read_frames import FrameFolderSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,13 +89,16 @@ def open_reader(clip: Clip, name: str = "auto") -> Iterator[_Reader]:
 
     Args:
         clip: From an index: it knows which reader gives its frames exactly.
-        name: "auto" for that reader; or the name of another, whose frames may be wrong.
+        name: "auto" for that reader; or the name of another, whose frames may be wrong. Images have one reader only.
 
     Raises:
         ReadError: If the clip was put aside, is gone or changed since it was indexed, or cannot be opened.
     """
     _check_file(clip)
-    source = open_source(clip, _reader_for(clip) if name == "auto" else name)
+    if clip.reader == FRAMES:
+        source: _FrameSource = FrameFolderSource(clip)
+    else:
+        source = open_source(clip, _reader_for(clip) if name == "auto" else name)
     try:
         if source.num_frames != clip.num_frames:
             raise ReadError(clip.path, f"it has {source.num_frames} frames, not {clip.num_frames}; index it again")
@@ -165,13 +170,13 @@ def _check_file(clip: Clip) -> None:
     if not clip.is_ok:
         raise ReadError(clip.path, clip.reason or clip.status)
     try:
-        status = os.stat(clip.path)
+        state = state_of(clip.path)
     except OSError as error:
         raise ReadError(clip.path, f"it is no longer there ({error.strerror})") from error
-    if status.st_size != clip.size:
-        reason = f"it had {clip.size} bytes when it was indexed, now {status.st_size}; index it again"
+    if state[0] != clip.size:
+        reason = f"it had {clip.size} bytes when it was indexed, now {state[0]}; index it again"
         raise ReadError(clip.path, reason)
-    if not clip.matches(status):
+    if not clip.matches(state):
         raise ReadError(clip.path, "it was written again after it was indexed; index it again")
 
 

@@ -158,9 +158,9 @@ def test_where_time_stamps_do_not_tell_frames_apart_only_pyav_is_trusted(tmp_pat
         assert numbers_of(reader.read([6, 7, 8, 12, 3])) == [shown[index] for index in (6, 7, 8, 12, 3)]
 
 
-@pytest.mark.parametrize("whole_pixels", [examining._WHOLE_PIXELS, 1000])
+@pytest.mark.parametrize("whole_pixels", [examining.WHOLE_PIXELS, 1000])
 def test_what_was_cut_short(tmp_path, monkeypatch, whole_pixels):
-    monkeypatch.setattr(examining, "_WHOLE_PIXELS", whole_pixels)
+    monkeypatch.setattr(examining, "WHOLE_PIXELS", whole_pixels)
     whole = make_clip(tmp_path / "a.mp4", Recipe(num_frames=100)).read_bytes()
     (tmp_path / "end.mp4").write_bytes(whole[: len(whole) // 2])
     reason = "it has no table of frames (the box 'moov' of an MP4), as a file that was cut short"
@@ -215,7 +215,7 @@ def test_clips_that_are_small_or_short(tmp_path):
 def test_long_clips_are_decoded_at_places_only(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "a.mp4", Recipe(num_frames=400, keys_every=20))
     whole = found(path)
-    monkeypatch.setattr(examining, "_WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(examining, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(examining.Reference, "decode", None)
     assert found(path) == whole
     content = bytearray(path.read_bytes())

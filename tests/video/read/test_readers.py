@@ -13,6 +13,7 @@ from support.clips import Recipe, cut_without_encoding, make_clip, numbers_of
 
 from diffmask.core.errors import InputError
 from diffmask.video.clip.clip import Clip, ReadError
+from diffmask.video.clip.frames import state_of
 from diffmask.video.index.compare_readers import Reference
 from diffmask.video.index.examine import examine
 from diffmask.video.read import read_pyav
@@ -234,7 +235,7 @@ def test_a_clip_that_is_damaged_after_it_was_indexed_is_an_error_not_a_crash(fou
     def write_unseen(damaged: bytes) -> None:
         path.write_bytes(damaged)
         os.utime(path, (clip.mtime, clip.mtime))
-        assert clip.matches(path.stat())
+        assert clip.matches(state_of(str(path)))
 
     write_unseen(b"x" * size)
     assert refusal(clip, name=name)
