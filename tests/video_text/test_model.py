@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -152,3 +155,15 @@ def test_what_cannot_be_loaded_is_one_sentence(folders, tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             load_video_text(*arguments, **settings)
+
+
+def test_the_page_about_it_runs(folders, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "video-text-model.md").read_text(encoding="utf-8")
+    for name, folder in zip(("videomae", "bert"), folders, strict=True):
+        (tmp_path / name).symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE):
+        exec(block, names)
+    assert names["output"].token_logits.shape == (2, 30) and names["output"].matching.shape == (2,)
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == {"video", "text"}
