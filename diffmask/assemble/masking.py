@@ -17,6 +17,8 @@ from diffmask.core.policy import Weighting
 from diffmask.core.schedule import Constant, Schedule
 from diffmask.policies.uniform import Uniform
 
+_TITLES = {"ratio": "mask ratio", "strength": "strength"}
+"""Schedules that are always looked at."""
 EVAL_SEED = 20260
 """Seed of the evaluation's masks, the same for every run, so that their losses can be compared."""
 
@@ -116,6 +118,23 @@ class ResolvedMasking:
             InputError: If it cannot be followed.
         """
         return build_schedule(getattr(self.config, name), f"masking.{name}", self.schedules[name])
+
+    @property
+    def planned(self) -> dict[str, Schedule]:
+        """The schedules of ratio and strength, by the keys under which a run logs what was reached.
+
+        Raises:
+            InputError: If one cannot be followed.
+        """
+        return {"mask_ratio": self.schedule("ratio"), "strength": self.schedule("strength")}
+
+    @property
+    def shown_schedules(self) -> dict[str, Schedule]:
+        """The schedules that people look at, by title: ratio, strength, and others that are given."""
+        usual = type(self.config)()
+        titles = {name: _TITLES.get(name, name.replace("_", " ")) for name in self.schedules}
+        shown = {name for name in titles if name in _TITLES or getattr(self.config, name) != getattr(usual, name)}
+        return {title: self.schedule(name) for name, title in titles.items() if name in shown}
 
     @property
     def weighting(self) -> Weighting:

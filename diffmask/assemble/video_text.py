@@ -80,6 +80,18 @@ class VideoTextMasking(ResolvedMasking):
         return _named(side, lambda: getattr(self, side).schedule(own))
 
     @property
+    def planned(self) -> dict[str, Schedule]:
+        """The schedules of ratio and strength of the sides that are masked, by the keys of a run's log."""
+        sides = {side: _named(side, lambda side=side: getattr(self, side).planned) for side in self.masked}
+        return {f"{key}_{side}": schedule for side, planned in sides.items() for key, schedule in planned.items()}
+
+    @property
+    def shown_schedules(self) -> dict[str, Schedule]:
+        """The schedules that people look at, by title, of the sides that are masked."""
+        sides = {side: getattr(self, side).shown_schedules for side in self.masked}
+        return {f"{title}, {side}": schedule for side, shown in sides.items() for title, schedule in shown.items()}
+
+    @property
     def is_random(self) -> bool:
         """Whether all words and all patches score the same."""
         return all(getattr(self, side).is_random for side in self.masked)

@@ -83,7 +83,6 @@ def _read_run(folder: Path, name: str):
         name,
         entries,
         num_steps(config.training.steps, config.training.epochs, entries),
-        masking.schedule("ratio"),
-        masking.schedule("strength"),
+        masking.planned,
         modality_of(config).words.wholes,
     )

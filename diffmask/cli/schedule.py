@@ -1,6 +1,7 @@
 """See mask ratio and strength over the steps of a run."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,6 @@ if TYPE_CHECKING:
     from diffmask.assemble.modality import Words
     from diffmask.pretrain.budget import Budget
     from diffmask.report.figures.schedules import Course
-
-_NAMES = {"ratio": "mask ratio", "strength": "strength"}
-"""Schedules that are always shown; others only where a config sets them."""
 
 DESCRIPTION = """\
 Show the mask ratio and the strength of a run over its steps, before it starts: in the terminal, and as a figure
@@ -77,16 +75,11 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.report.figures.schedules import Course, draw_courses
 
     modality, masking = modality_of(config), resolve(config)
-    usual = type(config.masking)()
-    schedules = {
-        _NAMES.get(name, name.replace("_", " ")): masking.schedule(name)
-        for name in masking.schedules
-        if name in _NAMES or getattr(config.masking, name) != getattr(usual, name)
-    }
     transformers.logging.disable_progress_bar()
     budget = run_budget(config, masking, read_data=not args.no_data)
-    courses = [Course.of(name, schedule, budget.num_steps) for name, schedule in schedules.items()]
-    notes = _notes(budget, courses[0], modality.words)
+    courses = [Course.of(name, schedule, budget.num_steps) for name, schedule in masking.shown_schedules.items()]
+    ratios = [each for each in courses if each.name.startswith("mask ratio")]
+    notes = _notes(budget, ratios, modality.words)
     console = Console(highlight=False)
     for each in courses:
         each.print(console)
@@ -98,13 +91,16 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"wrote {args.output}")
 
 
-def _notes(budget: "Budget", ratio: "Course", words: "Words") -> list[str]:
-    """Return the size of the run in words."""
-    rows, masked = budget.rows_per_step, budget.masked_per_step(ratio.values)
+def _notes(budget: "Budget", ratios: "Sequence[Course]", words: "Words") -> list[str]:
+    """Return the size of the run in words; how much it masks, where one ratio says so."""
+    (ratio, *others), rows = ratios, budget.rows_per_step
+    masked = budget.masked_per_step(ratio.values)
     length, varies = budget.tokens_per_step / rows, len(budget.lengths) > 1
     each = f"at most {length:,.0f}" if budget.is_bound else f"{length:,.1f}" if varies else f"{length:,.0f}"
     bound = " (data.max_length)" if budget.is_bound else ""
     per_step = f"{rows:,} rows a step, {each} {words.parts} each{bound}"
+    if others:  # of each side its own share is masked
+        return [per_step if budget.num_steps is None else f"{budget.num_steps:,} steps, {per_step}"]
     if budget.num_steps is None:
         return [
             per_step,

@@ -29,7 +29,7 @@ from diffmask.pretrain.video import (
 from diffmask.text.score.position_scores import add_scores
 from diffmask.train.buckets import RowOrder
 from diffmask.train.record import hub_name
-from diffmask.video.clip.clip import content_hash
+from diffmask.video.clip.clip import Clip, content_hash
 from diffmask.video.read.dataset import FailureLog, MapOf
 from diffmask.video_text.data.pairs import Pair, PairSettings, read_pairs
 from diffmask.video_text.data.rows import PairDataset, tokenise_pairs
@@ -108,7 +108,7 @@ class VideoTextSubject(Subject):
         """Find the pairs, hold some out, tokenise the texts, and make the score maps that are not there yet."""
         config = self._config
         training, held_out = read_split(config, progress=progress)
-        clips = list({pair.clip.path: pair.clip for pair in (*training, *held_out)}.values())
+        clips = _clips_of([*training, *held_out])
         made = self._scores.make(clips, progress=progress)
         scored = {clip.path for clip in clips if self._scores.has(clip, made)}
         training, held_out = ([pair for pair in each if pair.clip.path in scored] for each in (training, held_out))
@@ -142,15 +142,17 @@ class VideoTextSubject(Subject):
 
     def _record(self, training: Sequence[Pair], held_out: Sequence[Pair]) -> dict[str, Any]:
         config = self._config
-        record: dict[str, Any] = {"pairs": _describe(training), "held_out": _describe(held_out)}
+        sides = {"clips": training, "held_out": held_out}
+        record: dict[str, Any] = {name: describe_clips(_clips_of(pairs)) for name, pairs in sides.items()}
+        record["texts"] = {name: _describe_texts(pairs) for name, pairs in sides.items()}
         if config.head.weights is not None:
             record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
         if self._annotators:
             record["values of units"] = [each.key for each in self._annotators]
-        video, text = self._scores.record(), self._anchors
-        if text is not None:
-            record["anchors of words"] = text.metadata | {"anchors": text.anchors}
-        return record | {f"{name} of patches": value for name, value in video.items()}
+        patches, words = self._scores.record(), self._anchors
+        known = {"patches": patches.pop("anchors", None)}
+        known["words"] = None if words is None else words.metadata | {"anchors": words.anchors}
+        return record | patches | {"anchors": {name: each for name, each in known.items() if each is not None}}
 
     def describe(self) -> dict[str, Any]:
         """Return the front matter of the model card."""
@@ -163,13 +165,17 @@ class VideoTextSubject(Subject):
         return read_failures(self._failures, self._scores)
 
 
-def _describe(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Return how many pairs there are, of which clips, with a hash of the texts."""
-    clips = {pair.clip.path: pair.clip for pair in pairs}
+def _clips_of(pairs: Sequence[Pair]) -> list[Clip]:
+    """Return the clips of pairs, each once."""
+    return list({pair.clip.path: pair.clip for pair in pairs}.values())
+
+
+def _describe_texts(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return how many texts there are, and a hash of them and of what they are about."""
     texts = hashlib.sha256()
     for pair in pairs:
         texts.update(f"{content_hash(pair.clip).hex()}\0{pair.span}\0{pair.text}\n".encode("utf-8", "surrogatepass"))
-    return {"number": len(pairs), "texts": texts.hexdigest(), "clips": describe_clips(list(clips.values()))}
+    return {"number": len(pairs), "hash": texts.hexdigest()}
 
 
 def _load(config: VideoTextConfig, device: str, feature_dim: int | None) -> LoadedVideoText:

@@ -50,6 +50,20 @@ def points(log: Log, key: str) -> tuple[list[float], list[float]]:
     return sorted(found), [found[step] for step in sorted(found)]
 
 
+def of_sides(log: Log, key: str) -> dict[str, str]:
+    """Return the keys under which a value was logged, each with its side or loss; "" where a run has one only.
+
+    >>> log = [{"step": 1, "loss": 3.0, "loss_text": 2.0, "loss_video": 1.0, "mask_ratio_text": 0.5}]
+    >>> of_sides(log, "mask_ratio"), of_sides(log, "loss")
+    ({'mask_ratio_text': 'text'}, {'loss': '', 'loss_text': 'text', 'loss_video': 'video'})
+    """
+    keys = dict.fromkeys(key for entry in log for key in entry)
+    parts = [each.removeprefix("loss_") for each in keys if each.startswith("loss_")]
+    return {
+        found: part for found, part in {key: "", **{f"{key}_{part}": part for part in parts}}.items() if found in keys
+    }
+
+
 def num_steps(steps: int | None, epochs: float | None, log: Log) -> int:
     """Return the steps of a whole run, by its settings, or by how many steps its epochs have taken so far."""
     last = max(log, key=lambda entry: entry["step"], default={"step": 1})

@@ -100,7 +100,7 @@ class LossMeter:
 
     def add(self, means: Sequence[Tensor]) -> None:
         """Add a micro-batch's part of the mean of each loss over the step, times the number of ranks."""
-        if len(self._names) > 1:
+        if self._names != ("",):
             part = torch.stack([mean.detach() for mean in means])
             self._sums = part if self._sums is None else self._sums + part
 

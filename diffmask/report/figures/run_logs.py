@@ -1,7 +1,7 @@
 """One figure from the logs of runs: losses, the ratio that was reached, the strength, the loss of each class."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from diffmask.report.figures.figures import (
     percent,
     save_figure,
 )
-from diffmask.train.log import Log, has_values, points
+from diffmask.train.log import Log, of_sides, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,16 +44,14 @@ class RunLog:
         name: What it is called in the figure.
         entries: Its log.
         num_steps: Steps of the whole run.
-        ratio: The mask ratio that was planned.
-        strength: The strength that was planned.
+        planned: The mask ratio and the strength that were planned, by the keys of the log.
         wholes: What is masked, in the plural.
     """
 
     name: str
     entries: Log
     num_steps: int
-    ratio: Schedule
-    strength: Schedule
+    planned: Mapping[str, Schedule]
     wholes: str = "words"
 
     def points(self, key: str) -> _Points:
@@ -90,7 +88,12 @@ def draw_runs(runs: Sequence[RunLog], path: Path) -> None:
         "mask_ratio": "mask ratio: reached, and planned (dashed)",
         "strength": "strength",
     }
-    shown = [key for key in titles if any(has_values(run.entries, key) for run in runs)]
+    shown = {
+        key: f"{title}{f', {side}' if side else ''}"
+        for name, title in titles.items()
+        for run in runs
+        for key, side in of_sides(run.entries, name).items()
+    }
     by_class = [run for run in runs if run.classes]
     num_panels = len(shown) + len(by_class)
     num_rows = -(-num_panels // 2)
@@ -98,7 +101,7 @@ def draw_runs(runs: Sequence[RunLog], path: Path) -> None:
     figure = new_figure(12, 2.8 * num_rows + 0.25 * math.ceil(num_keys / 5) + 0.3)
     panels = figure.subplots(num_rows, 2, squeeze=False).ravel().tolist()
     for axes, key in zip(panels, shown, strict=False):
-        _draw(axes, runs, key, titles[key])
+        _draw(axes, runs, key, shown[key])
     for axes, run in zip(panels[len(shown) :], by_class, strict=False):
         _draw_classes(axes, run)
     for axes in panels[num_panels:]:
@@ -129,11 +132,11 @@ def _draw(axes: "Axes", runs: Sequence[RunLog], key: str, title: str) -> None:
             values = smooth(values, int(len(values) * SMOOTHED_OVER) | 1)
         marker = "o" if len(steps) <= 12 else ""
         axes.plot(steps, values, marker=marker, ms=3.5, lw=width, gid="key", **style)
-        if key == "mask_ratio":
+        if key.startswith("mask_ratio") and key in run.planned:
             progress = np.linspace(0.0, 1.0, 401)
-            planned = [run.ratio(float(each)) for each in progress]
+            planned = [run.planned[key](float(each)) for each in progress]
             axes.plot(progress * run.num_steps, planned, color=INK, lw=0.8, ls=(0, (4, 3)), alpha=0.8, zorder=5)
-    if key in ("mask_ratio", "strength"):
+    if key.startswith(("mask_ratio", "strength")):
         axes.yaxis.set_major_formatter(percent)
         axes.set_ylim(0.0, 1.04 * axes.get_ylim()[1])
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -224,30 +227,46 @@ def _label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]]) -> 
 def print_runs(runs: Sequence[RunLog], console: Console) -> None:
     """Print the outcome of each run, one line each."""
     columns = {"loss": "loss", "eval_loss": "held-out", "eval_loss_domain": "domain"}
-    columns = {key: title for key, title in columns.items() if any(has_values(run.entries, key) for run in runs)}
+    columns = {
+        key: f"{title} {part}".rstrip()
+        for name, title in columns.items()
+        for run in runs
+        for key, part in of_sides(run.entries, name).items()
+        if name != "loss" or not part
+    }
+    ratios = {key: side for run in runs for key, side in of_sides(run.entries, "mask_ratio").items()} or {
+        "mask_ratio": ""
+    }
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("run")
-    for title in ("steps", *columns.values(), "mask ratio", "planned"):
+    planned = [title for side in ratios.values() for title in (f"mask ratio {side}".rstrip(), "planned")]
+    for title in ("steps", *columns.values(), *planned):
         table.add_column(title, justify="right")
     for run in runs:
-        table.add_row(Text(run.name), *_cells(run, list(columns)))
+        table.add_row(
+            Text(run.name), *_cells(run, list(columns)), *(cell for key in ratios for cell in _ratios(run, key))
+        )
     console.print(table)
 
 
 def _cells(run: RunLog, keys: Sequence[str]) -> Iterator[str]:
-    """Yield the last step, the last losses (of training: smoothed), and the mean ratio that was reached and planned."""
+    """Yield the last step and the last losses (of training: smoothed)."""
     yield f"{max(entry['step'] for entry in run.entries):,}"
     for key in keys:
         values = run.points(key)[1]
         if key == "loss":
             values = values[-max(1, int(len(values) * SMOOTHED_OVER)) :].mean(keepdims=True) if len(values) else values
         yield f"{values[-1]:.3f}" if len(values) else "-"
-    steps, reached = run.points("mask_ratio")
+
+
+def _ratios(run: RunLog, key: str) -> Iterator[str]:
+    """Yield the mean ratio that was reached, and the one that was planned."""
+    steps, reached = run.points(key)
     if not len(steps):
         yield from ("-", "-")
         return
     # a log line is the mean over the steps since the one before
     spans = np.diff(steps, prepend=0.0)
-    planned = [run.ratio(step / run.num_steps) for step in range(int(steps[-1]))]
+    planned = [run.planned[key](step / run.num_steps) for step in range(int(steps[-1]))]
     yield f"{100 * float((reached * spans).sum() / spans.sum()):.2f} %"
     yield f"{100 * sum(planned) / len(planned):.2f} %"

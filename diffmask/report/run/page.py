@@ -14,7 +14,7 @@ from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import duration, macros, page
 from diffmask.report.run.read import RunData, Section
 from diffmask.tasks.leakage import KINDS
-from diffmask.train.log import has_values, points
+from diffmask.train.log import has_values, of_sides, points
 
 _SHARES = Axis(is_share=True, from_zero=True)
 _PLACES = 200
@@ -67,24 +67,39 @@ def _lead(run: RunData) -> str:
 def _tiles(run: RunData) -> Iterator[tuple[str, str, str]]:
     """Yield the figures that matter most: name, value, note."""
     domain = f"domain {run.words.wholes}"
-    for key, name in {"eval_loss": "held-out loss", "eval_loss_domain": f"on {domain}"}.items():
+    for key, name in _named(run, {"eval_loss": "held-out loss", "eval_loss_domain": f"on {domain}"}).items():
         steps, losses = points(run.log, key)
         if steps:
             change = f"{losses[-1] - losses[0]:+.3f} since".replace("-", "\u2212") if len(losses) > 1 else "at"
             yield name, f"{losses[-1]:.3f}", f"{change} step {steps[0]:,}"
-    ratio = _mean(run, "mask_ratio")
-    if ratio is not None:
-        share = _mean(run, "domain_share")
-        yield "mask ratio", f"{100 * ratio:.1f} %", "" if share is None else f"{100 * share:.0f} % of it {domain}"
+    for key, name in _named(run, {"mask_ratio": "mask ratio"}).items():
+        ratio, share = _mean(run, key), _mean(run, key.replace("mask_ratio", "domain_share"))
+        if ratio is not None:
+            yield name, f"{100 * ratio:.1f} %", "" if share is None else f"{100 * share:.0f} % of it {domain}"
     if run.sessions:
         count = len(run.sessions)
         yield "time", duration(run.seconds), "in one go" if count == 1 else f"in {count} sessions"
-    speed = _mean(run, f"{run.words.parts}_per_second")
-    if speed is not None:
-        yield f"{run.words.parts} per second", f"{speed:,.0f}", "in training, per process"
+    for key in _speeds(run):
+        yield key.replace("_", " "), f"{_mean(run, key) or 0:,.0f}", "in training, per process"
     for each in run.evaluations[:_MOST_TILES]:
         note = f"{METRICS['micro_f1']} {_say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
         yield f"{METRICS['macro_f1']}, {each.folder.name}", _say(each.spread("all", "macro_f1")), note
+
+
+def _named(run: RunData, titles: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys under which values were logged, of each side, with titles that name the side."""
+    return {
+        key: f"{title}, {part}" if part else title
+        for name, title in titles.items()
+        for key, part in of_sides(run.log, name).items()
+    }
+
+
+def _speeds(run: RunData) -> list[str]:
+    """Return the keys under which throughput was logged."""
+    return [
+        f"{part}_per_second" for part in run.words.parts.split(" and ") if has_values(run.log, f"{part}_per_second")
+    ]
 
 
 def _mean(run: RunData, key: str) -> float | None:
@@ -132,15 +147,15 @@ def _loss_charts(run: RunData) -> Iterator[Markup]:
     """Yield the losses: held out, on all that is masked and on the domain's, and of the training."""
     titles = {"eval_loss": f"held-out loss, all {run.words.wholes}",
               "eval_loss_domain": f"held-out loss, domain {run.words.wholes}"}  # fmt: skip
-    for key, title in titles.items():
-        if has_values(run.log, key):
-            yield chart(key, title, [Line("loss", *points(run.log, key))])
+    for key, title in _named(run, titles).items():
+        yield chart(key, title, [Line("loss", *points(run.log, key))])
     # in a run that also learns a task, `loss` is the sum of both
-    steps, losses = points(run.log, "masked_loss" if has_values(run.log, "masked_loss") else "loss")
-    if steps:
+    whole = "masked_loss" if has_values(run.log, "masked_loss") else "loss"
+    for key, title in _named(run, {whole: "training loss, on its own masks"}).items():
+        steps, losses = points(run.log, key)
         even = smooth(np.array(losses), int(len(losses) * SMOOTHED_OVER) | 1).tolist()
         lines = [Line("as logged", steps, losses, "first", "faint"), Line("smoothed", steps, even)]
-        yield chart("loss", "training loss, on its own masks", lines if even != losses else lines[1:])
+        yield chart(key, title, lines if even != losses else lines[1:])
 
 
 def _task_charts(run: RunData) -> Iterator[Markup]:
@@ -153,7 +168,7 @@ def _task_charts(run: RunData) -> Iterator[Markup]:
 
 def _held_strength(run: RunData) -> float | None:
     """Return the strength if it was the same throughout."""
-    values = set(points(run.log, "strength")[1])
+    values = {value for key in of_sides(run.log, "strength") for value in points(run.log, key)[1]}
     return values.pop() if len(values) == 1 else None
 
 
@@ -161,26 +176,26 @@ def _schedule_charts(run: RunData) -> Iterator[Markup]:
     """Yield ratio and strength, as planned for the whole run and as logged so far, and the share of the domain."""
     titles = {"mask_ratio": "mask ratio"} | ({"strength": "strength"} if _held_strength(run) is None else {})
     places = np.linspace(0.0, 1.0, _PLACES)
-    for key, title in titles.items():
-        lines = [Line("reached" if key == "mask_ratio" else "logged", *points(run.log, key))]
+    for key, title in _named(run, titles).items():
+        lines = [Line("reached" if key.startswith("mask_ratio") else "logged", *points(run.log, key))]
         if key in run.schedules:
             planned = [run.schedules[key](float(place)) for place in places]
             lines.append(Line("planned", (places * run.num_steps).tolist(), planned, "ink", "dashed"))
         if any(line.xs for line in lines):
             yield chart(key, title, lines, _SHARES)
-    steps, shares = points(run.log, "domain_share")
-    if steps:
+    for key, title in _named(run, {"domain_share": f"{run.words.wholes} of the domain"}).items():
+        steps, shares = points(run.log, key)
         lines = [Line(f"of the hidden {run.words.parts}", steps, shares)]
         in_text = None if run.preview is None else run.preview.domain_share
         if in_text is not None:
             lines.append(Line("of the text", [0, max(steps)], [in_text, in_text], "first", "dashed"))
-        yield chart("domain_share", f"{run.words.wholes} of the domain", lines, _SHARES)
+        yield chart(key, title, lines, _SHARES)
 
 
 def _speed_charts(run: RunData) -> Iterator[Markup]:
     """Yield throughput, learning rate and norm of the gradient."""
     titles = {
-        f"{run.words.parts}_per_second": f"{run.words.parts} per second",
+        **{key: key.replace("_", " ") for key in _speeds(run)},
         "learning_rate": "learning rate",
         "grad_norm": "norm of the gradient",
     }

@@ -265,8 +265,7 @@ def _group(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _schedules(config: Any) -> dict[str, Callable[[float], float]]:
-    masking = modality_of(config).masking(config.masking)
-    return {"mask_ratio": masking.schedule("ratio"), "strength": masking.schedule("strength")}
+    return dict(modality_of(config).masking(config.masking).planned)
 
 
 def _list_settings(raw: Mapping[str, Any], config: Any, kind: type) -> list[Setting]:

@@ -19,7 +19,7 @@ def log_of(*keys, num_lines=20, every=5):
 
 def run_of(name, *keys, ratio=None, entries=None):
     entries = log_of(*keys) if entries is None else entries
-    return RunLog(name, entries, 100, ratio or Constant(0.15), Constant(1.0))
+    return RunLog(name, entries, 100, {"mask_ratio": ratio or Constant(0.15), "strength": Constant(1.0)})
 
 
 @pytest.mark.parametrize("window", [1, 3, 7, 101])
