@@ -55,7 +55,13 @@ def read_split(config: VideoTextConfig, *, progress: bool) -> tuple[list[Pair], 
         InputError: If there is no pair, or none is left to train on.
     """
     data = config.data
-    settings = PairSettings(data.clips, data.split, data.column, progress)
+    settings = PairSettings(
+        clips=data.clips,
+        split=data.split,
+        column=data.column,
+        segment_seconds=data.segment_seconds,
+        progress=progress,
+    )
     training = list(read_pairs(data.train, settings).pairs)
     if data.eval:
         held_out = list(read_pairs(data.eval, replace(settings, split=data.eval_split)).pairs)
