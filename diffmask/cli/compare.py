@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("results", nargs="+", type=Path, metavar="RESULT", help="output folder of `diffmask evaluate`")
     add("--baseline", metavar="NAME", help="result that the others are compared with (the first)")
     add("--all-pairs", action="store_true", help="compare every pair; there is more to correct for")
-    add("--metric", default="micro_f1", help="micro_f1, macro_f1 or accuracy (micro_f1)")
+    add("--metric", help="micro_f1, macro_f1, accuracy (micro_f1); of retrieval, recall_at_1, _5 or _10 (recall_at_1)")
     add("--texts", default="all", help="all test texts, or those unseen in the other splits (all)")
     add("--share", type=float, help="share of the labels, such as 0.1 (the largest that all have)")
     add("--draws", type=int, default=10_000, metavar="N", help="random draws of test texts (10000)")

@@ -129,8 +129,10 @@ def _splits(task: Mapping[str, Any]) -> list[str]:
     """Return which files each split was read from, what was left out, and what F1 leaves out."""
     files = task.get("files", {})  # which files of older versions do not tell
     lines = [f"{split + ':':6} {', '.join(names)}" for split, names in files.items()]
-    if "left_out" in task:
-        lines += [f"{split + ':':6} {task[f'num_{split}']:,} clips" for split in ("train", "dev", "test")]
+    if not files:
+        what = task.get("examples", "texts")
+        lines += [f"{split + ':':6} {task[f'num_{split}']:,} {what}" for split in ("train", "dev", "test")]
+    lines += task.get("notes", ())
     if task.get("dev_from_train"):
         few = task.get("num_dev", _FEW) < _FEW
         lines.append(
@@ -145,17 +147,28 @@ def _splits(task: Mapping[str, Any]) -> list[str]:
 
 
 def _scores(seeds: "Sequence[SeedFile]") -> list[str]:
-    """Return a table: for each share of the training examples, mean and deviation of the scores over the seeds."""
-    from diffmask.config.evaluation import METRICS
+    """Return a table: for each share of the training examples, mean and deviation of the scores over the seeds.
+
+    Of retrieval there is a line for each direction too.
+    """
+    from diffmask.config.evaluation import RANKS, RETRIEVAL, metrics_of
 
     first, what = seeds[0], seeds[0].task.get("examples", "texts")
-    lines = [f"{f'training {what}':>16}  {f'test {what}':12}" + "".join(f"  {name:>15}" for name in METRICS.values())]
+    searches = first.task["kind"] == RETRIEVAL
+    metrics = metrics_of(first.task["kind"]) | (RANKS if searches else {})
+    lines = [f"{f'training {what}':>16}  {f'test {what}':14}" + "".join(f"  {name:>15}" for name in metrics.values())]
+
+    def add(num_train: int, of: str, scores: Sequence[Any]) -> None:
+        cells = [_mean([score[name] for score in scores]) for name in metrics]
+        lines.append(f"{num_train:>16,}  {of:14}" + "".join(f"  {cell:>15}" for cell in cells))
+
     for share, num_train in first.num_train.items():
         for part, number in {"all": len(first.targets), "unseen": sum(first.unseen)}.items():
             scores: list[Any] = [seed.scores[share].get(part) for seed in seeds]
             if scores[0] is not None:
-                cells = [_mean([score[name] for score in scores]) for name in METRICS]
-                lines.append(f"{num_train:>16,}  {f'{part} {number:,}':12}" + "".join(f"  {c:>15}" for c in cells))
+                add(num_train, f"{part} {number:,}", scores)
+        for direction in first.task["labels"] if searches else ():
+            add(num_train, direction, [(seed.scores[share]["all"] or {})["per_class"][direction] for seed in seeds])
     return [*lines, f"mean and standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}"]
 
 

@@ -24,16 +24,37 @@ from diffmask.config.limits import (
 SINGLE_LABEL, MULTI_LABEL, TOKENS = "single-label", "multi-label", "tokens"
 KINDS = (SINGLE_LABEL, MULTI_LABEL, TOKENS)
 FINETUNE, PROBE, ATTENTIVE, KNN = "finetune", "probe", "attentive", "knn"
+RETRIEVAL, MATCHING = "retrieval", "matching"
 METHODS = {
     FINETUNE: "fine-tuned",
     PROBE: "by probe",
     ATTENTIVE: "by attentive probe",
     KNN: "by nearest neighbours",
+    RETRIEVAL: "by retrieval",
+    MATCHING: "by matching",
 }
-"""The methods, and how a title says them."""
+"""The methods, and how a title says them. Retrieval is also a kind of task, in which nothing is labelled."""
 REFUSE, LEAVE_OUT = "refuse", "leave-out"
 METRICS = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "accuracy": "accuracy"}
-"""The scores that are single numbers, and how tables spell them."""
+"""The scores of labels that are single numbers, and how tables spell them."""
+RECALLS = {1: "recall_at_1", 5: "recall_at_5", 10: "recall_at_10"}
+"""The scores of retrieval: in what share of the searches something right is among the first 1, 5 or 10 found."""
+RANKS = {"median_rank": "median rank", "mean_rank": "mean rank"}
+"""What else is told of retrieval: the place of the first right one; it is a number, and no share."""
+FULL, ANSWERS, QUESTION_ANSWERS, TEXT_ONLY, VIDEO_ONLY = INPUTS = (
+    "full", "answers", "question-answers", "text", "video",
+)  # fmt: skip
+"""What a model is shown of a question about a clip."""
+
+
+def metrics_of(kind: str) -> dict[str, str]:
+    """Return the scores of a kind of task that are shares, the usual one first, and how tables spell them.
+
+    >>> list(metrics_of("retrieval").values()), next(iter(metrics_of("tokens")))
+    (['R@1', 'R@5', 'R@10'], 'micro_f1')
+    """
+    return {name: f"R@{most}" for most, name in RECALLS.items()} if kind == RETRIEVAL else METRICS
+
 
 _Warmup = Annotated[float, share_below_one("0.06 warms up for 6 % of the steps")]
 _Decay = Annotated[float, at_least(0, "0.05 or 0.1 is usual")]
@@ -168,15 +189,43 @@ class VideoSettings:
 
 
 @dataclass(frozen=True)
+class VideoTextSettings:
+    """What only clips with texts need: questions about clips, and retrieval."""
+
+    clips: tuple[str, ...] = ()
+    """Indexes, folders or globs of the clips that a task names; by default in the folder of its files."""
+    inputs: Annotated[str, OneOf(INPUTS)] = FULL
+    """What is shown of a question: full, answers (these alone), question-answers, text (no clip), or video (clip and
+    answers, no question). What the last four reach can be said without looking, or without being asked."""
+    localised: bool = False
+    """Show the seconds of a clip that a question is about, which who answers does not know in the task as such."""
+    num_frames: Annotated[int | None, AtMost(4096)] = None
+    """Frames of a view; by default the model's."""
+    image_size: Annotated[int | None, AtMost(4096)] = None
+    """Pixels of a view in height and width; by default the model's."""
+    sampling: str = "uniform"
+    """uniform (a frame of each of equal parts) or dense (every `stride`-th frame)."""
+    stride: Annotated[int, LENGTH] = 4
+    """Frames of the clip from one to the next, for dense sampling."""
+    reader: str = "auto"
+    """auto (the reader that the index found right for each clip), decord, pyav or torchcodec."""
+    num_workers: Annotated[int, at_least(0), PROCESSES] = 0
+    """Processes that read clips; 0 reads them in this one."""
+    unreadable: Annotated[str, OneOf((REFUSE, LEAVE_OUT))] = REFUSE
+    """What to do with what is tested on clips that are missing or cannot be read: refuse, or leave-out, which shrinks
+    the test. In other splits it is always left out, and named."""
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """One evaluation: a model on a task, for several seeds."""
 
     model: str
-    """A model of text or video: a folder, a hub name or `minilm`; or the folder of a run, whose model/ is taken."""
+    """A model of text, video or both: a folder, a hub name or `minilm`; or a run's folder, whose model/ is taken."""
     task: TaskSettings
     """The task."""
     method: Annotated[str, OneOf(tuple(METHODS))] = FINETUNE
-    """finetune or probe; for video also attentive or knn."""
+    """finetune or probe; for video also attentive or knn; for video and text also retrieval or matching."""
     seeds: Annotated[_Count, AtMost(1000)] = 5
     """Number of seeds: of the head, of the order of texts, of dropout and of the choice of a share."""
     first_seed: Annotated[int, at_least(0), SEED] = 0
@@ -204,6 +253,7 @@ class EvaluateSettings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     video: VideoSettings = field(default_factory=VideoSettings)
+    video_text: VideoTextSettings = field(default_factory=VideoTextSettings)
 
     def __post_init__(self):
         """Refuse a value that its field does not allow."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import numpy as np
 
-from diffmask.config.evaluation import METRICS
+from diffmask.config.evaluation import METRICS, RECALLS, metrics_of
 from diffmask.config.limits import SEED, AtMost, OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.evaluate.resampling import LEVEL, Draws, Sums, count, holm, interval, p_value, ratio
@@ -20,8 +20,8 @@ HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
 class CompareSettings:
     """What is compared, and how."""
 
-    metric: Annotated[str, OneOf(tuple(METRICS))] = "micro_f1"
-    """micro_f1, macro_f1 or accuracy."""
+    metric: Annotated[str | None, OneOf((*METRICS, *RECALLS.values()))] = None
+    """micro_f1, macro_f1 or accuracy; of retrieval, recall_at_1, recall_at_5 or recall_at_10; None takes the first."""
     texts: Annotated[str, OneOf(("all", "unseen"))] = "all"
     """all test texts, or those `unseen` in the other splits."""
     share: float | None = None
@@ -100,7 +100,7 @@ class Comparison:
     Attributes:
         task: Name, kind and hash of the task.
         method: How the models were evaluated: finetune, probe, attentive or knn.
-        settings: How it was compared; share and baseline as they were chosen.
+        settings: How it was compared; metric, share and baseline as they were chosen.
         num_texts: Test texts that were compared on.
         num_seen: Test texts that are also in another split, exactly or nearly.
         seeds: Seeds that all results have.
@@ -152,18 +152,19 @@ def compare(results: Sequence[Result], settings: CompareSettings) -> Comparison:
     seeds, shares = common_seeds(results), _common_shares(results)
     share = _chosen_share(settings.share, shares)
     first = results[0].first
+    metric = _chosen_metric(settings.metric, first.task["kind"])
     rows = np.flatnonzero(first.unseen) if settings.texts == "unseen" else np.arange(len(first.targets))
     if not len(rows):
         raise InputError(f"no test text of {first.task['name']} is unseen in the other splits; give --texts all")
     draws = Draws(len(rows), settings.num_draws, settings.seed)
     # one share is no curve
     wanted = shares if len(shares) > 1 else [share]
-    measured = {each: _measure(results, each, seeds, rows, settings.metric, draws) for each in wanted}
+    measured = {each: _measure(results, each, seeds, rows, metric, draws) for each in wanted}
     scores, drawn = measured[share]
     return Comparison(
         task={name: first.task[name] for name in ("name", "kind", "hash", "examples") if name in first.task},
         method=first.method,
-        settings=replace(settings, share=share, baseline=pairs[0][1]),
+        settings=replace(settings, metric=metric, share=share, baseline=pairs[0][1]),
         num_texts=len(rows),
         num_seen=len(first.unseen) - sum(first.unseen),
         seeds=tuple(seeds),
@@ -200,6 +201,13 @@ def _chosen_share(share: float | None, shares: Sequence[float]) -> float:
         known = ", ".join(f"{each:g}" for each in shares)
         raise InputError(f"the share {share:g} is not in all results; choose from: {known}")
     return share
+
+
+def _chosen_metric(metric: str | None, kind: str) -> str:
+    known = metrics_of(kind)
+    if metric is not None and metric not in known:
+        raise InputError(f"the metric {metric} is not one of a {kind} task; choose from: {', '.join(known)}")
+    return metric or next(iter(known))
 
 
 def _count(metric: str, result: Result, seed: int, share: float, rows: np.ndarray) -> np.ndarray:

@@ -43,6 +43,8 @@ class ModalityMethods(ABC):
     """The one method that reads a setting or a group of settings, such as `probe.`; those not named, all read."""
     unread: ClassVar[Mapping[str, str]]
     """Settings and groups that no method reads, each with what to write instead, or nothing."""
+    untrained: ClassVar[tuple[str, ...]] = ()
+    """Methods that train nothing, and read the test alone."""
     without_effect: ClassVar[tuple[str, ...]] = ()
     """Settings on which the outcome does not depend, so that seeds evaluated with others go together."""
 
@@ -86,6 +88,10 @@ class ModalityMethods(ABC):
             known = ", ".join(self.methods)
             raise InputError(f"{model}, is not evaluated by the method {settings.method}; choose from: {known}")
         for name, value in _changed(settings, EvaluateSettings(settings.model, settings.task)):
+            if settings.method in self.untrained and name in ("shares", "metric"):
+                raise InputError(
+                    f"{name} has no effect with the method {settings.method}, which trains nothing; leave it out"
+                )
             given = f"{name}={list(value) if isinstance(value, tuple) else value}"
             group = next((group for group in self.unread if name.startswith(group)), None)
             if group is not None:
@@ -98,6 +104,10 @@ class ModalityMethods(ABC):
                     f"{given} has no effect with the method {settings.method}; it is for the method {reader}, so leave "
                     "it out or choose that method"
                 )
+
+    def variant(self, settings: EvaluateSettings) -> str:
+        """Return what tells results of one model, task and method apart, for their names; empty where nothing does."""
+        return ""
 
     def deciding(self, settings: Mapping[str, Any], method: str) -> dict[str, Any]:
         """Return the settings on which the outcome depends, of those that a method reads."""

@@ -11,10 +11,10 @@ differently, which the texts' noise already holds, and z is standard normal. Wit
 over seeds; without noise of seeds, the bootstrap (permutation test) over texts. `docs/compare.md` has its error rates.
 
 A metric is a mean of ratios `sum of numerators / sum of denominators`: accuracy is right / all; F1 is
-`2 * true positives / (predicted + given)`, of all classes together (micro) or of each (macro). A text adds its own
-share to both sums, however many labels or words it has, so that the score of a resampled test set is one matrix product
-away. Test texts are drawn alike for everything that is compared. These draws decide no mask, so they come from a NumPy
-generator that is seeded where it is used.
+`2 * true positives / (predicted + given)`, of all classes together (micro) or of each (macro); recall at k is
+found / all, of each direction of retrieval. A text adds its own share to both sums, however many labels or words it
+has, so that the score of a resampled test set is one matrix product away. Test texts are drawn alike for everything
+that is compared. These draws decide no mask, so they come from a NumPy generator that is seeded where it is used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmask.config.evaluation import MULTI_LABEL, SINGLE_LABEL, TOKENS
+from diffmask.config.evaluation import MULTI_LABEL, RECALLS, RETRIEVAL, SINGLE_LABEL, TOKENS
 from diffmask.tasks.metrics import OUTSIDE
 
 LEVEL = 0.05
@@ -99,13 +99,16 @@ def count(
     """Return what each text adds to the sums: float32 (N, 2, G), numerators and denominators of G ratios.
 
     Args:
-        metric: micro_f1, macro_f1 or accuracy.
-        kind: single-label, multi-label or tokens.
+        metric: micro_f1, macro_f1 or accuracy; of retrieval, recall_at_1, recall_at_5 or recall_at_10.
+        kind: single-label, multi-label, tokens or retrieval.
         labels: Names of the labels.
         targets: For each text, a row of `labels`, a list of rows, or one row per word.
         predictions: What was predicted, in the same shape.
         outside: For tokens, the label of words that are part of nothing.
     """
+    if kind == RETRIEVAL:
+        most = next(most for most, name in RECALLS.items() if name == metric)
+        return _found(len(labels), np.asarray(targets), np.asarray(predictions) <= most)
     if metric == "accuracy":
         return _accuracy(kind, targets, predictions)
     num_texts, num_labels = len(targets), len(labels)
@@ -134,6 +137,12 @@ def ratio(sums: np.ndarray) -> np.ndarray:
     known = bottom > 0
     ratios = np.divide(top, bottom, out=np.zeros_like(top), where=known)
     return ratios.sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
+
+
+def _found(num_directions: int, directions: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return, for each direction of retrieval, which of its searches found something right."""
+    asked = directions[:, None] == np.arange(num_directions)
+    return np.stack([asked & right[:, None], asked], axis=1).astype(np.float32)
 
 
 def _accuracy(kind: str, targets: Sequence[Any], predictions: Sequence[Any]) -> np.ndarray:

@@ -15,6 +15,9 @@ from diffmask.evaluate.seed_file import SeedFile
 from diffmask.tasks.metrics import OUTSIDE
 
 _NAME = re.compile(r"seed-(\d+)\.json")
+_MAY_DIFFER = ("shares", "video_text.inputs")
+"""Settings in which results that are compared may differ: each share is trained on alone, and what a model is shown of
+a question is what is compared."""
 
 
 class Spread(NamedTuple):
@@ -218,8 +221,7 @@ def _difference(first: SeedFile, second: SeedFile) -> str | None:
     if first.method != second.method:
         return f"methods ({first.method} and {second.method})"
     given, other = flat(first.settings), flat(second.settings)
-    # each share is trained on alone, so other shares do not matter
-    for name in dict.fromkeys(name for name in (*given, *other) if name != "shares"):
+    for name in dict.fromkeys(name for name in (*given, *other) if name not in _MAY_DIFFER):
         if name not in given or name not in other or given[name] != other[name]:
             return f"settings ({name}: {given.get(name, 'absent')} and {other.get(name, 'absent')})"
     given, other = ((each.task["hash"], each.task["labels"], each.targets, each.unseen) for each in (first, second))

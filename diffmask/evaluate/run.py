@@ -109,16 +109,14 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
     texts = {name: split.joined() for name, split in task.splits.items()}
     found = find_leakage(texts, labels={name: split.labels for name, split in task.splits.items()})
     name = settings.name or (given.resolve().name if given.is_dir() else settings.model.replace("/", "-"))
-    output = Path(settings.output) if settings.output else _output(run, name, task.name, settings.method)
+    variant = methods.variant(settings)
+    what = "-".join(filter(None, (task.name, settings.method, variant)))
+    output = Path(settings.output or (Path("evaluations") / name if run is None else run / "evaluation") / what)
     if output.exists() and not output.is_dir():
         raise InputError(f"the output {output} is a file; give the name of a folder with -o")
     leakage = found.to_json() | {"summary": task.summarise(found)}
+    name += f" ({variant})" if variant else ""
     return _Prepared(settings, methods, folder, name, task, leakage, found.unseen("test"), output)
-
-
-def _output(run: Path | None, name: str, task: str, method: str) -> Path:
-    folder = Path("evaluations") / name if run is None else run / "evaluation"
-    return folder / f"{task}-{method}"
 
 
 def choose_share(train: Split, share: float, seed: int) -> list[int]:
@@ -141,10 +139,12 @@ def choose_share(train: Split, share: float, seed: int) -> list[int]:
 def _share(prepared: _Prepared, predict: Predict, share: float, seed: int) -> dict[str, Any]:
     """Train on a share of the examples, and return its part of the results."""
     task, started = prepared.task, time.monotonic()
-    rows = choose_share(task.train, share, seed)
-    _check_rows(task, rows, share)
+    rows: list[int] = []
+    if prepared.settings.method not in prepared.methods.untrained:
+        rows = choose_share(task.train, share, seed)
+        _check_rows(task, rows, share)
     predicted = predict(rows, seed)
-    on_dev = task.score(task.dev.labels, predicted.dev)
+    on_dev = task.score(task.dev.labels, predicted.dev) if predicted.dev else {}
     unseen = [row for row, alone in enumerate(prepared.unseen) if alone]
     return {
         "share": share,

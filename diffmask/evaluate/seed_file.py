@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Self, TypedDict, cast
 
-from diffmask.config.evaluation import KINDS, MULTI_LABEL, SINGLE_LABEL, TOKENS
+from diffmask.config.evaluation import KINDS, MULTI_LABEL, RANKS, RETRIEVAL, SINGLE_LABEL, TOKENS, metrics_of
 from diffmask.config.limits import Between, at_least
 from diffmask.core.errors import InputError
 from diffmask.files.folders import check_writable, write_text
@@ -28,13 +28,14 @@ class SeedFile:
         name: What the evaluated model is called in tables.
         model: The model, as the user wrote it.
         model_hash: sha256 of its weights; None for one on the hub.
-        method: finetune, probe, attentive or knn.
+        method: finetune, probe, attentive, knn, retrieval or matching.
         seed: Number of the seed.
         task: Name, kind, labels, hash and numbers of texts.
         settings: What decides the outcome.
-        targets: The label of each test text, as `Split.labels`.
+        targets: The label of each test text, as `Split.labels`; of retrieval, the direction of each search.
         unseen: For each test text, whether it is in no other split.
-        predictions: For each share of the labels, ascending, what was predicted for each test text.
+        predictions: For each share of the labels, ascending, what was predicted for each test text; of retrieval, the
+            place of the first right one.
         num_train: For each share, the number of training texts.
         scores: For each share, what was measured on `all` test texts, and on the `unseen` ones where there are any.
         hardware: The machine that it was computed on.
@@ -71,7 +72,7 @@ class SeedFile:
         given, wrong = inspect_object(path, {})
         if isinstance(given, dict) and given.get("format") != _FORMAT:
             raise InputError(f"{path} has format {given.get('format')}, not {_FORMAT}; use the diffmask that wrote it")
-        wrong = wrong or next(faults(given, _Content), None) or _contradiction(cast(_Content, given))
+        wrong = wrong or next(faults(given, _content_of(given)), None) or _contradiction(cast(_Content, given))
         if wrong is not None:
             raise _damaged(path, wrong)
         shares = {float(each["share"]): each for each in sorted(given["shares"], key=lambda each: float(each["share"]))}
@@ -213,17 +214,41 @@ class _Content(TypedDict):
     seconds: float
 
 
+_RANKS = TypedDict("_RANKS", dict.fromkeys((*metrics_of(RETRIEVAL), *RANKS), float))
+
+
+class _Ranks(_RANKS):
+    per_class: dict[str, _RANKS]
+
+
+_RanksOfTest = TypedDict("_RanksOfTest", {"all": _Ranks, "unseen": NotRequired[_Ranks | None]})  # noqa: UP013
+
+
+class _RankedShare(_Share):
+    test: _RanksOfTest
+
+
+class _RankedContent(_Content):
+    shares: list[_RankedShare]
+
+
+def _content_of(given: Any) -> type:
+    """Return what the file of a task of its kind must hold."""
+    task = given.get("task") if isinstance(given, dict) else None
+    return _RankedContent if isinstance(task, dict) and task.get("kind") == RETRIEVAL else _Content
+
+
 def _contradiction(given: _Content) -> str | None:
     """Return which parts of a file do not fit together; None if all do."""
     task, shares = given["task"], given["shares"]
     kind, labels, num_texts = task["kind"], task["labels"], len(given["targets"])
-    if kind not in KINDS:
-        return f"the kind of its task is {kind!r}, not one of {', '.join(KINDS)}"
+    if kind not in (*KINDS, RETRIEVAL):
+        return f"the kind of its task is {kind!r}, not one of {', '.join((*KINDS, RETRIEVAL))}"
     if not num_texts or not shares:
         return "it holds no test texts or no shares"
     if len(set(labels)) < len(labels):
         return f"task.labels names {Counter(labels).most_common(1)[0][0]!r} twice"
-    for place, share in enumerate(shares):
+    for place, share in enumerate(shares if kind != RETRIEVAL else ()):
         wrong = _contradiction_of_scores(f"shares[{place}].test", share["test"], labels)
         if wrong is not None:
             return wrong
@@ -258,7 +283,11 @@ def _wrong_rows(given: _Content) -> Iterator[str]:
     for where, rows in [("targets", targets), *((f"share {share:g}", rows) for share, rows in shares)]:
         if len(rows) != len(targets):
             yield f"{len(rows)} predictions at {where} for {len(targets)} texts"
-        lists = [[row] for row in rows] if kind == SINGLE_LABEL else rows
+        if kind == RETRIEVAL and where != "targets":
+            if not all(type(rank) is int and rank > 0 for rank in rows):
+                yield f"{where} holds what is no place in a list"
+            continue
+        lists = [[row] for row in rows] if kind in (SINGLE_LABEL, RETRIEVAL) else rows
         for each in lists:
             if not isinstance(each, list) or not all(type(row) is int and 0 <= row < num_labels for row in each):
                 yield f"{where}: {str(each)[:40]} is no label of a {kind} task of {num_labels} labels"

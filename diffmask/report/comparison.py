@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from diffmask.config.evaluation import METHODS, METRICS
+from diffmask.config.evaluation import METHODS, metrics_of
 from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint, DifferenceOfMeans, Score
 from diffmask.files.folders import draft
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
@@ -94,7 +94,8 @@ class ComparisonReport:
     def _title(self) -> str:
         """The task, the metric and the method."""
         found = self._found
-        return f"{found.task['name']}: {METRICS[found.settings.metric]}, {METHODS.get(found.method, found.method)}"
+        metric = metrics_of(found.task["kind"])[str(found.settings.metric)]
+        return f"{found.task['name']}: {metric}, {METHODS.get(found.method, found.method)}"
 
     @property
     def finding(self) -> str:

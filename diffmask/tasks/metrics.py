@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmask.config.evaluation import MULTI_LABEL, TOKENS
+from diffmask.config.evaluation import MULTI_LABEL, RECALLS, RETRIEVAL, TOKENS
 
 OUTSIDE = "O"
 """What the label of words that are part of nothing is usually called; F1 over words leaves it out."""
@@ -24,10 +24,10 @@ def score(
 
     Accuracy is the share of texts (of words, for tokens) that are entirely right. Macro-F1 is the mean over the classes
     that occur in the targets or the predictions. For tokens, the label `outside` counts for accuracy and for no F1.
-    With one label per text, micro-F1 is accuracy.
+    With one label per text, micro-F1 is accuracy. Of retrieval, see `score_ranks`.
 
     Args:
-        kind: single-label, multi-label or tokens.
+        kind: single-label, multi-label, tokens or retrieval.
         labels: Names of the labels.
         targets: Rows of `labels`, as in `Split.labels`.
         predictions: What was predicted, in the same shape.
@@ -37,6 +37,8 @@ def score(
         accuracy, micro_f1 and macro_f1 in [0, 1], per_class by name, and confusion (targets by predictions), or None
         where a text has several labels.
     """
+    if kind == RETRIEVAL:
+        return score_ranks(labels, targets, predictions)
     from sklearn.metrics import accuracy_score, confusion_matrix
 
     given, guessed = _arrays(kind, labels, targets, predictions)
@@ -61,6 +63,24 @@ def score(
         },
         "confusion": None if several else confusion_matrix(given, guessed, labels=rows).tolist(),
     }
+
+
+def score_ranks(directions: Sequence[str], targets: Sequence[int], ranks: Sequence[int]) -> dict[str, Any]:
+    """Return recall at 1, 5 and 10, the median and the mean rank: of each direction of retrieval, and their means.
+
+    Args:
+        directions: Names of the directions, such as "text to clip".
+        targets: Direction of each search, as a row of these.
+        ranks: Place of the first right one among what each search finds, from 1 on.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row, name in enumerate(directions):
+        own = np.array([rank for target, rank in zip(targets, ranks, strict=True) if target == row])
+        if len(own):
+            recalls = {key: float(np.mean(own <= most)) for most, key in RECALLS.items()}
+            found[name] = recalls | {"median_rank": float(np.median(own)), "mean_rank": float(np.mean(own))}
+    names = next(iter(found.values()), {})
+    return {key: float(np.mean([each[key] for each in found.values()])) for key in names} | {"per_class": found}
 
 
 def _by_label(given: np.ndarray, guessed: np.ndarray, rows: list[int], *, average: str | None) -> tuple[Any, ...]:

@@ -81,16 +81,8 @@ class Split:
 
     def hold_out(self, examples: str = "texts") -> tuple[Self, Self]:
         """Return the split without a tenth of it, and that tenth; equal texts stay on one side."""
-        texts = self.joined()
-        order = sorted(set(texts), key=lambda text: hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest())
-        held = set(order[: max(1, round(HELD_OUT_SHARE * len(order)))])
-        if len(held) == len(order):
-            remedy = "give a file named dev" if examples == "texts" else "give some the split dev"
-            raise InputError(f"the task has no dev split and too few training {examples} to take one from; {remedy}")
-        sides: dict[bool, list[int]] = {True: [], False: []}
-        for row, text in enumerate(texts):
-            sides[text in held].append(row)
-        return self.take(sides[False]), self.take(sides[True])
+        rest, held = choose_held_out(self.joined(), examples)
+        return self.take(rest), self.take(held)
 
     def encode(self, kind: str, num_labels: int, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> list[Row]:
         """Return a row for each example: input_ids (and token_type_ids, if the model has them), labels, and words.
@@ -122,6 +114,27 @@ class Split:
                 row["labels"] = label
             made.append(row)
         return made
+
+
+def choose_held_out(texts: Sequence[str], examples: str = "texts") -> tuple[list[int], list[int]]:
+    """Return the places of all examples but a tenth, and those of that tenth; equal texts stay on one side.
+
+    Args:
+        texts: Text of each example, or whatever tells it from others.
+        examples: What the examples are called in messages.
+
+    Raises:
+        InputError: If there are too few.
+    """
+    order = sorted(set(texts), key=lambda text: hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest())
+    held = set(order[: max(1, round(HELD_OUT_SHARE * len(order)))])
+    if len(held) == len(order):
+        remedy = "give a file named dev" if examples == "texts" else "give some the split dev"
+        raise InputError(f"the task has no dev split and too few training {examples} to take one from; {remedy}")
+    sides: dict[bool, list[int]] = {True: [], False: []}
+    for row, text in enumerate(texts):
+        sides[text in held].append(row)
+    return sides[False], sides[True]
 
 
 def _first_places(words: Sequence[int | None], num_words: int) -> list[int]:

@@ -105,7 +105,10 @@ def test_settings_reach_the_comparison(results, capsys):
     [
         (["none"], "one result (none) cannot be compared; give at least two"),
         (["none", "missing"], "does not exist; give the output folder of `diffmask evaluate`"),
-        (["none", "ours", "--metric", "f1"], "unknown metric 'f1'; choose from: micro_f1, macro_f1, accuracy"),
+        (
+            ["none", "ours", "--metric", "f1"],
+            "unknown metric 'f1'; choose from: micro_f1, macro_f1, accuracy, recall_at_1",
+        ),
         (["none", "ours", "--texts", "seen"], "unknown texts 'seen'; choose from: all, unseen"),
         (["none", "ours", "--share", "0.5"], "the share 0.5 is not in all results; choose from: 1"),
         (["none", "ours", "--baseline", "x"], "no result is named 'x'; choose the baseline from: none, ours"),

@@ -264,7 +264,10 @@ def test_shares_without_overlap_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"metric": "f1"}, "unknown metric 'f1'; choose from: micro_f1, macro_f1, accuracy"),
+        (
+            {"metric": "f1"},
+            "unknown metric 'f1'; choose from: micro_f1, macro_f1, accuracy, recall_at_1, recall_at_5, recall_at_10",
+        ),
         ({"texts": "some"}, "unknown texts 'some'; choose from: all, unseen"),
         ({"share": 0.2}, "the share 0.2 is not in all results; choose from: 1"),
         ({"baseline": "c"}, "no result is named 'c'; choose the baseline from: a, b"),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from diffmask.config.evaluation import METRICS
+from diffmask.config.evaluation import RANKS, RETRIEVAL, metrics_of
 from diffmask.evaluate.results import Result, Spread
 from diffmask.evaluate.seed_file import OF_A_CLASS
 from diffmask.report.figures.run_logs import SMOOTHED_OVER, smooth
@@ -82,8 +82,9 @@ def _tiles(run: RunData) -> Iterator[tuple[str, str, str]]:
     for key in _speeds(run):
         yield key.replace("_", " "), f"{_mean(run, key) or 0:,.0f}", "in training, per process"
     for each in run.evaluations[:_MOST_TILES]:
-        note = f"{METRICS['micro_f1']} {_say(each.spread('all', 'micro_f1'))}, seeds: {len(each.seeds)}"
-        yield f"{METRICS['macro_f1']}, {each.folder.name}", _say(each.spread("all", "macro_f1")), note
+        (beside, first), (metric, name) = _two_metrics(each)
+        note = f"{first} {_say(each.spread('all', beside))}, seeds: {len(each.seeds)}"
+        yield f"{name}, {each.folder.name}", _say(each.spread("all", metric)), note
 
 
 def _named(run: RunData, titles: Mapping[str, str]) -> dict[str, str]:
@@ -221,6 +222,7 @@ class _Shown(NamedTuple):
         scores: Of all test examples, of unseen ones, and of each seed.
         num_seen: Test examples that are also in another split.
         curve: Scores by share of the labels; None where there is one share.
+        directions: What each direction of retrieval finds; nothing of labels.
         classes: Of each label: its name, F1 as a share, F1, precision and recall as text, and its test examples.
         confusion: Which label is taken for which; None if it is not known, or too large.
         leakage: Facts about examples in several splits, by name; None if they were not looked for.
@@ -234,6 +236,7 @@ class _Shown(NamedTuple):
     scores: _Rows
     num_seen: int
     curve: _Curve | None
+    directions: _Rows
     classes: list[tuple[str, float, str, str, str, float]]
     confusion: Markup | None
     leakage: list[tuple[str, str]] | None
@@ -252,10 +255,21 @@ def _say(spread: Spread | None) -> str:
     return f"{100 * spread.mean:.1f}" + ("" if spread.deviation is None else f" ± {100 * spread.deviation:.1f}")
 
 
+def _two_metrics(result: Result) -> list[tuple[str, str]]:
+    """Return the scores that matter most: the one of all examples alike, and the other that is told first."""
+    known = list(metrics_of(result.task["kind"]).items())
+    return known[1::-1] if result.task["kind"] == RETRIEVAL else known[:2]
+
+
 def evaluation_part(results: Sequence[Result]) -> Markup:
     """Return what the page of a run says of its evaluations."""
     shown = [_shown(each, f"evaluation{place}") for place, each in enumerate(results)]
-    return macros("evaluations.html").part(shown, list(METRICS.values()))
+    summaries: dict[tuple[str, ...], list[list[str]]] = {}
+    for each in shown:
+        unseen = f"{_two_metrics(each.result)[1][1]}, unseen ones"
+        head = ("evaluation", "seeds", *metrics_of(each.result.task["kind"]).values(), unseen)
+        summaries.setdefault(head, []).append(each.summary)
+    return macros("evaluations.html").part(shown, [[head, *rows] for head, rows in summaries.items()])
 
 
 def _shown(result: Result, key: str) -> _Shown:
@@ -270,6 +284,7 @@ def _shown(result: Result, key: str) -> _Shown:
         scores=_scores(result),
         num_seen=task["num_test"] - sum(result.first.unseen),
         curve=_curve(result, key) if len(result.shares) > 1 else None,
+        directions=_directions(result),
         classes=_classes(result),
         confusion=_confusion(result),
         leakage=None if leakage is None else [*known[:_MOST_FACTS], *more],
@@ -279,8 +294,9 @@ def _shown(result: Result, key: str) -> _Shown:
 
 
 def _summary(result: Result) -> list[str]:
-    measured = [_say(result.spread("all", metric)) for metric in METRICS]
-    return [result.folder.name, str(len(result.seeds)), *measured, _say(result.spread("unseen", "macro_f1"))]
+    measured = [_say(result.spread("all", metric)) for metric in metrics_of(result.task["kind"])]
+    unseen = result.spread("unseen", _two_metrics(result)[1][0])
+    return [result.folder.name, str(len(result.seeds)), *measured, _say(unseen)]
 
 
 def _scores(result: Result) -> _Rows:
@@ -288,28 +304,42 @@ def _scores(result: Result) -> _Rows:
     scopes = {"all": f"all test {result.examples}"} | ({"unseen": f"{num_unseen:,} unseen ones"} if num_unseen else {})
     by_seed = [f"seed {seed}" for seed in result.seeds] if len(result.seeds) > 1 else []
     rows: _Rows = [["percent", *scopes.values(), *by_seed]]
-    for metric, name in METRICS.items():
+    for metric, name in metrics_of(result.task["kind"]).items():
         cells = [_say(result.spread(scope, metric)) for scope in scopes]
         cells += [f"{100 * value:.1f}" for value in result.values("all", metric)] if by_seed else []
         rows.append([name, *cells])
     return rows
 
 
+def _directions(result: Result) -> _Rows:
+    """Return what each direction of retrieval finds, and how far down the first right one is; nothing of labels."""
+    if result.task["kind"] != RETRIEVAL:
+        return []
+    rows: _Rows = [["search", *(f"{name}, %" for name in metrics_of(RETRIEVAL).values()), *RANKS.values()]]
+    for label in result.task["labels"]:
+        shares = [_say(result.spread("all", "per_class", label, metric)) for metric in metrics_of(RETRIEVAL)]
+        ranks = [result.spread("all", "per_class", label, name) for name in RANKS]
+        rows.append([label, *shares, *("-" if rank is None else f"{rank.mean:,.1f}" for rank in ranks)])
+    return rows
+
+
 def _curve(result: Result, key: str) -> _Curve:
     places, lines = [100 * share for share in result.shares], []
     rows: _Rows = [["percent", *(f"{place:g} % of labels" for place in places)]]
-    for metric, colour in (("micro_f1", "first"), ("macro_f1", "second")):
+    for (metric, name), colour in zip(_two_metrics(result), ("first", "second"), strict=True):
         spreads = [result.spread("all", metric, share=share) for share in result.shares]
         known = [each for each in spreads if each is not None]
         deviations = [each.deviation or 0.0 for each in known]
-        lines.append(Line(METRICS[metric], places, [each.mean for each in known], colour, "line", deviations))
-        rows.append([METRICS[metric], *map(_say, spreads)])
+        lines.append(Line(name, places, [each.mean for each in known], colour, "line", deviations))
+        rows.append([name, *map(_say, spreads)])
     axis = Axis("labels, %", is_share=True, ticks=places)
     return _Curve(chart(f"{key}-labels", "scores by share of the labels", lines, axis), rows)
 
 
 def _classes(result: Result) -> list[tuple[str, float, str, str, str, float]]:
-    """Return what was measured of each label, the most frequent first."""
+    """Return what was measured of each label, the most frequent first; nothing of retrieval."""
+    if result.task["kind"] == RETRIEVAL:
+        return []
     classes = []
     for label in result.task["labels"]:
         support = max(result.values("all", "per_class", label, "support"), default=0.0)

@@ -1,0 +1,249 @@
+"""Answers to choose from: a frozen model reads each with its question and clip, and a linear scorer chooses.
+
+Every answer is scored in the same way wherever it stands, and alone: the choice is a softmax over the answers of a
+question, so that what all of them have in common does not count.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+from tqdm import tqdm
+
+from diffmask.config.evaluation import (
+    FULL,
+    QUESTION_ANSWERS,
+    SINGLE_LABEL,
+    TEXT_ONLY,
+    VIDEO_ONLY,
+    ProbeSettings,
+)
+from diffmask.evaluate.methods.frozen import make_folds
+from diffmask.evaluate.methods.pair_encoder import PairEncoder, Texts
+from diffmask.evaluate.modality import Predict, Predicted
+from diffmask.tasks.question_task import Asked, QuestionTask
+from diffmask.video.read.dataset import Span
+
+WITH_CLIP = (FULL, VIDEO_ONLY)
+"""What is shown of a question that has the clip in it."""
+_WITH_QUESTION = (FULL, QUESTION_ANSWERS, TEXT_ONLY)
+
+
+def compose(asked: Asked, answer: str, inputs: str) -> tuple[str, tuple[int, int]]:
+    """Return the text of an answer as the model reads it, and where the answer stands in it.
+
+    >>> compose(Asked("who?", (), "", None), "a cat", "full"), compose(Asked("who?", (), "", None), "a cat", "video")
+    (('who? a cat', (5, 10)), ('a cat', (0, 5)))
+    """
+    before = f"{asked.question} " if inputs in _WITH_QUESTION else ""
+    return before + answer, (len(before), len(before) + len(answer))
+
+
+class Read(NamedTuple):
+    """What a model makes of all answers of a task's questions, on the CPU.
+
+    Attributes:
+        features: For each split, float32 (N, A, F).
+        matching: For each split, the logit that clip and text belong together, (N, A).
+        num_cut: Texts that were cut off.
+    """
+
+    features: dict[str, Tensor]
+    matching: dict[str, Tensor]
+    num_cut: int
+
+
+class _Reader:
+    """Reads the answers of questions, clip by clip."""
+
+    def __init__(self, encoder: PairEncoder, task: QuestionTask):
+        self.encoder, self.task = encoder, task
+        self.inputs = encoder.settings.video_text.inputs
+        self.questions = [asked for part in task.asked.values() for asked in part]
+        composed = [compose(asked, answer, self.inputs) for asked in self.questions for answer in asked.answers]
+        self.texts: Texts = encoder.tokenise([text for text, _ in composed], [part for _, part in composed])
+        model: Any = encoder.loaded.model
+        self.width = 2 * int(model.text.config.hidden_size) + 2
+
+    def by_clip(self) -> dict[tuple[str, Span | None], list[int]]:
+        """Return the places of the questions about each clip, or about each part of one."""
+        found: dict[tuple[str, Span | None], list[int]] = {}
+        for place, asked in enumerate(self.questions):
+            found.setdefault((asked.content, asked.span), []).append(place)
+        return found
+
+    def read(self, *, progress: bool) -> Read:
+        """Return features of all answers; a clip is read once for all questions about it."""
+        found = torch.empty(len(self.questions), self.task.num_answers, self.width)
+        if self.inputs in WITH_CLIP:
+            self._with_clips(found, progress=progress)
+        else:
+            self._without_clips(found, progress=progress)
+        ends = np.cumsum([len(asked) for asked in self.task.asked.values()])[:-1].tolist()
+        parts = dict(zip(self.task.asked, found.tensor_split(ends), strict=True))
+        return Read(parts, {split: each[..., -2] for split, each in parts.items()}, self.texts.num_cut)
+
+    def _with_clips(self, found: Tensor, *, progress: bool) -> None:
+        groups = self.by_clip()
+        shown = [(self.task.clips[content], span) for content, span in groups]
+        places = iter(groups.values())
+        for states in self.encoder.encode_clips(shown, progress=progress):
+            # which clip of the batch, and which question, one for each question
+            pairs = [(row, place) for row in range(len(states)) for place in next(places)]
+            for part in _chunks(pairs, self._size()):
+                rows = torch.tensor([row for row, _ in part], device=states.device)
+                found[[place for _, place in part]] = self._features([place for _, place in part], states[rows])
+
+    def _without_clips(self, found: Tensor, *, progress: bool) -> None:
+        width = self.encoder.loaded.model.video.config.hidden_size
+        order = sorted(
+            range(len(self.questions)), key=lambda place: len(self.texts.rows[place * self.task.num_answers])
+        )
+        with tqdm(total=len(order), desc="questions", unit="question", disable=not progress) as bar:
+            for places in _chunks(order, self._size()):
+                # one patch that says nothing, so that the same layers read the text
+                nothing = torch.zeros(len(places), 1, width, device=self.encoder.device)
+                found[places] = self._features(places, nothing)
+                bar.update(len(places))
+
+    def _size(self) -> int:
+        """Return how many questions are read at a time."""
+        return max(1, self.encoder.settings.eval_batch_size // self.task.num_answers)
+
+    @torch.inference_mode()
+    def _features(self, places: Sequence[int], clips: Tensor) -> Tensor:
+        """Return features of the answers of some questions, (N, A, F), given states of their clips (N, V, D)."""
+        model: Any = self.encoder.loaded.model
+        num_answers = self.task.num_answers
+        rows = [place * num_answers + answer for place in places for answer in range(num_answers)]
+        ids, mask, parts = self.encoder.text_batch(self.texts, rows)
+        with self.encoder.autocast():
+            states = model.encode_text(ids, mask)
+            videos = clips.repeat_interleave(num_answers, 0)
+            fused = model.fuse(states, mask, videos).text
+            similar = (model.embed_text(states, mask) * model.embed_video(videos)).sum(-1)
+            matching = model.match(fused, mask)
+        means = [_mean(fused.float(), counted) for counted in (mask.bool(), parts)]
+        if self.inputs not in WITH_CLIP:
+            similar, matching = torch.zeros_like(similar), torch.zeros_like(matching)
+        made = torch.cat([*means, matching.float()[:, None], similar.float()[:, None]], 1)
+        return made.unflatten(0, (len(places), num_answers)).cpu()
+
+
+def _mean(states: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean over the counted tokens (B, D); zeros where there are none."""
+    weights = counted[..., None].float()
+    return (states * weights).sum(1) / weights.sum(1).clamp_min(1.0)
+
+
+def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def match_answers(encoder: PairEncoder, task: QuestionTask, *, progress: bool) -> Predicted:
+    """Choose the answer that, with its question, belongs best to the clip; nothing is trained."""
+    read = _Reader(encoder, task).read(progress=progress)
+    return Predicted([], read.matching["test"].argmax(1).tolist(), {"texts_cut_off": read.num_cut})
+
+
+def probe_answers(encoder: PairEncoder, task: QuestionTask, *, progress: bool) -> Predict:
+    """Return what fits a linear scorer to features that are computed here."""
+    read = _Reader(encoder, task).read(progress=progress)
+    settings = encoder.settings
+    groups = task.train.texts
+
+    def predict(train: Sequence[int], seed: int) -> Predicted:
+        features = read.features["train"][list(train)].double().numpy()
+        targets = np.array([task.train.labels[row] for row in train])
+        numbers = {content: number for number, content in enumerate(dict.fromkeys(groups))}
+        folds = make_folds(
+            targets, np.array([numbers[groups[row]] for row in train]), settings.probe.folds, seed, SINGLE_LABEL
+        )
+        scorer, chosen = choose_scorer(features, targets, folds, settings.probe)
+        dev, test = (scorer.choose(read.features[split].double().numpy()) for split in ("dev", "test"))
+        return Predicted(dev, test, chosen | {"texts_cut_off": read.num_cut})
+
+    return predict
+
+
+class AnswerScorer(NamedTuple):
+    """A linear scorer of answers.
+
+    Attributes:
+        mean: Mean of the features, (F,).
+        scale: What they are divided by, (F,).
+        weights: Weights, (F,).
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, features: np.ndarray, targets: np.ndarray, regularisation: float, max_iterations: int
+    ) -> "AnswerScorer":
+        """Fit the weights: cross-entropy of the softmax over the answers, with an L2 penalty as in scikit-learn.
+
+        Args:
+            features: Of each answer of each question, (N, A, F).
+            targets: Which answer is right, (N,).
+            regularisation: C, the weight of the loss against the penalty.
+            most: Iterations of L-BFGS, at most.
+        """
+        flat = features.reshape(-1, features.shape[2])
+        mean, scale = flat.mean(0), flat.std(0)
+        scale[scale < 1e-9] = 1.0
+        given = (features - mean) / scale
+        right = given[np.arange(len(targets)), targets]
+
+        def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+            scores = given @ weights
+            top = scores.max(1, keepdims=True)
+            shares = np.exp(scores - top)
+            total = shares.sum(1, keepdims=True)
+            value = (np.log(total) + top)[:, 0].sum() - (right @ weights).sum()
+            slope = np.einsum("na,naf->f", shares / total, given) - right.sum(0)
+            return regularisation * value + 0.5 * weights @ weights, regularisation * slope + weights
+
+        found = minimize(
+            loss, np.zeros(given.shape[2]), jac=True, method="L-BFGS-B", options={"maxiter": max_iterations}
+        )
+        return cls(mean, scale, found.x)
+
+    def choose(self, features: np.ndarray) -> list[int]:
+        """Return the answer with the highest score of each question."""
+        return (((features - self.mean) / self.scale) @ self.weights).argmax(1).tolist()
+
+
+def choose_scorer(
+    features: np.ndarray, targets: np.ndarray, folds: Any, probe: ProbeSettings
+) -> tuple[AnswerScorer, dict[str, Any]]:
+    """Fit a scorer with the C that cross-validation finds best, or the middle one where there are no folds.
+
+    Args:
+        features: Of each answer of each question, (N, A, F).
+        targets: Which answer is right, (N,).
+        folds: What `make_folds` returns.
+        probe: The values of C to try.
+    """
+    values = sorted(probe.regularisations)
+    best, score = values[len(values) // 2], None
+    if folds is not None:
+        scores = {value: _cross_validate(features, targets, folds, value, probe.max_iterations) for value in values}
+        best = max(values, key=lambda value: scores[value])  # the strongest penalty of equals
+        score = scores[best]
+    scorer = AnswerScorer.fit(features, targets, best, probe.max_iterations)
+    return scorer, {"C": best, "cross_validated": score}
+
+
+def _cross_validate(features: np.ndarray, targets: np.ndarray, folds: Any, value: float, most: int) -> float:
+    """Return the mean over the folds of the share of right choices."""
+    shares = []
+    for fit, measured in folds:
+        scorer = AnswerScorer.fit(features[fit], targets[fit], value, most)
+        shares.append(np.mean(np.array(scorer.choose(features[measured])) == targets[measured]))
+    return float(np.mean(shares))

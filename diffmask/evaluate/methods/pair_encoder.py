@@ -1,0 +1,167 @@
+"""A frozen model of video and text, and how clips and texts are put before it, each clip read once."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from diffmask.config.evaluation import EvaluateSettings, VideoTextSettings
+from diffmask.core.errors import InputError, worker_errors
+from diffmask.core.machine import fast_attention, resolve_device
+from diffmask.core.processes import check_guard
+from diffmask.evaluate.methods.tuner import PRECISIONS
+from diffmask.text.segment.pad import pad_rows
+from diffmask.text.segment.segmenter import pad_id
+from diffmask.train.shared_memory import check_shared_memory
+from diffmask.video.clip.clip import Clip
+from diffmask.video.read.dataset import ClipDataset, Sampling, Span
+from diffmask.video_text.model.load import LoadedVideoText, load_video_text
+
+_WORKERS = "video_text.num_workers"
+
+
+class Texts(NamedTuple):
+    """Texts as tokens, with the part of each that is of interest.
+
+    Attributes:
+        rows: Token ids of each text.
+        parts: For each token, whether it is of the part.
+        num_cut: Texts that are longer than what is read, and are cut off.
+    """
+
+    rows: list[list[int]]
+    parts: list[list[bool]]
+    num_cut: int
+
+    def batch(self, places: Sequence[int], fill: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return token ids, attention mask and parts of some texts, int64 (B, L), int64 (B, L) and bool (B, L)."""
+        rows = [self.rows[place] for place in places]
+        ids = pad_rows(rows, fill)
+        lengths = torch.tensor([len(row) for row in rows])
+        parts = pad_rows([self.parts[place] for place in places], 0).bool()
+        return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long(), parts
+
+
+@dataclass(frozen=True)
+class PairEncoder:
+    """A frozen model that reads clips and texts.
+
+    Attributes:
+        loaded: The model.
+        settings: How.
+        device: Where it computes.
+    """
+
+    loaded: LoadedVideoText
+    settings: EvaluateSettings
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: str, settings: EvaluateSettings) -> "PairEncoder":
+        """Load a model for views of the settings' size.
+
+        Raises:
+            InputError: If there is no such model, or it does not take such views.
+        """
+        device, given = resolve_device(settings.device), settings.video_text
+        attention = fast_attention(device, settings.precision).get("attn_implementation")
+        loaded = load_video_text(folder, num_frames=given.num_frames, image_size=given.image_size, attention=attention)
+        loaded.model.to(device)  # pyright: ignore[reportArgumentType]
+        return cls(loaded, settings, device)
+
+    def autocast(self) -> AbstractContextManager:
+        """Return the context in which the model computes."""
+        kind = PRECISIONS[self.settings.precision]
+        return torch.autocast(self.device.type, kind, enabled=kind != torch.float32)
+
+    def tokenise(self, texts: Sequence[str], parts: Sequence[tuple[int, int]] | None = None) -> Texts:
+        """Return texts as tokens.
+
+        Args:
+            texts: The texts.
+            parts: First character of the part of each that is of interest, and the one behind it; by default all.
+        """
+        most = self.settings.max_length
+        read: Any = self.loaded.tokenizer(
+            list(texts), truncation=True, max_length=most, return_offsets_mapping=True, return_overflowing_tokens=False
+        )
+        spans = [(0, len(text)) for text in texts] if parts is None else parts
+        inside = [
+            [first < end and start < last and start < end for start, end in offsets]
+            for offsets, (first, last) in zip(read["offset_mapping"], spans, strict=True)
+        ]
+        num_cut = sum(bool(each.overflowing) for each in read.encodings)
+        return Texts(read["input_ids"], inside, num_cut)
+
+    def text_batch(self, texts: Texts, places: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `Texts.batch` returns, on the device."""
+        ids, mask, parts = (each.to(self.device) for each in texts.batch(places, pad_id(self.loaded.tokenizer)))
+        return ids, mask, parts
+
+    def encode_clips(self, shown: Sequence[tuple[Clip, Span | None]], *, progress: bool) -> Iterator[Tensor]:
+        """Yield the states of clips, (B, V, D) each, in order; each is read once.
+
+        Args:
+            shown: The clips, and the seconds of each that are shown.
+            progress: Show a progress bar.
+
+        Raises:
+            InputError: If a clip cannot be read any more.
+        """
+        mean, std = (
+            torch.tensor(each, device=self.device).view(3, 1, 1) for each in (self.loaded.mean, self.loaded.std)
+        )
+        batches = clip_batches(shown, self.loaded, self.settings)
+        with tqdm(total=len(shown), desc="clips", unit="clip", disable=not progress) as bar, worker_errors():
+            for frames in batches:
+                with torch.inference_mode(), self.autocast():
+                    yield self.loaded.model.encode_video((frames.to(self.device).float() / 255.0 - mean) / std)
+                bar.update(len(frames))
+
+
+def sampling_for(loaded: LoadedVideoText, settings: VideoTextSettings) -> Sampling:
+    """Return how views are made of clips."""
+    return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader)
+
+
+def clip_batches(
+    shown: Sequence[tuple[Clip, Span | None]], loaded: LoadedVideoText, settings: EvaluateSettings
+) -> DataLoader:
+    """Return batches of the middle of clips, uint8 (B, T, 3, S, S)."""
+    given = settings.video_text
+    views = ClipDataset(
+        [clip for clip, _ in shown],
+        sampling_for(loaded, given),
+        spans=[span for _, span in shown],
+        augment=False,
+    )
+    if given.num_workers:
+        check_guard(f"{_WORKERS}={given.num_workers}")
+        check_shared_memory(views, stack_frames, settings.eval_batch_size, given.num_workers, setting=_WORKERS)
+    return DataLoader(
+        views,
+        batch_size=settings.eval_batch_size,
+        num_workers=given.num_workers,
+        collate_fn=stack_frames,
+        # forked, a worker would inherit what the threads of decoders and of torch hold locked
+        multiprocessing_context="spawn" if given.num_workers else None,
+    )
+
+
+def stack_frames(rows: Sequence[Sequence[dict[str, Any]]]) -> Tensor:
+    """Return the frames of rows of one crop each, uint8 (B, T, 3, S, S)."""
+    return torch.stack([row["frames"] for (row,) in rows])
+
+
+def check_stride(settings: VideoTextSettings) -> None:
+    """Refuse a stride where frames are not taken by it."""
+    if settings.sampling == "uniform" and settings.stride != VideoTextSettings().stride:
+        raise InputError(
+            f"video_text.stride={settings.stride} has no effect with video_text.sampling=uniform; it is for dense "
+            "sampling, so leave one of them out"
+        )

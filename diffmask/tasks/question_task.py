@@ -1,0 +1,282 @@
+"""Questions about clips as a task: with answers to choose from, or open, where the most frequent answers are labels.
+
+Nothing but the label of an example says which answer is right.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from diffmask.config.evaluation import REFUSE, SINGLE_LABEL, EvaluateSettings
+from diffmask.core.errors import InputError
+from diffmask.files.blocks import listed
+from diffmask.files.splits import SPLITS
+from diffmask.tasks.leakage import Leakage
+from diffmask.tasks.task import Split, Task, choose_held_out
+from diffmask.video.clip.clip import Clip, content_hash
+from diffmask.video.clip.find import list_videos
+from diffmask.video.clip.names import ClipNames
+from diffmask.video.index.index import Probing, index_clips, is_index, read_index
+from diffmask.video.read.dataset import Span
+from diffmask.video_text.data.faults import Faults
+from diffmask.video_text.data.match_questions import match_questions
+from diffmask.video_text.data.questions import CHOICE, Question, is_questions, read_questions
+
+SPLIT_FILE = "original_split.json"
+"""Social-IQ's file of splits, in a folder of its files."""
+ANOTHER = "(another answer)"
+"""What open questions are labelled whose answer is not among the frequent ones; it is never right."""
+_UNKNOWN = "questions whose right answer nobody says are left out"
+_NO_SPLIT = "questions of no split are left out"
+_NO_CLIP = "questions without a clip that can be read are left out"
+_WHOLE = "questions that do not say about which seconds they are, and show their whole clip"
+
+
+class Asked(NamedTuple):
+    """What a model is asked; the right answer is a label of the task, and not here.
+
+    Attributes:
+        question: The question.
+        answers: Answers to choose from; none of an open question.
+        content: Which clip it is about, as `QuestionTask.clips` knows it.
+        span: Seconds of the clip that are shown; None for all of it.
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    content: str
+    span: Span | None
+
+
+@dataclass(frozen=True)
+class QuestionTask(Task):
+    """A task whose examples are questions about clips; `Split.texts` holds the content of the clip of each.
+
+    So questions about one clip fall on one side of a split, and a question is unseen if its clip is in no other split.
+
+    Attributes:
+        asked: The questions of each split, in the order of its labels.
+        clips: The clip of each content.
+        num_answers: Answers of each question; 0 of open ones.
+        notes: What was read, and what was left out.
+    """
+
+    asked: Mapping[str, Sequence[Asked]] = field(default_factory=dict)
+    clips: Mapping[str, Clip] = field(default_factory=dict)
+    num_answers: int = 0
+    notes: Sequence[str] = ()
+
+    @property
+    def examples(self) -> str:
+        """What the examples are called."""
+        return "questions"
+
+    def sources(self) -> dict[str, Any]:
+        """Return for the record of a result what the examples are, and what was left out."""
+        return {"examples": self.examples, "num_answers": self.num_answers, "notes": list(self.notes)}
+
+    def summarise(self, found: Leakage) -> str:
+        """Return in a sentence how many test questions are about clips of other splits."""
+        twins = int(found.elsewhere["test"].sum())
+        total = len(self.test)
+        if not len(self.train):
+            return f"{total:,} questions are asked; nothing is trained on others."
+        if not twins:
+            return f"None of the {total:,} questions of test is about a clip of train or dev."
+        return (
+            f"{twins:,} of the {total:,} questions of test ({100 * twins / total:.1f} %) are about clips of train or "
+            f"dev too. {total - twins:,} are about unseen clips."
+        )
+
+
+class _Found(NamedTuple):
+    """A question that can be asked, and its clip."""
+
+    question: Question
+    clip: Clip
+
+
+def read_question_task(settings: EvaluateSettings, *, trains: bool, progress: bool = False) -> QuestionTask:
+    """Read questions about clips, and find their clips.
+
+    Questions that nobody has answered are left out; if that is all of the test, as in TVQA and Social-IQ, the dev split
+    takes its place. A tenth of the training clips, with their questions, is the dev split where there is none.
+
+    Args:
+        settings: The evaluation.
+        trains: Whether something is trained; if not, the test is enough, and questions may be of no split.
+        progress: Show a bar while clips are probed that no index knows.
+
+    Raises:
+        InputError: If a file cannot be read, a split is missing, or questions of the test lack a clip.
+    """
+    _check(settings)
+    paths = question_files(settings.task.files)
+    read = read_questions(paths)
+    faults = Faults()
+    faults.add_all(read.faults)
+    by_split = _by_split(read.questions, faults, trains=trains)
+    dev_is_test = "test" not in by_split and "dev" in by_split
+    if dev_is_test:
+        by_split["test"] = by_split.pop("dev")
+    if not trains:
+        by_split = {name: questions for name, questions in by_split.items() if name == "test"}
+    _check_splits(by_split, paths, trains=trains)
+    clips = _Clips.of(settings, paths, read.questions, faults, progress=progress)
+    found = {name: clips.find(questions, name, settings, faults) for name, questions in by_split.items()}
+    if dev_from_train := trains and "dev" not in found:
+        rest, held = choose_held_out([content_hash(each.clip).hex() for each in found["train"]], "questions")
+        found["dev"] = [found["train"][place] for place in held]
+        found["train"] = [found["train"][place] for place in rest]
+    made = _make(found, settings, faults, is_open=read.kind != CHOICE)
+    notes = [*read.said, _how_shown(settings)]
+    if dev_is_test:
+        notes.append("no question of test is answered, so that dev is the test")
+    return replace(
+        made, name=settings.task.name or _name(settings.task.files), dev_from_train=dev_from_train,
+        notes=[*notes, *faults.lines()],
+    )  # fmt: skip
+
+
+def question_files(sources: Sequence[str]) -> list[Path]:
+    """Return the files of questions that sources are, or that folders among them hold; none if there are none."""
+    found = []
+    for path in map(Path, sources):
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        found += [each for each in inside if each.name == SPLIT_FILE or is_questions(each)]
+    return found if any(each.name != SPLIT_FILE for each in found) else []
+
+
+def _check(settings: EvaluateSettings) -> None:
+    for name in ("kind", "text", "pair", "label", "outside"):
+        if getattr(settings.task, name) is not None:
+            raise InputError(f"task.{name} is for labelled texts, not for questions about clips; leave it out")
+
+
+def _by_split(questions: Sequence[Question], faults: Faults, *, trains: bool) -> dict[str, list[Question]]:
+    """Return the answered questions of each split; where nothing is trained, those of no split are tested, too."""
+    found: dict[str, list[Question]] = {}
+    has_splits = any(question.split in SPLITS for question in questions)
+    for question in questions:
+        split = question.split if has_splits or trains else "test"
+        if split not in SPLITS:
+            faults.add(_NO_SPLIT, question.qid)
+        elif question.answer is None:
+            faults.add(_UNKNOWN, question.qid)
+        else:
+            found.setdefault(split, []).append(question)
+    return found
+
+
+def _check_splits(by_split: Mapping[str, Sequence[Question]], paths: Sequence[Path], *, trains: bool) -> None:
+    where = ", ".join(map(str, paths))
+    for split in ("train", "test") if trains else ("test",):
+        if split not in by_split:
+            known = listed(f"{name} {len(questions):,}" for name, questions in by_split.items()) or "none"
+            raise InputError(
+                f"{where} holds no answered questions of split {split} (splits: {known}); give files named train, dev "
+                "and test, or a column split"
+            )
+
+
+class _Clips(NamedTuple):
+    """The clips of questions.
+
+    Attributes:
+        of_question: Path of the clip of each question; None if it was not found.
+        known: All clips, by path.
+    """
+
+    of_question: Mapping[Question, str | None]
+    known: Mapping[str, Clip]
+
+    @classmethod
+    def of(
+        cls,
+        settings: EvaluateSettings,
+        paths: Sequence[Path],
+        questions: Sequence[Question],
+        faults: Faults,
+        *,
+        progress: bool,
+    ) -> "_Clips":
+        """Find the clips among those that the settings name, or in the folders of the files."""
+        given = settings.video_text.clips
+        known = {clip.path: clip for path in given if is_index(path) for clip in read_index(path)}
+        others = [path for path in given if not is_index(path)]
+        if not given:
+            others = list(dict.fromkeys(str(path.parent) for path in paths))
+        names = ClipNames([*known, *(list_videos(others) if others else ())])
+        of_question = dict(zip(questions, match_questions(questions, names, faults), strict=True))
+        unknown = sorted({path for path in of_question.values() if path} - known.keys())
+        if unknown:
+            known |= {clip.path: clip for clip in index_clips(unknown, probing=Probing(progress=progress))}
+        return cls(of_question, known)
+
+    def find(
+        self, questions: Sequence[Question], split: str, settings: EvaluateSettings, faults: Faults
+    ) -> list[_Found]:
+        """Return the questions of a split that have a clip.
+
+        Raises:
+            InputError: If none has one, or some of the test have none and the settings do not allow it.
+        """
+        found, lacking = [], []
+        for question in questions:
+            clip = self.known.get(self.of_question[question] or "")
+            if clip is None or not clip.is_ok:
+                lacking.append(question)
+                faults.add(_NO_CLIP, f"{split}: {question.video}")
+                continue
+            if settings.video_text.localised and question.span is None:
+                faults.add(_WHOLE, question.qid)
+            found.append(_Found(question, clip))
+        videos = dict.fromkeys(question.video for question in lacking)
+        if lacking and split == "test" and settings.video_text.unreadable == REFUSE:
+            raise InputError(
+                f"{len(lacking):,} of the {len(questions):,} test questions have no clip that can be read "
+                f"({listed(videos)}); name the clips with video_text.clips, or give video_text.unreadable=leave-out, "
+                "which makes it a smaller test"
+            )
+        if not found:
+            raise InputError(
+                f"not one {split} question has a clip that can be read ({listed(videos)}); name the clips with "
+                "video_text.clips=[FOLDER]"
+            )
+        return found
+
+
+def _make(
+    found: Mapping[str, Sequence[_Found]], settings: EvaluateSettings, faults: Faults, *, is_open: bool
+) -> QuestionTask:
+    """Return questions with their clips as a task that has no name yet."""
+    assert not is_open
+    num_answers = len(found["test"][0].question.answers)
+    labels = {name: [each.question.answer for each in part] for name, part in found.items()}
+    names = [f"answer {place + 1}" for place in range(num_answers)]
+    contents = {each.clip.path: content_hash(each.clip).hex() for part in found.values() for each in part}
+    clips = {contents[each.clip.path]: each.clip for part in found.values() for each in part}
+    asked = {name: [_ask(each, contents, settings) for each in found.get(name, ())] for name in SPLITS}
+    splits = {name: Split([each.content for each in asked[name]], None, labels.get(name, [])) for name in SPLITS}
+    digest = hashlib.sha256(json.dumps([names, asked, labels]).encode()).hexdigest()
+    return QuestionTask("", SINGLE_LABEL, names, splits, digest, asked=asked, clips=clips, num_answers=num_answers)
+
+
+def _ask(found: _Found, contents: Mapping[str, str], settings: EvaluateSettings) -> Asked:
+    question = found.question
+    span = question.span if settings.video_text.localised else None
+    return Asked(question.question, question.answers, contents[found.clip.path], span)
+
+
+def _how_shown(settings: EvaluateSettings) -> str:
+    if settings.video_text.localised:
+        return "with localisation: a question shows the seconds that it is about"
+    return "without localisation: a question shows its whole clip"
+
+
+def _name(files: Sequence[str]) -> str:
+    path = Path(files[0]).resolve()
+    return path.name if path.is_dir() else path.stem
