@@ -1,6 +1,6 @@
 """Masking of clips and their texts: what the settings of both sides come to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ class VideoTextMasking(ResolvedMasking):
     """The masking of clips and their texts, each side with its own policy; its settings are a `VideoTextMaskingConfig`.
 
     A policy is named by those of its sides, as in whole-word+random-tube; one name stands for both where both have it,
-    and `random` for random words and tubes.
+    and `random` for random words and tubes. Where one side only is masked, it is the policy of that side.
 
     Attributes:
         text: The masking of the words.
@@ -51,23 +51,23 @@ class VideoTextMasking(ResolvedMasking):
     @property
     def masked(self) -> tuple[str, ...]:
         """The sides that are masked."""
-        return SIDES if self.config.sides == "both" else (self.config.sides,)
+        return _masked(self.config)
 
     @classmethod
     def for_policy(cls, config: Any, policy: str) -> Any:
         """Return the settings with the policies of both sides, without what says nothing to them."""
-        names = _sides_of(policy)
+        named = _sides_of(policy, _masked(config)).items()
         made = {
-            side: _named(side, partial(_SIDES[side].for_policy, getattr(config, side), names[side])) for side in SIDES
+            side: _named(side, partial(_SIDES[side].for_policy, getattr(config, side), name)) for side, name in named
         }
         return replace(config, **made)
 
     @classmethod
     def changed_by(cls, config: Any, policy: str) -> set[str]:
         """Return the settings that are given, and that other policies would not read."""
-        names = _sides_of(policy)
+        named = _sides_of(policy, _masked(config)).items()
         return {
-            f"{side}.{name}" for side in SIDES for name in _SIDES[side].changed_by(getattr(config, side), names[side])
+            f"{side}.{each}" for side, name in named for each in _SIDES[side].changed_by(getattr(config, side), name)
         }
 
     def schedule(self, name: str) -> Schedule:
@@ -156,20 +156,24 @@ def _named(side: str, make: Any) -> Any:
         raise InputError(str(error).replace("masking.", f"masking.{side}.")) from error
 
 
-def _sides_of(policy: str) -> dict[str, str]:
-    """Return the policies of text and video that a name stands for."""
-    if policy == "random":
-        return _RANDOM
+def _masked(config: VideoTextMaskingConfig) -> tuple[str, ...]:
+    return SIDES if config.sides == "both" else (config.sides,)
+
+
+def _sides_of(policy: str, masked: Sequence[str]) -> dict[str, str]:
+    """Return the policy of each side that is masked, from the name that stands for them."""
     text, plus, video = policy.partition("+")
     names = {"text": text, "video": video if plus else text}
-    for side, name in names.items():
+    if policy == "random":
+        names = _RANDOM
+    for side in masked:
         known = _SIDES[side].policies
-        if name not in known:
+        if names[side] not in known:
             raise InputError(
-                f"unknown policy {name!r} of {side} in {policy!r}; name those of both sides, as in "
+                f"unknown policy {names[side]!r} of {side} in {policy!r}; name those of both sides, as in "
                 f"whole-word+random-tube; for {side} choose from: {', '.join(sorted(known))}"
             )
-    return names
+    return {side: names[side] for side in masked}
 
 
 def build_joint_masking(

@@ -1,14 +1,15 @@
 """See what would be masked."""
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffmask.assemble.masking import ResolvedMasking
     from diffmask.assemble.modality import Modality
+    from diffmask.config import ScheduleConfig
     from diffmask.report.preview import Source
 
 DESCRIPTION = """\
@@ -25,7 +26,11 @@ checkpoint of a run, its policy is shown as it was then: its ratio and strength,
 VIDEO. DATA are an index of `diffmask index`, videos, or folders and globs of videos. Some clips are shown: the score of
 each patch, how often it is hidden in 64 masks, and one drawn mask, beside random tubes at the same ratio, as a page
 (.html), a picture (.png) or a picture that moves (.gif). With a checkpoint of a run, what its model makes of the hidden
-patches is shown too. Only the clips that are shown are scored."""
+patches is shown too. Only the clips that are shown are scored.
+
+VIDEO AND TEXT. DATA are tables of clips with captions, files of questions, or indexes with captions. Words and patches
+are shown side by side. A policy is named for both sides, as in whole-word+random-tube; a name that both have stands
+for both. Settings of one side are given with --set, as in --set text.units=token or --set sides=video."""
 
 EPILOG = """\
 examples:
@@ -38,7 +43,9 @@ examples:
   diffmask preview papers/ --checkpoint runs/chemistry/checkpoint-500
   diffmask preview clips.parquet --anchors anchors/ --policy difference --policy motion -o preview.html
   diffmask preview clips/ --policy boxes --set boxes=faces.csv --ratio 0.75 --num-clips 8 -o preview.gif
-  diffmask preview clips.parquet --checkpoint runs/kitchen/checkpoint-500 -o preview.png"""
+  diffmask preview clips.parquet --checkpoint runs/kitchen/checkpoint-500 -o preview.png
+  diffmask preview captions.jsonl --clips clips/ --model minilm --anchors anchors/ -o preview.html
+  diffmask preview captions.jsonl --anchors anchors/ --model minilm --policy difference --policy salient-span+motion"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +65,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--progress", type=float, metavar="SHARE", help="hold the schedules at this share of training, such as 0.5")
     add("--num-sentences", type=int, metavar="N", help="text: excerpts to show (default: 8)")
     add("--num-clips", type=int, metavar="N", help="video: clips to show (default: 4)")
+    add("--num-pairs", type=int, metavar="N", help="clips with texts: how many to show (default: 4)")
+    add("--clips", nargs="+", metavar="CLIPS", help="clips with texts: the clips that DATA name (default: beside them)")
     add(
         "--model",
         help="text: model whose tokenizer is used (default: the one the anchors were made for); video: model that cuts "
@@ -90,7 +99,8 @@ def run(args: argparse.Namespace) -> None:
     # before the work, not after it
     if args.output is not None:
         source.check_output(args.output, overwrite=args.overwrite)
-        refuse_input(args.output, [*args.data, args.config, args.anchors, args.checkpoint, args.model])
+        reads = [*args.data, *(args.clips or ()), args.config, args.anchors, args.checkpoint, args.model]
+        refuse_input(args.output, reads)
     config, progress, learned = _settings(args, modality)
     maskings = _maskings(args, modality, config.masking)
 
@@ -117,7 +127,7 @@ def run(args: argparse.Namespace) -> None:
 def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, float | None, dict[str, Any]]:
     """Return the settings of the run, its progress if it is held, and what its policy has learned."""
     from diffmask.assemble.modality import modality_of, read_config
-    from diffmask.config import ScheduleConfig, with_overrides
+    from diffmask.config import ScheduleConfig
     from diffmask.core.errors import InputError
     from diffmask.report.preview import read_checkpoint
 
@@ -134,6 +144,8 @@ def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, floa
             f"{args.checkpoint or args.config} is of {modality_of(config).name}, but {args.data[0]} holds "
             f"{modality.data}; {modality.source.remedy}"
         )
+    if args.clips is not None:
+        config = replace(config, data=replace(config.data, clips=tuple(args.clips)))
     given = {
         "anchors": args.anchors,
         "ratio": None if args.ratio is None else ScheduleConfig(start=args.ratio),
@@ -142,8 +154,28 @@ def _settings(args: argparse.Namespace, modality: "Modality") -> tuple[Any, floa
         "units": args.units,
         "seed": args.seed,
     }
-    masking = replace(config.masking, **{name: value for name, value in given.items() if value is not None})
-    return replace(config, masking=with_overrides(masking, args.set, "masking.")), progress, learned
+    given = {name: value for name, value in given.items() if value is not None}
+    unknown = next((name for name in given if name not in _names(config.masking)), None)
+    if unknown is not None:
+        raise InputError(
+            f"--{unknown} could be of words or of patches; set it for one, as in --set text.{unknown}=VALUE or --set "
+            f"video.{unknown}=VALUE"
+        )
+    masking = _overridden(replace(config.masking, **given), args.set)
+    return replace(config, masking=masking), progress, learned
+
+
+def _overridden(masking: Any, overrides: Sequence[str]) -> Any:
+    """Return the settings of a masking with those of `--set`; of a side, only what is named is replaced."""
+    from diffmask.config import TextMaskingConfig, VideoMaskingConfig, with_overrides
+
+    for name in _names(masking):
+        side = getattr(masking, name)
+        if isinstance(side, TextMaskingConfig | VideoMaskingConfig):
+            own = [each.removeprefix(f"{name}.") for each in overrides if each.startswith(f"{name}.")]
+            masking = replace(masking, **{name: with_overrides(side, own, f"masking.{name}.")})
+            overrides = [each for each in overrides if not each.startswith(f"{name}.")]
+    return with_overrides(masking, overrides, "masking.")
 
 
 def _maskings(args: argparse.Namespace, modality: "Modality", given: Any) -> "dict[str, ResolvedMasking]":
@@ -160,13 +192,25 @@ def _maskings(args: argparse.Namespace, modality: "Modality", given: Any) -> "di
 
 def _facts(own: Mapping[str, str | None], masking: Any, progress: float | None) -> list[tuple[str, str]]:
     """Return what the preview was made from."""
-    schedules = {"mask ratio": masking.ratio, "strength": masking.strength}
+    names = {"ratio", "strength", "weighting", "units"} & _names(masking)
+    known = {name: getattr(masking, name) for name in names}
     facts = {
         **own,
-        **{name: f"{x.start:g}" if x.schedule == "constant" else x.schedule for name, x in schedules.items()},
+        "mask ratio": _shown(known.get("ratio")),
+        "strength": _shown(known.get("strength")),
         "progress": None if progress is None else f"{progress:.0%}",
-        "weighting": masking.weighting,
-        "units": masking.units,
+        "weighting": known.get("weighting"),
+        "units": known.get("units"),
         "seed": str(masking.seed),
     }
     return [(name, value) for name, value in facts.items() if value is not None]
+
+
+def _names(settings: Any) -> set[str]:
+    return {each.name for each in fields(settings)}
+
+
+def _shown(schedule: "ScheduleConfig | None") -> str | None:
+    if schedule is None:
+        return None
+    return f"{schedule.start:g}" if schedule.schedule == "constant" else schedule.schedule

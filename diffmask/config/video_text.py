@@ -39,8 +39,6 @@ class VideoTextDataConfig(VideoDataConfig):
     """Tokens of a text, special tokens included; what is longer is cut off."""
     segment_seconds: Annotated[float, Between(0, 3600, "8 is usual", without_low=True)] = 8.0
     """Seconds of a clip, and its subtitles, that make a row."""
-    localised: bool = False
-    """Questions are about the seconds that their files give (`ts`); else about whole clips."""
     num_processes: Annotated[int, PROCESSES] = 2
     """Processes that tokenise."""
     sampling: str = "uniform"
@@ -84,7 +82,9 @@ class VideoTextMaskingConfig:
 
     @property
     def policy(self) -> str:
-        """The policies of both sides, as commands name them."""
+        """The policies of the sides that are masked, as commands name them."""
+        if self.sides in SIDES:
+            return getattr(self, self.sides).policy
         return self.text.policy if self.text.policy == self.video.policy else f"{self.text.policy}+{self.video.policy}"
 
     def side(self, name: str) -> TextMaskingConfig | VideoMaskingConfig:

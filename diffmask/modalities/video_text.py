@@ -29,7 +29,7 @@ class _VideoText(Modality):
             *("model", "min_count", "reduce", "column", "clips", "template"),
             *("exemplar", "num_words", "layer", "size", "num_frames"),
         ),
-        "preview": ("num_pairs",),
+        "preview": ("num_pairs", "column", "clips"),
     }
     model_types = (VideoTextModelConfig.model_type,)
 

@@ -167,7 +167,7 @@ def test_without_a_model_a_plain_grid_is_taken(world, tmp_path, capsys):
         (["--policy", "attention"], "the policy `attention` needs a teacher; set masking.teacher="),
         (["--policy", "motion", "--num-clips", "0"], "--num-clips 0 is below 1; give at least one"),
         (["--policy", "motion", "--num-sentences", "3"], "--num-sentences is an option for text, but "),
-        (["--policy", "motion", "--column", "body"], "--column is an option for text, but "),
+        (["--policy", "motion", "--column", "body"], "--column is an option for text and video-text, but "),
         (["--policy", "motion", "--set", "boxes=a.csv"], "masking.boxes is given, and has no effect with motion"),
         (["--policy", "random-patch", "--units", "tube"], "masking.units is given, and has no effect with random-p"),
         (["--policy", "motion", "--set", "spam=1"], "unknown setting `masking.spam`"),
@@ -215,10 +215,10 @@ def test_of_a_folder_with_both_the_options_say_what_is_shown(world, tmp_path, ca
     assert "diffmask: neither --model nor --anchors nor --config says which tokenizer" in error()
     (tmp_path / "video.yaml").write_text(f"modality: video\nmodel: {world}/model\noutput: y\ndata: {{train: [z]}}\n")
     for more in (["--config", tmp_path / "video.yaml"], ["--anchors", world / "anchors"], ["--model", world / "model"]):
-        assert "diffmask: --column is an option for text, but" in error(*more, "--column", "text")
+        assert "diffmask: --column is an option for text and video-text, but" in error(*more, "--column", "text")
     for number in range(6):
         (both / f"paper-{number}.txt").unlink()
-    assert "diffmask: --column is an option for text, but" in error("--column", "text")
+    assert "diffmask: --column is an option for text and video-text, but" in error("--column", "text")
     tiny_model().save_pretrained(tmp_path / "bert")
     (tmp_path / "text.yaml").write_text("model: x\noutput: y\ndata: {train: [z]}\n")
     for more in (["--config", tmp_path / "text.yaml"], ["--model", tmp_path / "bert"]):

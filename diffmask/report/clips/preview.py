@@ -127,11 +127,11 @@ class ClipPreview:
 
     def sections(self, title: str = "Clips", notes: Sequence[str] = ()) -> Markup:
         """Return the preview as sections of a page; that of the pictures has the title, and the notes."""
-        return macros("clips.html").sections(self, title, _pictures_of(self), notes)
+        return macros("clips.html").sections(self, title, pictures_of(self), notes)
 
     def run_part(self, note: str) -> Markup:
         """Return what the page of a run says of its masks; the note says which clips are shown."""
-        return macros("clips.html").run_part(self, _pictures_of(self), note)
+        return macros("clips.html").run_part(self, pictures_of(self), note)
 
     def page(self, made_from: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
         """Return a page of its own, as `write` writes it."""
@@ -214,7 +214,7 @@ def _outlines(frames: Tensor) -> Tensor:
     return F.interpolate(steps, grey.shape[2:], mode="nearest-exact").to(torch.uint8).expand_as(frames)
 
 
-class _Picture(NamedTuple):
+class Picture(NamedTuple):
     """A picture of a page.
 
     Attributes:
@@ -234,7 +234,7 @@ class _Picture(NamedTuple):
     stops: list[str]
 
 
-def _pictures_of(preview: ClipPreview) -> Iterator[tuple[ShownClip, _Picture, list[tuple[str, str, list[_Picture]]]]]:
+def pictures_of(preview: ClipPreview) -> Iterator[tuple[ShownClip, Picture, list[tuple[str, str, list[Picture]]]]]:
     """Yield each clip, its frames, and of each policy its name, what it hides in words, and its pictures."""
     for index, clip in enumerate(preview.clips):
         shown = pick(len(clip.frames), _NUM_SHOWN)
@@ -252,13 +252,13 @@ def _pictures_of(preview: ClipPreview) -> Iterator[tuple[ShownClip, _Picture, li
         )
 
 
-def _picture(clip: ShownClip, layer: Row, shown: Sequence[int], policy: str) -> _Picture:
+def _picture(clip: ShownClip, layer: Row, shown: Sequence[int], policy: str) -> Picture:
     image = side_by_side(layer.frames[shown], SIZE)
     told = ", ".join(filter(None, [clip.name, policy, layer.label]))
     table = colour_table()
     rows = [round(place * (len(table) - 1) / (_NUM_STOPS - 1)) for place in range(_NUM_STOPS)]
     stops = ["#" + bytes(table[row].tolist()).hex() for row in rows]
-    return _Picture(layer.label, told, image, data_uri(image, exact=layer.scale is not None), layer.ends, stops)
+    return Picture(layer.label, told, image, data_uri(image, exact=layer.scale is not None), layer.ends, stops)
 
 
 def _hides(reading: ClipReading) -> str:

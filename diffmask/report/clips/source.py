@@ -24,14 +24,14 @@ from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
 from diffmask.video.model.forward import reconstruct
 from diffmask.video.model.load import LoadedVideo, load_video_model
-from diffmask.video.read.dataset import ClipDataset, MapOf
+from diffmask.video.read.dataset import ClipDataset, MapOf, Span
 from diffmask.video.score.boxes import match_boxes, read_boxes
 from diffmask.video.score.score_maps import BoxMaps, CachedMaps, make_maps
 from diffmask.video.units.grid import Grid
 
 _NO_PICTURES = "features are predicted (target.kind=features), of which there are no pictures"
 _SUFFIXES = (".html", ".png", ".gif")
-_PLAIN = (8, 14, 14, 2, 16)
+PLAIN = (8, 14, 14, 2, 16)
 """The grid if there is no model: 16 frames of 224 pixels in patches of 2 x 16 x 16."""
 
 
@@ -100,7 +100,7 @@ class ClipSource:
             self.notes.append(f"Not filled in: {_NO_PICTURES}.")
         name = str(asked.checkpoint or asked.model or config.model)
         if not name:
-            return None, Grid(*_PLAIN)
+            return None, Grid(*PLAIN)
         data = config.data
         return None, load_video_model(name, num_frames=data.num_frames, image_size=data.image_size).grid
 
@@ -140,6 +140,7 @@ class GatheredClips:
         anchors: VisualAnchors | None,
         *,
         maskings: Sequence[VideoMasking],
+        spans: Sequence[Span | None] | None = None,
         progress: bool = False,
     ) -> Self:
         """Read clips as an evaluation does, with the scores that some maskings need; only these clips are scored.
@@ -150,6 +151,7 @@ class GatheredClips:
             grid: How clips are cut.
             anchors: The domain's anchors, if they are known.
             maskings: Whose scores are needed.
+            spans: The part that is shown of each, or None for all of it.
             progress: Show progress bars.
 
         Raises:
@@ -166,7 +168,7 @@ class GatheredClips:
             failed |= {clip.path: "it could not be read when it was scored" for clip in clips if not scored.has(clip)}
             made[name] = scored
         sampling = replace(build_sampling(config.data, grid), clips_per_video=1, repeats=1)
-        data = ClipDataset(clips, sampling, maps=made, augment=False)
+        data = ClipDataset(clips, sampling, spans=spans, maps=made, augment=False)
         rows, shown = [], []
         for place, clip in enumerate(clips):
             if clip.path in failed:
@@ -180,7 +182,9 @@ class GatheredClips:
         if not rows:
             raise InputError(f"none of the clips that were chosen can be read; {next(iter(failed.values()))}")
         ids = torch.tensor([row["sample_id"] for row in rows])
-        batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name != "sample_id"}
+        batch = {
+            name: torch.stack([row[name] for row in rows]) for name in rows[0] if name not in ("sample_id", "shown")
+        }
         return cls(shown, batch | {"sample_ids": ids}, failed)
 
     def preview(self, looks: Mapping[str, ClipLook], loaded: LoadedVideo | None) -> ClipPreview:

@@ -132,6 +132,8 @@ class TextPreview:
         anchors: AnchorSet | None,
         tokenizer: PreTrainedTokenizerBase,
         settings: PreviewSettings,
+        *,
+        excerpts: list[Excerpt] | None = None,
     ) -> Self:
         """Look at what policies do to a corpus.
 
@@ -141,13 +143,14 @@ class TextPreview:
             anchors: The domain's types, if they are known.
             tokenizer: Tokenizer of the model.
             settings: How much to look at.
+            excerpts: What is shown; None chooses some of the sample.
 
         Raises:
             InputError: If the corpus holds nothing that can be masked.
         """
         sample = sample_documents(documents, settings.num_documents)
         traits = Traits(anchors, settings.domain_threshold)
-        excerpts = choose_excerpts(sample, traits, settings.num_sentences)
+        excerpts = choose_excerpts(sample, traits, settings.num_sentences) if excerpts is None else excerpts
         texts, types = [document.text for document in sample], [] if anchors is None else anchors.types
         spans, readings, figures, shares_of_text, num_positions = {}, {}, {}, {}, 0
         for name, look in looks.items():
@@ -234,14 +237,32 @@ class TextPreview:
             console: Where to.
             num_samples: How many excerpts; None prints all.
         """
-        coloured = console.color_system is not None and not console.no_color
-        console.print(_legend(self.highest) if coloured else Text("[word] is hidden in one drawn mask"))
+        coloured = is_coloured(console)
+        console.print(self.legend(coloured))
         for index in range(len(self.excerpts[:num_samples])):
             console.print()
             console.print(_excerpt(self, index, coloured))
+        self.print_numbers(console)
+
+    def legend(self, coloured: bool) -> Text:
+        """Return what the marks of words in a terminal mean."""
+        return _legend(self.highest) if coloured else Text("[word] is hidden in one drawn mask")
+
+    def marked(self, name: str, index: int, coloured: bool) -> Text:
+        """Return an excerpt for a terminal: in colours, or else with its most probable words named below it."""
+        text = _text(self, name, index, coloured)
+        return text if coloured else text.append(f"\n({_most_probable(self, name, index)})")
+
+    def print_numbers(self, console: Console) -> None:
+        """Print what each policy hides of the sample."""
         for table in _number_tables(self, console.width):
             console.print()
             console.print(table)
+
+
+def is_coloured(console: Console) -> bool:
+    """Tell whether a console shows colours."""
+    return console.color_system is not None and not console.no_color
 
 
 def read(look: TextLook, cut: Cut) -> list[_Reading]:
@@ -286,10 +307,7 @@ def _excerpt(preview: TextPreview, index: int, coloured: bool) -> Table:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(ratio=1)
     for name in preview.readings:
-        text = _text(preview, name, index, coloured)
-        if not coloured:
-            text.append(f"\n({_most_probable(preview, name, index)})")
-        grid.add_row(Text(name), text)
+        grid.add_row(Text(name), preview.marked(name, index, coloured))
     return grid
 
 

@@ -1,0 +1,134 @@
+"""diffmask preview, of clips with texts."""
+
+import json
+import re
+
+import pytest
+import yaml
+from PIL import Image
+from support.commands import Command
+from support.html_checks import check
+from support.shown_clips import EVIL, clip_of, draw_clip
+from support.tiny import save_encoder, tiny_tokenizer
+from support.tiny_video_text import tiny_video_text
+
+from diffmask.cli import preview
+from diffmask.video.index.index import write_index
+from diffmask.video.model.load import LoadedVideo
+from diffmask.video_text.anchors.find import PairAnchorSettings, build_pair_anchors
+
+TEXTS = ["the kinase binds a protein in blood", "a rat was found", f"the cell {EVIL}", "we found the kinase in a cell"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Return a folder with clips, captions that hold a script, a model of both, a language model, and anchors."""
+    folder = tmp_path_factory.mktemp("pairs")
+    (folder / "clips").mkdir()
+    clips = [clip_of(draw_clip(folder / "clips" / f"{number}.mp4", number)) for number in range(4)]
+    write_index(folder / "clips.parquet", clips)
+    rows = [{"path": f"{number}.mp4", "caption": text} for number, text in enumerate(TEXTS)]
+    rows.append({"path": "0.mp4", "caption": "the dose", "start": 0.2, "end": 0.9})
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    model = tiny_video_text()
+    model.save_pretrained(folder / "model")
+    tiny_tokenizer().save_pretrained(folder / "model")
+    half = (0.5, 0.5, 0.5)
+    LoadedVideo("", model.video, half, half, ()).processor().save_pretrained(folder / "model")
+    save_encoder(folder / "text-model")
+    Image.new("RGB", (16, 16), (240, 200, 40)).save(folder / "square.png")
+    settings = PairAnchorSettings(
+        [str(folder / "pairs.jsonl")],
+        model=str(folder / "text-model"),
+        exemplars=[str(folder / "square.png")],
+        num_anchors=2,
+        min_count=2,
+        size=48,
+        num_words=8,
+    )
+    found, _ = build_pair_anchors(settings, TEXTS, clips)
+    found.save(folder / "anchors", Image.new("RGB", (8, 8)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _at_home(monkeypatch, world):
+    monkeypatch.setenv("HOME", str(world))  # score maps are kept there
+
+
+@pytest.fixture
+def call(world, tmp_path):
+    command = Command(preview)
+
+    def run(*options, model="text-model", refused=False):
+        given = [world / "pairs.jsonl", "--clips", world / "clips.parquet", "--model", world / model, *options]
+        return (command.refusal if refused else command)(*given, "-o", tmp_path / "page.html", "--overwrite")
+
+    return run
+
+
+@pytest.fixture
+def page(tmp_path):
+    return lambda: check((tmp_path / "page.html").read_text(), pictures=True).text
+
+
+def test_words_and_patches_stand_side_by_side(call, world, page, capsys):
+    call("--anchors", world / "anchors", "--policy", "difference", "--policy", "salient-span+motion", model="model")
+    said = capsys.readouterr().out
+    for name in ("whole-word+random-tube", "difference", "salient-span+motion"):
+        assert name in said and name in page()
+    assert "[kinase]" in said and "##" in said
+    assert "kinase binds a protein" in page() and "hidden in 64 masks" in page() and "hides 8" in page()
+    assert "4 x 4 x 4 of 2 x 8 x 8" in page()  # as the model cuts clips
+
+
+def test_what_comes_from_data_is_escaped(call, world, page, tmp_path, capsys):
+    call("--policy", "random-token+random-patch", "--num-pairs", 4)
+    assert "<script" not in (tmp_path / "page.html").read_text()
+    assert EVIL in page()
+
+
+def test_a_side_that_is_not_masked_is_shown_as_it_is(call, page, capsys):
+    call("--policy", "random-token", "--set", "sides=text")
+    assert "The patches are not masked." in page() and "hidden in 64 masks" not in page()
+    assert "##" not in capsys.readouterr().out
+    call("--policy", "random-patch", "--set", "sides=video")
+    assert "The words are not masked." in page() and "mask ratio reached" not in page()
+    assert "hidden in 64 masks" in page()
+
+
+def test_difference_masking_hides_the_domain_on_both_sides(call, world, capsys):
+    call("--anchors", world / "anchors", "--set", "video.ratio=0.5", model="model")
+    said = capsys.readouterr().out
+    assert re.search(r"most likely hidden:\s+kinase", said)
+    shares = re.search(r"all of these .*\n +difference +([\d.]+) % +([\d.]+) %", said)
+    assert shares is not None and float(shares[1]) == 50 and float(shares[2]) > 60
+
+
+def test_settings_of_a_side_replace_only_what_they_name(call, world, tmp_path, page):
+    settings = {
+        "modality": "video-text",
+        "model": str(world / "model"),
+        "output": "run",
+        "data": {"train": [str(world / "pairs.jsonl")]},
+        "masking": {"video": {"policy": "motion", "ratio": 0.75}, "text": {"policy": "random-token", "ratio": 0.25}},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    call("--config", tmp_path / "run.yaml", "--set", "video.units=patch", "--set", "text.ratio.start=0.75")
+    assert "random-token+motion" in page()
+    assert "mask ratio of words0.75" in page() and "mask ratio of patches0.75" in page()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ratio", 0.3], "--ratio could be of words or of patches; set it for one, as in --set text.ratio=VALUE"),
+        (["--policy", "motion"], "unknown policy 'motion' of text in 'motion'; name those of both sides, as in"),
+        (["--policy", "difference"], "the policy `difference` needs anchors"),
+        (["--num-clips", 3], "--num-clips is an option for video, but"),
+        (["--anchors", "text"], "anchors of texts, not of clips with texts"),
+    ],
+)
+def test_options_that_are_refused(call, world, options, message):
+    options = [world / "anchors" / "text" if option == "text" else option for option in options]
+    assert message in call(*options, refused=True)
