@@ -4,6 +4,7 @@ import ast
 import hashlib
 import os
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -146,6 +147,7 @@ class Clip:
         return (self.size, self.mtime) == state
 
 
+@lru_cache(maxsize=1 << 20)  # a clip may have twenty captions, and each asks
 def content_hash(clip: Clip) -> bytes:
     """Return 128 bits that the file's size and beginning decide, so that copies of a clip are known as one."""
     try:

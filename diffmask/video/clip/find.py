@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from diffmask.core.errors import InputError, first_line
 from diffmask.video.clip.clip import VIDEO_SUFFIXES
-from diffmask.video.clip.frames import frame_folders
+from diffmask.video.clip.frames import with_frame_folders
 from diffmask.video.clip.join_tables import listed_clips, names_clips
 from diffmask.video.clip.manifests import NoListError
 
@@ -54,12 +54,12 @@ def _expand(source: str, left_out: Counter[str]) -> list[str]:
         return [source]
     if not os.path.isdir(source) and not glob.has_magic(source):
         raise InputError(f"{source} does not exist; check the path")
-    files = list(files_of(source, refuse=True))
-    folders = set(frame_folders(files))
-    paths = [path for path in files if path.lower().endswith(VIDEO_SUFFIXES)] + sorted(folders)
-    others = (path for path in files if not path.lower().endswith(VIDEO_SUFFIXES))
-    others = (path for path in others if os.path.dirname(path) not in folders)
-    left_out.update(os.path.splitext(path)[1].lower() or "without a suffix" for path in others)
+    paths: list[str] = []
+    for path, is_folder in with_frame_folders(files_of(source, refuse=True)):
+        if is_folder or path.lower().endswith(VIDEO_SUFFIXES):
+            paths.append(path)
+        else:
+            left_out[os.path.splitext(path)[1].lower() or "without a suffix"] += 1
     if not paths:
         what = f"folder {source} has no video" if os.path.isdir(source) else f"no video matches {source}"
         raise InputError(f"{what}; looked for files named {', '.join(VIDEO_SUFFIXES)}, and folders of numbered images")
@@ -119,8 +119,9 @@ def are_clips(sources: Sequence[str | Path], expected: Callable[[], bool | None]
         sources: Files, folders or globs; files are recognised by their names, an index by its columns.
         expected: Asked if there are both: returns True if clips are meant, False if texts, None if it cannot tell.
     """
-    paths = [path for source in sources for path in files_of(str(source))]
-    videos = {path for path in paths if _holds_video(path)} | set(frame_folders(paths))
+    found = dict(each for source in sources for each in with_frame_folders(files_of(str(source))))
+    paths = list(found)
+    videos = {path for path, is_folder in found.items() if is_folder or _holds_video(path)}
     stems = {os.path.splitext(path)[0] for path in videos}
     num_texts = sum(path not in videos and _is_text(path) and not _stands_beside(path, stems) for path in paths)
     if videos and num_texts and expected is not None and (answer := expected()) is not None:

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 FRAMES = "frames"
@@ -49,12 +49,18 @@ def image_files(folder: str) -> list[tuple[int, str]]:
     return [(number, os.path.join(folder, name)) for number, name in in_order(names) or ()]
 
 
-def frame_folders(files: Iterable[str]) -> list[str]:
-    """Return the folders of some files that are clips."""
-    by_folder: defaultdict[str, list[str]] = defaultdict(list)
-    for file in files:
-        by_folder[os.path.dirname(file)].append(os.path.basename(file))
-    return [folder for folder, names in by_folder.items() if in_order(names) is not None and is_frame_folder(folder)]
+def with_frame_folders(files: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yield files, each with False; and, with True, folders that are clips in the place of the images in them.
+
+    Args:
+        files: Those of a folder one after the other; there may be millions of images, so they are not all held.
+    """
+    for folder, members in groupby(files, os.path.dirname):
+        held = list(members)
+        if in_order([os.path.basename(file) for file in held]) is not None and is_frame_folder(folder):
+            yield folder, True
+        else:
+            yield from ((file, False) for file in held)
 
 
 def is_clip_file(path: str | os.PathLike) -> bool:

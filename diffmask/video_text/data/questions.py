@@ -312,7 +312,8 @@ def _text(value: Any) -> str:
     # tables write numbers that may lack as floats
     if isinstance(value, float):
         value = int(value) if value.is_integer() else None if value != value else value
-    return "" if value is None else " ".join(str(value).split())
+    # half a character, which no tokenizer reads, becomes a question mark
+    return "" if value is None else " ".join(str(value).split()).encode("utf-8", "replace").decode("utf-8")
 
 
 def _of_one_number(questions: Sequence[Question], faults: Faults) -> list[Question]:

@@ -87,8 +87,7 @@ class PairDataset(Dataset):
             failures=failures,
             augment=augment,
         )
-        hashes = {pair.clip.path: _number(content_hash(pair.clip)) for pair in self.pairs}
-        self.video_ids = [hashes[pair.clip.path] for pair in self.pairs]
+        self.video_ids = [_number(content_hash(pair.clip)) for pair in self.pairs]
         self.text_ids = [text_id(pair.text) for pair in self.pairs]
 
     def __len__(self) -> int:
