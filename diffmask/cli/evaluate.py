@@ -1,12 +1,15 @@
 """Fine-tune or probe a model on labelled texts or clips, for several seeds."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffmask.config.evaluation import EvaluateSettings
     from diffmask.evaluate.seed_file import SeedFile
 
 DESCRIPTION = """\
@@ -21,9 +24,16 @@ For a VideoMAE or ViT-MAE, TASK is an index of `diffmask index --join` with labe
 SPLIT/LABEL/clips, or a table of clips with label and split. Clips that cannot be read are named and left out; in the
 test split they are an error, unless video.unreadable=leave-out allows a smaller test.
 
+For a model of video and text, TASK holds questions about clips (TVQA, TVQA+, Social-IQ 2.0, MSRVTT-QA, or a table of
+clip, question, answers and answer), with --method retrieval a table of clips and captions, or labelled clips as above.
+Clips are looked for in the folder of the files, or in video_text.clips. What of a question is shown is --inputs: what
+the answers alone reach, or all but the clip, belongs beside what the model reaches.
+
   finetune   train the whole model with the Hugging Face Trainer; dev decides when to stop, and the learning rate
   probe      fit a logistic regression to frozen features, C by cross-validation: seconds, for a quick look
   attentive  video: learned queries pool the frozen states of all patches; dev chooses learning rate and epoch
+  matching   video and text: the answer that, with its question, belongs best to the clip; nothing is trained
+  retrieval  video and text: texts search for clips and clips for texts; nothing is trained
   knn        video: nearest neighbours by cosine similarity of frozen features; dev chooses how many
 
 The test split is used once, for the model that dev has chosen. Texts that are in more than one split, word for word or
@@ -40,6 +50,9 @@ examples:
   diffmask evaluate runs/difference --task sst2/ finetune.learning_rates=[1e-5,2e-5,5e-5] finetune.epochs=4
   diffmask compare runs/*/evaluation/chemprot-finetune
   diffmask evaluate runs/clips --task clips.parquet --method probe video.stride=2
+  diffmask evaluate runs/pairs --task test.csv --method retrieval
+  diffmask evaluate runs/pairs --task tvqa_train.jsonl tvqa_val.jsonl --method probe --inputs all \
+    video_text.clips=[frames/] video_text.localised=true
 
 All settings with their meaning: diffmask evaluate --settings"""
 
@@ -50,7 +63,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("model", nargs="?", metavar="MODEL_OR_RUN", help="a model's folder or hub name, `minilm`, or a run's folder")
     add("overrides", nargs="*", metavar="key=value", help="settings, such as finetune.epochs=4")
     add("--task", nargs="+", metavar="TASK", help="a folder or files named train, dev and test; an index of clips")
-    add("--method", help="finetune, probe; for video also attentive, knn (default: finetune)")
+    add("--method", help="finetune, probe, attentive, knn, matching or retrieval, as above (default: finetune)")
+    add("--inputs", metavar="A,B,...", help="what is shown of a question, or all (video_text.inputs; default: full)")
     add("--seeds", type=int, metavar="N", help="number of seeds (default: 5)")
     add("--shares", metavar="A,B,...", help="shares of the training examples, for a learning curve (default: 1)")
     add(
@@ -86,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shares is not None:
         given["shares"] = _numbers(args.shares)
     settings = read_settings(EvaluateSettings, given, [*args.overrides, *behind])
+    wanted = [settings] if args.inputs is None else _with_inputs(settings, args.inputs)
 
     import transformers
 
@@ -94,9 +109,26 @@ def run(args: argparse.Namespace) -> int:
     progress = sys.stderr.isatty()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    paths = evaluate(settings, overwrite=args.overwrite, progress=progress)
-    _tell(paths)
+    found = []
+    for each in wanted:
+        paths = evaluate(each, overwrite=args.overwrite, progress=progress)
+        _tell(paths)
+        found.append(str(paths[0].parent))
+    if len(found) > 1:
+        print(f"together: diffmask compare {shlex.join(found)}")
     return 0
+
+
+def _with_inputs(settings: "EvaluateSettings", words: str) -> "list[EvaluateSettings]":
+    """Return an evaluation for each of the inputs, each with a folder of its own."""
+    from diffmask.config.evaluation import INPUTS
+
+    names = INPUTS if words == "all" else words.split(",")
+    found = []
+    for name in names:
+        output = f"{settings.output}/{name}" if settings.output and len(names) > 1 else settings.output
+        found.append(replace(settings, output=output, video_text=replace(settings.video_text, inputs=name)))
+    return found
 
 
 def _numbers(words: str) -> list[float]:
@@ -129,7 +161,7 @@ def _splits(task: Mapping[str, Any]) -> list[str]:
     """Return which files each split was read from, what was left out, and what F1 leaves out."""
     files = task.get("files", {})  # which files of older versions do not tell
     lines = [f"{split + ':':6} {', '.join(names)}" for split, names in files.items()]
-    if not files:
+    if not files and "examples" in task:
         what = task.get("examples", "texts")
         lines += [f"{split + ':':6} {task[f'num_{split}']:,} {what}" for split in ("train", "dev", "test")]
     lines += task.get("notes", ())

@@ -189,6 +189,24 @@ class VideoSettings:
 
 
 @dataclass(frozen=True)
+class VideoTextFinetuneSettings(FinetuneSettings):
+    """How a model of video and text is fine-tuned on questions (after Cheng et al. 2023, VindLU, on TVQA)."""
+
+    learning_rates: _Rates = (1e-5,)
+    """Peak learning rates of the model; where several are given, each is tried and the dev split chooses."""
+    head_rate: Annotated[float, above(0)] = 10.0
+    """The scorer of answers, which is new, learns this many times faster."""
+    warmup_ratio: _Warmup = 0.1
+    """Share of the steps in which the learning rate rises; then it falls linearly."""
+    weight_decay: _Decay = 0.02
+    """Weight decay of all weights but biases and norms."""
+    crop_scale: tuple[float, ...] = (0.5, 1.0)
+    """Smallest and largest share of the frame's area that a training clip shows."""
+    flip: float = 0.0
+    """Probability that a training clip is mirrored; 0 where questions say left and right."""
+
+
+@dataclass(frozen=True)
 class VideoTextSettings:
     """What only clips with texts need: questions about clips, and retrieval."""
 
@@ -197,6 +215,11 @@ class VideoTextSettings:
     inputs: Annotated[str, OneOf(INPUTS)] = FULL
     """What is shown of a question: full, answers (these alone), question-answers, text (no clip), or video (clip and
     answers, no question). What the last four reach can be said without looking, or without being asked."""
+    subtitles: tuple[str, ...] = ()
+    """Files or folders of subtitles (.srt, .vtt, TVQA's .jsonl) by the names of clips: what is said in what is shown of
+    a clip stands behind the question and the answer."""
+    num_answers: Annotated[int, at_least(2), AtMost(10**6)] = 1000
+    """Of open questions, how many answers can be given: the most frequent ones of training. Others count as wrong."""
     localised: bool = False
     """Show the seconds of a clip that a question is about, which who answers does not know in the task as such."""
     num_frames: Annotated[int | None, AtMost(4096)] = None
@@ -214,6 +237,7 @@ class VideoTextSettings:
     unreadable: Annotated[str, OneOf((REFUSE, LEAVE_OUT))] = REFUSE
     """What to do with what is tested on clips that are missing or cannot be read: refuse, or leave-out, which shrinks
     the test. In other splits it is always left out, and named."""
+    finetune: VideoTextFinetuneSettings = field(default_factory=VideoTextFinetuneSettings)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,10 @@ class ModalityMethods(ABC):
     without_effect: ClassVar[tuple[str, ...]] = ()
     """Settings on which the outcome does not depend, so that seeds evaluated with others go together."""
 
+    def of_task(self, settings: EvaluateSettings) -> "ModalityMethods":
+        """Return the methods for the task of an evaluation, where a modality has several kinds of task."""
+        return self
+
     @abstractmethod
     def read_task(self, settings: EvaluateSettings, *, progress: bool) -> Task:
         """Read the task.

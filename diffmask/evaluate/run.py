@@ -103,7 +103,8 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
         raise InputError(f"the run {run} has no model/ yet; finish it with `diffmask pretrain ... --resume`")
     folder = settings.model if run is None else str(run / "model")
     config = config_of_model(folder)  # a missing model is reported first
-    methods: ModalityMethods = modality_of_model(config.model_type).evaluation
+    evaluation: ModalityMethods = modality_of_model(config.model_type).evaluation
+    methods = evaluation.of_task(settings)
     methods.check(settings, config)
     task = methods.read_task(settings, progress=progress)
     texts = {name: split.joined() for name, split in task.splits.items()}

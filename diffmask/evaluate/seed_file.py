@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Self, TypedDict, cast
 
-from diffmask.config.evaluation import KINDS, MULTI_LABEL, RANKS, RETRIEVAL, SINGLE_LABEL, TOKENS, metrics_of
+from diffmask.config.evaluation import KINDS, MULTI_LABEL, RETRIEVAL, SINGLE_LABEL, TOKENS
 from diffmask.config.limits import Between, at_least
 from diffmask.core.errors import InputError
 from diffmask.files.folders import check_writable, write_text
@@ -214,11 +214,16 @@ class _Content(TypedDict):
     seconds: float
 
 
-_RANKS = TypedDict("_RANKS", dict.fromkeys((*metrics_of(RETRIEVAL), *RANKS), float))
+class _RanksOfDirection(TypedDict):
+    recall_at_1: float
+    recall_at_5: float
+    recall_at_10: float
+    median_rank: float
+    mean_rank: float
 
 
-class _Ranks(_RANKS):
-    per_class: dict[str, _RANKS]
+class _Ranks(_RanksOfDirection):
+    per_class: dict[str, _RanksOfDirection]
 
 
 _RanksOfTest = TypedDict("_RanksOfTest", {"all": _Ranks, "unseen": NotRequired[_Ranks | None]})  # noqa: UP013

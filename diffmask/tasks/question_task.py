@@ -5,12 +5,13 @@ Nothing but the label of an example says which answer is right.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffmask.config.evaluation import REFUSE, SINGLE_LABEL, EvaluateSettings
+from diffmask.config.evaluation import ANSWERS, FINETUNE, INPUTS, PROBE, REFUSE, SINGLE_LABEL, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed
 from diffmask.files.splits import SPLITS
@@ -21,9 +22,12 @@ from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.names import ClipNames
 from diffmask.video.index.index import Probing, index_clips, is_index, read_index
 from diffmask.video.read.dataset import Span
+from diffmask.video_text.data.beside import list_source
 from diffmask.video_text.data.faults import Faults
+from diffmask.video_text.data.listings import is_cue_rows, list_cue_rows
 from diffmask.video_text.data.match_questions import match_questions
 from diffmask.video_text.data.questions import CHOICE, Question, is_questions, read_questions
+from diffmask.video_text.data.subtitles import Cue
 
 SPLIT_FILE = "original_split.json"
 """Social-IQ's file of splits, in a folder of its files."""
@@ -32,6 +36,7 @@ ANOTHER = "(another answer)"
 _UNKNOWN = "questions whose right answer nobody says are left out"
 _NO_SPLIT = "questions of no split are left out"
 _NO_CLIP = "questions without a clip that can be read are left out"
+_SILENT = "questions about clips without subtitles"
 _WHOLE = "questions that do not say about which seconds they are, and show their whole clip"
 
 
@@ -43,12 +48,14 @@ class Asked(NamedTuple):
         answers: Answers to choose from; none of an open question.
         content: Which clip it is about, as `QuestionTask.clips` knows it.
         span: Seconds of the clip that are shown; None for all of it.
+        said: What is said in them.
     """
 
     question: str
     answers: tuple[str, ...]
     content: str
     span: Span | None
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,12 +69,14 @@ class QuestionTask(Task):
         clips: The clip of each content.
         num_answers: Answers of each question; 0 of open ones.
         notes: What was read, and what was left out.
+        num_known: Of open questions, how many labels are answers that can be given; the one behind them is `ANOTHER`.
     """
 
     asked: Mapping[str, Sequence[Asked]] = field(default_factory=dict)
     clips: Mapping[str, Clip] = field(default_factory=dict)
     num_answers: int = 0
     notes: Sequence[str] = ()
+    num_known: int = 0
 
     @property
     def examples(self) -> str:
@@ -93,10 +102,11 @@ class QuestionTask(Task):
 
 
 class _Found(NamedTuple):
-    """A question that can be asked, and its clip."""
+    """A question that can be asked, its clip, and what is said in it."""
 
     question: Question
     clip: Clip
+    cues: Sequence[Cue]
 
 
 def read_question_task(settings: EvaluateSettings, *, trains: bool, progress: bool = False) -> QuestionTask:
@@ -131,7 +141,10 @@ def read_question_task(settings: EvaluateSettings, *, trains: bool, progress: bo
         rest, held = choose_held_out([content_hash(each.clip).hex() for each in found["train"]], "questions")
         found["dev"] = [found["train"][place] for place in held]
         found["train"] = [found["train"][place] for place in rest]
-    made = _make(found, settings, faults, is_open=read.kind != CHOICE)
+    is_open = read.kind != CHOICE
+    if is_open:
+        _check_open(settings, trains=trains)
+    made = _make(found, settings, faults, is_open=is_open)
     notes = [*read.said, _how_shown(settings)]
     if dev_is_test:
         notes.append("no question of test is answered, so that dev is the test")
@@ -154,6 +167,17 @@ def _check(settings: EvaluateSettings) -> None:
     for name in ("kind", "text", "pair", "label", "outside"):
         if getattr(settings.task, name) is not None:
             raise InputError(f"task.{name} is for labelled texts, not for questions about clips; leave it out")
+
+
+def _check_open(settings: EvaluateSettings, *, trains: bool) -> None:
+    if not trains:
+        raise InputError(
+            f"open questions have no answers to choose from, which the method {settings.method} needs; choose from: "
+            f"{FINETUNE}, {PROBE}"
+        )
+    if settings.video_text.inputs == ANSWERS:
+        known = ", ".join(name for name in INPUTS if name != ANSWERS)
+        raise InputError(f"open questions have no answers to show alone; choose video_text.inputs from: {known}")
 
 
 def _by_split(questions: Sequence[Question], faults: Faults, *, trains: bool) -> dict[str, list[Question]]:
@@ -188,10 +212,12 @@ class _Clips(NamedTuple):
     Attributes:
         of_question: Path of the clip of each question; None if it was not found.
         known: All clips, by path.
+        cues: What is said in them, by path.
     """
 
     of_question: Mapping[Question, str | None]
     known: Mapping[str, Clip]
+    cues: Mapping[str, Sequence[Cue]]
 
     @classmethod
     def of(
@@ -214,7 +240,7 @@ class _Clips(NamedTuple):
         unknown = sorted({path for path in of_question.values() if path} - known.keys())
         if unknown:
             known |= {clip.path: clip for clip in index_clips(unknown, probing=Probing(progress=progress))}
-        return cls(of_question, known)
+        return cls(of_question, known, _read_cues(settings.video_text.subtitles, names, faults))
 
     def find(
         self, questions: Sequence[Question], split: str, settings: EvaluateSettings, faults: Faults
@@ -233,7 +259,10 @@ class _Clips(NamedTuple):
                 continue
             if settings.video_text.localised and question.span is None:
                 faults.add(_WHOLE, question.qid)
-            found.append(_Found(question, clip))
+            cues = self.cues.get(clip.path, ())
+            if settings.video_text.subtitles and not cues:
+                faults.add(_SILENT, f"{split}: {question.video}")
+            found.append(_Found(question, clip, cues))
         videos = dict.fromkeys(question.video for question in lacking)
         if lacking and split == "test" and settings.video_text.unreadable == REFUSE:
             raise InputError(
@@ -249,26 +278,87 @@ class _Clips(NamedTuple):
         return found
 
 
+def _read_cues(sources: Sequence[str], names: ClipNames, faults: Faults) -> dict[str, Sequence[Cue]]:
+    """Return the subtitles of clips, by path.
+
+    Raises:
+        InputError: If a source cannot be read, or holds none of these clips.
+    """
+    found: dict[str, Sequence[Cue]] = {}
+    for source in sources:
+        path = Path(source)
+        listing = list_cue_rows(path, names) if is_cue_rows(path) else list_source(source, names)
+        faults.add_all(listing.faults)
+        cues = {said.path: said.cues for said in listing.texts if said.cues}
+        if not cues:
+            raise InputError(
+                f"{source} holds no subtitles of the clips of these questions ({listing.faults}); give files named "
+                "after the clips, or TVQA's table of subtitles"
+            )
+        found = cues | found
+    return found
+
+
 def _make(
     found: Mapping[str, Sequence[_Found]], settings: EvaluateSettings, faults: Faults, *, is_open: bool
 ) -> QuestionTask:
     """Return questions with their clips as a task that has no name yet."""
-    assert not is_open
-    num_answers = len(found["test"][0].question.answers)
-    labels = {name: [each.question.answer for each in part] for name, part in found.items()}
+    num_answers = 0 if is_open else len(found["test"][0].question.answers)
+    labels: dict[str, list[Any]] = {name: [each.question.answer for each in part] for name, part in found.items()}
     names = [f"answer {place + 1}" for place in range(num_answers)]
+    if is_open:
+        names = _frequent_answers(found["train"], settings.video_text.num_answers)
+        found = {**found, "train": _answerable(found["train"], names, faults)}
+        rows = {name: row for row, name in enumerate(names)}
+        labels = {name: [rows.get(_right(each), len(names)) for each in part] for name, part in found.items()}
+        for name in ("dev", "test"):
+            for each, label in zip(found[name], labels[name], strict=True):
+                if label == len(names):
+                    faults.add(f"questions of {name} whose answer is not among those (counted as wrong)", _right(each))
+        names.append(ANOTHER)
     contents = {each.clip.path: content_hash(each.clip).hex() for part in found.values() for each in part}
     clips = {contents[each.clip.path]: each.clip for part in found.values() for each in part}
-    asked = {name: [_ask(each, contents, settings) for each in found.get(name, ())] for name in SPLITS}
+    asked = {
+        name: [_ask(each, contents, settings, is_choice=not is_open) for each in found.get(name, ())] for name in SPLITS
+    }
     splits = {name: Split([each.content for each in asked[name]], None, labels.get(name, [])) for name in SPLITS}
     digest = hashlib.sha256(json.dumps([names, asked, labels]).encode()).hexdigest()
-    return QuestionTask("", SINGLE_LABEL, names, splits, digest, asked=asked, clips=clips, num_answers=num_answers)
+    num_known = len(names) - 1 if is_open else 0
+    return QuestionTask(
+        "", SINGLE_LABEL, names, splits, digest, asked=asked, clips=clips, num_answers=num_answers, num_known=num_known
+    )
 
 
-def _ask(found: _Found, contents: Mapping[str, str], settings: EvaluateSettings) -> Asked:
+def _right(found: _Found) -> str:
+    """Return the right answer of an open question."""
+    return found.question.answers[0].casefold()
+
+
+def _frequent_answers(found: Sequence[_Found], most: int) -> list[str]:
+    """Return the most frequent answers; of equally frequent ones, the first by the alphabet."""
+    counts = Counter(map(_right, found))
+    if len(counts) < 2:
+        raise InputError(
+            f"all training questions have the answer {next(iter(counts))!r}; there is nothing to tell apart"
+        )
+    return sorted(sorted(counts, key=lambda name: (-counts[name], name))[:most])
+
+
+def _answerable(found: Sequence[_Found], names: Sequence[str], faults: Faults) -> list[_Found]:
+    """Return the training questions whose answer can be given."""
+    known = set(names)
+    for each in found:
+        if _right(each) not in known:
+            faults.add(f"questions of train whose answer is not among the {len(names):,} most frequent", _right(each))
+    return [each for each in found if _right(each) in known]
+
+
+def _ask(found: _Found, contents: Mapping[str, str], settings: EvaluateSettings, *, is_choice: bool) -> Asked:
     question = found.question
     span = question.span if settings.video_text.localised else None
-    return Asked(question.question, question.answers, contents[found.clip.path], span)
+    answers = question.answers if is_choice else ()
+    said = [cue.text for cue in found.cues if span is None or (cue.start < span[1] and cue.end > span[0])]
+    return Asked(question.question, answers, contents[found.clip.path], span, " ".join(said))
 
 
 def _how_shown(settings: EvaluateSettings) -> str:

@@ -5,6 +5,7 @@ question, so that what all of them have in common does not count.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from diffmask.config.evaluation import (
     VIDEO_ONLY,
     ProbeSettings,
 )
-from diffmask.evaluate.methods.frozen import make_folds
+from diffmask.evaluate.methods.frozen import Prober, make_folds
 from diffmask.evaluate.methods.pair_encoder import PairEncoder, Texts
 from diffmask.evaluate.modality import Predict, Predicted
 from diffmask.tasks.question_task import Asked, QuestionTask
@@ -30,16 +31,29 @@ from diffmask.video.read.dataset import Span
 WITH_CLIP = (FULL, VIDEO_ONLY)
 """What is shown of a question that has the clip in it."""
 _WITH_QUESTION = (FULL, QUESTION_ANSWERS, TEXT_ONLY)
+_WITH_SUBTITLES = (FULL, TEXT_ONLY)
 
 
 def compose(asked: Asked, answer: str, inputs: str) -> tuple[str, tuple[int, int]]:
     """Return the text of an answer as the model reads it, and where the answer stands in it.
 
+    Subtitles stand last, so that they are what is cut off of a text that is too long.
+
     >>> compose(Asked("who?", (), "", None), "a cat", "full"), compose(Asked("who?", (), "", None), "a cat", "video")
     (('who? a cat', (5, 10)), ('a cat', (0, 5)))
     """
     before = f"{asked.question} " if inputs in _WITH_QUESTION else ""
-    return before + answer, (len(before), len(before) + len(answer))
+    behind = f" {asked.said}" if asked.said and inputs in _WITH_SUBTITLES else ""
+    return before + answer + behind, (len(before), len(before) + len(answer))
+
+
+def compose_all(questions: Sequence[Asked], inputs: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """Return the texts of all answers of questions, question by question, and where the answers stand in them.
+
+    An open question is one text.
+    """
+    composed = [compose(asked, answer, inputs) for asked in questions for answer in asked.answers or ("",)]
+    return [text for text, _ in composed], [part for _, part in composed]
 
 
 class Read(NamedTuple):
@@ -62,9 +76,9 @@ class _Reader:
     def __init__(self, encoder: PairEncoder, task: QuestionTask):
         self.encoder, self.task = encoder, task
         self.inputs = encoder.settings.video_text.inputs
+        self.num_texts = max(1, task.num_answers)
         self.questions = [asked for part in task.asked.values() for asked in part]
-        composed = [compose(asked, answer, self.inputs) for asked in self.questions for answer in asked.answers]
-        self.texts: Texts = encoder.tokenise([text for text, _ in composed], [part for _, part in composed])
+        self.texts: Texts = encoder.tokenise(*compose_all(self.questions, self.inputs))
         model: Any = encoder.loaded.model
         self.width = 2 * int(model.text.config.hidden_size) + 2
 
@@ -77,7 +91,7 @@ class _Reader:
 
     def read(self, *, progress: bool) -> Read:
         """Return features of all answers; a clip is read once for all questions about it."""
-        found = torch.empty(len(self.questions), self.task.num_answers, self.width)
+        found = torch.empty(len(self.questions), self.num_texts, self.width)
         if self.inputs in WITH_CLIP:
             self._with_clips(found, progress=progress)
         else:
@@ -99,9 +113,8 @@ class _Reader:
 
     def _without_clips(self, found: Tensor, *, progress: bool) -> None:
         width = self.encoder.loaded.model.video.config.hidden_size
-        order = sorted(
-            range(len(self.questions)), key=lambda place: len(self.texts.rows[place * self.task.num_answers])
-        )
+        firsts = self.texts.rows[:: self.num_texts]
+        order = sorted(range(len(firsts)), key=lambda place: len(firsts[place]))
         with tqdm(total=len(order), desc="questions", unit="question", disable=not progress) as bar:
             for places in _chunks(order, self._size()):
                 # one patch that says nothing, so that the same layers read the text
@@ -111,13 +124,13 @@ class _Reader:
 
     def _size(self) -> int:
         """Return how many questions are read at a time."""
-        return max(1, self.encoder.settings.eval_batch_size // self.task.num_answers)
+        return max(1, self.encoder.settings.eval_batch_size // self.num_texts)
 
     @torch.inference_mode()
     def _features(self, places: Sequence[int], clips: Tensor) -> Tensor:
         """Return features of the answers of some questions, (N, A, F), given states of their clips (N, V, D)."""
         model: Any = self.encoder.loaded.model
-        num_answers = self.task.num_answers
+        num_answers = self.num_texts
         rows = [place * num_answers + answer for place in places for answer in range(num_answers)]
         ids, mask, parts = self.encoder.text_batch(self.texts, rows)
         with self.encoder.autocast():
@@ -126,17 +139,19 @@ class _Reader:
             fused = model.fuse(states, mask, videos).text
             similar = (model.embed_text(states, mask) * model.embed_video(videos)).sum(-1)
             matching = model.match(fused, mask)
-        means = [_mean(fused.float(), counted) for counted in (mask.bool(), parts)]
         if self.inputs not in WITH_CLIP:
             similar, matching = torch.zeros_like(similar), torch.zeros_like(matching)
-        made = torch.cat([*means, matching.float()[:, None], similar.float()[:, None]], 1)
+        made = torch.cat([pooled(fused.float(), mask, parts), matching.float()[:, None], similar.float()[:, None]], 1)
         return made.unflatten(0, (len(places), num_answers)).cpu()
 
 
-def _mean(states: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean over the counted tokens (B, D); zeros where there are none."""
-    weights = counted[..., None].float()
-    return (states * weights).sum(1) / weights.sum(1).clamp_min(1.0)
+def pooled(states: Tensor, attention_mask: Tensor, parts: Tensor) -> Tensor:
+    """Return what is read of fused states (B, L, D): their mean, and the mean over the answer's tokens, (B, 2 D)."""
+    means = []
+    for counted in (attention_mask, parts):
+        weights = counted[..., None].to(states.dtype)
+        means.append((states * weights).sum(1) / weights.sum(1).clamp_min(1.0))
+    return torch.cat(means, 1)
 
 
 def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
@@ -150,10 +165,19 @@ def match_answers(encoder: PairEncoder, task: QuestionTask, *, progress: bool) -
 
 
 def probe_answers(encoder: PairEncoder, task: QuestionTask, *, progress: bool) -> Predict:
-    """Return what fits a linear scorer to features that are computed here."""
+    """Return what fits a linear scorer of answers, or of the labels of open questions, to features computed here."""
     read = _Reader(encoder, task).read(progress=progress)
     settings = encoder.settings
     groups = task.train.texts
+    if not task.num_answers:
+        features = {split: list(each.numpy()) for split, each in read.features.items()}
+        prober = Prober(features, groups, task, settings)
+
+        def label(train: Sequence[int], seed: int) -> Predicted:
+            found = prober.predict(train, seed)
+            return replace(found, chosen=found.chosen | {"texts_cut_off": read.num_cut})
+
+        return label
 
     def predict(train: Sequence[int], seed: int) -> Predicted:
         features = read.features["train"][list(train)].double().numpy()

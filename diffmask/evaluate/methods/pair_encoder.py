@@ -124,9 +124,9 @@ class PairEncoder:
                 bar.update(len(frames))
 
 
-def sampling_for(loaded: LoadedVideoText, settings: VideoTextSettings) -> Sampling:
+def sampling_for(loaded: LoadedVideoText, settings: VideoTextSettings, **changes: Any) -> Sampling:
     """Return how views are made of clips."""
-    return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader)
+    return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader, **changes)
 
 
 def clip_batches(

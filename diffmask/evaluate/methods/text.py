@@ -33,7 +33,7 @@ class TextMethods(ModalityMethods):
     name = "text"
     methods = (FINETUNE, PROBE)
     read_by = {"finetune.": FINETUNE, "probe.": PROBE}
-    unread = {"video.": ""}
+    unread = {"video.": "", "video_text.": ""}
 
     def check(self, settings: EvaluateSettings, config: Any) -> None:
         """Refuse also texts that are longer than what the model has positions for."""
@@ -53,7 +53,7 @@ class TextMethods(ModalityMethods):
         tokenizer = load_tokenizer(folder, **options)
         if settings.method == FINETUNE:
             tuner = _TextTuner(folder, tokenizer, task, settings, output=output, progress=progress)
-            return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
+            return tuner.predict
         features = _text_features(folder, tokenizer, task, settings, progress=progress)
         return Prober(features, _word_keys(task.train), task, settings).predict
 
@@ -78,15 +78,18 @@ class _TextTuner(Tuner):
         self.architecture = AutoModelForTokenClassification if of_words else AutoModelForSequenceClassification
         self.tokenizer, self.collate = tokenizer, PadLabelled(pad_id(tokenizer), of_words)
         self.fallback = 0
-        self._encoded = {name: self.training_rows(task.splits[name], 0) for name in ("dev", "test")}
+        self._encoded = {name: self._encode(task.splits[name]) for name in ("dev", "test")}
 
-    def predict(self, train: Split, seed: int) -> Predicted:
+    def predict(self, train: Sequence[int], seed: int) -> Predicted:
         """Fine-tune and predict; words that the model does not read get the most frequent label."""
-        self.fallback = _most_frequent(train, self.task)
+        self.fallback = _most_frequent(self.task.train.take(train), self.task)
         return super().predict(train, seed)
 
-    def training_rows(self, split: Split, seed: int) -> list[Row]:
+    def training_rows(self, train: Sequence[int], seed: int) -> list[Row]:
         """Return the texts as token ids."""
+        return self._encode(self.task.train.take(train))
+
+    def _encode(self, split: Split) -> list[Row]:
         return split.encode(self.task.kind, len(self.task.labels), self.tokenizer, self.settings.max_length)
 
     def rows(self, split: str) -> tuple[list[Row], list[int]]:

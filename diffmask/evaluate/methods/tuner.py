@@ -25,7 +25,7 @@ from diffmask.core.errors import InputError, worker_errors
 from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.evaluate.modality import Predicted
 from diffmask.files.folders import writing
-from diffmask.tasks.task import Split, Task
+from diffmask.tasks.task import Task
 from diffmask.text.model.load import load_weights
 from diffmask.train.shared_memory import check_shared_memory
 
@@ -62,6 +62,8 @@ class Tuner(ABC):
     """Makes a batch."""
     num_workers: int = 0
     """Processes that make batches."""
+    workers: str = "video.num_workers"
+    """The setting that says how many."""
 
     def __init__(
         self,
@@ -77,8 +79,8 @@ class Tuner(ABC):
         self.output, self.progress = output, progress
 
     @abstractmethod
-    def training_rows(self, split: Split, seed: int) -> _Rows:
-        """Return what is trained on."""
+    def training_rows(self, train: Sequence[int], seed: int) -> _Rows:
+        """Return what is trained on: some of the training examples."""
 
     @abstractmethod
     def rows(self, split: str) -> tuple[_Rows, list[int]]:
@@ -96,7 +98,7 @@ class Tuner(ABC):
         """Return the optimizer; None for the Trainer's own."""
         return None
 
-    def predict(self, train: Split, seed: int) -> Predicted:
+    def predict(self, train: Sequence[int], seed: int) -> Predicted:
         """Fine-tune on some of the training examples, at each learning rate, and predict with what does best on dev.
 
         Raises:
@@ -136,7 +138,7 @@ class Tuner(ABC):
             self.tuning.batch_size,
             self.num_workers,
             evaluation=(dev, self.settings.eval_batch_size),
-            setting="video.num_workers",
+            setting=self.workers,
         )
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -46,7 +46,7 @@ class ClipMethods(ModalityMethods):
         "video.finetune.": FINETUNE,
         "video.neighbours": KNN,
     }
-    unread = {"finetune.": "video.finetune.", "max_length": ""}
+    unread = {"finetune.": "video.finetune.", "max_length": "", "video_text.": ""}
     without_effect = ("video.num_workers", "video.unreadable")
 
     def check(self, settings: EvaluateSettings, config: Any) -> None:
@@ -70,7 +70,7 @@ class ClipMethods(ModalityMethods):
         assert isinstance(task, VideoTask)
         if settings.method == FINETUNE:
             tuner = _ClipTuner(folder, task, settings, output=output, progress=progress)
-            return lambda rows, seed: tuner.predict(task.train.take(rows), seed)
+            return tuner.predict
         encoded = encode_clips(folder, task, settings, tokens=settings.method == ATTENTIVE, progress=progress)
         rows = {name: encoded.of(split.texts) for name, split in task.splits.items()}
         if settings.method == ATTENTIVE:
@@ -292,8 +292,9 @@ class _ClipTuner(Tuner):
         size = {"num_frames": self.loaded.num_frames, "image_size": self.loaded.image_size}
         return size | {"use_mean_pooling": True}
 
-    def training_rows(self, split: Split, seed: int) -> LabelledViews:
+    def training_rows(self, train: Sequence[int], seed: int) -> LabelledViews:
         """Return random views of the clips, cropped and mirrored."""
+        split = self.task.train.take(train)
         tuning = self.settings.video.finetune
         sampling = _sampling_for(self.loaded, self.settings.video, crop_scale=tuning.crop_scale, flip=tuning.flip)
         clips = [self.clips[content] for content in split.texts]
