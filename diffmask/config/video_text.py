@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Annotated, cast
 
-from diffmask.config.limits import LENGTH, PROCESSES, SEED, AtMost, Between, OneOf, at_least, share
+from diffmask.config.limits import LENGTH, PROCESSES, ROWS, SEED, AtMost, Between, OneOf, above, at_least, share
 from diffmask.config.settings import HeadConfig, ScheduleConfig, TrainingConfig
 from diffmask.config.text import TextConfig, TextDataConfig, TextMaskingConfig
 from diffmask.config.video import TargetConfig, VideoConfig, VideoDataConfig, VideoMaskingConfig
@@ -117,6 +117,23 @@ class ObjectivesConfig:
 
 
 @dataclass(frozen=True)
+class AnswerTaskConfig:
+    """Questions about clips, learned in the same steps (end-task-aware training), if `task.train` is given.
+
+    The loss is that of the objectives plus `weight` times that of the choice among the answers.
+    """
+
+    train: tuple[str, ...]
+    """Files of questions with answers to choose from; of their splits only train is read, or files without any."""
+    eval: tuple[str, ...] = ()
+    """Files of questions that accuracy is measured on; of their splits only dev is read, or files without any."""
+    weight: Annotated[float, above(0, "leave task out to train on masks only")] = 1.0
+    """Weight of the choice's loss."""
+    batch_size: Annotated[int, at_least(1), ROWS] = 4
+    """Questions that go with a micro-batch of pairs on one device; each is read with every answer."""
+
+
+@dataclass(frozen=True)
 class VideoTextConfig:
     """One run of continued pretraining on clips and their texts."""
 
@@ -135,6 +152,7 @@ class VideoTextConfig:
     objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    task: AnswerTaskConfig | None = None
 
     @property
     def text_side(self) -> TextConfig:

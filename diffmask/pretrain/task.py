@@ -31,11 +31,11 @@ def _check(task: TaskConfig, *, evaluates: bool) -> None:
             "task.eval is measured when the held-out text is, and there is none; give data.eval, or data.eval_share "
             "above 0"
         )
-    _check_names("task.train", task.train, ("dev", "test"))
-    _check_names("task.eval", task.eval, ("test",))
+    check_names("task.train", task.train, ("dev", "test"))
+    check_names("task.eval", task.eval, ("test",))
 
 
-def _check_names(setting: str, sources: Sequence[str], refused: Sequence[str]) -> None:
+def check_names(setting: str, sources: Sequence[str], refused: Sequence[str]) -> None:
     """Refuse files whose names say that they are for something else: nothing of a test set is ever read."""
     for path in list_files(sources) if sources else []:
         found = next((split for split in splits_named(path) if split in refused), None)

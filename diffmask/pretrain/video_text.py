@@ -16,6 +16,7 @@ from diffmask.assemble.video_text import VideoTextMasking, build_joint_masking
 from diffmask.config import VideoTextConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
+from diffmask.pretrain.answer_task import build_answer_task
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.pretrain.text import CACHE, read_anchors, tokenise_settings
 from diffmask.pretrain.video import (
@@ -26,6 +27,7 @@ from diffmask.pretrain.video import (
     read_failures,
     read_visual_anchors,
 )
+from diffmask.text.corpus.documents import describe_sources
 from diffmask.text.score.position_scores import add_scores
 from diffmask.train.buckets import RowOrder
 from diffmask.train.record import hub_name
@@ -106,7 +108,9 @@ class VideoTextSubject(Subject):
         self._parts = VideoParts(masking.video, loaded.video, read_visual_anchors(self._clips), embedder)
         patches = build_video_masking(self._clips, self._parts)
         self.masking = build_joint_masking(config, masking, words, patches)
-        loaded.model.train_for(tuple(self.masking.weights))
+        self.objective = build_answer_task(config, loaded, progress=False)
+        # the task is scored by what tells matching pairs
+        loaded.model.train_for((*self.masking.weights, *([] if self.objective is None else ["matching"])))
         self._failures = FailureLog(Path(config.output) / FAILURES_FILE)
         self._scores = ClipScores(self._clips, self._parts)
 
@@ -153,6 +157,8 @@ class VideoTextSubject(Subject):
         record["texts"] = {name: _describe_texts(pairs) for name, pairs in sides.items()}
         if config.head.weights is not None:
             record["head"] = hashlib.sha256(Path(config.head.weights).read_bytes()).hexdigest()
+        if config.task is not None:
+            record["task"] = describe_sources([*config.task.train, *config.task.eval])
         if self._annotators:
             record["values of units"] = [each.key for each in self._annotators]
         patches, words = self._scores.record(), self._anchors

@@ -18,6 +18,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, VideoMAEForPreTrai
 from diffmask.assemble.modality import resolve
 from diffmask.config import HeadConfig, ScheduleConfig, TargetConfig, TrainingConfig, VideoTextConfig
 from diffmask.config.video_text import (
+    AnswerTaskConfig,
     CaptionMaskingConfig,
     ClipMaskingConfig,
     FusionConfig,
@@ -299,3 +300,49 @@ def test_the_ratio_of_words_goes_by_the_kind_of_the_texts(world, tmp_path):
         world, tmp_path, masking={"text": CaptionMaskingConfig("whole-word", ratio=ScheduleConfig(start=0.3))}
     )
     assert resolve(own).schedule("ratio_text")(0.5) == 0.3
+
+
+@pytest.fixture(scope="module")
+def questions(world):
+    """Write questions whose right answer is what the caption says."""
+    lines = []
+    for number in range(12):
+        answers = [f"{SUBJECTS[place]} {DEEDS[number // 4]}" for place in range(4)]
+        split = "train" if number % 3 else "dev"
+        lines.append(
+            {"clip": f"clip-{number:02d}.mp4", "question": "found", "answers": answers, "answer": number % 4}
+            | {"split": split}
+        )
+    write_lines(world / "questions.jsonl", lines)
+    return str(world / "questions.jsonl")
+
+
+def test_questions_are_learned_in_the_same_steps(world, tmp_path, questions):
+    task = AnswerTaskConfig((questions,), (questions,), batch_size=8, weight=3.0)
+    objectives = ObjectivesConfig(text=1.0, video=0.0, contrastive=0.0, matching=0.0)
+    training = {"steps": 60, "learning_rate": 5e-3, "eval_every": 60, "save_every": 0}
+    outcome = run(world, tmp_path / "run", task=task, objectives=objectives, training=training)
+    steps = [entry for entry in log_of(outcome.folder) if "task_loss" in entry]
+    for entry in steps:
+        assert entry["loss"] == pytest.approx(entry["loss_text"] + 3 * entry["task_loss"], rel=1e-4)
+    assert sum(entry["task_loss"] for entry in steps[-5:]) < 0.9 * sum(entry["task_loss"] for entry in steps[:5])
+    assert 0 <= outcome.metrics["eval_task_accuracy"] <= 1
+    assert "matching_head.0.weight" in weights_of(outcome)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"train": ("nowhere.jsonl",)}, "nowhere.jsonl"),
+        ({"train": ("test.jsonl",)}, "which by its name is for testing"),
+        ({"batch_size": 0}, "task.batch_size=0"),
+    ],
+)
+def test_a_task_that_cannot_be_learned_is_refused(world, tmp_path, questions, task, said):
+    (tmp_path / "test.jsonl").write_text(Path(questions).read_text())
+    given = {"train": (questions,)} | {
+        name: tuple(str(tmp_path / each) for each in value) if name == "train" else value
+        for name, value in task.items()
+    }
+    with pytest.raises(InputError, match=said):
+        run(world, tmp_path / "run", task=AnswerTaskConfig(**given))

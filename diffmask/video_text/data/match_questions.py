@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+from diffmask.video.clip.clip import Clip
+from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.names import ClipNames
+from diffmask.video.index.index import Probing, index_clips, is_index, read_index
 from diffmask.video_text.data.faults import Faults
 from diffmask.video_text.data.questions import Question
 
@@ -46,6 +49,30 @@ def match_questions(questions: Sequence[Question], names: ClipNames, faults: Fau
                 faults.add(_SEVERAL if found[key] else _NO_CLIP, question.video)
     clips = (found[question.video, question.show] for question in questions)
     return [each[0] if len(each) == 1 else None for each in clips]
+
+
+def clips_of_questions(
+    questions: Sequence[Question], sources: Sequence[str], faults: Faults, *, progress: bool = False
+) -> list[Clip | None]:
+    """Return the clip of each question; None if there is none, not one alone, or it cannot be read.
+
+    Args:
+        questions: The questions.
+        sources: Indexes, folders or globs of clips.
+        faults: Gets the videos that are not found, each once.
+        progress: Show a bar while clips are probed that no index knows.
+
+    Raises:
+        InputError: If a source does not exist.
+    """
+    known = {clip.path: clip for source in sources if is_index(source) for clip in read_index(source)}
+    others = [source for source in sources if not is_index(source)]
+    paths = match_questions(questions, ClipNames([*known, *(list_videos(others) if others else ())]), faults)
+    unknown = sorted({path for path in paths if path} - known.keys())
+    if unknown:
+        known |= {clip.path: clip for clip in index_clips(unknown, probing=Probing(progress=progress))}
+    found = (known.get(path or "") for path in paths)
+    return [clip if clip is not None and clip.is_ok else None for clip in found]
 
 
 def find_video(video: str, series: str | None, names: ClipNames) -> list[str]:
