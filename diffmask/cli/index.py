@@ -11,7 +11,8 @@ lists, transport streams, AV1, ...). A clip that is broken, cut short, empty or 
 its reason; the others are used.
 
 A run that was stopped continues where it was, and a second run probes only files that are new or changed. CLIPS are
-files, folders (with their subfolders), globs, or tables and lists that name clips, such as VideoMAE's train.csv."""
+files, folders (with their subfolders), globs, or tables and lists that name clips, such as VideoMAE's train.csv. A
+folder of numbered images and nothing else is a clip, of 3 frames a second unless a joined table has a column fps."""
 
 EPILOG = """\
 examples:

@@ -16,6 +16,7 @@ from typing import Annotated
 from diffmask.config.limits import above, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.blocks import listed, shown
+from diffmask.files.splits import SPLIT_NAMES
 from diffmask.files.streams import split_suffix
 from diffmask.video.clip.clip import Clip
 from diffmask.video.clip.find import Sources, list_videos
@@ -83,7 +84,7 @@ class PairSettings:
 
     Attributes:
         clips: Indexes, folders or globs of the clips that tables name; none for files beside each table.
-        split: Only pairs of this split; None for all.
+        split: Only pairs of this split, by any of its names (dev, val, validation); None for all.
         column: Name of the column of the texts in tables; None finds it.
         segment_seconds: About how long the parts of a clip are of which each, with all that is said in it, is a pair.
         localised: Take questions as about the seconds that their files give (`ts`), which whoever answers does not know
@@ -249,8 +250,12 @@ def _is_whole(text: str) -> bool:
 def _of_split(pairs: Sequence[Pair], split: str | None, where: str) -> Sequence[Pair]:
     if split is None:
         return pairs
-    found = [pair for pair in pairs if pair.split == split]
+    found = [pair for pair in pairs if _plain_split(pair.split) == _plain_split(split)]
     if not found:
         known = listed(sorted({pair.split for pair in pairs if pair.split}))
         raise InputError(f"no pair of {shown(where)} is of the split {split!r}; its splits: {known}")
     return found
+
+
+def _plain_split(split: str | None) -> str | None:
+    return SPLIT_NAMES.get(split.lower(), split) if split else None

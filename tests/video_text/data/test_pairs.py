@@ -174,6 +174,8 @@ def test_pairs_of_one_split(made):
     assert shown(read(made, rows, split="a")) == [("one", "x"), ("three", "x")]
     with pytest.raises(InputError, match="is of the split 'c'; its splits: a, b"):
         read(made, rows, split="c")
+    rows = [row | {"split": split} for row, split in zip(rows, ("val", "train", "dev"), strict=True)]
+    assert shown(read(made, rows, split="validation")) == [("one", "x"), ("three", "x")]
 
 
 def test_the_column_of_the_texts_can_be_named(made):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from support.clip_files import clips_on_disk
-from support.tiny import tiny_tokenizer
+from support.tiny import tiny_model, tiny_tokenizer
 
+from diffmask.text.score.position_scores import MEAN, PositionScorer, add_scores
 from diffmask.text.segment.rows import Annotator
 from diffmask.text.segment.tokenise import TokeniseSettings
 from diffmask.video.index.index import index_clips, read_clips
@@ -67,6 +68,20 @@ def test_annotators_give_each_unit_of_the_row_a_value(tmp_path):
     rows = rows_of(TEXTS, tmp_path, (Annotator(("place",), (), "places", places_of),))
     assert rows["place"][0] == [0, 1, 2]
     assert all(len(row["place"]) == row["num_units"] for row in rows)
+
+
+def test_a_model_scores_the_rows(tmp_path):
+    model = tiny_model().eval()
+
+    def score(input_ids, attention_mask):
+        return model(input_ids, attention_mask=attention_mask).logits.logsumexp(-1).float()
+
+    rows = rows_of(TEXTS, tmp_path)
+    scored = add_scores(rows, PositionScorer("gain", MEAN, "key", model, 64, "model", score), tmp_path)
+    assert [len(row["gain"]) for row in scored] == rows["num_units"][:]
+    with torch.inference_mode():
+        logits = score(torch.tensor([rows[1]["input_ids"]]), torch.ones(1, 4))
+    assert scored[1]["gain"] == pytest.approx(logits[0, 1:3].tolist(), rel=1e-5)
 
 
 def pairs_of(clips, texts=("the kinase", "a rat", "the cell")):
