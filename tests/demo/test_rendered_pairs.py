@@ -50,8 +50,8 @@ def test_what_is_written(clips):
     made = {"general", "domain", GENERAL, TRAIN, TEST, QUESTIONS, BOXES}
     assert {path.name for path in clips.folder.iterdir()} == made
     tables = [table(path) for path in (clips.general, clips.train, clips.test)]
-    assert [len(rows) for rows in tables] == [4, 6, 5]
-    named = [row["clip"] for rows in tables for row in rows]
+    assert [len(rows) for rows in tables] == [3 * 4, 3 * 6, 5]
+    named = list(dict.fromkeys(row["clip"] for rows in tables for row in rows))
     assert sorted(named) == sorted(str(path.relative_to(clips.folder)) for path in clips.folder.rglob("*.mp4"))
     for number, name in enumerate(named):
         with av.open(str(clips.folder / name)) as container:
@@ -77,9 +77,11 @@ def test_captions_are_of_one_grammar_and_name_digits_only_in_the_domain(clips):
             assert [(part[0], part[2]) for part in parts] == [("a", "moves")] * len(parts)
             assert {part[1] for part in parts} <= {str(name) for name in names}
             assert {part[3] for part in parts} <= set(DIRECTIONS)
-    # people leave things out; what is asked of the test clips names all
-    assert [len(row["caption"].split(",")) for row in table(clips.train)] == [1, 2, 2, 2, 2, 1]
-    assert [len(row["caption"].split(",")) for row in table(clips.test)] == [2] * 5
+    said = defaultdict(list)
+    for row in table(clips.train):
+        said[row["clip"]].append(row["caption"])
+    assert len(said) == 6 and all(", ".join(parts) == whole for whole, *parts in said.values())
+    assert all("," in row["caption"] for row in table(clips.test))  # what is true of fewer clips is searched for
 
 
 def test_each_object_moves_as_its_caption_says_inside_the_frame():
@@ -114,8 +116,8 @@ def test_boxes_hold_the_digits(clips):
 
 
 def test_digits_are_seldom_covered():
-    covered = [_overlap(*_draw(scene)[1]) / (24 * 27 * 27) for scene in _domain("test", 60, 0)]
-    assert np.mean(covered) < 0.1 and max(covered) < 0.5
+    covered = [_overlap(*_draw(scene)[1]) / (24 * 31 * 31) for scene in _domain("test", 60, 0)]
+    assert np.mean(covered) < 0.2 and max(covered) < 0.5
 
 
 def test_all_events_come_equally_often_and_the_splits_share_no_handwriting():
