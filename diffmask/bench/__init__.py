@@ -1,7 +1,7 @@
 """Speed against what people use today, as ratios that are measured in one run.
 
 * `select`: the masking call; `policies`: the masking call of each policy, and feedback
-* `text`, `video`: training steps
+* `text`, `video`, `video_text`: training steps
 * `clips`: reading of clips
 * `counting`: counting of words and of n-grams
 

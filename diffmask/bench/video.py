@@ -55,14 +55,14 @@ def run(
         return masked_losses(ours, frames, masked, predicted, targets(frames)).mean()
 
     steps = {
-        "transformers VideoMAEForPreTraining": _step(stock, lambda: stock(frames, masked).loss, where),
-        "diffmask, all masked patches decoded": _step(ours, lambda: our_loss(masked), where),
-        "diffmask, half of them decoded": _step(ours, lambda: our_loss(part), where),
+        "transformers VideoMAEForPreTraining": step_of(stock, lambda: stock(frames, masked).loss, where),
+        "diffmask, all masked patches decoded": step_of(ours, lambda: our_loss(masked), where),
+        "diffmask, half of them decoded": step_of(ours, lambda: our_loss(part), where),
     }
     with torch.no_grad():
         difference = abs(float(our_loss(masked)) - float(stock(frames, masked).loss))
     times = fastest(steps, rounds)
-    masking = fastest({"": _finished(lambda: masker(units, 0, 1), where)}, 4 * rounds)[""]
+    masking = fastest({"": finished(lambda: masker(units, 0, 1), where)}, 4 * rounds)[""]
     return _rows(times, masking, batch_size, difference)
 
 
@@ -121,17 +121,19 @@ def _masking(grid: Grid, batch_size: int, device: torch.device) -> tuple[Masker,
     return Masker(Feature("scores"), Constant(RATIO), uniform=True), units
 
 
-def _step(model: torch.nn.Module, loss: Callable[[], Tensor], device: torch.device) -> Callable[[], None]:
+def step_of(model: torch.nn.Module, loss: Callable[[], Tensor], device: torch.device) -> Callable[[], None]:
+    """Return forward and backward of a loss, without the change of the weights."""
+
     def step() -> None:
         model.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
             value = loss()
         value.backward()
 
-    return _finished(step, device)
+    return finished(step, device)
 
 
-def _finished(call: Callable[[], object], device: torch.device) -> Callable[[], None]:
+def finished(call: Callable[[], object], device: torch.device) -> Callable[[], None]:
     """Return the call, made to wait for what it has started on the device."""
 
     def run_and_wait() -> None:

@@ -11,16 +11,17 @@ from typing import Any
 DESCRIPTION = """\
 Measure speed against what people use today, both in one run, and print a table of ratios.
 
-  select   the masking call alone, against DataCollatorForLanguageModeling
-  policies the masking call of each policy, against that of random whole words; feedback, against a training step
-  text     training steps, against Trainer + DataCollatorForLanguageModeling
-  video    training steps on clips, against VideoMAEForPreTraining, and what masking takes of a step
-  clips    reading clips into rows, against a plain decord loop, and with score maps
-  count    counting words, against scikit-learn's CountVectorizer
-  ngrams   counting n-grams of 1 to 5 words, against CountVectorizer, and finding them in texts
+  select      the masking call alone, against DataCollatorForLanguageModeling
+  policies    the masking call of each policy, against that of random whole words; feedback, against a training step
+  text        training steps, against Trainer + DataCollatorForLanguageModeling
+  video       training steps on clips, against VideoMAEForPreTraining, and what masking takes of a step
+  video-text  training steps on clips with texts, against the sum of what they consist of
+  clips       reading clips into rows, against a plain decord loop, and with score maps
+  count       counting words, against scikit-learn's CountVectorizer
+  ngrams      counting n-grams of 1 to 5 words, against CountVectorizer, and finding them in texts
 
-`select`, `policies` and `video` need no data; without DATA `clips` encodes some, and the others use the documentation
-strings of installed libraries."""
+`select`, `policies`, `video` and `video-text` need no data; without DATA `clips` encodes some, and the others use the
+documentation strings of installed libraries."""
 
 EPILOG = """\
 examples:
@@ -37,11 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("data", nargs="*", metavar="DATA", help="text files (for text, count and ngrams), or clips")
     add("--model", default="minilm", help="model, or its tokenizer (default: minilm, extra `demo`)")
     add("--column", help="column of the text, where a table has several")
-    add("--device", default="cpu", help="where `select` and `video` run (default: cpu)")
+    add("--device", default="cpu", help="where `select`, `video` and `video-text` run (default: cpu)")
     add("--max-length", type=int, default=128, help="tokens of a row for `text` (default: 128)")
-    add("--batch-size", type=int, help="rows of a step for `text` and `video` (default: 32 and 4)")
-    add("--size", default="small", choices=("small", "base", "large"), help="VideoMAE for `video`")
-    add("--image-size", type=int, default=112, help="pixels of a clip for `video` (default: 112)")
+    add("--batch-size", type=int, help="rows of a step (default: 32 of text, 4 of clips)")
+    add("--size", default="small", choices=("small", "base", "large"), help="VideoMAE for `video` and `video-text`")
+    add("--image-size", type=int, default=112, help="pixels of a clip (default: 112)")
     add("--json", type=Path, metavar="FILE", help="write the table to a file too")
 
 
@@ -136,6 +137,7 @@ BENCHES: dict[str, tuple[str, str, Callable[[argparse.Namespace, Path], tuple[An
         lambda args, scratch: (*_model_and_rows(args, scratch), str(scratch / "run"), args.batch_size or 32),
     ),
     "video": ("video", "run", lambda args, scratch: (_video_model(args), args.device, args.batch_size or 4)),
+    "video-text": ("video_text", "run", lambda args, scratch: (_video_model(args), args.device, args.batch_size or 4)),
     "clips": ("clips", "run", lambda args, scratch: (_clips(args, scratch), scratch / "maps")),
     "count": ("counting", "run_words", lambda args, scratch: (_texts(args, scratch), args.column)),
     "ngrams": ("counting", "run_ngrams", lambda args, scratch: (_texts(args, scratch), args.column)),

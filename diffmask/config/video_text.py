@@ -39,6 +39,8 @@ class VideoTextDataConfig(VideoDataConfig):
     """Tokens of a text, special tokens included; what is longer is cut off."""
     segment_seconds: Annotated[float, Between(0, 3600, "8 is usual", without_low=True)] = 8.0
     """Seconds of a clip, and its subtitles, that make a row."""
+    localised: bool = False
+    """Questions are about the seconds that their files give (`ts`); else about whole clips."""
     num_processes: Annotated[int, PROCESSES] = 2
     """Processes that tokenise."""
     sampling: str = "uniform"

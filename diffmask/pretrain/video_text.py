@@ -62,6 +62,7 @@ def read_split(config: VideoTextConfig, *, progress: bool) -> tuple[list[Pair], 
         split=data.split,
         column=data.column,
         segment_seconds=data.segment_seconds,
+        localised=data.localised,
         progress=progress,
     )
     training = list(read_pairs(data.train, settings).pairs)

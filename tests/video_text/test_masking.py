@@ -1,5 +1,6 @@
 """The masks of words and patches of one step: each side's own budget and policy, the same on any layout."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -200,3 +201,28 @@ def test_hard_negatives_are_drawn_by_the_seed():
             found.append(masking.losses(model, drawn.inputs))
     assert torch.equal(found[0]["contrastive"], found[1]["contrastive"])
     assert not torch.allclose(found[0]["matching"], found[1]["matching"])
+
+
+def calls_of(masking, model, rows):
+    """Return how many functions of Python a step calls, from the draw of its masks to its gradient."""
+    batch, number = masking.pad(rows), 0
+
+    def count(_frame, event, _arg):
+        nonlocal number
+        number += event == "call"
+
+    masking.draw(batch, 0, 10)  # what is made once is made
+    sys.setprofile(count)
+    try:
+        drawn = masking.draw(batch, 0, 10)
+        sum(loss.mean() for loss in masking.losses(model, drawn.inputs).values()).backward()
+    finally:
+        sys.setprofile(None)
+    return number
+
+
+def test_a_step_has_no_loop_over_its_samples():
+    masking, model = joint(complement=True), tiny_video_text(fresh=False)
+    calls_of(masking, model, pairs(2))
+    few, many = (calls_of(masking, model, pairs(number)) for number in (4, 16))
+    assert few == many

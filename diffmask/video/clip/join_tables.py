@@ -138,8 +138,10 @@ def match_rows(path: str | Path, names: ClipNames) -> MatchedRows:
     """
     manifest, columns = _read(Path(path), lambda text: bool(names.find(text)))
     column, found, dropped = _find_clips(manifest, columns, names)
-    whole = [names.find(row.get(column)) for _, row in manifest.rows]
-    is_cut = [not dropped and these != all_of_it for these, all_of_it in zip(found, whole, strict=True)]
+    is_cut = [False] * len(found)
+    if not dropped and first_of(START_COLUMNS, columns):
+        whole = (names.find(row.get(column)) for _, row in manifest.rows)
+        is_cut = [these != all_of_it for these, all_of_it in zip(found, whole, strict=True)]
     return MatchedRows(manifest.rows, columns, column, found, is_cut, manifest.said, dropped)
 
 

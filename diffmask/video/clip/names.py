@@ -29,12 +29,15 @@ class ClipNames:
         # by the name, by the name without its suffix, and by that as far as it can be told apart
         self._by_name: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(3))
         self._of_video: dict[str, list[str]] = defaultdict(list)
+        self._before_seconds: set[str] = set()
+        """What stands before one number or two at the end of a name, where seconds of a video may stand."""
         for path in paths:
             stem = PurePath(path).stem
             self._whole[os.path.abspath(path)] = path
             for known, name in zip(self._by_name, (os.path.basename(path), stem, _folded(stem)), strict=True):
                 known[name].append(path)
             self._of_video[_SEGMENT.sub("", stem)].append(path)
+            self._before_seconds |= {_folded(stem.rsplit("_", num_parts)[0]) for num_parts in (1, 2) if "_" in stem}
 
     def find(self, name: object, num_dropped: int = 0) -> list[str]:
         """Return the clips that a name could mean: by the whole path, else by an end with the suffix, else without.
@@ -69,8 +72,13 @@ class ClipNames:
             end: When it ends, likewise.
         """
         text = "" if name is None else str(name).strip()
-        named = (self.find(each) for each in (*_segment_names(text, start, end), text))
+        segments = _segment_names(text, start, end) if self._may_be_cut(text) else ()
+        named = (self.find(each) for each in (*segments, text))
         return next(filter(None, named), []) or (self._of_video.get(text, []) if start is None else [])
+
+    def _may_be_cut(self, name: str) -> bool:
+        """Tell whether clips may be named after seconds of a video; most are not, and tables have many rows."""
+        return any(_folded(os.path.basename(each)) in self._before_seconds for each in readings(name))
 
     def are_of_one_video(self, name: object, clips: list[str]) -> bool:
         """Tell whether clips are what `find_segment` returns of a video that is named as a whole."""

@@ -8,6 +8,7 @@ tower the patches. Otherwise each side has anchors of its own, as texts alone an
 """
 
 import importlib.metadata
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -170,11 +171,11 @@ def build_pair_anchors(
 
 @contextmanager
 def _file_of(texts: Sequence[str]) -> Iterator[Path]:
-    """Yield a corpus of texts, one a line, which are counted and read in context as any other."""
+    """Yield a corpus of texts, which are counted and read in context as any other."""
     with tempfile.TemporaryDirectory(prefix="diffmask-") as folder:
-        path = Path(folder) / "texts.txt"
+        path = Path(folder) / "texts.jsonl"
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(" ".join(text.split()) + "\n" for text in texts)
+            file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
         yield path
 
 
@@ -190,7 +191,7 @@ def _find_joint(
     anchors = None if settings.anchors is None else read_anchors(settings.anchors, language)
     embedder = build_embedder(settings.embedder, layer=settings.layer, size=settings.size, device=settings.device)
     assert isinstance(embedder, OpenClipEmbedder)
-    counted = count_corpus(corpus, language=language)
+    counted = count_corpus(corpus, "text", 1, language)
     reference = read_reference(settings.words_of_reference)
     vocabulary = Vocabulary.compare(counted, reference)
     min_count = settings.min_count or least_count(counted.num_words)
@@ -243,8 +244,13 @@ def _find_each(
     """Return anchors of each side's own."""
     others, words = settings.clips_of_reference, settings.words_of_reference
     asked = _settings(VisualAnchorSettings, settings, clips=settings.data, reference=others)
-    own = {"embedder": None, "num_anchors": settings.num_anchors or _NUM_ANCHORS}
-    of_words = _settings(AnchorSettings, settings, data=[str(corpus)], reference=words, **own)
+    own = {
+        "data": [str(corpus)],
+        "column": "text",
+        "embedder": None,
+        "num_anchors": settings.num_anchors or _NUM_ANCHORS,
+    }
+    of_words = _settings(AnchorSettings, settings, reference=words, **own)
     embedder = build_embedder(settings.embedder, layer=settings.layer, size=settings.size, device=settings.device)
     read = read_clips(others, progress=progress) if others else []
     text = build_anchors(of_words, command)

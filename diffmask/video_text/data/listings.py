@@ -26,7 +26,7 @@ from diffmask.video.clip.names import ClipNames
 from diffmask.video.read.dataset import Span
 from diffmask.video_text.data.faults import Faults
 from diffmask.video_text.data.match_questions import find_video, match_questions
-from diffmask.video_text.data.questions import read_questions
+from diffmask.video_text.data.questions import first_row, read_questions
 from diffmask.video_text.data.subtitles import Cue, cues_of, read_subtitles
 from diffmask.video_text.data.times import seconds_of, span_of
 
@@ -253,8 +253,8 @@ def is_cue_rows(path: Path) -> bool:
     """Tell whether a file holds subtitles as TVQA's does: rows of vid_name and sub, a list of text, start and end."""
     if not path.is_file() or split_suffix(path)[0] not in (".jsonl", ".json", ".parquet"):
         return False
-    first = next(iter(read_records(path)), None)
-    return first is not None and "vid_name" in first[1] and isinstance(first[1].get(_CUES), list)
+    first = first_row(path)
+    return first is not None and "vid_name" in first and isinstance(first.get(_CUES), list)
 
 
 def list_cue_rows(path: Path, names: ClipNames | None) -> Listing:

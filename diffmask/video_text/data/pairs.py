@@ -135,9 +135,10 @@ def read_pairs(sources: Sources, settings: PairSettings = PairSettings()) -> Pai
         InputError: If a source cannot be read, or there is no pair.
     """
     sources = [sources] if isinstance(sources, str | Path) else list(sources)
-    indexes = [source for source in (*sources, *settings.clips) if is_index(source)]
-    known = {str(path): {clip.path: clip for clip in read_index(path)} for path in indexes}
-    given = _given(settings.clips, known)
+    given_clips = list(map(str, settings.clips))
+    indexes = [source for source in (*map(str, sources), *given_clips) if is_index(source)]
+    known = {path: {clip.path: clip for clip in read_index(path)} for path in indexes}
+    given = _given(given_clips, known)
     names = ClipNames(given) if settings.clips else None
     listings = [_list(str(source), known, names, settings) for source in sources]
     faults = Faults()

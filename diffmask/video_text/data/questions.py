@@ -9,6 +9,7 @@ about is told by `match_questions`.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
@@ -131,8 +132,15 @@ def is_questions(path: Path) -> bool:
     """Tell whether a file holds questions, by the columns of its first row."""
     if not path.is_file() or split_suffix(path)[0] not in _SUFFIXES:
         return False
-    first = next(iter(read_records(path)), None)
-    return first is not None and format_of(first[1]) is not None
+    first = first_row(path)
+    return first is not None and format_of(first) is not None
+
+
+def first_row(path: Path) -> Row | None:
+    """Return the first row of a file; None if it has none, or not one that can be read as it is."""
+    with suppress(InputError):  # whoever reads the whole file says what is wrong
+        return next((row for _, row in read_records(path)), None)
+    return None
 
 
 def read_questions(sources: Sources, split: str | None = None) -> Questions:
@@ -174,8 +182,8 @@ def _named_splits(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the videos and their splits that a file of splits names; nothing of any other file."""
     if path.suffix != ".json" or not path.is_file():
         return
-    first = next(iter(read_records(path)), None)
-    subsets = None if first is None else first[1].get(_SPLITS)
+    first = first_row(path)
+    subsets = None if first is None else first.get(_SPLITS)
     for each in subsets.values() if isinstance(subsets, Mapping) else ():
         for split, videos in each.items():
             yield from ((video, SPLIT_NAMES.get(split, str(split))) for video in videos)

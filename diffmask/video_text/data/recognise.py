@@ -12,6 +12,7 @@ from diffmask.files.streams import split_suffix
 from diffmask.video.clip.clip import VIDEO_SUFFIXES
 from diffmask.video.clip.join_tables import CLIP_COLUMNS, TEXT_COLUMNS, plain
 from diffmask.video.index.index import is_index
+from diffmask.video_text.data.listings import is_cue_rows
 from diffmask.video_text.data.questions import is_questions
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -33,11 +34,15 @@ def are_pairs(sources: Sequence[str | Path], are_expected: Callable[[], bool]) -
 
 
 def _names_both(path: Path) -> bool:
-    """Tell whether a file holds questions, or its first rows have a text and the name of a video."""
+    """Tell whether a file holds questions or TVQA's subtitles, or its first rows have a text and a video's name."""
     if not path.is_file() or split_suffix(path)[0] not in _TABLES or is_index(path):
         return False
     with suppress(InputError):  # who reads the file says what is wrong with it
-        return is_questions(path) or any(_is_pair(row) for _, row in islice(read_records(path), _NUM_ROWS))
+        return (
+            is_questions(path)
+            or is_cue_rows(path)
+            or any(_is_pair(row) for _, row in islice(read_records(path), _NUM_ROWS))
+        )
     return False
 
 

@@ -76,7 +76,7 @@ class PairDataset(Dataset):
         augment: bool = True,
     ):
         assert len(texts), "refuse an empty list of pairs where it is read"
-        self.pairs = [pairs[number] for number in texts["sample_id"]]
+        self.pairs = [pairs[number] for number in texts["sample_id"][:]]
         self.texts = texts
         self.clips = ClipDataset(
             [pair.clip for pair in self.pairs],

@@ -7,12 +7,19 @@ from dataclasses import replace
 
 import pyarrow
 import pytest
+import torch
 from pyarrow import parquet
 from support.clip_files import draw_clip
+from support.tiny import tiny_tokenizer
+from torch.utils.data import DataLoader
 
 from diffmask.core.errors import InputError
+from diffmask.text.segment.tokenise import TokeniseSettings
 from diffmask.video.index.index import index_clips, write_index
+from diffmask.video.read.dataset import Sampling
+from diffmask.video.units.grid import Grid
 from diffmask.video_text.data.pairs import PairSettings, read_pairs
+from diffmask.video_text.data.rows import PairDataset, tokenise_pairs
 
 NAMES = ("one", "two", "three")
 ROWS = [
@@ -192,3 +199,29 @@ def test_what_holds_no_pair_is_refused(made, tmp_path):
         read(made, [{"video": "gone.mp4", "caption": "x"}])
     with pytest.raises(InputError, match="missing.jsonl does not exist; check the path"):
         read_pairs(tmp_path / "missing.jsonl")
+
+
+def test_lists_without_a_header_are_read(made):
+    path = made / "list.csv"
+    path.write_text("clips/one.mp4 a square that moves, and more\nclips/two.mp4 noise of all colours there are\n")
+    assert shown(read_pairs(path)) == [
+        ("one", "a square that moves, and more"),
+        ("two", "noise of all colours there are"),
+    ]
+    path = made / "list.txt"
+    path.write_text("clips/one.mp4\ta square that moves, and more\nclips/two.mp4\tnoise of all colours there are\n")
+    assert [name for name, _ in shown(read_pairs([path]))] == ["one", "two"]
+
+
+def test_rows_of_a_data_loader_in_processes_of_their_own(made, tmp_path):
+    pairs = read(made, ROWS).pairs
+    texts = [pair.text.replace("yellow", "found") for pair in pairs]
+    rows = tokenise_pairs(texts, tiny_tokenizer(), TokeniseSettings(max_length=8), None, tmp_path)
+    data = PairDataset(pairs, rows, Sampling(Grid(2, 4, 4, 2, 8), stride=1))
+    alone, workers = (
+        [batch[0] for batch in DataLoader(data, 1, collate_fn=list, num_workers=num, multiprocessing_context=context)]
+        for num, context in ((0, None), (2, "spawn"))
+    )
+    for one, other in zip(alone, workers, strict=True):
+        assert torch.equal(one[0].pop("frames"), other[0].pop("frames"))
+        assert one == other
