@@ -69,6 +69,11 @@ class _VideoText(Modality):
 
         return PairSource
 
+    def masked_in(self, folder, config, inputs):
+        from diffmask.report.run.masked_pairs import MaskedPairs
+
+        return MaskedPairs(folder, config, inputs)
+
 
 class _PairAnchors:
     """`diffmask anchors` of clips with texts."""

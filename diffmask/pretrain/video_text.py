@@ -33,6 +33,7 @@ from diffmask.train.buckets import RowOrder
 from diffmask.train.record import hub_name
 from diffmask.video.clip.clip import Clip, content_hash
 from diffmask.video.read.dataset import FailureLog, MapOf
+from diffmask.video_text.anchors.pair_anchors import refuse_apart
 from diffmask.video_text.data.pairs import Pair, PairSettings, read_pairs
 from diffmask.video_text.data.rows import PairDataset, tokenise_pairs
 from diffmask.video_text.model.load import LoadedVideoText, load_video_text
@@ -103,6 +104,8 @@ class VideoTextSubject(Subject):
         loaded = _load(config, device, None if embedder is None else embedder.dim)
         self.name, self.model, self.fresh = config.model, loaded.model, loaded.missing
         self.processing, self._loaded = _Processing(loaded.tokenizer, loaded.processor()), loaded
+        if config.masking.anchors is not None:
+            refuse_apart(config.masking.anchors)
         self._anchors = read_anchors(self._text, loaded.tokenizer)
         self._annotators = masking.text.annotators(self._anchors)
         words = build_text_masking(self._text, masking.text, self._annotators, loaded.tokenizer, self._anchors)

@@ -1,54 +1,20 @@
 """diffmask preview, of clips with texts."""
 
-import json
 import re
 
 import pytest
 import yaml
-from PIL import Image
 from support.commands import Command
 from support.html_checks import check
-from support.shown_clips import EVIL, clip_of, draw_clip
-from support.tiny import save_encoder, tiny_tokenizer
-from support.tiny_video_text import tiny_video_text
+from support.shown_clips import EVIL
+from support.shown_pairs import make_pairs
 
 from diffmask.cli import preview
-from diffmask.video.index.index import write_index
-from diffmask.video.model.load import LoadedVideo
-from diffmask.video_text.anchors.find import PairAnchorSettings, build_pair_anchors
-
-TEXTS = ["the kinase binds a protein in blood", "a rat was found", f"the cell {EVIL}", "we found the kinase in a cell"]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Return a folder with clips, captions that hold a script, a model of both, a language model, and anchors."""
-    folder = tmp_path_factory.mktemp("pairs")
-    (folder / "clips").mkdir()
-    clips = [clip_of(draw_clip(folder / "clips" / f"{number}.mp4", number)) for number in range(4)]
-    write_index(folder / "clips.parquet", clips)
-    rows = [{"path": f"{number}.mp4", "caption": text} for number, text in enumerate(TEXTS)]
-    rows.append({"path": "0.mp4", "caption": "the dose", "start": 0.2, "end": 0.9})
-    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    model = tiny_video_text()
-    model.save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
-    half = (0.5, 0.5, 0.5)
-    LoadedVideo("", model.video, half, half, ()).processor().save_pretrained(folder / "model")
-    save_encoder(folder / "text-model")
-    Image.new("RGB", (16, 16), (240, 200, 40)).save(folder / "square.png")
-    settings = PairAnchorSettings(
-        [str(folder / "pairs.jsonl")],
-        model=str(folder / "text-model"),
-        exemplars=[str(folder / "square.png")],
-        num_anchors=2,
-        min_count=2,
-        size=48,
-        num_words=8,
-    )
-    found, _ = build_pair_anchors(settings, TEXTS, clips)
-    found.save(folder / "anchors", Image.new("RGB", (8, 8)))
-    return folder
+    return make_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(autouse=True)

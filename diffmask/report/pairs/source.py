@@ -28,12 +28,12 @@ from diffmask.video.anchors.anchor_set import VisualAnchors, load_visual_anchors
 from diffmask.video.clip.clip import Clip
 from diffmask.video.model.load import load_video_model
 from diffmask.video.units.grid import Grid
-from diffmask.video_text.anchors.pair_anchors import load_pair_anchors
+from diffmask.video_text.anchors.pair_anchors import refuse_apart
 from diffmask.video_text.data.pairs import Pair, PairSettings, read_pairs
 from diffmask.video_text.model.config import VideoTextModelConfig
 from diffmask.video_text.model.load import load_video_text
 
-_COMPLEMENT = (
+COMPLEMENT = (
     "In training, masking.complement spares the domain of each pair on one side, in turn; what is shown here is what "
     "each side hides where it is not spared."
 )
@@ -56,13 +56,13 @@ class PairSource:
         config: VideoTextConfig = asked.config
         self._asked, self._config = asked, config
         self._maskings: list[VideoTextMasking] = list(asked.maskings.values())
-        self.notes: list[str] = [_COMPLEMENT] if config.masking.complement else []
+        self.notes: list[str] = [COMPLEMENT] if config.masking.complement else []
         if asked.checkpoint is not None and asked.model is not None:
             raise InputError("--checkpoint has the model of its run; leave --model out")
         self._anchors = read_pair_anchors(config.masking)
         name = str(asked.checkpoint or asked.model or config.model)
         self._tokenizer = self._read_tokenizer(name)
-        self._grid = _grid(name, config)
+        self._grid = read_grid(name, config)
         data = config.data
         settings = PairSettings(data.clips, column=asked.column or data.column, progress=True)
         self._pairs = read_pairs(asked.data, settings).pairs
@@ -123,14 +123,14 @@ def read_pair_anchors(masking: VideoTextMaskingConfig) -> KnownAnchors:
         InputError: If a folder holds none, or other ones on each side than it should.
     """
     if masking.anchors is not None:
-        load_pair_anchors(masking.anchors)  # refuses sides that do not belong together
+        refuse_apart(masking.anchors)
     text, video = (masking.side(name).anchors for name in ("text", "video"))
     return KnownAnchors(
         None if text is None else load_anchors(text), None if video is None else load_visual_anchors(video)
     )
 
 
-def _grid(name: str, config: VideoTextConfig) -> Grid:
+def read_grid(name: str, config: VideoTextConfig) -> Grid:
     """Return how the model cuts clips, or how most models do where it reads none."""
     kind = config_of_model(name).model_type if name else ""
     num_frames, image_size = config.data.num_frames, config.data.image_size

@@ -76,11 +76,11 @@ class MaskedClips:
     def _looks(self, masking: VideoMasking, grid: Grid) -> dict[str, ClipLook]:
         folder = self._folder
         whole = ClipLook.of(masking, grid)
-        _learn(whole, folder.path, folder.last_step)
+        learn(whole, folder.path, folder.last_step)
 
         def at(step: int) -> ClipLook:
             look = ClipLook.of(masking, grid, progress=min(1.0, step / folder.num_steps))
-            _learn(look, folder.path, step)
+            learn(look, folder.path, step)
             return look
 
         def beside() -> dict[str, ClipLook]:
@@ -106,7 +106,7 @@ def _before(config: VideoConfig) -> LoadedVideo:
     return load_video_model(config.model, num_frames=config.data.num_frames, image_size=config.data.image_size)
 
 
-def _learn(look: ClipLook, folder: Path, step: int) -> None:
+def learn(look: ClipLook, folder: Path, step: int) -> None:
     """Give a policy what it had learned by the last checkpoint up to a step, if it learns and there is one."""
     known = [path for path in checkpoints_of(folder) if step_of(path) <= step]
     if known and look.masker.policy.state_dict():

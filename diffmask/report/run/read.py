@@ -13,6 +13,7 @@ from markupsafe import Markup
 from diffmask.assemble.modality import Words, modality_named, modality_of, read_config
 from diffmask.config import default_mapping, explain_settings, to_mapping
 from diffmask.core.errors import InputError
+from diffmask.core.masker import Masker
 from diffmask.core.schedule import Schedule
 from diffmask.evaluate.results import Result
 from diffmask.report.preview import Look, Preview
@@ -22,6 +23,8 @@ from diffmask.train.record import RECORD_FILE, read_record
 
 _POINTS = 20
 """Parts of a training; a schedule changes if its values at their ends differ."""
+
+_RATIO = "ratio"
 
 _L = TypeVar("_L", bound=Look)
 
@@ -80,6 +83,7 @@ class Folder:
         *,
         digits: int,
         learns: bool = False,
+        maskers: Callable[[_L], Mapping[str, Masker]] = lambda look: {"": look.masker},
     ) -> dict[str, _L]:
         """Return the masker of a run at its first step, in the middle and at its last one, each with its name.
 
@@ -89,20 +93,31 @@ class Folder:
             beside: Returns what is shown if the masker never changes: random masking and the masker.
             digits: Decimals of the ratio in percent.
             learns: Whether what the policy has learned is known at each step.
+            maskers: Returns the maskers of a look by what they mask; the name of the only one is "".
         """
-        masker, points = whole.masker, [point / _POINTS for point in range(_POINTS + 1)]
-        schedules = {"ratio": masker.ratio, "strength": masker.strength, "guided share": masker.guided_share}
-        changes = {name: len(set(map(each, points))) > 1 for name, each in schedules.items()}
+        points = [point / _POINTS for point in range(_POINTS + 1)]
+        changes = {name: len(set(map(each, points))) > 1 for name, each in _schedules_of(maskers(whole)).items()}
         if not learns and not any(changes.values()):
             return beside()
         looks = {}
         for step in dict.fromkeys([0, self.last_step // 2, max(0, min(self.last_step, self.num_steps) - 1)]):
             look = at(step)
-            parts = [f"step {step:,}: ratio {100 * look.masker.ratio(0.0):.{digits}f}\u00a0%"]
-            for name, schedule in {"strength": look.masker.strength, "guided share": look.masker.guided_share}.items():
-                parts += [f"{name} {100 * schedule(0.0):.0f}\u00a0%"] if changes[name] else []
-            looks[", ".join(parts)] = look
+            parts = []
+            for name, schedule in _schedules_of(maskers(look)).items():
+                is_ratio = name.startswith(_RATIO)
+                shown = f"{name} {100 * schedule(0.0):.{digits if is_ratio else 0}f}\u00a0%"
+                parts += [shown] if is_ratio or changes[name] else []
+            looks[f"step {step:,}: {', '.join(parts)}"] = look
         return looks
+
+
+def _schedules_of(maskers: Mapping[str, Masker]) -> dict[str, Schedule]:
+    """Return the schedules of maskers by their names."""
+    found: dict[str, Schedule] = {}
+    for side, masker in maskers.items():
+        own = {_RATIO: masker.ratio, "strength": masker.strength, "guided share": masker.guided_share}
+        found |= {f"{name} of {side}" if side else name: schedule for name, schedule in own.items()}
+    return found
 
 
 class Masked(Protocol):
@@ -211,7 +226,7 @@ def read_run(path: Path) -> RunData:
         preview=preview,
         note=note,
         sections=masked.sections() if masked else (),
-        policy=str(_group(raw, "masking").get("policy", "difference")),
+        policy=str(_group(raw, "masking").get("policy", "difference")) if config is None else config.masking.policy,
         model=str(raw.get("model", "a model")),
         log=folder.log,
         num_steps=folder.num_steps,

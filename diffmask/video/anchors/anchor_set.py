@@ -164,8 +164,6 @@ class VisualAnchors:
         Args:
             embeddings: Embeddings of patches of the domain, float (N, D).
         """
-        if not self.is_found:
-            return self
         scales = [[each.mean().item(), _deviation(each)] for each in self.parts(embeddings)]
         return replace(self, metadata=self.metadata | {"spread": scales})
 

@@ -102,6 +102,16 @@ def load_pair_anchors(folder: str | Path) -> PairAnchors:
     return anchors
 
 
+def refuse_apart(folder: str | Path) -> None:
+    """Refuse a folder whose sides do not belong together; one without a record of both was put together by hand.
+
+    Raises:
+        InputError: See `load_pair_anchors`.
+    """
+    if (Path(folder) / _RECORD).is_file():
+        load_pair_anchors(folder)
+
+
 def _edited(folder: Path, side: str) -> str:
     """Return the sentence for a side whose anchors are no longer those of the other."""
     table = folder / side / ANCHORS

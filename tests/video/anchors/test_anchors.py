@@ -210,7 +210,10 @@ def test_texts_are_held_against_what_is_least_like_them(groups, clip_folder):
         max(F.cosine_similarity(row, anchors.embeddings)) - max(F.cosine_similarity(row, anchors.common))
         for row in rows
     ]
-    torch.testing.assert_close(anchors.score(rows), torch.stack(slow))
+    torch.testing.assert_close(anchors.parts(rows)[1], torch.stack(slow))
+    # as for anchors that are found, a patch's weight follows its place among those of the domain
+    scores, near = anchors.score(patches.embeddings), anchors.parts(patches.embeddings)[1]
+    torch.testing.assert_close(scores, (near - near.mean()) / near.std(correction=0))
     assert draw_sheet(anchors, patches).height > 2 * CELL
 
 
