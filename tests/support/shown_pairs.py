@@ -5,12 +5,11 @@ import json
 from PIL import Image
 
 from diffmask.video.index.index import write_index
-from diffmask.video.model.load import LoadedVideo
 from diffmask.video_text.anchors.find import PairAnchorSettings, build_pair_anchors
 from support.clip_files import draw_clip
 from support.shown_clips import EVIL, clip_of
-from support.tiny import save_encoder, tiny_tokenizer
-from support.tiny_video_text import tiny_video_text
+from support.tiny import save_encoder
+from support.tiny_video_text import save_whole, tiny_video_text
 
 TEXTS = ["the kinase binds a protein in blood", "a rat was found", f"the cell {EVIL}", "we found the kinase in a cell"]
 
@@ -23,11 +22,7 @@ def make_pairs(folder):
     rows = [{"path": f"{number}.mp4", "caption": text} for number, text in enumerate(TEXTS)]
     rows.append({"path": "0.mp4", "caption": "the dose", "start": 0.2, "end": 0.9})
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    model = tiny_video_text()
-    model.save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
-    half = (0.5, 0.5, 0.5)
-    LoadedVideo("", model.video, half, half, ()).processor().save_pretrained(folder / "model")
+    save_whole(tiny_video_text(), folder / "model")
     save_encoder(folder / "text-model")
     Image.new("RGB", (16, 16), (240, 200, 40)).save(folder / "square.png")
     settings = PairAnchorSettings(

@@ -5,9 +5,10 @@ from torch.nn.functional import cross_entropy
 
 from diffmask.video_text.model.config import VideoTextModelConfig
 from diffmask.video_text.model.fusion import FromZero
+from diffmask.video_text.model.load import LoadedVideoText
 from diffmask.video_text.model.objectives import PairIds
 from diffmask.video_text.model.video_text import VideoTextModel
-from support.tiny import tiny_model
+from support.tiny import tiny_model, tiny_tokenizer
 from support.tiny_video import tiny_frames, tiny_videomae
 
 
@@ -25,6 +26,12 @@ def tiny_video_text(family="bert", fusion="cross", *, num_fusion_layers=2, fresh
     if not fresh:
         leave_zero(model, seed)
     return model
+
+
+def save_whole(model, folder):
+    """Save a model with its tokenizer and its processor, for `load_video_text`."""
+    half = (0.5, 0.5, 0.5)
+    LoadedVideoText("", model, tiny_tokenizer(), half, half, ()).save(folder)
 
 
 def leave_zero(model, seed=0):

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from support.coloured_scenes import COLOURS, WORDS, domain_texts, scenes, train_on_colours, write_coloured_clips
 from support.tiny import save_encoder
 from support.tiny_clip import save_clip, tiny_clip, tiny_config
+from support.tiny_video_text import save_whole, tiny_video_text
 
 from diffmask.core.errors import InputError
 from diffmask.text.anchors.anchor_set import load_anchors
@@ -174,6 +175,29 @@ def test_without_a_text_tower_each_side_has_anchors_of_its_own(clips, tmp_path, 
     found.save(tmp_path / "a", draw_sheet(found.video, patches))
     again = load_pair_anchors(tmp_path / "a")
     assert again.text.anchors == ["crimson"] and again.video.names == found.video.names
+
+
+def test_the_language_model_within_a_model_of_both_embeds_the_words(clips, tmp_path):
+    model = tiny_video_text()
+    save_whole(model, tmp_path / "model")
+    save_encoder(tmp_path / "text")
+    Image.new("RGB", (64, 64), (230, 40, 25)).save(tmp_path / "red.png")
+    found = []
+    for name in ("model", "text"):
+        settings = PairAnchorSettings(
+            ["p"],
+            model=str(tmp_path / name),
+            exemplars=[str(tmp_path / "red.png")],
+            num_anchors=1,
+            min_count=2,
+            size=64,
+            num_words=12,
+        )
+        found.append(build_pair_anchors(settings, domain_texts(), clips["red"])[0].text)
+    whole, part = found
+    assert whole.metadata["model"]["name"] == whole.metadata["embedder"]["name"] == str(tmp_path / "model")
+    assert torch.equal(whole.scores, part.scores)
+    whole.check_model(str(tmp_path / "model"), load_tokenizer(str(tmp_path / "model")))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ tower the patches. Otherwise each side has anchors of its own, as texts alone an
 """
 
 import importlib.metadata
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from diffmask.text.anchors.find import AnchorSettings, build_anchors, describe_g
 from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import count_corpus
 from diffmask.text.corpus.reference import language_of, read_reference
+from diffmask.text.model.load import load_config
 from diffmask.version import __version__
 from diffmask.video.anchors.anchor_set import VisualAnchors
 from diffmask.video.anchors.find import VisualAnchorSettings, find_in_clips
@@ -34,6 +34,8 @@ from diffmask.video.clip.find import are_clips
 from diffmask.video.index.index import read_clips
 from diffmask.video.score.embedders import OpenClipEmbedder, build_embedder
 from diffmask.video_text.anchors.pair_anchors import PairAnchors
+from diffmask.video_text.model.config import VideoTextModelConfig
+from diffmask.video_text.model.load import load_video_text
 
 _WORDFREQ = "wordfreq:en"
 _NUM_ANCHORS = AnchorSettings.num_anchors
@@ -50,7 +52,8 @@ class PairAnchorSettings:
         embedder: What embeds patches: `clip:MODEL:WEIGHTS` or `clip:FOLDER`, which embed words too; `student:FOLDER` or
             `pixels`.
         template: Text in which a CLIP reads a word, which takes the place of `{}`; None is "a video of {}".
-        model: Model that embeds the words where each side has anchors of its own: the one that is continued.
+        model: Model that embeds the words where each side has anchors of its own: the one that is continued, or the
+            language model that is to be its part.
         reference: `wordfreq:LANGUAGE`, corpora or counts files for the words; other clips for the patches.
         exemplars: Pictures of what belongs to the domain: the anchors of the patches.
         num_anchors: How many to choose; None is 20 (Wilf et al. 2023).
@@ -171,11 +174,11 @@ def build_pair_anchors(
 
 @contextmanager
 def _file_of(texts: Sequence[str]) -> Iterator[Path]:
-    """Yield a corpus of texts, which are counted and read in context as any other."""
+    """Yield a corpus of texts, one a line, which are counted and read in context as any other."""
     with tempfile.TemporaryDirectory(prefix="diffmask-") as folder:
-        path = Path(folder) / "texts.jsonl"
+        path = Path(folder) / "texts.txt"
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+            file.writelines(" ".join(text.split()) + "\n" for text in texts)
         yield path
 
 
@@ -191,7 +194,7 @@ def _find_joint(
     anchors = None if settings.anchors is None else read_anchors(settings.anchors, language)
     embedder = build_embedder(settings.embedder, layer=settings.layer, size=settings.size, device=settings.device)
     assert isinstance(embedder, OpenClipEmbedder)
-    counted = count_corpus(corpus, "text", 1, language)
+    counted = count_corpus(corpus, language=language)
     reference = read_reference(settings.words_of_reference)
     vocabulary = Vocabulary.compare(counted, reference)
     min_count = settings.min_count or least_count(counted.num_words)
@@ -244,18 +247,29 @@ def _find_each(
     """Return anchors of each side's own."""
     others, words = settings.clips_of_reference, settings.words_of_reference
     asked = _settings(VisualAnchorSettings, settings, clips=settings.data, reference=others)
-    own = {
-        "data": [str(corpus)],
-        "column": "text",
-        "embedder": None,
-        "num_anchors": settings.num_anchors or _NUM_ANCHORS,
-    }
-    of_words = _settings(AnchorSettings, settings, reference=words, **own)
+    own = {"embedder": None, "num_anchors": settings.num_anchors or _NUM_ANCHORS}
+    assert settings.model is not None  # checked where the settings were made
+    model = _text_model(settings.model, corpus.parent)
+    of_words = _settings(AnchorSettings, settings, data=[str(corpus)], reference=words, model=model, **own)
     embedder = build_embedder(settings.embedder, layer=settings.layer, size=settings.size, device=settings.device)
     read = read_clips(others, progress=progress) if others else []
     text = build_anchors(of_words, command)
+    named = {part: text.metadata[part] | {"name": settings.model} for part in ("model", "embedder")}
+    text = replace(text, metadata=text.metadata | named)
     video, patches = find_in_clips(asked, embedder, clips, read, command, progress=progress)
     return text, video, patches
+
+
+def _text_model(name: str, folder: Path) -> str:
+    """Return the language model that a name stands for; that within a model of video and text is written to a folder.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    if load_config(name).model_type != VideoTextModelConfig.model_type:
+        return name
+    load_video_text(name).save_parts(folder)
+    return str(folder / "text")
 
 
 def _settings(kind: Any, settings: PairAnchorSettings, **own: Any) -> Any:
