@@ -29,6 +29,16 @@ class ExperimentTask:
     """How its files are read, as `task` of an evaluation: kind, text, pair, label, separator."""
     expert_anchors: tuple[str, ...] = ()
     """Words that people chose, for arms with `anchors: {expert: true}`."""
+    clips: tuple[str, ...] = ()
+    """For clips with texts: indexes, folders or globs of the clips that `files` and `text` name."""
+    subtitles: tuple[str, ...] = ()
+    """For clips with texts: subtitles that the evaluation shows beside the questions."""
+    boxes: str | None = None
+    """For clips with texts: a table of boxes, for arms whose patches are chosen by it."""
+    reference: tuple[str, ...] = ()
+    """For clips with texts: other clips, for arms with `anchors: {automatic: true}`."""
+    inputs: bool = False
+    """For questions about clips: evaluate the baseline also by the answers alone, without the clip, and so on."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,8 @@ class ExperimentConfig:
     """By name: masking and anchors."""
     baseline: str
     """Arm that the others are compared with."""
+    modality: str = "text"
+    """text, or video-text."""
     seeds: Annotated[int, at_least(1, "5 is what a comparison needs"), AtMost(1000)] = 5
     """Seeds of head, order, masks, dropout and evaluation."""
     about: str = ""

@@ -4,7 +4,7 @@ reproduce(config, data, output, 1, tell) -> output/results.md, and what it took 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from diffmask.config.experiment import Arm, ExperimentConfig, arms_of, tasks_of
 from diffmask.config.limits import PROCESSES, check_value
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, compare
-from diffmask.evaluate.results import read_results
+from diffmask.evaluate.results import Result, read_results
 from diffmask.files.folders import check_folder, check_writable, write_text
 from diffmask.report.comparison import FILES, ComparisonReport, markdown_table
 from diffmask.reproduce.plan import plan
@@ -39,10 +39,7 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
     blocks = [f"# {config.name}", config.about.strip()]
     for name, task in tasks_of(config).items():
         folder = output / name
-        found = read_results([folder / "results" / arm for arm in arms])
-        # the folder may hold more seeds, of an earlier and larger experiment
-        wanted = set(range(config.seeds))
-        results = [replace(each, seeds={s: seed for s, seed in each.seeds.items() if s in wanted}) for each in found]
+        results = _of_seeds(config, [folder / "results" / arm for arm in arms])
         settings = CompareSettings(metric=task.metric, baseline=config.baseline)
         compared = ComparisonReport(compare(results, settings))
         compared.write(check_folder(folder / "comparison", "comparison", FILES, overwrite=True))
@@ -50,12 +47,27 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
             unseen = ComparisonReport(compare(results, replace(settings, texts="unseen")))
             blocks += [f"### {name}: test texts that are in no other split", *unseen.markdown_tables()]
-        blocks += [f"### {name}: held-out text", _losses(folder, arms, config.seeds)]
+        if task.inputs:
+            blocks += [
+                f"### {name}: what the parts of a question reach",
+                _inputs(config, folder),
+            ]
+        if losses := _losses(folder, arms, config.seeds):
+            blocks += [f"### {name}: held-out text", losses]
     blocks += ["## How it was made", _facts(config)]
     write_text(output / MADE_FILE, json.dumps(_made(config, output), indent=2) + "\n")
     path = output / RESULTS_FILE
     write_text(path, "\n\n".join(block for block in blocks if block) + "\n")
     return path
+
+
+def _of_seeds(config: ExperimentConfig, folders: Sequence[Path]) -> list[Result]:
+    """Return results of the experiment's seeds; the folder may hold more, of an earlier and larger experiment."""
+    wanted = set(range(config.seeds))
+    return [
+        replace(each, seeds={number: seed for number, seed in each.seeds.items() if number in wanted})
+        for each in read_results(folders)
+    ]
 
 
 def _check_foreign(output: Path, settings: str) -> None:
@@ -71,6 +83,13 @@ def _check_foreign(output: Path, settings: str) -> None:
 def _below(markdown: str) -> str:
     """Return a page with its heading moved one level down."""
     return "#" + markdown.strip()
+
+
+def _inputs(config: ExperimentConfig, folder: Path) -> str:
+    """Return a table of what the baseline reaches where it is shown only some of each question."""
+    results = _of_seeds(config, [folder / "results" / config.baseline, folder / "inputs"])
+    found = compare(results, CompareSettings(metric="accuracy", baseline=results[0].name))
+    return "\n\n".join(ComparisonReport(found).markdown_tables())
 
 
 def _losses(folder: Path, arms: Mapping[str, Arm], seeds: int) -> str:

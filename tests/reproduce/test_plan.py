@@ -148,11 +148,14 @@ def test_shipped_experiments_plan_and_have_equal_budgets(tmp_path, name):
     config = read_experiment(find_experiment(name))
     assert config.name == name and config.about and config.seeds >= 5 and config.baseline in arms_of(config)
     for task in tasks_of(config).values():
-        for file in (*task.files, *task.text):
+        of_clips = [*task.clips, *task.subtitles, *task.reference, *([task.boxes] if task.boxes else [])]
+        for file in (*task.files, *task.text, *of_clips):
             path = tmp_path / "data" / file
             (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
             if path.suffix:
                 path.write_text('{"text": "x", "label": "y"}\n')
+            else:
+                (path / "clip.mp4").touch()
     assert len(plan(config, tmp_path / "data", tmp_path / "out")) > 2 * 5 * 5
 
 
