@@ -222,6 +222,9 @@ class VideoTextSettings:
     """Of open questions, how many answers can be given: the most frequent ones of training. Others count as wrong."""
     localised: bool = False
     """Show the seconds of a clip that a question is about, which who answers does not know in the task as such."""
+    rerank: Annotated[int, at_least(0), AtMost(10**6)] = 0
+    """For retrieval, how many of the most similar are put in order again by whether they match, which takes a pass
+    through the fusion for each; 0 leaves them."""
     num_frames: Annotated[int | None, AtMost(4096)] = None
     """Frames of a view; by default the model's."""
     image_size: Annotated[int | None, AtMost(4096)] = None

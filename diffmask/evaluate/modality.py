@@ -10,6 +10,9 @@ from diffmask.config.evaluation import EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.tasks.task import Task
 
+PAIRS = "video and text"
+"""What models of clips with texts are models of, for messages."""
+
 
 @dataclass(frozen=True)
 class Predicted:

@@ -13,9 +13,10 @@ from diffmask.assemble.modality import config_of_model, modality_of_model
 from diffmask.config.evaluation import METRICS, EvaluateSettings
 from diffmask.core.errors import InputError
 from diffmask.core.machine import describe_hardware, resolve_device
-from diffmask.evaluate.modality import ModalityMethods, Predict
+from diffmask.evaluate.modality import PAIRS, ModalityMethods, Predict
 from diffmask.evaluate.seed_file import SeedFile, check_results_folder, is_done, remove_others
 from diffmask.tasks.leakage import find_leakage
+from diffmask.tasks.question_task import question_files
 from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import resolve_model
 from diffmask.version import __version__
@@ -106,7 +107,7 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
     evaluation: ModalityMethods = modality_of_model(config.model_type).evaluation
     methods = evaluation.of_task(settings)
     methods.check(settings, config)
-    task = methods.read_task(settings, progress=progress)
+    task = _read_task(settings, methods, config.model_type, progress=progress)
     texts = {name: split.joined() for name, split in task.splits.items()}
     found = find_leakage(texts, labels={name: split.labels for name, split in task.splits.items()})
     name = settings.name or (given.resolve().name if given.is_dir() else settings.model.replace("/", "-"))
@@ -118,6 +119,19 @@ def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared
     leakage = found.to_json() | {"summary": task.summarise(found)}
     name += f" ({variant})" if variant else ""
     return _Prepared(settings, methods, folder, name, task, leakage, found.unseen("test"), output)
+
+
+def _read_task(settings: EvaluateSettings, methods: ModalityMethods, model_type: str, *, progress: bool) -> Task:
+    try:
+        return methods.read_task(settings, progress=progress)
+    except InputError as error:
+        if methods.name == PAIRS or not question_files(settings.task.files):
+            raise
+        raise InputError(
+            f"{', '.join(settings.task.files)} holds questions about clips, which a model of {PAIRS} answers, and "
+            f"{settings.model!r} is a model of {methods.name} ({model_type}); give another model, or labelled "
+            f"{'texts' if methods.name == 'text' else 'clips'}"
+        ) from error
 
 
 def choose_share(train: Split, share: float, seed: int) -> list[int]:

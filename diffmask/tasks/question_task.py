@@ -125,6 +125,11 @@ def read_question_task(settings: EvaluateSettings, *, trains: bool, progress: bo
     """
     _check(settings)
     paths = question_files(settings.task.files)
+    if not paths:
+        raise InputError(
+            f"{', '.join(settings.task.files)} holds no questions about clips; give files of TVQA, TVQA+, Social-IQ "
+            "2.0 or MSRVTT-QA, or a table with the columns clip, question, answers and answer"
+        )
     read = read_questions(paths)
     faults = Faults()
     faults.add_all(read.faults)

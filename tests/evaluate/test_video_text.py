@@ -12,7 +12,8 @@ from support.video_task import as_clip
 from diffmask.config.evaluation import EvaluateSettings, TaskSettings, VideoTextSettings
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, compare
-from diffmask.evaluate.methods.retrieval import first_ranks
+from diffmask.evaluate.methods.pair_encoder import PairEncoder
+from diffmask.evaluate.methods.retrieval import first_ranks, put_in_order
 from diffmask.evaluate.results import Result, read_results
 from diffmask.evaluate.run import evaluate
 from diffmask.report.html.page import page
@@ -158,3 +159,32 @@ def test_what_is_answerable_from_the_answers_alone_is_found_so(world, tmp_path):
         "model", "model (answers)", "model (question-answers)", "model (video)",
     }  # fmt: skip
     assert check(page("page", [evaluation_part([Result.read(tmp_path / "answers")])]))
+
+
+def test_the_most_similar_are_put_in_order_by_how_they_match():
+    random = torch.Generator().manual_seed(3)
+    similar, matching = torch.randn(20, 7, generator=random), 30 * torch.randn(20, 7, generator=random)
+    first = torch.zeros(20, 7, dtype=torch.bool).scatter_(1, similar.topk(3, 1).indices, True)
+    found = put_in_order(similar, matching, first)
+    for row in range(20):
+        order = sorted(range(7), key=lambda place: -float(similar[row, place]))
+        order[:3] = sorted(order[:3], key=lambda place: -float(matching[row, place]))
+        assert found[row].argsort(descending=True).tolist() == order
+
+
+def test_retrieval_in_two_stages(world, tmp_path):
+    shown = VideoTextSettings(rerank=100)
+    result = read(evaluate(settings_for(world, tmp_path, "retrieval", "clips/captions.csv", video_text=shown))[0])
+    settings = settings_for(world, tmp_path, "retrieval", "clips/captions.csv")
+    task, encoder = read_retrieval_task(settings), PairEncoder.load(str(world / "model"), settings)
+    # all are put in order again, so that nothing but the logits counts
+    model, logits = encoder.loaded.model, []
+    for states in encoder.encode_clips([(each.clip, each.span) for each in task.clips], progress=False):
+        for row in states.half().float():
+            ids, mask, _ = encoder.text_batch(encoder.tokenise(task.captions), range(len(task.captions)))
+            with torch.inference_mode():
+                fused = model.fuse(model.encode_text(ids, mask), mask, row.expand(len(ids), -1, -1))
+                logits.append(model.match(fused.text, mask))
+    matching = torch.stack(logits, 1)
+    expected = [*first_ranks(matching, task.right).tolist(), *first_ranks(matching.T, task.right.T).tolist()]
+    assert result["shares"][0]["predictions"] == expected

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.asked import NAMED, ask, write_questions, write_world
+from support.tiny import save_encoder
 
 from diffmask.cli import main
 from diffmask.config.evaluation import (
@@ -317,3 +318,13 @@ def test_where_the_test_is_not_answered_dev_is_the_test(made, tmp_path):
     assert len(task.test) == 8 and task.dev_from_train and len(task.dev) + len(task.train) == 24
     assert not set(task.dev.texts) & set(task.train.texts)  # all questions of a clip are on one side
     assert "no question of test is answered, so that dev is the test" in task.notes
+
+
+def test_files_of_another_kind_than_the_model_or_the_method(made, tmp_path):
+    save_encoder(tmp_path / "bert")
+    settings = replace(made.settings(tmp_path / "out"), model=str(tmp_path / "bert"), video_text=VideoTextSettings())
+    message = "questions.jsonl holds questions about clips, which a model of video and text answers, and .* text .bert."
+    with pytest.raises(InputError, match=message):
+        evaluate(settings)
+    with pytest.raises(InputError, match="captions.csv holds no questions about clips; give files of TVQA"):
+        evaluate(made.settings(tmp_path / "out", "matching", "captions.csv"))

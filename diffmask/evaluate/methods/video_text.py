@@ -13,14 +13,13 @@ from diffmask.evaluate.methods.answers import WITH_CLIP, match_answers, probe_an
 from diffmask.evaluate.methods.pair_encoder import PairEncoder, check_stride
 from diffmask.evaluate.methods.retrieval import retrieve
 from diffmask.evaluate.methods.video import ClipMethods
-from diffmask.evaluate.modality import ModalityMethods, Predict, Predicted
+from diffmask.evaluate.modality import PAIRS, ModalityMethods, Predict, Predicted
 from diffmask.tasks.question_task import QuestionTask, question_files, read_question_task
 from diffmask.tasks.retrieval_task import RetrievalTask, read_retrieval_task
 from diffmask.tasks.task import Task
 from diffmask.text.model.fit import check_length
 from diffmask.video_text.model.load import load_video_text
 
-_NAME = "video and text"
 _OF_QUESTIONS = ("video_text.inputs", "video_text.localised", "video_text.subtitles")
 _WITHOUT_EFFECT = ("video_text.num_workers", "video_text.unreadable")
 
@@ -28,9 +27,9 @@ _WITHOUT_EFFECT = ("video_text.num_workers", "video_text.unreadable")
 class PairMethods(ModalityMethods):
     """The methods for questions about clips; for other tasks it names the others."""
 
-    name = _NAME
+    name = PAIRS
     methods = (FINETUNE, PROBE, MATCHING)
-    read_by = {"probe.": PROBE, "video_text.finetune.": FINETUNE}
+    read_by = {"probe.": PROBE, "video_text.finetune.": FINETUNE, "video_text.rerank": RETRIEVAL}
     unread = {"finetune.": "video_text.finetune.", "video.": ""}
     untrained = (MATCHING,)
     without_effect = _WITHOUT_EFFECT
@@ -79,7 +78,7 @@ class PairMethods(ModalityMethods):
 class RetrievalMethods(ModalityMethods):
     """The method for clips and texts that are to find each other."""
 
-    name = _NAME
+    name = PAIRS
     methods = (RETRIEVAL,)
     read_by = {}
     unread = dict.fromkeys(("finetune.", "probe.", "video.", "video_text.finetune.", *_OF_QUESTIONS), "")
@@ -108,7 +107,7 @@ class RetrievalMethods(ModalityMethods):
 class LabelledClipMethods(ClipMethods):
     """The methods for labelled clips, which the VideoMAE within the model sees alone."""
 
-    name = _NAME
+    name = PAIRS
 
     def predictor(
         self, folder: str, task: Task, settings: EvaluateSettings, *, output: Path, progress: bool
