@@ -1,6 +1,6 @@
 """The masks of words and of patches, drawn in one step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -81,14 +81,8 @@ class JointMasking:
         side = getattr(self, name)
         units, weights = side.weigh(batch[name], step, num_steps)
         if self.complement:
-            weights = weights.masked_fill(self._spared(name, units, step), 0.0)
+            weights = weights.masked_fill(spared(name, side.domain, units, self.seed, step), 0.0)
         return Choice(units, weights, side.masker.draw(weights, units, step, num_steps))
-
-    def _spared(self, name: str, units: Units, step: int) -> UnitMask:
-        """Return the domain's units in the rows where the coin spares this side."""
-        domain = units.pool(getattr(self, name).domain(units.smallest).float()) > 0
-        coin = row_uniforms(keys(self.seed, step, units.sample_ids, stream=SIDE)) < 0.5  # (B,): True spares words
-        return domain & (coin if name == TEXT else ~coin)[:, None]
 
     def _words(self, batch: Batch, choices: Mapping[str, Choice], step: int) -> dict[str, Tensor]:
         """Return the words as they are read, which of them are predicted, and the whole text if it is read, too."""
@@ -141,3 +135,18 @@ class JointMasking:
                 mse_loss(output.patches.float(), patches["targets"].float(), reduction="none").mean(2).flatten()
             )
         return found
+
+
+def spared(side: str, domain: Callable[[Units], UnitMask], units: Units, seed: int, step: int) -> UnitMask:
+    """Return the domain's units in the rows where a coin spares a side, bool (B, U); it never spares both of a row.
+
+    Args:
+        side: text or video.
+        domain: Tells which of the smallest units belong to the domain.
+        units: The units of the side.
+        seed: Seed of the coin.
+        step: Step of the training.
+    """
+    of_domain = units.pool(domain(units.smallest).float()) > 0
+    coin = row_uniforms(keys(seed, step, units.sample_ids, stream=SIDE)) < 0.5  # (B,): True spares words
+    return of_domain & (coin if side == TEXT else ~coin)[:, None]

@@ -1,15 +1,23 @@
 """diffmask preview, of clips with texts."""
 
 import re
+from dataclasses import replace
 
 import pytest
+import torch
 import yaml
 from support.commands import Command
 from support.html_checks import check
 from support.shown_clips import EVIL
 from support.shown_pairs import make_pairs
 
+from diffmask.assemble.modality import modality_named
+from diffmask.assemble.video import DOMAIN_SCORE
+from diffmask.assemble.video_text import VideoTextMasking
 from diffmask.cli import preview
+from diffmask.config import ScheduleConfig
+from diffmask.report.pairs.source import PairSource
+from diffmask.report.preview import Asked
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +77,41 @@ def test_difference_masking_hides_the_domain_on_both_sides(call, world, capsys):
     assert re.search(r"most likely hidden:\s+kinase", said)
     shares = re.search(r"all of these .*\n +difference +([\d.]+) % +([\d.]+) %", said)
     assert shares is not None and float(shares[1]) == 50 and float(shares[2]) > 60
+
+
+def test_complement_never_hides_the_domain_of_a_pair_on_both_sides(world):
+    plain = modality_named("video-text").plain([str(world / "pairs.jsonl")], str(world / "model"))
+    few = ScheduleConfig(start=0.2)
+    masking = replace(
+        plain.masking,
+        anchors=str(world / "anchors"),
+        text=replace(plain.masking.text, ratio=few),
+        video=replace(plain.masking.video, ratio=few),
+    )
+    data = replace(plain.data, clips=(str(world / "clips.parquet"),))
+    hidden = {}
+    for complement in (False, True):
+        own = replace(masking, complement=complement)
+        config = replace(plain, data=data, masking=own)
+        source = PairSource(Asked(plain.data.train, config, {"both": VideoTextMasking.resolve(own)}, 4))
+        look = source.look(VideoTextMasking.resolve(own), None)
+        hidden[complement] = source.preview({"both": look})
+    probabilities = [
+        [p for word, p, _ in hidden[complement].pieces("both", 0) if word == "kinase"] for complement in (False, True)
+    ]
+    assert probabilities[0][0] > 0.5 and probabilities[1][0] == pytest.approx(probabilities[0][0] / 2, abs=0.1)
+    often = [
+        torch.cat(
+            [each.often[each.scores >= DOMAIN_SCORE] for each in hidden[complement].video.readings["both"]]
+        ).mean()
+        for complement in (False, True)
+    ]
+    assert often[0] > 0.4 and often[1].item() == pytest.approx(often[0].item() / 2, abs=0.1)
+    spared = hidden[True]
+    for index, reading in enumerate(spared.video.readings["both"]):
+        words = any(masked and word == "kinase" for word, _, masked in spared.pieces("both", index))
+        patches = bool((reading.masked & (reading.scores >= DOMAIN_SCORE)).any())
+        assert not (words and patches)
 
 
 def test_settings_of_a_side_replace_only_what_they_name(call, world, tmp_path, page):

@@ -13,6 +13,7 @@ from diffmask.core.units import Units
 from diffmask.report.preview import hold
 from diffmask.video.adapter import VideoAdapter
 from diffmask.video.model.targets import IMAGENET_MEAN, IMAGENET_STD, PixelTargets
+from diffmask.video.units.features import PatchFeature
 from diffmask.video.units.grid import Grid
 
 BASELINE = "random-tube"
@@ -74,18 +75,27 @@ class ClipLook:
     scores: bool = True
 
     @classmethod
-    def of(cls, masking: VideoMasking, grid: Grid, *, progress: float | None = None) -> Self:
+    def of(
+        cls,
+        masking: VideoMasking,
+        grid: Grid,
+        *,
+        progress: float | None = None,
+        further: tuple[PatchFeature, ...] = (),
+    ) -> Self:
         """Return how a policy looks at clips.
 
         Args:
             masking: What the settings of the masking come to.
             grid: How clips are cut.
             progress: Hold the schedules at this share of the training; None draws masks from all of it.
+            further: Features of patches beside those of the policy.
 
         Raises:
             InputError: If a setting cannot be used.
         """
-        adapter = masking.adapter(grid, IMAGENET_MEAN, IMAGENET_STD, PixelTargets(grid.tubelet, grid.patch_size))
+        targets = PixelTargets(grid.tubelet, grid.patch_size)
+        adapter = masking.adapter(grid, IMAGENET_MEAN, IMAGENET_STD, targets, further)
         return cls(hold(masking.masker_for(adapter), progress), adapter, scores=not masking.is_random)
 
     def read(self, batch: Mapping[str, Any], num_draws: int) -> list[ClipReading]:

@@ -1,20 +1,26 @@
 """How a policy looks at clips and their texts: one masker for the words, one for the patches."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from diffmask.assemble.video import DOMAIN_SCORE
 from diffmask.assemble.video_text import VideoTextMasking
 from diffmask.core.masker import Masker
 from diffmask.core.policy import Policy
+from diffmask.core.schedule import Schedule
+from diffmask.core.types import UnitMask
+from diffmask.core.units import Units
 from diffmask.report.clips.look import ClipLook
 from diffmask.report.text.look import TextLook
 from diffmask.text.anchors.anchor_set import AnchorSet
-from diffmask.train.meter import of_side
+from diffmask.train.meter import DomainTypes, HighScores, of_side
+from diffmask.video.units.features import FromRows
 from diffmask.video.units.grid import Grid
+from diffmask.video_text.masking import spared
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,49 @@ class _Maskers:
     def policy(self) -> _Policies:
         """Their policies."""
         return _Policies({name: masker.policy for name, masker in self.sides.items()})
+
+
+@dataclass(frozen=True)
+class _Sparing:
+    """A masker of one side that spares the domain where the toss of a coin says so, as `masking.complement` does.
+
+    Attributes:
+        masker: The masker.
+        side: text or video.
+        domain: Tells which units belong to the domain.
+        seed: Seed of the coin.
+    """
+
+    masker: Masker
+    side: str
+    domain: Callable[[Units], UnitMask]
+    seed: int
+
+    def __call__(self, units: Units, step: int, num_steps: int) -> UnitMask:
+        """Return the mask of a training step."""
+        weights = self.masker.weights(units, step / num_steps)
+        weights = weights.masked_fill(spared(self.side, self.domain, units, self.seed, step), 0.0)
+        return self.masker.draw(weights, units, step, num_steps)
+
+    @property
+    def policy(self) -> Policy:
+        """What scores the units."""
+        return self.masker.policy
+
+    @property
+    def ratio(self) -> Schedule:
+        """Share of the positions that is masked, over progress."""
+        return self.masker.ratio
+
+    @property
+    def strength(self) -> Schedule:
+        """How far the policy is followed, over progress."""
+        return self.masker.strength
+
+    @property
+    def guided_share(self) -> Schedule:
+        """Share of the budget that the policy draws, over progress."""
+        return self.masker.guided_share
 
 
 @dataclass(frozen=True)
@@ -83,11 +132,21 @@ class PairLook:
             InputError: If a setting cannot be used.
         """
         text = video = None
+        complement = masking.config.complement
         if "text" in masking.masked:
             text = TextLook.of(masking.text, tokenizer, anchors, progress=progress)
         if "video" in masking.masked:
-            video = ClipLook.of(masking.video, grid, progress=progress)
-        return cls(text, video)
+            further = (FromRows("difference"),) if complement else ()
+            video = ClipLook.of(masking.video, grid, progress=progress, further=further)
+        if not complement or text is None or video is None:
+            return cls(text, video)
+        assert anchors is not None  # complement was refused without
+        words = DomainTypes(anchors.tf_icf >= masking.config.text.domain_threshold)
+        patches, seed = HighScores("difference", DOMAIN_SCORE), masking.config.seed
+        return cls(
+            replace(text, masker=cast(Any, _Sparing(text.masker, "text", words, seed))),
+            replace(video, masker=cast(Any, _Sparing(video.masker, "video", patches, seed))),
+        )
 
     @property
     def masker(self) -> Any:

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.assemble.modality import config_of_model
+from diffmask.assemble.video import VideoMasking
 from diffmask.assemble.video_text import VideoTextMasking
 from diffmask.config import VideoTextConfig, VideoTextMaskingConfig
 from diffmask.core.errors import InputError
@@ -34,8 +36,8 @@ from diffmask.video_text.model.config import VideoTextModelConfig
 from diffmask.video_text.model.load import load_video_text
 
 COMPLEMENT = (
-    "In training, masking.complement spares the domain of each pair on one side, in turn; what is shown here is what "
-    "each side hides where it is not spared."
+    "masking.complement: in every mask, the toss of a coin spares the domain's words of a pair or its patches, so that "
+    "the domain is hidden on one side at most."
 )
 
 
@@ -176,6 +178,9 @@ class GatheredPairs:
             InputError: If what gives the scores is not there, or no clip can be read.
         """
         of_patches = [masking.video for masking in maskings if "video" in masking.masked]
+        if self._config.masking.complement:  # which patches are of the domain matters under every policy
+            own = VideoMasking.for_policy(self._config.masking.side("video"), "difference")
+            of_patches.append(VideoMasking.resolve(own))
         self._refuse_without_anchors(scores_needed(of_patches))
         chosen = self._choose(choose_clips(_clips(self._pairs), self._count, of_patches))
         gathered = GatheredClips.read(
@@ -194,7 +199,8 @@ class GatheredPairs:
             [ShownPair(Path(pair.clip.path).name, pair.text, _seconds(pair)) for pair in shown],
             list(looks),
             self._words(shown, read, tokenizer) if read else None,
-            ClipPreview.of(gathered.clips, gathered.batch, seen),
+            # the ids that the texts have, too: a coin that is tossed for a pair is tossed for both
+            ClipPreview.of(gathered.clips, gathered.batch | {"sample_ids": torch.arange(len(shown))}, seen),
             gathered.failed,
         )
 
