@@ -73,6 +73,8 @@ class Units:
             return self.eligible.float()
         held = self.unit_ids >= 0
         counts = torch.zeros(self.eligible.shape, device=held.device)
+        if counts.shape[1] == 0:
+            return counts  # a batch of rows without any unit
         return counts.scatter_add_(1, self.unit_ids.clamp_min(0), held.float()) * self.eligible
 
     @property
@@ -87,6 +89,8 @@ class Units:
         held = (self.part_units >= 0) & self.parts.eligible
         weighed = (scores * self.parts.lengths).masked_fill(~held, 0.0)
         sums = torch.zeros(self.eligible.shape, device=scores.device, dtype=weighed.dtype)
+        if sums.shape[1] == 0:
+            return sums
         sums.scatter_add_(1, self.part_units.clamp_min(0), weighed)
         return sums / self.lengths.clamp_min(1)
 
@@ -94,6 +98,8 @@ class Units:
         """Spread a choice of units over `smallest`."""
         if self.parts is None or self.part_units is None:
             return masked
+        if masked.shape[1] == 0:
+            return torch.zeros_like(self.parts.eligible)
         return masked.gather(1, self.part_units.clamp_min(0)) & (self.part_units >= 0) & self.parts.eligible
 
     def to_positions(self, masked: UnitMask) -> PositionMask:

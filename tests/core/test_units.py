@@ -44,3 +44,18 @@ def test_positions_may_be_units_themselves():
     assert torch.equal(alone.lengths, spelt.lengths)
     assert torch.equal(alone.to_positions(masked), spelt.to_positions(masked))
     assert torch.equal(alone.of_positions(rows, columns), spelt.of_positions(rows, columns))
+
+
+def test_rows_of_which_nothing_is_a_unit_have_none_of_anything():
+    nothing, ids = torch.zeros(2, 0, dtype=torch.bool), torch.full((2, 3), -1)
+    parts = Units(ids, nothing, torch.arange(2))
+    whole = Units(ids, nothing, torch.arange(2), parts=parts, part_units=nothing.long())
+    for units in (parts, whole):
+        assert units.lengths.shape == (2, 0)
+        assert units.pool(torch.zeros(2, 0)).shape == (2, 0)
+        assert units.to_smallest(nothing).shape == (2, 0)
+        assert not units.to_positions(nothing).any()
+    some = Units(torch.zeros(2, 3).long(), torch.ones(2, 1, dtype=torch.bool), torch.arange(2))
+    empty = Units(ids, nothing, torch.arange(2), parts=some, part_units=torch.full((2, 1), -1))
+    assert empty.pool(torch.ones(2, 1)).shape == (2, 0)
+    assert not empty.to_smallest(nothing).any()
