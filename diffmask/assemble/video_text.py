@@ -1,6 +1,6 @@
 """Masking of clips and their texts: what the settings of both sides come to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -40,7 +40,7 @@ class VideoTextMasking(ResolvedMasking):
         check_limits(config, "masking.")
         self.config = config
         _check_shared(config)
-        self.text, self.video = (_named(side, partial(self._side, side)) for side in SIDES)
+        self.text, self.video = (naming(side, partial(self._side, side)) for side in SIDES)
         self.features = ()
 
     def _side(self, name: str) -> Any:
@@ -58,7 +58,7 @@ class VideoTextMasking(ResolvedMasking):
         """Return the settings with the policies of both sides, without what says nothing to them."""
         named = _sides_of(policy, _masked(config)).items()
         made = {
-            side: _named(side, partial(_SIDES[side].for_policy, getattr(config, side), name)) for side, name in named
+            side: naming(side, partial(_SIDES[side].for_policy, getattr(config, side), name)) for side, name in named
         }
         return replace(config, **made)
 
@@ -77,12 +77,12 @@ class VideoTextMasking(ResolvedMasking):
             InputError: If it cannot be followed.
         """
         own, _, side = name.rpartition("_")
-        return _named(side, lambda: getattr(self, side).schedule(own))
+        return naming(side, lambda: getattr(self, side).schedule(own))
 
     @property
     def planned(self) -> dict[str, Schedule]:
         """The schedules of ratio and strength of the sides that are masked, by the keys of a run's log."""
-        sides = {side: _named(side, lambda side=side: getattr(self, side).planned) for side in self.masked}
+        sides = {side: naming(side, lambda side=side: getattr(self, side).planned) for side in self.masked}
         return {f"{key}_{side}": schedule for side, planned in sides.items() for key, schedule in planned.items()}
 
     @property
@@ -98,7 +98,7 @@ class VideoTextMasking(ResolvedMasking):
 
     def _refuse_silent(self) -> None:
         for side in SIDES:
-            _named(side, getattr(self, side)._refuse_silent)
+            naming(side, getattr(self, side)._refuse_silent)
             if side not in self.masked and (given := _given(getattr(self.config, side))):
                 raise InputError(
                     f"masking.{side}.{given[0]} is given, and masking.sides={self.config.sides} masks no "
@@ -148,12 +148,18 @@ def _usual_ratios(name: str) -> list[ScheduleConfig]:
     return [ScheduleConfig(start=ratio) for ratio in TEXT_RATIOS.values()] if name == "ratio" else []
 
 
-def _named(side: str, make: Any) -> Any:
-    """Return what is made; a refusal names the settings of the side."""
+def naming(side: str, make: Callable[[], Any]) -> Any:
+    """Return what is made; a refusal names the settings of the side.
+
+    Raises:
+        InputError: As `make`.
+    """
     try:
         return make()
     except InputError as error:
-        raise InputError(str(error).replace("masking.", f"masking.{side}.")) from error
+        said = str(error)
+        own = said.replace("masking.", f"masking.{side}.")
+        raise InputError(own if own != said else f"masking.{side}: {said}") from error
 
 
 def _masked(config: VideoTextMaskingConfig) -> tuple[str, ...]:

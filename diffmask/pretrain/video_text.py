@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from diffmask.assemble.modality import RowSizes
 from diffmask.assemble.text import build_text_masking
 from diffmask.assemble.video import VideoParts, build_sampling, build_video_masking, target_embedder
-from diffmask.assemble.video_text import VideoTextMasking, build_joint_masking
+from diffmask.assemble.video_text import VideoTextMasking, build_joint_masking, naming
 from diffmask.config import VideoTextConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
@@ -27,12 +28,16 @@ from diffmask.pretrain.video import (
     read_failures,
     read_visual_anchors,
 )
+from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.corpus.documents import describe_sources
 from diffmask.text.score.position_scores import add_scores
+from diffmask.text.segment.rows import Annotator
 from diffmask.train.buckets import RowOrder
+from diffmask.train.masking import Masking
 from diffmask.train.record import hub_name
 from diffmask.video.clip.clip import Clip, content_hash
 from diffmask.video.read.dataset import FailureLog, MapOf
+from diffmask.video.units.features import PatchEmbedder
 from diffmask.video_text.anchors.pair_anchors import refuse_apart
 from diffmask.video_text.data.pairs import Pair, PairSettings, read_pairs
 from diffmask.video_text.data.rows import PairDataset, tokenise_pairs
@@ -106,17 +111,27 @@ class VideoTextSubject(Subject):
         self.processing, self._loaded = _Processing(loaded.tokenizer, loaded.processor()), loaded
         if config.masking.anchors is not None:
             refuse_apart(config.masking.anchors)
-        self._anchors = read_anchors(self._text, loaded.tokenizer)
-        self._annotators = masking.text.annotators(self._anchors)
-        words = build_text_masking(self._text, masking.text, self._annotators, loaded.tokenizer, self._anchors)
-        self._parts = VideoParts(masking.video, loaded.video, read_visual_anchors(self._clips), embedder)
-        patches = build_video_masking(self._clips, self._parts)
+        self._anchors, self._annotators, words = naming("text", self._words)
+        self._parts, patches = naming("video", partial(self._patches, embedder))
         self.masking = build_joint_masking(config, masking, words, patches)
         self.objective = build_answer_task(config, loaded, progress=False)
         # the task is scored by what tells matching pairs
         loaded.model.train_for((*self.masking.weights, *([] if self.objective is None else ["matching"])))
         self._failures = FailureLog(Path(config.output) / FAILURES_FILE)
         self._scores = ClipScores(self._clips, self._parts)
+
+    def _words(self) -> tuple[AnchorSet | None, Sequence[Annotator], Masking]:
+        """Return the domain's words, what gives words values, and how words are masked."""
+        masking, tokenizer = self._resolved.text, self._loaded.tokenizer
+        anchors = read_anchors(self._text, tokenizer)
+        annotators = masking.annotators(anchors)
+        return anchors, annotators, build_text_masking(self._text, masking, annotators, tokenizer, anchors)
+
+    def _patches(self, embedder: PatchEmbedder | None) -> tuple[VideoParts, Masking]:
+        """Return what is known of the patches, and how they are masked, to predict pixels or what an embedder says."""
+        anchors = read_visual_anchors(self._clips)
+        parts = VideoParts(self._resolved.video, self._loaded.video, anchors, embedder)
+        return parts, build_video_masking(self._clips, parts)
 
     def read(self, *, progress: bool) -> Rows:
         """Find the pairs, hold some out, tokenise the texts, and make the score maps that are not there yet."""
