@@ -26,6 +26,7 @@ from diffmask.video.units.grid import Grid
 from diffmask.video_text.data.faults import Faults
 from diffmask.video_text.data.match_questions import clips_of_questions
 from diffmask.video_text.data.questions import CHOICE, Question, read_questions
+from diffmask.video_text.data.tokenise_parts import tokenise_parts
 from diffmask.video_text.model.load import LoadedVideoText
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 _NO_CLIP = "questions without a clip that can be read"
 _NOT_ANSWERED = "questions whose right answer nobody says"
 _OF_OTHERS = "questions of other splits"
+_CUT = "questions too long for data.max_length with an answer (cut off before the answer)"
 
 
 class QuestionRows(Sequence[dict[str, Any]]):
@@ -144,13 +146,13 @@ def _rows(
     for question, clip in zip(kept, clips, strict=True):
         if clip is None:
             faults.add(_NO_CLIP, question.qid)
-    faults.tell(logger)
     found = [(question, clip) for question, clip in zip(kept, clips, strict=True) if clip is not None]
+    tokens = [_tokens(question, loaded.tokenizer, config.data.max_length, faults) for question, _ in found]
+    faults.tell(logger)
     if not found:
         raise InputError(f"{setting} has no question that can be learned ({str(faults)}); name its clips in data.clips")
     spans = [question.span if config.data.localised else None for question, _ in found]
     seen = ClipDataset([clip for _, clip in found], _sampling(config, loaded.grid), spans=spans, augment=False)
-    tokens = [_tokens(question, loaded.tokenizer, config.data.max_length) for question, _ in found]
     return QuestionRows(seen, tokens, [question.answer or 0 for question, _ in found])
 
 
@@ -163,6 +165,11 @@ def _sampling(config: VideoTextConfig, grid: Grid) -> Sampling:
     return replace(build_sampling(config.data, grid), clips_per_video=1, repeats=1)
 
 
-def _tokens(question: Question, tokenizer: Any, max_length: int) -> list[list[int]]:
+def _tokens(question: Question, tokenizer: Any, max_length: int, faults: Faults) -> list[list[int]]:
+    """Return the tokens of each answer with the question before it, which alone is cut off."""
     texts = [f"{question.question} {answer}" for answer in question.answers]
-    return tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    parts = [(len(question.question) + 1, len(text)) for text in texts]
+    read = tokenise_parts(texts, parts, tokenizer, max_length)
+    if any(read.num_cut):
+        faults.add(_CUT, question.qid)
+    return read.ids

@@ -28,6 +28,7 @@ from diffmask.config.video_text import (
 )
 from diffmask.core.errors import InputError
 from diffmask.pretrain import pretrain
+from diffmask.pretrain.answer_task import build_answer_task
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
 from diffmask.video.anchors.contact_sheet import draw_sheet
 from diffmask.video.anchors.find import VisualAnchorSettings, build_visual_anchors
@@ -272,7 +273,13 @@ def test_what_the_clips_of_held_out_pairs_are_is_not_trained_on(world, tmp_path)
     ("changes", "said"),
     [
         ({"text_model": None}, "name the masked language model"),
-        ({"masking": {"text": CaptionMaskingConfig("difference")}}, "needs anchors"),
+        ({"masking": {"text": CaptionMaskingConfig("difference")}}, "set masking.text.anchors=anchors/"),
+        ({"masking": {"video": ClipMaskingConfig("difference")}}, "set masking.video.anchors=anchors/"),
+        ({"masking": {"video": ClipMaskingConfig("whole-word")}}, "masking.video: unknown policy 'whole-word'"),
+        (
+            {"masking": {"video": ClipMaskingConfig("random-tube", ratio=ScheduleConfig(start=0.99))}},
+            "masking.video.ratio=0.99 hides all",
+        ),
         ({"masking": {"text": CaptionMaskingConfig("whole-word", seed=3)}}, "set masking.seed"),
         ({"masking": {"complement": True}}, "masking.complement needs to know"),
         ({"masking": {"sides": "text"}}, "masking.video.policy is given, and masking.sides=text masks no patches"),
@@ -328,6 +335,18 @@ def test_questions_are_learned_in_the_same_steps(world, tmp_path, questions):
     assert sum(entry["task_loss"] for entry in steps[-5:]) < 0.9 * sum(entry["task_loss"] for entry in steps[:5])
     assert 0 <= outcome.metrics["eval_task_accuracy"] <= 1
     assert "matching_head.0.weight" in weights_of(outcome)
+
+
+def test_of_a_question_that_is_too_long_the_answers_are_kept(world, tmp_path, questions, caplog):
+    lines = [json.loads(line) for line in Path(questions).read_text().splitlines()]
+    write_lines(tmp_path / "long.jsonl", [line | {"question": "found a rat " * 30} for line in lines])
+    config = config_for(world, tmp_path / "run", task=AnswerTaskConfig((str(tmp_path / "long.jsonl"),)))
+    loaded = load_video_text(str(world / "video"), str(world / "text"))
+    task = build_answer_task(config, loaded, progress=False)
+    for row in task.rows:
+        assert len(set(map(tuple, row["tokens"]))) == 4
+        assert max(map(len, row["tokens"])) == config.data.max_length
+    assert "8 questions too long for data.max_length with an answer" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ rows             pairs as rows for training
 questions        questions with answers to choose from, or open ones, from the files of data sets
 recognise        whether files hold pairs, and not clips or texts alone
 match_questions  which clip a question is about
+tokenise_parts   texts that are too long, cut so that their answer stays
 faults           what was left out or put right, counted and named
 times            seconds, clock times and spans of them
 """
