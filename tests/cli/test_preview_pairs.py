@@ -100,12 +100,8 @@ def test_complement_never_hides_the_domain_of_a_pair_on_both_sides(world):
         [p for word, p, _ in hidden[complement].pieces("both", 0) if word == "kinase"] for complement in (False, True)
     ]
     assert probabilities[0][0] > 0.5 and probabilities[1][0] == pytest.approx(probabilities[0][0] / 2, abs=0.1)
-    often = [
-        torch.cat(
-            [each.often[each.scores >= DOMAIN_SCORE] for each in hidden[complement].video.readings["both"]]
-        ).mean()
-        for complement in (False, True)
-    ]
+    readings = [hidden[complement].video.readings["both"] for complement in (False, True)]
+    often = [torch.cat([each.often[each.scores >= DOMAIN_SCORE] for each in own]).mean() for own in readings]
     assert often[0] > 0.4 and often[1].item() == pytest.approx(often[0].item() / 2, abs=0.1)
     spared = hidden[True]
     for index, reading in enumerate(spared.video.readings["both"]):
