@@ -39,6 +39,7 @@ _NO_CLIP = "rows that name no clip"
 _NOT_THERE = "rows whose clip is not there"
 _SEVERAL = "rows whose name is that of several clips"
 _NO_TEXT = "rows without text"
+_NESTED = "rows whose text is an object, not a text or a list of texts"
 _NO_FILE = "rows whose file of subtitles is not there"
 _BROKEN = "files of subtitles that cannot be read"
 _BAD_SECONDS = "rows whose seconds cannot be read (they show the whole clip)"
@@ -107,7 +108,7 @@ def list_table(path: Path, names: ClipNames | None, column: str | None = None) -
         texts, split = list(columns.texts(row)), columns.split_of(row)
         file = columns.subtitles_of(row, path.parent, where, listing.faults)
         if not texts and file is None:
-            listing.faults.add(_NO_TEXT, where)
+            listing.faults.add(_NESTED if columns.is_nested(row) else _NO_TEXT, where)
         span = None if is_cut or not texts else columns.span(row, where, listing.faults)
         listing.texts += [Said(clip, text, CAPTION, where, span, split) for clip in clips for text in texts]
         if file is not None:
@@ -198,6 +199,10 @@ class _Columns:
         several = labels_of(value)
         yield from filter(None, (text_of(each) for each in ([value] if several is None else several)))
 
+    def is_nested(self, row: Row) -> bool:
+        """Tell whether a row has objects where its texts should be."""
+        return isinstance(row.get(self.text) if self.text else None, dict | list) and any(row[self.text or ""])
+
     def subtitles_of(self, row: Row, folder: Path, where: str, faults: Faults) -> Path | None:
         """Return the file of subtitles that a row names, in the table's folder or here; None if it names none."""
         named = text_of(row.get(self.subtitles)) if self.subtitles else ""
@@ -229,8 +234,8 @@ class _Columns:
 
 
 def text_of(value: Any) -> str:
-    """Return what a value says, on one line; "" of nothing."""
-    return "" if _is_blank(value) else " ".join(str(value).split())
+    """Return what a value says, on one line; "" of nothing, and of objects, whose parts are not known."""
+    return "" if _is_blank(value) or isinstance(value, dict | list) else " ".join(str(value).split())
 
 
 def _is_blank(value: Any) -> bool:

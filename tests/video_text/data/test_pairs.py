@@ -141,6 +141,8 @@ def test_what_is_of_no_use_is_counted_named_and_told_once(made, caplog):
         {"video": "two.mp4", "caption": "good", "start": 2, "end": 1},
         {"video": "one.mp4", "caption": "good"},
         {"video": "one.mp4", "caption": "half \ud83d"},
+        {"video": "one.mp4", "caption": {"en": "x"}},
+        {"video": "one.mp4", "caption": [{"text": "x"}]},
     ]
     with caplog.at_level(logging.WARNING):
         pairs = read(made, rows)
@@ -156,6 +158,7 @@ def test_what_is_of_no_use_is_counted_named_and_told_once(made, caplog):
         f"1 rows whose seconds cannot be read (they show the whole clip) ({table}: row 8)",
         f"1 texts that stand there twice ({table}: row 9)",
         f"1 texts with half a character ({table}: row 10)",
+        f"2 rows whose text is an object, not a text or a list of texts ({table}: row 11, {table}: row 12)",
         f"1 clips without text ({made}/clips/three.mp4)",
     }
     assert set(pairs.faults.lines()) == expected
