@@ -1,6 +1,7 @@
 """A run on clips and their texts: one model of both, pairs as rows, and the masks of both sides."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from diffmask.assemble.video_text import VideoTextMasking, build_joint_masking, 
 from diffmask.config import VideoTextConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
+from diffmask.core.processes import read_ranks
 from diffmask.pretrain.answer_task import build_answer_task
 from diffmask.pretrain.subject import Rows, Subject
 from diffmask.pretrain.text import CACHE, read_anchors, tokenise_settings
@@ -40,8 +42,11 @@ from diffmask.video.read.dataset import FailureLog, MapOf
 from diffmask.video.units.features import PatchEmbedder
 from diffmask.video_text.anchors.pair_anchors import refuse_apart
 from diffmask.video_text.data.pairs import Pair, PairSettings, read_pairs
-from diffmask.video_text.data.rows import PairDataset, tokenise_pairs
+from diffmask.video_text.data.rows import PairDataset, text_id, tokenise_pairs
 from diffmask.video_text.model.load import LoadedVideoText, load_video_text
+from diffmask.video_text.model.objectives import CONTRASTIVE, MATCHING
+
+logger = logging.getLogger(__name__)
 
 
 class _Processing(NamedTuple):
@@ -143,13 +148,39 @@ class VideoTextSubject(Subject):
         training, held_out = ([pair for pair in each if pair.clip.path in scored] for each in (training, held_out))
         if not training:
             raise InputError("none of the clips could be scored; run `diffmask index` again")
+        self._tell_without_negatives(training)
         rows = self._dataset(training, made, progress=progress)
-        evaluation = None
-        if held_out:
-            maps = {name: made[name] for name in self._parts.map_names["evaluation"]}
-            evaluation = self._dataset(held_out, maps, progress=progress, augment=False)
+        evaluation = self._held_out(held_out, made, progress=progress) if held_out else None
         order = RowOrder([0] * len(rows), visits=True)
         return Rows(rows, evaluation, order, self._record(training, held_out), what="pairs")
+
+    def _held_out(self, pairs: Sequence[Pair], made: Mapping[str, MapOf], *, progress: bool) -> PairDataset:
+        """Return the rows of evaluation."""
+        data = self._config.data
+        maps = {name: made[name] for name in self._parts.map_names["evaluation"]}
+        try:
+            return self._dataset(pairs, maps, progress=progress, augment=False)
+        except InputError as error:
+            where = "data.eval" if data.eval else f"the pairs that data.eval_share={data.eval_share:g} holds out"
+            raise InputError(f"{where}: {error}") from error
+
+    def _tell_without_negatives(self, pairs: Sequence[Pair]) -> None:
+        """Warn where pairs are to be told from others, and there are never any."""
+        compared = [f"objectives.{name}" for name in (CONTRASTIVE, MATCHING) if name in self.masking.weights]
+        if not compared:
+            return
+        why = ""
+        if len({content_hash(pair.clip) for pair in pairs}) == 1:
+            why = "all pairs are of one clip"
+        elif len({text_id(pair.text) for pair in pairs}) == 1:
+            why = "all pairs have one text"
+        elif self._config.training.batch_size * read_ranks().number == 1:
+            why = "training.batch_size=1 on one device leaves a pair alone"
+        if why:
+            logger.warning(
+                "%s tell a pair from others, and there are none: %s; set them to 0, or give it others",
+                " and ".join(compared), why,
+            )  # fmt: skip
 
     def _dataset(
         self, pairs: Sequence[Pair], maps: Mapping[str, MapOf], *, progress: bool, augment: bool = True

@@ -309,6 +309,34 @@ def test_the_ratio_of_words_goes_by_the_kind_of_the_texts(world, tmp_path):
     assert resolve(own).schedule("ratio_text")(0.5) == 0.3
 
 
+@pytest.mark.parametrize(
+    ("lines", "batch_size", "said"),
+    [
+        ([("clip-00", "a rat"), ("clip-00", "the cell")], 2, "all pairs are of one clip"),
+        ([("clip-00", "a rat"), ("clip-01", "A rat")], 2, "all pairs have one text"),
+        ([("clip-00", "a rat"), ("clip-01", "the cell")], 1, "training.batch_size=1 on one device"),
+        ([("clip-00", "a rat"), ("clip-01", "the cell")], 2, None),
+    ],
+)
+def test_pairs_that_cannot_be_told_from_others_are_trained_on_and_said(
+    world, tmp_path, caplog, lines, batch_size, said
+):
+    write_lines(tmp_path / "pairs.jsonl", [{"clip": f"{name}.mp4", "caption": text} for name, text in lines])
+    data, training = {"train": (str(tmp_path / "pairs.jsonl"),), "eval_share": 0.0}, {"batch_size": batch_size}
+    outcome = run(world, tmp_path / "run", data=data, training=training | {"steps": 1})
+    (entry,) = (entry for entry in log_of(outcome.folder) if "loss" in entry)
+    told = [record.message for record in caplog.records if "tell a pair from others" in record.message]
+    assert (entry["loss_contrastive"] == 0) == (said is not None)
+    assert [said in message for message in told] == ([True] if said else [])
+
+
+def test_held_out_texts_of_which_nothing_is_known_are_named(world, tmp_path):
+    write_lines(tmp_path / "eval.jsonl", [{"clip": f"{world}/other/clip-00.mp4", "caption": "xyzzy"}])
+    data = {"eval": (str(tmp_path / "eval.jsonl"),), "clips": (str(world / "clips"), str(world / "other"))}
+    with pytest.raises(InputError, match="^data.eval: the corpus has 1 documents"):
+        run(world, tmp_path / "run", data=data)
+
+
 @pytest.fixture(scope="module")
 def questions(world):
     """Write questions whose right answer is what the caption says."""
