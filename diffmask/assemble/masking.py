@@ -45,6 +45,8 @@ class ResolvedMasking:
     policies: ClassVar[Mapping[str, Recipe]]
     read_by_all: ClassVar[tuple[str, ...]] = ("anchors",)
     """Settings that only some policies read, but that always tell which units belong to the domain."""
+    naming: ClassVar[str] = ""
+    """How a policy is named that is made of those of several sides, as a sentence; such a class has no table."""
     schedules: ClassVar[Mapping[str, float]] = {"ratio": RATIO_FLOOR, "strength": 0.0}
     """Settings that are schedules, each with the floor under it."""
     uniform: ClassVar[bool] = False

@@ -34,6 +34,10 @@ class VideoTextMasking(ResolvedMasking):
     """
 
     policies: Mapping[str, Recipe] = {}
+    naming = (
+        "one policy of text and one of video, named together, as in whole-word+random-tube; a name that both have "
+        "stands for both, as difference does, and random for random words and tubes."
+    )
     schedules = {f"{name}_{side}": floor for side, kind in _SIDES.items() for name, floor in kind.schedules.items()}
 
     def __init__(self, config: VideoTextMaskingConfig):

@@ -1,13 +1,12 @@
 """List the policies that choose what is masked."""
 
 import argparse
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from diffmask.assemble.recipe import Recipe
+    from diffmask.assemble.masking import ResolvedMasking
 
 DESCRIPTION = """\
 List the policies that `masking.policy` may name: what each masks, its paper, what it costs and needs, and its own
@@ -24,7 +23,7 @@ examples:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("modality", nargs="?", help="those of one modality: text or video (default: all)")
+    parser.add_argument("modality", nargs="?", help="those of one modality: text, video or video-text (default: all)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,18 +35,21 @@ def run(args: argparse.Namespace) -> None:
     console = Console()
     for name in [args.modality] if args.modality else MODALITIES:
         modality = modality_named(name)
-        _print(modality.name, modality.masking.policies, console)
+        _print(modality.name, modality.masking, console)
 
 
-def _print(modality: str, policies: "Mapping[str, Recipe]", console: "Console") -> None:
+def _print(modality: str, masking: "type[ResolvedMasking]", console: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 
     console.print(Text(f"For {modality}:", "bold"))
+    if not masking.policies:
+        console.print(Text(masking.naming))
+        return
     table = Table("policy", "masks", "paper", "cost", "needs", "settings", show_lines=True)
     rows = {
         name: (recipe.line, recipe.paper, recipe.cost, recipe.needs, ", ".join(recipe.all_settings))
-        for name, recipe in policies.items()
+        for name, recipe in masking.policies.items()
     }
     if console.width < 100:
         for name, (line, paper, cost, needs, settings) in rows.items():

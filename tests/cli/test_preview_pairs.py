@@ -14,7 +14,7 @@ from support.shown_pairs import make_pairs
 from diffmask.assemble.modality import modality_named
 from diffmask.assemble.video import DOMAIN_SCORE
 from diffmask.assemble.video_text import VideoTextMasking
-from diffmask.cli import preview
+from diffmask.cli import main, preview
 from diffmask.config import ScheduleConfig
 from diffmask.report.pairs.source import PairSource
 from diffmask.report.preview import Asked
@@ -137,3 +137,8 @@ def test_settings_of_a_side_replace_only_what_they_name(call, world, tmp_path, p
 def test_options_that_are_refused(call, world, options, message):
     options = [world / "anchors" / "text" if option == "text" else option for option in options]
     assert message in call(*options, refused=True)
+
+
+def test_how_policies_of_both_sides_are_named_is_said(capsys):
+    assert main(["policies", "video-text"]) == 0
+    assert "named together, as in whole-word+random-tube" in " ".join(capsys.readouterr().out.split())
