@@ -20,7 +20,8 @@ from diffmask.text.corpus.counts import Counts, count_corpus
 from diffmask.text.corpus.documents import Sources
 from diffmask.text.corpus.words import char_classes, types_of, word_spans
 
-_WORDFREQ = "wordfreq:"
+WORDFREQ = "wordfreq:"
+"""What a reference begins with that is the frequencies of a language."""
 _DIRECTIONS = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 """Marks of direction, which word lists have at the ends of numbers; for `str.translate`."""
 
@@ -70,7 +71,7 @@ def language_of(spec: Sources) -> str | None:
     """
     specs = [spec] if isinstance(spec, str | Path) else [*spec]
     name = str(specs[0]) if specs else ""
-    return name.removeprefix(_WORDFREQ) if name.startswith(_WORDFREQ) else None
+    return name.removeprefix(WORDFREQ) if name.startswith(WORDFREQ) else None
 
 
 def read_reference(spec: Sources, column: str | None = None, num_processes: int = 1) -> Reference:
@@ -85,15 +86,15 @@ def read_reference(spec: Sources, column: str | None = None, num_processes: int 
         InputError: The language is not known, or a file cannot be read.
     """
     specs = [str(spec)] if isinstance(spec, str | Path) else [str(part) for part in spec]
-    if any(part.startswith(_WORDFREQ) for part in specs):
+    if any(part.startswith(WORDFREQ) for part in specs):
         if len(specs) > 1:
-            raise InputError(f"{', '.join(specs)} cannot be added up; give {_WORDFREQ}LANGUAGE alone, or only files")
+            raise InputError(f"{', '.join(specs)} cannot be added up; give {WORDFREQ}LANGUAGE alone, or only files")
         if column is not None:
             raise InputError(f"column {column!r} was given, but {specs[0]} has no columns; leave it out")
-        return _wordfreq_reference(specs[0].removeprefix(_WORDFREQ))
+        return _wordfreq_reference(specs[0].removeprefix(WORDFREQ))
     unknown = next((part for part in specs if not Path(part).exists() and (":" in part or part == "wordfreq")), None)
     if unknown is not None:
-        allowed = f"{_WORDFREQ}LANGUAGE (such as {_WORDFREQ}en), a corpus or a counts file"
+        allowed = f"{WORDFREQ}LANGUAGE (such as {WORDFREQ}en), a corpus or a counts file"
         raise InputError(f"unknown reference {unknown!r}; give {allowed}")
     counted = [part for part in specs if Counts.are_in(part)]
     corpora = [part for part in specs if part not in counted]
@@ -116,13 +117,13 @@ def _wordfreq_reference(language: str) -> Reference:
     try:
         import wordfreq
     except ImportError as error:
-        needed = f"the reference {_WORDFREQ}{language} needs the package wordfreq"
+        needed = f"the reference {WORDFREQ}{language} needs the package wordfreq"
         raise InputError(f"{needed}; install it: pip install wordfreq") from error
     languages = sorted(wordfreq.available_languages())
     if language not in languages:
         raise InputError(f"wordfreq has no language {language!r}; choose from: {', '.join(languages)}")
     record = {"package": "wordfreq", "version": importlib.metadata.version("wordfreq"), "language": language}
-    return Reference(_WORDFREQ + language, functools.partial(_wordfreq_frequency, language), record)
+    return Reference(WORDFREQ + language, functools.partial(_wordfreq_frequency, language), record)
 
 
 def _wordfreq_frequency(language: str, word: str) -> float:

@@ -23,7 +23,7 @@ from diffmask.text.anchors.anchor_set import AnchorSet, read_anchors
 from diffmask.text.anchors.find import AnchorSettings, build_anchors, describe_given, least_count
 from diffmask.text.anchors.vocabulary import Vocabulary
 from diffmask.text.corpus.counts import count_corpus
-from diffmask.text.corpus.reference import language_of, read_reference
+from diffmask.text.corpus.reference import WORDFREQ, language_of, read_reference
 from diffmask.text.model.load import load_config
 from diffmask.version import __version__
 from diffmask.video.anchors.anchor_set import VisualAnchors
@@ -37,7 +37,7 @@ from diffmask.video_text.anchors.pair_anchors import PairAnchors
 from diffmask.video_text.model.config import VideoTextModelConfig
 from diffmask.video_text.model.load import load_video_text
 
-_WORDFREQ = "wordfreq:en"
+_ENGLISH = f"{WORDFREQ}en"
 _NUM_ANCHORS = AnchorSettings.num_anchors
 _BLANK, _TEMPLATE = "{}", "a video of {}"
 _PACKAGES = ("torch", "open_clip_torch")
@@ -112,13 +112,14 @@ class PairAnchorSettings:
     @cached_property
     def clips_of_reference(self) -> tuple[str, ...]:
         """What the reference names that are clips."""
-        return tuple(each for each in self.reference if ":" not in each and are_clips([each]))
+        files = [each for each in self.reference if not each.startswith(WORDFREQ)]
+        return tuple(each for each in files if are_clips([each]))
 
     @property
     def words_of_reference(self) -> tuple[str, ...]:
         """The rest of it, which words are compared with."""
         named = tuple(each for each in self.reference if each not in self.clips_of_reference)
-        return named or (_WORDFREQ,)
+        return named or (_ENGLISH,)
 
     @property
     def is_joint(self) -> bool:
