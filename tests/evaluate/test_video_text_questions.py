@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from support.asked import NAMED, ask, write_questions, write_world
 from support.tiny import save_encoder
 
@@ -57,10 +58,14 @@ def accuracy(paths):
     return read(paths[0])["shares"][0]["test"]["all"]["accuracy"]
 
 
+def fit(features, targets, regularisation):
+    return AnswerScorer.fit(torch.from_numpy(features), torch.from_numpy(targets), regularisation, 500)
+
+
 def test_a_scorer_against_a_slow_reference():
     random = np.random.default_rng(0)
     features, targets = random.normal(size=(30, 3, 4)), random.integers(0, 3, 30)
-    scorer = AnswerScorer.fit(features, targets, 0.3, 500)
+    scorer = fit(features, targets, 0.3)
     mean, scale = features.reshape(-1, 4).mean(0), features.reshape(-1, 4).std(0)
 
     def loss(weights):
@@ -70,10 +75,10 @@ def test_a_scorer_against_a_slow_reference():
             total += 0.3 * (np.log(sum(np.exp(score) for score in scores)) - scores[right])
         return total
 
-    best = loss(scorer.weights)
-    assert all(loss(scorer.weights + 0.02 * step) > best for step in random.normal(size=(50, 4)))
-    chosen = [int(np.argmax([scorer.weights @ (answer / scale) for answer in question])) for question in features]
-    assert scorer.choose(features) == chosen
+    weights = scorer.weights.numpy()
+    assert all(loss(weights + 0.02 * step) > loss(weights) for step in random.normal(size=(50, 4)))
+    chosen = [int(np.argmax([weights @ (answer / scale) for answer in question])) for question in features]
+    assert scorer.choose(torch.from_numpy(features)) == chosen
 
 
 def test_answers_are_scored_alike_in_any_order():
@@ -82,10 +87,12 @@ def test_answers_are_scored_alike_in_any_order():
     orders = np.array([random.permutation(5) for _ in range(40)])
     moved = np.take_along_axis(features, orders[..., None], 1)
     places = (orders == targets[:, None]).argmax(1)
-    one, other = AnswerScorer.fit(features, targets, 1.0, 500), AnswerScorer.fit(moved, places, 1.0, 500)
+    one, other = fit(features, targets, 1.0), fit(moved, places, 1.0)
     np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
-    chosen = np.array(one.choose(features))
-    assert [int(order[place]) for order, place in zip(orders, other.choose(moved), strict=True)] == chosen.tolist()
+    chosen = other.choose(torch.from_numpy(moved))
+    assert [int(order[place]) for order, place in zip(orders, chosen, strict=True)] == one.choose(
+        torch.from_numpy(features)
+    )
 
 
 def test_predictions_follow_the_answers_wherever_they_stand(made, tmp_path):

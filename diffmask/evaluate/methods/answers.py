@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
+from torch.nn.functional import one_hot
 from tqdm import tqdm
 
 from diffmask.config.evaluation import (
@@ -22,7 +23,7 @@ from diffmask.config.evaluation import (
     VIDEO_ONLY,
     ProbeSettings,
 )
-from diffmask.evaluate.methods.frozen import Prober, make_folds
+from diffmask.evaluate.methods.frozen import Folds, Prober, make_folds
 from diffmask.evaluate.methods.pair_encoder import PairEncoder, Texts
 from diffmask.evaluate.modality import Predict, Predicted
 from diffmask.tasks.question_task import Asked, QuestionTask
@@ -32,6 +33,8 @@ WITH_CLIP = (FULL, VIDEO_ONLY)
 """What is shown of a question that has the clip in it."""
 _WITH_QUESTION = (FULL, QUESTION_ANSWERS, TEXT_ONLY)
 _WITH_SUBTITLES = (FULL, TEXT_ONLY)
+_NOTHING = 1e-9
+"""Deviation of a feature below which it says nothing."""
 
 
 def compose(asked: Asked, answer: str, inputs: str) -> tuple[str, tuple[int, int]]:
@@ -167,34 +170,34 @@ def match_answers(encoder: PairEncoder, task: QuestionTask, *, progress: bool) -
 def probe_answers(encoder: PairEncoder, task: QuestionTask, *, progress: bool) -> Predict:
     """Return what fits a linear scorer of answers, or of the labels of open questions, to features computed here."""
     read = _Reader(encoder, task).read(progress=progress)
-    settings = encoder.settings
-    groups = task.train.texts
+    settings, groups = encoder.settings, task.train.texts
+    cut = {"texts_cut_off": read.num_cut}
     if not task.num_answers:
         features = {split: list(each.numpy()) for split, each in read.features.items()}
         prober = Prober(features, groups, task, settings)
 
         def label(train: Sequence[int], seed: int) -> Predicted:
             found = prober.predict(train, seed)
-            return replace(found, chosen=found.chosen | {"texts_cut_off": read.num_cut})
+            return replace(found, chosen=found.chosen | cut)
 
         return label
 
-    def predict(train: Sequence[int], seed: int) -> Predicted:
-        features = read.features["train"][list(train)].double().numpy()
+    def choose(train: Sequence[int], seed: int) -> Predicted:
         targets = np.array([task.train.labels[row] for row in train])
         numbers = {content: number for number, content in enumerate(dict.fromkeys(groups))}
-        folds = make_folds(
-            targets, np.array([numbers[groups[row]] for row in train]), settings.probe.folds, seed, SINGLE_LABEL
-        )
-        scorer, chosen = choose_scorer(features, targets, folds, settings.probe)
-        dev, test = (scorer.choose(read.features[split].double().numpy()) for split in ("dev", "test"))
-        return Predicted(dev, test, chosen | {"texts_cut_off": read.num_cut})
+        places = np.array([numbers[groups[row]] for row in train])
+        # questions about one clip fall into one fold
+        folds = make_folds(targets, places, settings.probe.folds, seed, SINGLE_LABEL)
+        features = read.features["train"][list(train)].to(encoder.device)
+        scorer, chosen = choose_scorer(features, torch.from_numpy(targets), folds, settings.probe)
+        dev, test = (scorer.choose(read.features[split].to(encoder.device)) for split in ("dev", "test"))
+        return Predicted(dev, test, chosen | cut)
 
-    return predict
+    return choose
 
 
 class AnswerScorer(NamedTuple):
-    """A linear scorer of answers.
+    """A linear scorer of answers, in float64.
 
     Attributes:
         mean: Mean of the features, (F,).
@@ -202,49 +205,47 @@ class AnswerScorer(NamedTuple):
         weights: Weights, (F,).
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
-    weights: np.ndarray
+    mean: Tensor
+    scale: Tensor
+    weights: Tensor
 
     @classmethod
-    def fit(
-        cls, features: np.ndarray, targets: np.ndarray, regularisation: float, max_iterations: int
-    ) -> "AnswerScorer":
+    def fit(cls, features: Tensor, targets: Tensor, regularisation: float, max_iterations: int) -> "AnswerScorer":
         """Fit the weights: cross-entropy of the softmax over the answers, with an L2 penalty as in scikit-learn.
 
         Args:
             features: Of each answer of each question, (N, A, F).
-            targets: Which answer is right, (N,).
+            targets: Which answer is right, int64 (N,).
             regularisation: C, the weight of the loss against the penalty.
-            most: Iterations of L-BFGS, at most.
+            max_iterations: Iterations of L-BFGS, at most.
         """
-        flat = features.reshape(-1, features.shape[2])
-        mean, scale = flat.mean(0), flat.std(0)
-        scale[scale < 1e-9] = 1.0
-        given = (features - mean) / scale
-        right = given[np.arange(len(targets)), targets]
+        shape, targets = features.shape, targets.to(features.device)
+        flat = features.double().flatten(0, 1)
+        mean, scale = flat.mean(0), flat.std(0, correction=0)
+        scale[scale < _NOTHING] = 1.0
+        flat = (flat - mean) / scale
+        right = one_hot(targets, shape[1])
 
         def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-            scores = given @ weights
-            top = scores.max(1, keepdims=True)
-            shares = np.exp(scores - top)
-            total = shares.sum(1, keepdims=True)
-            value = (np.log(total) + top)[:, 0].sum() - (right @ weights).sum()
-            slope = np.einsum("na,naf->f", shares / total, given) - right.sum(0)
-            return regularisation * value + 0.5 * weights @ weights, regularisation * slope + weights
+            shares = (flat @ torch.from_numpy(weights).to(flat)).view(shape[:2]).log_softmax(1)
+            slope = (shares.exp() - right).flatten() @ flat
+            value = -float(shares[right.bool()].sum())
+            return (
+                regularisation * value + 0.5 * float(weights @ weights),
+                regularisation * slope.cpu().numpy() + weights,
+            )
 
-        found = minimize(
-            loss, np.zeros(given.shape[2]), jac=True, method="L-BFGS-B", options={"maxiter": max_iterations}
-        )
-        return cls(mean, scale, found.x)
+        start, options = np.zeros(shape[2]), {"maxiter": max_iterations}
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+        return cls(mean, scale, torch.from_numpy(found.x).to(flat))
 
-    def choose(self, features: np.ndarray) -> list[int]:
+    def choose(self, features: Tensor) -> list[int]:
         """Return the answer with the highest score of each question."""
-        return (((features - self.mean) / self.scale) @ self.weights).argmax(1).tolist()
+        return (((features.double() - self.mean) / self.scale) @ self.weights).argmax(1).tolist()
 
 
 def choose_scorer(
-    features: np.ndarray, targets: np.ndarray, folds: Any, probe: ProbeSettings
+    features: Tensor, targets: Tensor, folds: Folds | None, probe: ProbeSettings
 ) -> tuple[AnswerScorer, dict[str, Any]]:
     """Fit a scorer with the C that cross-validation finds best, or the middle one where there are no folds.
 
@@ -264,10 +265,11 @@ def choose_scorer(
     return scorer, {"C": best, "cross_validated": score}
 
 
-def _cross_validate(features: np.ndarray, targets: np.ndarray, folds: Any, value: float, most: int) -> float:
+def _cross_validate(features: Tensor, targets: Tensor, folds: Folds, value: float, max_iterations: int) -> float:
     """Return the mean over the folds of the share of right choices."""
     shares = []
     for fit, measured in folds:
-        scorer = AnswerScorer.fit(features[fit], targets[fit], value, most)
-        shares.append(np.mean(np.array(scorer.choose(features[measured])) == targets[measured]))
+        scorer = AnswerScorer.fit(features[fit], targets[fit], value, max_iterations)
+        chosen = torch.tensor(scorer.choose(features[measured]))
+        shares.append(float((chosen == targets[measured]).float().mean()))
     return float(np.mean(shares))

@@ -25,7 +25,7 @@ from diffmask.evaluate.methods.tuner import decode
 from diffmask.evaluate.modality import Predicted
 from diffmask.tasks.task import Task
 
-_Folds = list[tuple[np.ndarray, np.ndarray]]
+Folds = list[tuple[np.ndarray, np.ndarray]]
 """For each fold, the rows to fit and the rows to measure on."""
 
 
@@ -70,7 +70,7 @@ class Prober:
             return np.asarray(table.fit_transform(labels))
         return np.array(list(chain(*labels)) if self.task.kind == TOKENS else labels)
 
-    def _fit(self, features: np.ndarray, targets: np.ndarray, folds: _Folds | None) -> tuple[Any, dict[str, Any]]:
+    def _fit(self, features: np.ndarray, targets: np.ndarray, folds: Folds | None) -> tuple[Any, dict[str, Any]]:
         """Return a fitted regression, and how its C was chosen."""
         probe = self.settings.probe
         regression: Any = LogisticRegression(max_iter=probe.max_iterations)
@@ -117,7 +117,7 @@ def _as_labels(rows: np.ndarray, kind: str) -> list[Any]:
     return [rows.tolist()] if kind == TOKENS else rows.tolist()
 
 
-def make_folds(targets: np.ndarray, groups: np.ndarray, num_folds: int, seed: int, kind: str) -> _Folds | None:
+def make_folds(targets: np.ndarray, groups: np.ndarray, num_folds: int, seed: int, kind: str) -> Folds | None:
     """Return folds that leave groups whole, or None if there are none from which something can be learned.
 
     Args:
