@@ -83,6 +83,9 @@ def read_retrieval_task(settings: EvaluateSettings, *, progress: bool = False) -
     Raises:
         InputError: If there are no pairs, or of fewer than two clips or texts.
     """
+    for name in ("kind", "pair", "label", "outside"):
+        if getattr(settings.task, name) is not None:
+            raise InputError(f"task.{name} is for labels, and nothing is labelled for {RETRIEVAL}; leave it out")
     by_split: dict[str | None, list[Pair]] = {}
     notes: list[str] = []
     for file in settings.task.files:

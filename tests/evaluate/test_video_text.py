@@ -188,3 +188,14 @@ def test_retrieval_in_two_stages(world, tmp_path):
     matching = torch.stack(logits, 1)
     expected = [*first_ranks(matching, task.right).tolist(), *first_ranks(matching.T, task.right.T).tolist()]
     assert result["shares"][0]["predictions"] == expected
+
+
+def test_what_retrieval_does_not_read_is_refused(world, tmp_path):
+    settings = settings_for(world, tmp_path, "retrieval", "clips/captions.csv")
+    with pytest.raises(
+        InputError, match="task.label is for labels, and nothing is labelled for retrieval; leave it out"
+    ):
+        evaluate(replace(settings, task=replace(settings.task, label="caption")))
+    (tmp_path / "one.csv").write_text(f"clip,caption\n{world / 'clips' / 'test-0.mp4'},a cell\n")
+    with pytest.raises(InputError, match="one.csv has 1 clips and 1 texts to test on; give at least two of both"):
+        evaluate(replace(settings, task=TaskSettings((str(tmp_path / "one.csv"),))))

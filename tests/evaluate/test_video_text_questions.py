@@ -1,9 +1,11 @@
 """Questions about clips: what a model is shown of them, what it never sees, other tasks, and what is refused."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +26,12 @@ from diffmask.core.errors import InputError
 from diffmask.evaluate.methods.answers import AnswerScorer, compose, compose_all
 from diffmask.evaluate.run import evaluate
 from diffmask.tasks.question_task import ANOTHER, Asked, read_question_task
+from diffmask.video.clip.clip import Clip
+from diffmask.video.index.index import write_index
 from diffmask.video.read import dataset
 
+DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SOCIAL_IQ = DATA / "video" / "annotations" / "social_iq2"
 TUNING = VideoTextFinetuneSettings(learning_rates=(3e-3,), epochs=6, patience=6, batch_size=8)
 
 
@@ -144,6 +150,25 @@ def test_nothing_that_gives_the_answer_away_is_shown(made, tmp_path):
     assert set(Asked._fields) == {"question", "answers", "content", "span", "said"}
 
 
+@pytest.mark.skipif(not SOCIAL_IQ.is_dir(), reason="the real annotations are not here")
+def test_the_real_social_iq_shows_nothing_that_gives_the_answer_away(tmp_path):
+    files = sorted(SOCIAL_IQ.glob("qa_*.jsonl"))
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    clips = [Clip(f"/{name}.mp4", "ok", reader="pyav", num_frames=10) for name in {row["vid_name"] for row in rows}]
+    write_index(tmp_path / "clips.parquet", clips)
+    given = TaskSettings((*map(str, files), str(SOCIAL_IQ / "original_split.json")))
+    shown = VideoTextSettings(clips=(str(tmp_path / "clips.parquet"),))
+    task = read_question_task(EvaluateSettings("x", given, video_text=shown), trains=True)
+    assert (len(task.train) + len(task.dev), len(task.test), task.num_answers) == (1000, 943, 4)
+    by_text = {(row["q"], *(row[f"a{number}"] for number in range(4))): row["answer_idx"] for row in rows}
+    by_text = {tuple(" ".join(text.split()) for text in texts): answer for texts, answer in by_text.items()}
+    for split, asked in task.asked.items():
+        for each, label in zip(asked, task.splits[split].labels, strict=True):
+            assert by_text[each.question, *each.answers] == label
+            # the question, its four answers as they stand, and nothing else
+            assert compose_all([each], "full")[0] == [f"{each.question} {answer}" for answer in each.answers]
+
+
 def test_a_clip_is_opened_once_for_all_questions_about_it(made, tmp_path, monkeypatch):
     made.write("twice.jsonl", [question | {"question": text} for question in ask(made.clips) for text in ("the", "a")])
     opened = Counter()
@@ -187,7 +212,7 @@ def test_fine_tuning(made, tmp_path):
     result = read(evaluate(made.settings(tmp_path / "full", "finetune", video_text=shown))[0])
     assert result["shares"][0]["test"]["all"]["accuracy"] >= 0.5
     assert {"answer_head.bias", "answer_head.weight"} <= set(result["shares"][0]["fresh"])
-    assert set(result["shares"][0]["chosen"]) == {"learning_rate", "dev", "epoch", "epochs"}
+    assert set(result["shares"][0]["chosen"]) == {"learning_rate", "dev", "epoch", "epochs", "texts_cut_off"}
     again = read(evaluate(made.settings(tmp_path / "again", "finetune", video_text=shown))[0])
     assert again["shares"][0]["predictions"] == result["shares"][0]["predictions"]
     assert [entry.name for entry in (tmp_path / "full").iterdir()] == ["seed-0.json"]

@@ -1,6 +1,7 @@
 """Fine-tuning on questions: the whole model reads each answer with its question and clip, and a new head scores it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from diffmask.core.machine import fast_attention
 from diffmask.evaluate.methods.answers import WITH_CLIP, compose_all, pooled
 from diffmask.evaluate.methods.pair_encoder import PairEncoder, Texts, sampling_for
 from diffmask.evaluate.methods.tuner import Tuner, decode
+from diffmask.evaluate.modality import Predicted
 from diffmask.tasks.question_task import Asked, QuestionTask
 from diffmask.text.segment.segmenter import pad_id
 from diffmask.train.optimizer import parameter_groups
@@ -117,6 +119,11 @@ class AnswerTuner(Tuner):
         self.collate, self.num_workers = self._batch, given.num_workers
         self._texts = {name: encoder.tokenise(*compose_all(asked, given.inputs)) for name, asked in task.asked.items()}
         self.num_cut = sum(texts.num_cut for texts in self._texts.values())
+
+    def predict(self, train: Sequence[int], seed: int) -> Predicted:
+        """Fine-tune and predict, and tell how many texts were cut off."""
+        found = super().predict(train, seed)
+        return replace(found, chosen=found.chosen | {"texts_cut_off": self.num_cut})
 
     def training_rows(self, train: Sequence[int], seed: int) -> QuestionRows:
         """Return questions with random views of their clips."""
