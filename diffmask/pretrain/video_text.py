@@ -143,7 +143,7 @@ class VideoTextSubject(Subject):
         config = self._config
         training, held_out = read_split(config, progress=progress)
         clips = _clips_of([*training, *held_out])
-        made = self._scores.make(clips, progress=progress)
+        made = naming("video", partial(self._scores.make, clips, progress=progress))
         scored = {clip.path for clip in clips if self._scores.has(clip, made)}
         training, held_out = ([pair for pair in each if pair.clip.path in scored] for each in (training, held_out))
         if not training:
@@ -195,7 +195,8 @@ class VideoTextSubject(Subject):
         cache = Path(config.data.cache).expanduser() if config.data.cache else CACHE.expanduser()
         texts = tokenise_pairs([pair.text for pair in pairs], self._loaded.tokenizer, settings, types, cache)
         if augment:
-            for scorer in self._resolved.text.scorers(self._loaded.tokenizer, config.training.device or "auto"):
+            device = config.training.device or "auto"
+            for scorer in naming("text", partial(self._resolved.text.scorers, self._loaded.tokenizer, device)):
                 texts = add_scores(texts, scorer, cache, progress=progress)
         seed = config.training.seed
         return PairDataset(pairs, texts, sampling, seed=seed, maps=maps, failures=self._failures, augment=augment)

@@ -33,7 +33,7 @@ class JointMasking:
         complement: Spare, in each row, the domain's units of one side, text or video by the toss of a coin: what makes
             the domain different is never hidden on both.
         whole_texts: Contrastive and matching losses read texts without masks.
-        seed: Seed of the coin.
+        seed: Seed of the coin, and of the negatives of matching.
         layer_decay: Factor of the learning rate from each layer to the one below it.
     """
 
@@ -53,8 +53,9 @@ class JointMasking:
 
     @property
     def fixed(self) -> "JointMasking":
-        """The masks of evaluation: always the same, and each side's own."""
-        return replace(self, text=self.text.fixed, video=self.video.fixed, complement=False)
+        """The masks of evaluation, always the same and each side's own, and the same draw of negatives."""
+        seed = self.text.evaluation.seed
+        return replace(self, text=self.text.fixed, video=self.video.fixed, complement=False, seed=seed)
 
     def reseeded(self, seed: int) -> "JointMasking":
         """Return the same with other masks."""
@@ -144,7 +145,7 @@ def spared(side: str, domain: Callable[[Units], UnitMask], units: Units, seed: i
         side: text or video.
         domain: Tells which of the smallest units belong to the domain.
         units: The units of the side.
-        seed: Seed of the coin.
+        seed: Seed of the coin, and of the negatives of matching.
         step: Step of the training.
     """
     of_domain = units.pool(domain(units.smallest).float()) > 0

@@ -254,6 +254,33 @@ def test_two_ranks_are_one(world, tmp_path):
         assert one == pytest.approx(two, abs=1e-4)
 
 
+def test_the_micro_batches_of_a_step_are_one_batch(world, tmp_path):
+    objectives = ObjectivesConfig(text=1.0, video=0.5, contrastive=0.0, matching=0.0)
+    shapes = {"whole": {"batch_size": 4}, "parts": {"batch_size": 1, "accumulation": 4}}
+    one, other = (run(world, tmp_path / name, objectives=objectives, training=shape) for name, shape in shapes.items())
+    parts = weights_of(other)
+    for name, value in weights_of(one).items():
+        assert torch.allclose(value, parts[name], atol=5e-5), name
+    for key in ("loss", "loss_text", "loss_video", "mask_ratio_text"):
+        found = [[entry[key] for entry in log_of(each.folder) if key in entry] for each in (one, other)]
+        assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
+def test_held_out_losses_are_of_the_same_masks_and_negatives_for_every_seed_and_policy(world, tmp_path):
+    anchors = {"anchors": str(world / "anchors")}
+    maskings = [
+        {},
+        {"seed": 7},
+        anchors | {"text": CaptionMaskingConfig(), "video": ClipMaskingConfig(), "complement": True},
+    ]
+    first = [
+        log_of(run(world, tmp_path / str(number), masking=masking, training={"steps": 1, "save_every": 0}).folder)[0]
+        for number, masking in enumerate(maskings)
+    ]
+    for key in ("eval_loss_text", "eval_loss_video", "eval_loss_contrastive", "eval_loss_matching"):
+        assert len({entry[key] for entry in first}) == 1, key
+
+
 def test_features_are_predicted_in_the_place_of_pixels(world, tmp_path):
     target = TargetConfig(kind="features", embedder=f"student:{world / 'video'}")
     outcome = run(world, tmp_path / "run", target=target, head=HeadConfig(steps=2))
@@ -276,6 +303,8 @@ def test_what_the_clips_of_held_out_pairs_are_is_not_trained_on(world, tmp_path)
         ({"masking": {"text": CaptionMaskingConfig("difference")}}, "set masking.text.anchors=anchors/"),
         ({"masking": {"video": ClipMaskingConfig("difference")}}, "set masking.video.anchors=anchors/"),
         ({"masking": {"video": ClipMaskingConfig("whole-word")}}, "masking.video: unknown policy 'whole-word'"),
+        ({"masking": {"video": ClipMaskingConfig("attention")}}, "set masking.video.teacher="),
+        ({"masking": {"text": CaptionMaskingConfig("attention")}}, "name one with masking.text.teacher"),
         (
             {"masking": {"video": ClipMaskingConfig("random-tube", ratio=ScheduleConfig(start=0.99))}},
             "masking.video.ratio=0.99 hides all",
