@@ -360,3 +360,17 @@ def test_files_of_another_kind_than_the_model_or_the_method(made, tmp_path):
         evaluate(settings)
     with pytest.raises(InputError, match="captions.csv holds no questions about clips; give files of TVQA"):
         evaluate(made.settings(tmp_path / "out", "matching", "captions.csv"))
+
+
+@pytest.mark.slow  # processes are started afresh
+@pytest.mark.parametrize("method", ["probe", "finetune"])
+def test_other_processes_read_the_same(made, tmp_path, method):
+    found = []
+    for num_workers in (0, 1):
+        tuning = replace(TUNING, epochs=1) if method == "finetune" else VideoTextFinetuneSettings()
+        shown = VideoTextSettings(num_workers=num_workers, finetune=tuning)
+        found.append(
+            read(evaluate(made.settings(tmp_path / str(num_workers), method, video_text=shown))[0])["shares"][0]
+        )
+    one, two = found
+    assert one["predictions"] == two["predictions"] and one["dev"] == two["dev"]

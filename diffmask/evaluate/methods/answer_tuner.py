@@ -1,7 +1,7 @@
 """Fine-tuning on questions: the whole model reads each answer with its question and clip, and a new head scores it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,33 @@ class QuestionRows(Dataset):
         return made | {"labels": self.labels[row]}
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Makes a batch of questions.
+
+    Attributes:
+        fill: Token that fills short texts.
+        mean: Mean of red, green and blue that clips are normalised by.
+        std: Their standard deviation.
+    """
+
+    fill: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return what `AnsweringModel.forward` takes."""
+        texts = [row["texts"] for row in rows]
+        tokens, parts = ([each for text in texts for each in text[place]] for place in (0, 1))
+        made = Texts(tokens, parts, 0).batch(range(len(tokens)), self.fill)
+        names = ("input_ids", "attention_mask", "parts")
+        batch = {name: each.unflatten(0, (len(rows), -1)) for name, each in zip(names, made, strict=True)}
+        if "frames" in rows[0]:
+            mean, std = (torch.tensor(each).view(3, 1, 1) for each in (self.mean, self.std))
+            batch["frames"] = (torch.stack([row["frames"] for row in rows]).float() / 255.0 - mean) / std
+        return batch | {"labels": torch.tensor([row["labels"] for row in rows])}
+
+
 class AnswerTuner(Tuner):
     """Fine-tunes one model on one task of questions, for any seed and any share of its training questions."""
 
@@ -114,9 +141,10 @@ class AnswerTuner(Tuner):
         given = settings.video_text
         super().__init__(folder, task, settings, given.finetune, output=output, progress=progress)
         encoder = PairEncoder.load(folder, settings)
-        self.questions, self.loaded = task, encoder.loaded
+        loaded = encoder.loaded
+        self.questions, self.grid = task, loaded.grid
         self.num_texts = max(1, task.num_answers)
-        self.collate, self.num_workers = self._batch, given.num_workers
+        self.collate, self.num_workers = _Batch(pad_id(loaded.tokenizer), loaded.mean, loaded.std), given.num_workers
         self._texts = {name: encoder.tokenise(*compose_all(asked, given.inputs)) for name, asked in task.asked.items()}
         self.num_cut = sum(texts.num_cut for texts in self._texts.values())
 
@@ -179,18 +207,6 @@ class AnswerTuner(Tuner):
         tuning = given.finetune
         clips, spans = [self.questions.clips[each.content] for each in asked], [each.span for each in asked]
         if seed is None:
-            return ClipDataset(clips, sampling_for(self.loaded, given), spans=spans, augment=False)
-        sampling = sampling_for(self.loaded, given, crop_scale=tuning.crop_scale, flip=tuning.flip)
+            return ClipDataset(clips, sampling_for(self.grid, given), spans=spans, augment=False)
+        sampling = sampling_for(self.grid, given, crop_scale=tuning.crop_scale, flip=tuning.flip)
         return ClipDataset(clips, sampling, spans=spans, seed=seed)
-
-    def _batch(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        texts = [row["texts"] for row in rows]
-        tokens, parts = ([each for text in texts for each in text[place]] for place in (0, 1))
-        merged = Texts(tokens, parts, 0)
-        names = ("input_ids", "attention_mask", "parts")
-        made = merged.batch(range(len(merged.rows)), pad_id(self.loaded.tokenizer))
-        batch = {name: each.unflatten(0, (len(rows), -1)) for name, each in zip(names, made, strict=True)}
-        if "frames" in rows[0]:
-            mean, std = (torch.tensor(each).view(3, 1, 1) for each in (self.loaded.mean, self.loaded.std))
-            batch["frames"] = (torch.stack([row["frames"] for row in rows]).float() / 255.0 - mean) / std
-        return batch | {"labels": torch.tensor([row["labels"] for row in rows])}

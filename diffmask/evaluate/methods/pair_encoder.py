@@ -20,6 +20,7 @@ from diffmask.text.segment.segmenter import pad_id
 from diffmask.train.shared_memory import check_shared_memory
 from diffmask.video.clip.clip import Clip
 from diffmask.video.read.dataset import ClipDataset, Sampling, Span
+from diffmask.video.units.grid import Grid
 from diffmask.video_text.model.load import LoadedVideoText, load_video_text
 
 _WORKERS = "video_text.num_workers"
@@ -116,44 +117,43 @@ class PairEncoder:
         mean, std = (
             torch.tensor(each, device=self.device).view(3, 1, 1) for each in (self.loaded.mean, self.loaded.std)
         )
-        batches = clip_batches(shown, self.loaded, self.settings)
+        batches = _clip_batches(shown, self.loaded.grid, self.settings)
         with tqdm(total=len(shown), desc="clips", unit="clip", disable=not progress) as bar, worker_errors():
             for frames in batches:
                 with torch.inference_mode(), self.autocast():
-                    yield self.loaded.model.encode_video((frames.to(self.device).float() / 255.0 - mean) / std)
+                    states = self.loaded.model.encode_video((frames.to(self.device).float() / 255.0 - mean) / std)
+                yield states
                 bar.update(len(frames))
 
 
-def sampling_for(loaded: LoadedVideoText, settings: VideoTextSettings, **changes: Any) -> Sampling:
+def sampling_for(grid: Grid, settings: VideoTextSettings, **changes: Any) -> Sampling:
     """Return how views are made of clips."""
-    return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader, **changes)
+    return Sampling(grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader, **changes)
 
 
-def clip_batches(
-    shown: Sequence[tuple[Clip, Span | None]], loaded: LoadedVideoText, settings: EvaluateSettings
-) -> DataLoader:
+def _clip_batches(shown: Sequence[tuple[Clip, Span | None]], grid: Grid, settings: EvaluateSettings) -> DataLoader:
     """Return batches of the middle of clips, uint8 (B, T, 3, S, S)."""
     given = settings.video_text
     views = ClipDataset(
         [clip for clip, _ in shown],
-        sampling_for(loaded, given),
+        sampling_for(grid, given),
         spans=[span for _, span in shown],
         augment=False,
     )
     if given.num_workers:
         check_guard(f"{_WORKERS}={given.num_workers}")
-        check_shared_memory(views, stack_frames, settings.eval_batch_size, given.num_workers, setting=_WORKERS)
+        check_shared_memory(views, _stack_frames, settings.eval_batch_size, given.num_workers, setting=_WORKERS)
     return DataLoader(
         views,
         batch_size=settings.eval_batch_size,
         num_workers=given.num_workers,
-        collate_fn=stack_frames,
+        collate_fn=_stack_frames,
         # forked, a worker would inherit what the threads of decoders and of torch hold locked
         multiprocessing_context="spawn" if given.num_workers else None,
     )
 
 
-def stack_frames(rows: Sequence[Sequence[dict[str, Any]]]) -> Tensor:
+def _stack_frames(rows: Sequence[Sequence[dict[str, Any]]]) -> Tensor:
     """Return the frames of rows of one crop each, uint8 (B, T, 3, S, S)."""
     return torch.stack([row["frames"] for (row,) in rows])
 
