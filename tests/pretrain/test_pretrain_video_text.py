@@ -273,8 +273,9 @@ def test_held_out_losses_are_of_the_same_masks_and_negatives_for_every_seed_and_
         {"seed": 7},
         anchors | {"text": CaptionMaskingConfig(), "video": ClipMaskingConfig(), "complement": True},
     ]
+    data, training = {"eval_share": 0.6}, {"steps": 1, "batch_size": 8, "save_every": 0}
     first = [
-        log_of(run(world, tmp_path / str(number), masking=masking, training={"steps": 1, "save_every": 0}).folder)[0]
+        log_of(run(world, tmp_path / str(number), masking=masking, data=data, training=training).folder)[0]
         for number, masking in enumerate(maskings)
     ]
     for key in ("eval_loss_text", "eval_loss_video", "eval_loss_contrastive", "eval_loss_matching"):
