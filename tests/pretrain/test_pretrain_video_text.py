@@ -236,22 +236,21 @@ def train_rank(config):
 
 
 @pytest.mark.slow
-def test_two_ranks_are_one(world, tmp_path):
-    whole = run(world, tmp_path / "whole", masking={"text": CaptionMaskingConfig("loss-weighted")})
-    config = config_for(
-        world,
-        tmp_path / "ranks",
-        masking={"text": CaptionMaskingConfig("loss-weighted")},
-        training={"batch_size": 2},
-    )
+@pytest.mark.parametrize("asks", [False, True])
+def test_two_ranks_are_one(world, tmp_path, questions, asks):
+    masking = {"text": CaptionMaskingConfig("loss-weighted")}
+    whole, half = (AnswerTaskConfig((questions,), (questions,), batch_size=size) if asks else None for size in (2, 1))
+    one = run(world, tmp_path / "whole", masking=masking, task=whole)
+    config = config_for(world, tmp_path / "ranks", masking=masking, training={"batch_size": 2}, task=half)
     done = run_ranks(2, train_rank, config)
     assert [each.returncode for each in done] == [0, 0], done[0].stderr
     found = load_file(tmp_path / "ranks" / "model" / "model.safetensors")
-    for name, value in weights_of(whole).items():
+    for name, value in weights_of(one).items():
         assert torch.allclose(value, found[name], atol=5e-5), name
-    for key in ("loss", "loss_contrastive", "loss_matching"):
-        one, two = ([entry[key] for entry in log_of(tmp_path / name) if key in entry] for name in ("whole", "ranks"))
-        assert one == pytest.approx(two, abs=1e-4)
+    keys = ("loss", "loss_contrastive", "loss_matching", *(["task_loss", "eval_task_loss"] if asks else []))
+    for key in keys:
+        logged = [[entry[key] for entry in log_of(tmp_path / name) if key in entry] for name in ("whole", "ranks")]
+        assert logged[0] == pytest.approx(logged[1], abs=1e-4)
 
 
 def test_the_micro_batches_of_a_step_are_one_batch(world, tmp_path):

@@ -13,7 +13,7 @@ from diffmask.core.errors import InputError
 from diffmask.video_text.model.config import FUSIONS
 from diffmask.video_text.model.load import load_video_text
 from diffmask.video_text.model.objectives import OBJECTIVES
-from diffmask.video_text.model.video_text import VideoTextModel
+from diffmask.video_text.model.video_text import VideoTextModel, VideoTextOutput
 
 PARTS, SIZES = ("encoder", "decoder"), ("layers", "attention_heads", "ffn_dim")
 FAMILIES = ("bert", "roberta", "modernbert")
@@ -167,3 +167,14 @@ def test_the_page_about_it_runs(folders, tmp_path, monkeypatch):
         exec(block, names)
     assert names["output"].token_logits.shape == (2, 30) and names["output"].matching.shape == (2,)
     assert {path.name for path in (tmp_path / "parts").iterdir()} == {"video", "text"}
+
+
+def test_what_is_learned_beside_goes_through_parallel_training():
+    # DistributedDataParallel takes outputs apart and makes them again of what they hold
+    output = VideoTextOutput(contrastive=torch.zeros(2))
+    output["loss"] = torch.ones(())
+    leaves, form = torch.utils._pytree.tree_flatten(output)
+    again = torch.utils._pytree.tree_unflatten(leaves, form)
+    assert isinstance(again, VideoTextOutput)
+    assert again.loss == 1
+    assert torch.equal(again.contrastive, output.contrastive)

@@ -49,12 +49,14 @@ class VideoTextOutput(ModelOutput):
         patches: Predictions of the predicted patches, float (B, P, C).
         contrastive: Contrastive loss of each row, float32 (B,).
         matching: Matching loss of each row, float32 (B,).
+        loss: Of what a hook learns in the same pass; DistributedDataParallel makes the output again of its fields.
     """
 
     token_logits: Tensor | None = None
     patches: Tensor | None = None
     contrastive: Tensor | None = None
     matching: Tensor | None = None
+    loss: Tensor | None = None
 
 
 @dataclass
