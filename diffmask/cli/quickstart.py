@@ -20,12 +20,17 @@ the task, with intervals, and an HTML page. It takes a few minutes on two cores.
 starts over.
 
 With --video it does the same with clips: handwritten digits that move over moving clutter, rendered and encoded here,
-a small VideoMAE that was pretrained on other such clips, random tubes, random patches and difference masking."""
+a small VideoMAE that was pretrained on other such clips, random tubes, random patches and difference masking.
+
+With --video-text it does the same with clips and captions ("a two moves left, a seven moves up"), rendered here too: a
+small model of video and text, whose words and patches are masked in the same step. At its end captions and clips find
+each other, and a probe answers questions such as "which digit moves left?"."""
 
 EPILOG = """\
 examples:
   diffmask quickstart
   diffmask quickstart --video
+  diffmask quickstart --video-text
   diffmask quickstart -o demo --steps 400 --seed 1"""
 
 
@@ -40,8 +45,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder for everything that is written (default: quickstart)",
     )
-    add("--video", action="store_true", help="use clips, rendered here, instead of text")
-    add("--steps", type=int, metavar="N", help="training steps of each run (default: 30; --video 150)")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--video", action="store_true", help="use clips, rendered here, instead of text")
+    kinds.add_argument("--video-text", action="store_true", help="use clips with captions, rendered here")
+    steps = "training steps of each run (default: 30; --video 150; --video-text 300)"
+    add("--steps", type=int, metavar="N", help=steps)
     add("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
     add("--overwrite", action="store_true", help="write into a folder that holds something else")
 
@@ -56,8 +64,9 @@ def run(args: argparse.Namespace) -> int:
     from diffmask.quickstart.run import run_quickstart
     from diffmask.quickstart.text import TextQuickstart
     from diffmask.quickstart.video import VideoQuickstart
+    from diffmask.quickstart.video_text import VideoTextQuickstart
 
-    kind = VideoQuickstart if args.video else TextQuickstart
+    kind = VideoTextQuickstart if args.video_text else VideoQuickstart if args.video else TextQuickstart
     if args.steps is not None and args.steps < 1:
         raise InputError(f"--steps {args.steps} is below 1; the default is {kind.steps}")
     check_value("--steps", args.steps or 1, STEPS)

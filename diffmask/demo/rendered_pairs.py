@@ -3,11 +3,11 @@
     render_pairs("clips") -> clips/general, clips/domain, clips/general.csv, clips/train.csv, clips/test.csv,
                              clips/questions.jsonl, clips/boxes.csv
 
-A caption says which digit moves where ("a 2 moves left, a 7 moves up"), and others of the same clip name one of the
-two; those of test clips name both, so that each is true of few clips. A question asks for one of the two. No
-digit and no direction comes more often than another, and none goes with another, so neither an answer nor a question
-gives anything away: who sees no clip is right by chance. The general clips are alike but show shapes in place of
-digits, and their captions name those: digits are all that makes the domain different, in the clips and in the words.
+A caption says which digit moves where ("a two moves left, a seven moves up"), and others of the same clip name one of
+the two; those of test clips name both, so that each is true of few clips. A question asks for one of the two. No digit
+and no direction comes more often than another, and none goes with another, so neither an answer nor a question gives
+anything away: who sees no clip is right by chance. The general clips are alike but show shapes in place of digits, and
+their captions name those: digits are all that makes the domain different, in the clips and in the words.
 """
 
 import json
@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
+from diffmask.demo import draw_clips
 from diffmask.demo.draw_clips import (
     CLUTTER,
     NUM_FRAMES,
@@ -38,8 +39,8 @@ from diffmask.files.made_folder import write_table
 
 GENERAL, TRAIN, TEST = "general.csv", "train.csv", "test.csv"
 QUESTIONS, BOXES = "questions.jsonl", "boxes.csv"
-DIGITS = (0, 2, 6, 7)
-"""Few enough to be learned in minutes; and of all four about the easiest to tell apart."""
+DIGITS = ("zero", "two", "six", "seven")
+"""Few enough to be learned in minutes, and about the easiest to tell apart; in words, for no number is an anchor."""
 SHAPES = ("disc", "square", "triangle", "cross")
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 """Across and down, in an image."""
@@ -170,7 +171,8 @@ def _domain(split: str, number: int, seed: int) -> Iterator[_Scene]:
     for place, (digits, ways) in enumerate(_events(DIGITS, number, np.random.default_rng([seed, 2 + part]))):
         movers = []
         for digit, way in zip(digits, ways, strict=True):
-            movers.append(_Mover(str(digit), way, images[digit][used[digit] % len(images[digit])]))
+            own = images[draw_clips.DIGITS.index(digit)]
+            movers.append(_Mover(digit, way, own[used[digit] % len(own)]))
             used[digit] += 1
         first, second = movers
         yield _scene(f"domain/{split}", place, (first, second), (seed, 2 + part, place))
@@ -198,7 +200,7 @@ def _questions(scenes: Sequence[_Scene], seed: int) -> Iterator[dict[str, object
     places = iter(random.permutation(np.arange(_PER_CLIP * len(scenes)) % NUM_ANSWERS).tolist())
     for scene in scenes:
         shown = [mover.name for mover in scene.movers]
-        others = [str(digit) for digit in DIGITS if str(digit) not in shown]
+        others = [digit for digit in DIGITS if digit not in shown]
         for mover in scene.movers:
             more = random.choice(others, NUM_ANSWERS - len(shown), replace=False).tolist()
             asked = {

@@ -12,10 +12,10 @@ from rich.text import Text
 from diffmask.assemble.modality import Words
 from diffmask.report.html.charts import chart_of_runs
 from diffmask.report.html.page import macros
-from diffmask.train.log import Log, has_values
+from diffmask.train.log import Log, of_sides
 
 BEFORE = "not continued"
-_ALL, _DOMAIN = "eval_loss", "eval_loss_domain"
+_ALL, _DOMAIN, _NUM_MASKED = "eval_loss", "eval_loss_domain", "eval_masked"
 
 
 class HeldOutLoss(NamedTuple):
@@ -26,18 +26,27 @@ class HeldOutLoss(NamedTuple):
     loss_domain: float
 
 
-def read_losses(logs: Mapping[str, Log]) -> list[HeldOutLoss]:
+def masked_sides(log: Log) -> list[str]:
+    """Return the sides of whose masked positions a run has logged held-out losses; "" where it has one side only."""
+    return list(of_sides(log, _NUM_MASKED).values()) or [""]
+
+
+def read_losses(logs: Mapping[str, Log], side: str = "") -> list[HeldOutLoss]:
     """Return the losses before the first step, which all runs share, and after the last step of each run.
 
     Args:
         logs: Entries of each run's log, by name; each run evaluated before its first step and after its last.
+        side: Which side's, of a run that has several.
     """
+    key, key_domain = (f"{name}_{side}" if side else name for name in (_ALL, _DOMAIN))
     evaluations = {name: [entry for entry in log if _ALL in entry] for name, log in logs.items()}
     first = next(iter(evaluations.values()))[0]
     assert first["step"] == 0, "a run that is compared must evaluate before its first step"
     last = {name: entries[-1] for name, entries in evaluations.items()}
     # without a masked position of the domain there is no loss
-    return [HeldOutLoss(name, entry[_ALL], entry.get(_DOMAIN, nan)) for name, entry in {BEFORE: first, **last}.items()]
+    return [
+        HeldOutLoss(name, entry[key], entry.get(key_domain, nan)) for name, entry in {BEFORE: first, **last}.items()
+    ]
 
 
 def mean_of_seeds(seeds: Sequence[Sequence[HeldOutLoss]]) -> list[HeldOutLoss]:
@@ -76,10 +85,11 @@ def curve_section(logs: Mapping[str, Log], words: Words) -> Markup:
         _DOMAIN: f"held-out loss, domain {words.wholes}",
         "loss": "training loss, each on its own masks",
     }
+    entries = [entry for log in logs.values() for entry in log]
     charts = [
-        chart_of_runs(logs, key, title)
+        chart_of_runs(logs, found, f"{title}: {side}" if side else title)
         for key, title in figures.items()
-        if any(has_values(log, key) for log in logs.values())
+        for found, side in of_sides(entries, key).items()
     ]
     return macros("quickstart.html").curves(words, charts)
 

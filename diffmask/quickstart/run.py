@@ -1,7 +1,7 @@
 """The quickstart: its steps, one after the other, and the page at the end. What differs by modality is handed in.
 
 `run_quickstart` is the list of steps. It is given a `Quickstart`, which makes the data, names the settings of each run
-and says the sentences; there is one for text and one for clips.
+and says the sentences; there is one for text, one for clips and one for both.
 """
 
 import json
@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 import yaml
+from markupsafe import Markup
 from rich.console import Console
 
-from diffmask.assemble.modality import modality_named
-from diffmask.config import TextConfig, VideoConfig, to_mapping
-from diffmask.config.evaluation import PROBE, EvaluateSettings
+from diffmask.assemble.modality import Words, modality_named
+from diffmask.config import TextConfig, VideoConfig, VideoTextConfig, to_mapping
+from diffmask.config.evaluation import RETRIEVAL, EvaluateSettings
 from diffmask.config.limits import Name
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, Comparison, compare
@@ -35,6 +36,7 @@ from diffmask.quickstart.losses import (
     curve_section,
     loss_section,
     loss_table,
+    masked_sides,
     mean_of_seeds,
     read_losses,
 )
@@ -137,7 +139,7 @@ class Quickstart(ABC, Generic[Data]):
         """Return the pretraining that is compared; its runs are named after their policies."""
 
     @abstractmethod
-    def config(self, run: str, seed: int = 0) -> TextConfig | VideoConfig:
+    def config(self, run: str, seed: int = 0) -> TextConfig | VideoConfig | VideoTextConfig:
         """Return the settings of a run with a seed, of which the first has number 0.
 
         Those of one seed differ in the policy and in the folder, and in nothing else.
@@ -147,8 +149,11 @@ class Quickstart(ABC, Generic[Data]):
         """Write the labelled data of the task, where it is not there yet, and say what it is."""
 
     @abstractmethod
-    def probing(self) -> EvaluateSettings:
-        """Return how models are probed; name, output, method, metric and seeds are not read."""
+    def evaluations(self) -> Mapping[str, EvaluateSettings]:
+        """Return how models are evaluated, by the folder in `evaluation` that the results land in, "" for itself.
+
+        Name, output and seeds are not read.
+        """
 
     @abstractmethod
     def facts(self, data: Data) -> list[tuple[str, str]]:
@@ -186,13 +191,15 @@ def run_quickstart(
     if logs is None:
         return _stopped(console)
     losses = _mean_losses(logs)
-    console.print()
-    console.print(loss_table(losses, modality_named(quickstart.modality).words))
+    for side, each in losses.items():
+        console.print()
+        console.print(loss_table(each, _words(quickstart, side)))
     console.print(f"\n{said.loss_limit}")
     with step(said.task_step, commands["evaluate"]):
         quickstart.make_task(data, console)
-        scores = _evaluate_all(quickstart, progress=progress)
-    ComparisonReport(scores).print(console)
+        scores = [_evaluate_all(quickstart, folder, progress=progress) for folder in quickstart.evaluations()]
+    for each in scores:
+        ComparisonReport(each).print(console)
     console.print(f"\n{said.task_limit}")
     with step(said.page_step):
         if quickstart.fills_in:
@@ -294,28 +301,38 @@ def _preview(quickstart: Quickstart, trained: Path | None = None) -> Preview:
     return source.preview({label: source.look(masking, None) for label, masking in maskings.items()})
 
 
-def _mean_losses(logs: _Logs) -> list[HeldOutLoss]:
-    """Return the means over seeds; all runs start from one model, and the very first has evaluated it."""
+def _mean_losses(logs: _Logs) -> dict[str, list[HeldOutLoss]]:
+    """Return the means over seeds, by the side whose masked positions they are about.
+
+    All runs start from one model, and the very first has evaluated it.
+    """
     before, *_ = next(iter(logs.values()))
-    seeds = zip(*logs.values(), strict=True)
-    return mean_of_seeds(
-        [read_losses({name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}) for each in seeds]
-    )
+    seeds = [
+        {name: [*before[:1], *log] for name, log in zip(logs, each, strict=True)}
+        for each in zip(*logs.values(), strict=True)
+    ]
+    return {side: mean_of_seeds([read_losses(each, side) for each in seeds]) for side in masked_sides(before)}
 
 
-def _evaluate_all(quickstart: Quickstart, *, progress: bool) -> Comparison:
-    """Probe the model that was not continued, and those of each policy and seed, and compare them."""
-    folders = {name: str(quickstart.output / "evaluation" / name) for name in ("none", *quickstart.policies)}
+def _words(quickstart: Quickstart, side: str) -> Words:
+    """Return what things are called on a side, which has the name of a modality, or in all."""
+    return modality_named(side or quickstart.modality).words
+
+
+def _evaluate_all(quickstart: Quickstart, folder: str, *, progress: bool) -> Comparison:
+    """Evaluate the model that was not continued, and those of each policy and seed, and compare them."""
+    folders = {name: str(quickstart.output / "evaluation" / folder / name) for name in ("none", *quickstart.policies)}
     wanted = [(quickstart.start(), BEFORE, folders["none"], range(quickstart.seeds))]
     for policy, label in quickstart.policies.items():
         for seed in range(quickstart.seeds):
             wanted.append((quickstart.config(policy, seed).output, label, folders[policy], range(seed, seed + 1)))
-    shared = replace(quickstart.probing(), method=PROBE, metric="accuracy")
+    shared = quickstart.evaluations()[folder]
     for model, name, output, seeds in wanted:
         settings = replace(shared, model=model, name=name, output=output, seeds=len(seeds), first_seed=seeds[0])
         evaluate(settings, progress=progress)
     results = read_results(list(folders.values()))
-    return compare(results, CompareSettings(metric="accuracy", all_pairs=True))
+    metric = None if shared.method == RETRIEVAL else shared.metric
+    return compare(results, CompareSettings(metric=metric, all_pairs=True))
 
 
 def _page(
@@ -323,20 +340,19 @@ def _page(
     facts: Sequence[tuple[str, str]],
     preview: Preview,
     logs: _Logs,
-    losses: Sequence[HeldOutLoss],
-    scores: Comparison,
+    losses: Mapping[str, Sequence[HeldOutLoss]],
+    scores: Sequence[Comparison],
 ) -> str:
     """Return the page: curves of the first seed, and losses that are means over the seeds."""
     said, words = quickstart.sentences(), modality_named(quickstart.modality).words
-    comparison = ComparisonReport(scores)
-    ratio = quickstart.config(next(iter(quickstart.policies))).masking.ratio.start
+    comparisons = [ComparisonReport(each) for each in scores]
+    tables = [loss_section(each, said.loss_limit, words=_words(quickstart, side)) for side, each in losses.items()]
     seeds = ", ".join(str(quickstart.seed + seed) for seed in range(quickstart.seeds))
     body = macros("quickstart.html").body(
         said,
-        [*facts, ("mask ratio", f"{ratio:g}"), ("seeds", seeds)],
-        comparison.finding,
-        comparison.sections(),
-        loss_section(losses, said.loss_limit, words=words),
+        [*facts, ("seeds", seeds)],
+        [(each.title, each.finding, each.sections(f"{place or ''}")) for place, each in enumerate(comparisons)],
+        Markup("\n").join(tables),
         curve_section({label: seeds[0] for label, seeds in logs.items()}, words),
         preview.sections(said.masks),
         list(quickstart.commands().values()),

@@ -14,7 +14,7 @@ from typing import ClassVar
 from rich.console import Console
 
 from diffmask.config import HeadConfig, TextConfig, TextDataConfig, TextMaskingConfig, TrainingConfig
-from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings
+from diffmask.config.evaluation import PROBE, EvaluateSettings, ProbeSettings, TaskSettings
 from diffmask.core.errors import InputError
 from diffmask.demo.docstrings import Documented, find_package, read_docstrings, write_documents
 from diffmask.pretrain import HEAD_FILE
@@ -229,11 +229,14 @@ class TextQuickstart(Quickstart[list[Documented]]):
             f"{len(labels)} subpackages; {len(taken):,} texts to learn from, {len(tests):,} held-out ones to tell"
         )
 
-    def probing(self) -> EvaluateSettings:
-        """Return how models are probed: on the subpackages."""
+    def evaluations(self) -> Mapping[str, EvaluateSettings]:
+        """Return how models are evaluated: by a probe on the subpackages."""
         task = TaskSettings((str(self.output / "task"),), name="subpackages", text="text", label="label")
         probe = ProbeSettings(regularisations=(0.001, 0.01, 0.1))
-        return EvaluateSettings(self.start(), task, max_length=_MAX_LENGTH, probe=probe)
+        settings = EvaluateSettings(
+            self.start(), task, method=PROBE, metric="accuracy", max_length=_MAX_LENGTH, probe=probe
+        )
+        return {"": settings}
 
     def facts(self, data: list[Documented]) -> list[tuple[str, str]]:
         """Return how much text, which model and reference, and how many steps."""
@@ -243,6 +246,7 @@ class TextQuickstart(Quickstart[list[Documented]]):
             ("model", self.model),
             ("reference", anchors.metadata["reference"]["name"]),
             ("steps", f"{self.steps:,} of {self.batch_size} rows"),
+            ("mask ratio", f"{self.config('whole-word').masking.ratio.start:g}"),
         ]
 
 

@@ -4,6 +4,7 @@ The clips are rendered and encoded here. The task at its end: which digit moves 
 """
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +21,7 @@ from diffmask.config import (
     VideoDataConfig,
     VideoMaskingConfig,
 )
-from diffmask.config.evaluation import EvaluateSettings, ProbeSettings, TaskSettings, VideoSettings
+from diffmask.config.evaluation import PROBE, EvaluateSettings, ProbeSettings, TaskSettings, VideoSettings
 from diffmask.demo.rendered_clips import render_digits
 from diffmask.quickstart.run import Quickstart, Sentences, Stage
 from diffmask.video.anchors.contact_sheet import draw_sheet
@@ -240,14 +241,17 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
             ),
         )
 
-    def probing(self) -> EvaluateSettings:
-        """Return how models are probed: on the digits."""
-        return EvaluateSettings(
+    def evaluations(self) -> Mapping[str, EvaluateSettings]:
+        """Return how models are evaluated: by a probe on the digits."""
+        settings = EvaluateSettings(
             self.start(),
             TaskSettings((self.path("domain.parquet"),), name="digits"),
+            method=PROBE,
+            metric="accuracy",
             probe=ProbeSettings(regularisations=_REGULARISATIONS),
             video=VideoSettings(stride=_STRIDE, num_views=_NUM_VIEWS),
         )
+        return {"": settings}
 
     def facts(self, data: dict[str, list[Clip]]) -> list[tuple[str, str]]:
         """Return how many clips, which model, and how many steps."""
@@ -256,4 +260,5 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
             ("model", "VideoMAE, 4 layers of 128, 8 frames of 64 x 64 pixels"),
             ("general pretraining", f"{self.general_steps:,} steps of {self.batch_size} clips"),
             ("continued", f"{self.steps:,} steps of {self.batch_size} clips"),
+            ("mask ratio", f"{self.ratio:g}"),
         ]

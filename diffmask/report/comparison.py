@@ -61,23 +61,27 @@ class ComparisonReport:
             (new / "comparison.csv").write_text(self.to_csv(), encoding="utf-8")
             content = json.dumps(asdict(found), indent=2, ensure_ascii=False)
             (new / "comparison.json").write_text(content + "\n", encoding="utf-8")
-            page_text = page(self._title, [self.sections()], self.finding, self._facts)
+            page_text = page(self.title, [self.sections()], self.finding, self._facts)
             write_page(page_text, new / "comparison.html")
             save_figure(self.forest_figure(), new / "forest.png")
             if found.curve:
                 save_figure(self.learning_figure(), new / "learning.png")
 
-    def sections(self) -> Markup:
-        """Return differences, scores and learning curves as sections of a page."""
+    def sections(self, key: str = "") -> Markup:
+        """Return differences, scores and learning curves as sections of a page.
+
+        Args:
+            key: Ends what figures are called, where a page has several comparisons.
+        """
         found = self._found
         told = "; ".join(f"{each.name} - {each.other}: {_say(each)}" for each in found.differences)
         differences = [(_difference_cells(each), each.verdict != NOT_SHOWN) for each in found.differences]
         points = (f"{each.name} with {100 * each.share:g} %: {100 * each.mean:.2f}" for each in found.curve)
         return macros("comparison.html").sections(
-            embed(self.forest_figure(), "forest", told),
+            embed(self.forest_figure(), f"forest{key}", told),
             (_DIFFERENCE_HEAD, differences),
             self._scores(),
-            embed(self.learning_figure(), "learning", "; ".join(points)) if found.curve else "",
+            embed(self.learning_figure(), f"learning{key}", "; ".join(points)) if found.curve else "",
             self._notes,
         )
 
@@ -91,7 +95,7 @@ class ComparisonReport:
         return [head, *([*_score_cells(row), *(_points(row.scores[seed]) for seed in seeds)] for row in found.scores)]
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
         """The task, the metric and the method."""
         found = self._found
         metric = metrics_of(found.task["kind"])[str(found.settings.metric)]
@@ -167,7 +171,7 @@ class ComparisonReport:
     def print(self, console: Console) -> None:
         """Print scores, differences, and what they mean."""
         found = self._found
-        console.print(Text(self._title, "bold"))
+        console.print(Text(self.title, "bold"))
         console.print()
         console.print(_terminal(_SCORE_HEAD, map(_score_cells, found.scores)))
         console.print()
@@ -187,7 +191,7 @@ class ComparisonReport:
         """Return the tables and the notes in Markdown; markup in names is escaped."""
         found = self._found
         blocks = [
-            f"# {_mark(self._title)}",
+            f"# {_mark(self.title)}",
             f"**{_mark(self.finding)}**",
             *self.markdown_tables(),
             *([markdown_table(_CURVE_HEAD, map(_curve_cells, found.curve))] if found.curve else []),
@@ -236,7 +240,7 @@ class ComparisonReport:
         figure = new_figure(7.5, 1.0 + 0.36 * len(found.differences))
         axes = figure.subplots()
         against = f", against {found.against}" if found.against else ""
-        dress(axes, _plain(self._title + against, _TITLE_CHARS), "difference in points, with 95 % interval")
+        dress(axes, _plain(self.title + against, _TITLE_CHARS), "difference in points, with 95 % interval")
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", color=LINE, lw=0.8)
         axes.axvline(0.0, color=SOFT, lw=1.0, ls=(0, (4, 3)))
@@ -264,7 +268,7 @@ class ComparisonReport:
         shares = list(num_train)
         figure = new_figure(7.5, 3.4)
         axes = figure.subplots()
-        dress(axes, _plain(self._title, _TITLE_CHARS), f"training {found.examples}")
+        dress(axes, _plain(self.title, _TITLE_CHARS), f"training {found.examples}")
         for place, name in enumerate(names):
             line = [point for point in found.curve if point.name == name]
             # beside each other, so that no interval hides another
