@@ -198,16 +198,10 @@ def build_joint_masking(
         video: The masking of its patches, as `build_video_masking` returns it.
 
     Raises:
-        InputError: If nothing is learned, or what is not masked would be predicted.
+        InputError: If nothing is learned, or a setting is given that cannot take effect.
     """
-    weights = config.objectives.weights
-    for side in SIDES:
-        if side not in masking.masked:
-            weights.pop(side, None)
-    if not weights:
-        raise InputError(
-            "nothing is learned: every weight of `objectives` is 0, or of a side that is not masked; give one above 0"
-        )
+    weights = _weights(config, masking.masked)
+    _refuse_unread(config, masking.masked, weights)
     for name, side in {"text": text, "video": video}.items():
         learns = type(side.masker.policy).observe is not Policy.observe
         if learns and name in masking.masked and name not in weights:
@@ -225,3 +219,40 @@ def build_joint_masking(
         seed=config.masking.seed,
         layer_decay=config.training.layer_decay,
     )
+
+
+def _weights(config: VideoTextConfig, masked: Sequence[str]) -> dict[str, float]:
+    """Return the weight of each loss; there is none of a side that is not masked.
+
+    Raises:
+        InputError: If there is none at all, or a side that is not masked is given a weight.
+    """
+    given, usual = config.objectives, type(config.objectives)()
+    weights = given.weights
+    for side in set(SIDES) - set(masked):
+        weights.pop(side, None)
+        if getattr(given, side) not in (0, getattr(usual, side)):
+            raise InputError(
+                f"objectives.{side}={getattr(given, side):g} has no effect, since masking.sides={config.masking.sides} "
+                "hides nothing of it; leave it out, or set masking.sides=both"
+            )
+    if not weights:
+        raise InputError(
+            "nothing is learned: every weight of `objectives` is 0, or of a side that is not masked; give one above 0"
+        )
+    return weights
+
+
+def _refuse_unread(config: VideoTextConfig, masked: Sequence[str], weights: Mapping[str, float]) -> None:
+    """Refuse what says how something is predicted or compared that is not."""
+    if "video" not in weights and (given := _given(config.target)):
+        raise InputError(
+            f"target.{given[0]} is given, and no patches are predicted "
+            f"(masking.sides={config.masking.sides}, objectives.video={config.objectives.video:g}); leave it out"
+        )
+    compares = "text" in masked and ("contrastive" in weights or "matching" in weights)
+    if not (config.objectives.whole_texts or compares):
+        raise InputError(
+            "objectives.whole_texts=false has no effect: no text is masked that `contrastive` or `matching` read; "
+            "leave it out"
+        )
