@@ -142,7 +142,7 @@ def _rows(
             faults.add(_NOT_ANSWERED, question.qid)
         else:
             kept.append(question)
-    clips = clips_of_questions(kept, config.data.clips or _beside(files), faults, progress=progress)
+    clips, _ = clips_of_questions(kept, config.data.clips or _beside(files), faults, progress=progress)
     for question, clip in zip(kept, clips, strict=True):
         if clip is None:
             faults.add(_NO_CLIP, question.qid)

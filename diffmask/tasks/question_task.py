@@ -18,14 +18,12 @@ from diffmask.files.splits import SPLITS
 from diffmask.tasks.leakage import Leakage
 from diffmask.tasks.task import Split, Task, choose_held_out
 from diffmask.video.clip.clip import Clip, content_hash
-from diffmask.video.clip.find import list_videos
 from diffmask.video.clip.names import ClipNames
-from diffmask.video.index.index import Probing, index_clips, is_index, read_index
 from diffmask.video.read.dataset import Span
 from diffmask.video_text.data.beside import list_source
 from diffmask.video_text.data.faults import Faults
 from diffmask.video_text.data.listings import is_cue_rows, list_cue_rows
-from diffmask.video_text.data.match_questions import match_questions
+from diffmask.video_text.data.match_questions import clips_of_questions
 from diffmask.video_text.data.questions import CHOICE, Question, is_questions, read_questions
 from diffmask.video_text.data.subtitles import Cue
 
@@ -215,13 +213,11 @@ class _Clips(NamedTuple):
     """The clips of questions.
 
     Attributes:
-        of_question: Path of the clip of each question; None if it was not found.
-        known: All clips, by path.
+        of_question: The clip of each question; None if it was not found, or cannot be read.
         cues: What is said in them, by path.
     """
 
-    of_question: Mapping[Question, str | None]
-    known: Mapping[str, Clip]
+    of_question: Mapping[Question, Clip | None]
     cues: Mapping[str, Sequence[Cue]]
 
     @classmethod
@@ -235,17 +231,12 @@ class _Clips(NamedTuple):
         progress: bool,
     ) -> "_Clips":
         """Find the clips among those that the settings name, or in the folders of the files."""
-        given = settings.video_text.clips
-        known = {clip.path: clip for path in given if is_index(path) for clip in read_index(path)}
-        others = [path for path in given if not is_index(path)]
-        if not given:
-            others = list(dict.fromkeys(str(path.parent) for path in paths))
-        names = ClipNames([*known, *(list_videos(others) if others else ())])
-        of_question = dict(zip(questions, match_questions(questions, names, faults), strict=True))
-        unknown = sorted({path for path in of_question.values() if path} - known.keys())
-        if unknown:
-            known |= {clip.path: clip for clip in index_clips(unknown, probing=Probing(progress=progress))}
-        return cls(of_question, known, _read_cues(settings.video_text.subtitles, names, faults))
+        beside = dict.fromkeys(str(path.parent) for path in paths)
+        found, names = clips_of_questions(
+            questions, settings.video_text.clips or list(beside), faults, progress=progress
+        )
+        of_question = dict(zip(questions, found, strict=True))
+        return cls(of_question, _read_cues(settings.video_text.subtitles, names, faults))
 
     def find(
         self, questions: Sequence[Question], split: str, settings: EvaluateSettings, faults: Faults
@@ -257,8 +248,8 @@ class _Clips(NamedTuple):
         """
         found, lacking = [], []
         for question in questions:
-            clip = self.known.get(self.of_question[question] or "")
-            if clip is None or not clip.is_ok:
+            clip = self.of_question[question]
+            if clip is None:
                 lacking.append(question)
                 faults.add(_NO_CLIP, f"{split}: {question.video}")
                 continue

@@ -53,8 +53,10 @@ def match_questions(questions: Sequence[Question], names: ClipNames, faults: Fau
 
 def clips_of_questions(
     questions: Sequence[Question], sources: Sequence[str], faults: Faults, *, progress: bool = False
-) -> list[Clip | None]:
-    """Return the clip of each question; None if there is none, not one alone, or it cannot be read.
+) -> tuple[list[Clip | None], ClipNames]:
+    """Return the clip of each question, and what the clips are called that were looked through.
+
+    A question has None if there is no clip, not one alone, or one that cannot be read.
 
     Args:
         questions: The questions.
@@ -67,12 +69,13 @@ def clips_of_questions(
     """
     known = {clip.path: clip for source in sources if is_index(source) for clip in read_index(source)}
     others = [source for source in sources if not is_index(source)]
-    paths = match_questions(questions, ClipNames([*known, *(list_videos(others) if others else ())]), faults)
+    names = ClipNames([*known, *(list_videos(others) if others else ())])
+    paths = match_questions(questions, names, faults)
     unknown = sorted({path for path in paths if path} - known.keys())
     if unknown:
         known |= {clip.path: clip for clip in index_clips(unknown, probing=Probing(progress=progress))}
     found = (known.get(path or "") for path in paths)
-    return [clip if clip is not None and clip.is_ok else None for clip in found]
+    return [clip if clip is not None and clip.is_ok else None for clip in found], names
 
 
 def find_video(video: str, series: str | None, names: ClipNames) -> list[str]:
