@@ -136,6 +136,7 @@ def render_pairs(
     parts |= {TRAIN: [*_domain("train", num_train, seed)], TEST: [*_domain("test", num_test, seed)]}
     boxes, bar = [], tqdm(desc="rendering", unit="clip", disable=not progress, total=sum(map(len, parts.values())))
     with draft(folder) as new, bar:
+        new.mkdir()
         for table, scenes in parts.items():
             for scene in scenes:
                 (new / scene.name).parent.mkdir(parents=True, exist_ok=True)

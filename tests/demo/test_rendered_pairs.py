@@ -187,3 +187,8 @@ def test_what_is_refused(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         render_pairs(tmp_path / given.pop("folder"), **given)
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_a_part_may_have_no_clips(tmp_path):
+    made = render_pairs(tmp_path / "clips", num_general=0, num_train=1, num_test=0)
+    assert [len(table(path)) for path in (made.general, made.train, made.test)] == [0, 3, 0]
