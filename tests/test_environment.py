@@ -71,7 +71,8 @@ def test_first_run_installs_and_the_second_does_not(checkout):
     assert calls == ["-m diffmask quickstart --out x"]
 
 
-def test_the_quickstart_installs_what_it_needs_and_tests_install_the_rest(checkout):
+@pytest.mark.parametrize("option", ["--video", "--video-text"])
+def test_the_quickstart_installs_what_it_needs_and_tests_install_the_rest(checkout, option):
     checkout.add_python()
     done, (uv, torch, rest, editable, ran) = checkout.run("quickstart", "--out", "x")
     assert done.returncode == 0, done.stderr
@@ -86,10 +87,10 @@ def test_the_quickstart_installs_what_it_needs_and_tests_install_the_rest(checko
     assert "PyTorch without CUDA, for there is no GPU" in done.stderr
     assert checkout.run("quickstart")[1] == ["-m diffmask quickstart"]
 
-    *_, rest, _, ran = checkout.run("quickstart", "--video")[1]
+    *_, rest, _, ran = checkout.run("quickstart", option)[1]
     assert rest.endswith("--extra demo --extra video")
     assert "--require-hashes -r" in checkout.run("test")[1][0]
-    assert checkout.run("quickstart", "--video")[1] == ["-m diffmask quickstart --video"]
+    assert checkout.run("quickstart", option)[1] == [f"-m diffmask quickstart {option}"]
 
 
 def test_with_a_gpu_the_quickstart_installs_the_pinned_pytorch(checkout):

@@ -71,7 +71,14 @@ print(sorted(HIDDEN & set(sys.modules)))
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.parametrize("command", [["index", ".", "-o", "clips.parquet"], ["quickstart", "--video", "-o", "q"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["index", ".", "-o", "clips.parquet"],
+        ["quickstart", "--video", "-o", "q"],
+        ["quickstart", "--video-text", "-o", "q"],
+    ],
+)
 def test_commands_of_video_say_what_to_install(folder, command):
     (folder / "a.mp4").write_bytes(b"no video")
     done = without_video(f"from diffmask.cli import main\nsys.exit(main({command}))", folder)
