@@ -16,9 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from diffmask.assemble.video import build_sampling
 from diffmask.config import VideoTextConfig
-from diffmask.config.limits import check_limits
 from diffmask.core.errors import InputError
-from diffmask.pretrain.task import check_names
+from diffmask.pretrain.task import check_task
 from diffmask.text.segment.pad import PadLabelled
 from diffmask.text.segment.segmenter import pad_id
 from diffmask.video.read.dataset import ClipDataset, Sampling
@@ -106,19 +105,10 @@ def build_answer_task(config: VideoTextConfig, loaded: LoadedVideoText, *, progr
     Raises:
         InputError: If a setting cannot be used, or its files hold no question that can be learned.
     """
-    task, evaluates = config.task, bool(config.data.eval) or config.data.eval_share > 0
+    task = config.task
     if task is None:
         return None
-    check_limits(task, "task.")
-    if config.training.steps == 0:
-        raise InputError("a task cannot be learned in training.steps=0; leave task out, or give the number of steps")
-    if task.eval and not evaluates:
-        raise InputError(
-            "task.eval is measured when the held-out pairs are, and there are none; give data.eval, or "
-            "data.eval_share above 0"
-        )
-    check_names("task.train", task.train, ("dev", "test"))
-    check_names("task.eval", task.eval, ("test",))
+    check_task(config)
     rows = _rows(config, loaded, "train", task.train, progress=progress)
     held_out = _rows(config, loaded, "dev", task.eval, progress=progress) if task.eval else []
     return AnswerTask(loaded, rows, held_out, batch_size=task.batch_size, weight=task.weight)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,18 +25,30 @@ CLASSIFIER = "classifier"
 """Folder, in that of a run, of the classifier that it trained."""
 
 
-def _check(task: TaskConfig, *, evaluates: bool) -> None:
+def check_task(config: Any, *, streams: bool = False) -> None:
+    """Refuse the settings of a task that cannot be learned in the run, or not be measured.
+
+    Args:
+        config: The run, which has a task.
+        streams: Whether its rows have no end, so that no share of them is held out.
+
+    Raises:
+        InputError: If there is no step, nothing is held out, or a file is for something else by its name.
+    """
+    task, evaluates = config.task, bool(config.data.eval) or (not streams and config.data.eval_share > 0.0)
     check_limits(task, "task.")
+    if config.training.steps == 0:
+        raise InputError("a task cannot be learned in training.steps=0; leave task out, or give the number of steps")
     if task.eval and not evaluates:
         raise InputError(
-            "task.eval is measured when the held-out text is, and there is none; give data.eval, or data.eval_share "
+            "task.eval is measured when the held-out data are, and there are none; give data.eval, or data.eval_share "
             "above 0"
         )
-    check_names("task.train", task.train, ("dev", "test"))
-    check_names("task.eval", task.eval, ("test",))
+    _check_names("task.train", task.train, ("dev", "test"))
+    _check_names("task.eval", task.eval, ("test",))
 
 
-def check_names(setting: str, sources: Sequence[str], refused: Sequence[str]) -> None:
+def _check_names(setting: str, sources: Sequence[str], refused: Sequence[str]) -> None:
     """Refuse files whose names say that they are for something else: nothing of a test set is ever read."""
     for path in list_files(sources) if sources else []:
         found = next((split for split in splits_named(path) if split in refused), None)
@@ -55,9 +68,7 @@ def build_task(config: TextConfig, loaded: LoadedModel) -> EndTask | None:
     task = config.task
     if task is None:
         return None
-    if config.training.steps == 0:
-        raise InputError("a task cannot be learned in training.steps=0; leave task out, or give the number of steps")
-    _check(task, evaluates=bool(config.data.eval) or (not config.data.streaming and config.data.eval_share > 0.0))
+    check_task(config, streams=config.data.streaming)
     columns, training = _read(task.train, task, None)
     held_out = _read(task.eval, task, columns)[1] if task.eval else []
     seen = {(text, pair) for text, pair, _ in training}
