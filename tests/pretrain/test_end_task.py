@@ -177,7 +177,7 @@ def test_what_cannot_be_used_is_refused(world, tmp_path):
     nothing = TrainingConfig(steps=0, device="cpu")
     assert "a task cannot be learned in training.steps=0; leave task out, or give" in refusal(training=nothing)
     data = config_for(world, tmp_path).data
-    assert "task.eval is measured when the held-out text is, and there is none; give data.eval" in refusal(
+    assert "task.eval is measured when the held-out data are, and there are none; give data.eval" in refusal(
         data=replace(data, eval_share=0.0)
     )
     for name, role in (("test", "testing"), ("dev", "evaluation")):
