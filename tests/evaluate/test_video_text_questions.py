@@ -24,6 +24,7 @@ from diffmask.config.evaluation import (
 )
 from diffmask.core.errors import InputError
 from diffmask.evaluate.methods.answers import AnswerScorer, compose, compose_all
+from diffmask.evaluate.methods.pair_encoder import PairEncoder
 from diffmask.evaluate.run import evaluate
 from diffmask.tasks.question_task import ANOTHER, Asked, read_question_task
 from diffmask.video.clip.clip import Clip
@@ -205,6 +206,16 @@ def test_the_seconds_and_the_subtitles_of_a_question(made, tmp_path):
 def test_texts_that_are_cut_off_are_counted(made, tmp_path):
     result = read(evaluate(made.settings(tmp_path, max_length=8))[0])
     assert result["shares"][0]["chosen"]["texts_cut_off"] == 4 * len(made.clips)
+
+
+def test_the_answer_is_kept_of_a_text_that_is_too_long(made, tmp_path):
+    encoder = PairEncoder.load(str(made.folder / "model"), made.settings(tmp_path, max_length=6))
+    asked = Asked("we found the dose in the blood of a rat ?", ("the kinase", "a cell"), "", None)
+    texts = encoder.tokenise(*compose_all([asked], "full"))
+    words = [encoder.loaded.tokenizer.decode(row, skip_special_tokens=True) for row in texts.rows]
+    assert [text.endswith(answer) for text, answer in zip(words, asked.answers, strict=True)] == [True, True]
+    assert [sum(part) for part in texts.parts] == [2, 2] and texts.num_cut == 2
+    assert {len(row) for row in texts.rows} == {6}
 
 
 def test_fine_tuning(made, tmp_path):

@@ -21,6 +21,7 @@ from diffmask.train.shared_memory import check_shared_memory
 from diffmask.video.clip.clip import Clip
 from diffmask.video.read.dataset import ClipDataset, Sampling, Span
 from diffmask.video.units.grid import Grid
+from diffmask.video_text.data.tokenise_parts import tokenise_parts
 from diffmask.video_text.model.load import LoadedVideoText, load_video_text
 
 _WORKERS = "video_text.num_workers"
@@ -85,19 +86,12 @@ class PairEncoder:
 
         Args:
             texts: The texts.
-            parts: First character of the part of each that is of interest, and the one behind it; by default all.
+            parts: First character of the part of each that is of interest, and the one behind it; by default all. It is
+                kept where a text is too long.
         """
-        most = self.settings.max_length
-        read: Any = self.loaded.tokenizer(
-            list(texts), truncation=True, max_length=most, return_offsets_mapping=True, return_overflowing_tokens=False
-        )
         spans = [(0, len(text)) for text in texts] if parts is None else parts
-        inside = [
-            [first < end and start < last and start < end for start, end in offsets]
-            for offsets, (first, last) in zip(read["offset_mapping"], spans, strict=True)
-        ]
-        num_cut = sum(bool(each.overflowing) for each in read.encodings)
-        return Texts(read["input_ids"], inside, num_cut)
+        read = tokenise_parts(texts, spans, self.loaded.tokenizer, self.settings.max_length)
+        return Texts(read.ids, read.inside, sum(map(bool, read.num_cut)))
 
     def text_batch(self, texts: Texts, places: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Return what `Texts.batch` returns, on the device."""
