@@ -209,13 +209,13 @@ def test_texts_that_are_cut_off_are_counted(made, tmp_path):
 
 
 def test_the_answer_is_kept_of_a_text_that_is_too_long(made, tmp_path):
-    encoder = PairEncoder.load(str(made.folder / "model"), made.settings(tmp_path, max_length=6))
+    encoder = PairEncoder.load(str(made.folder / "model"), made.settings(tmp_path, max_length=8))
     asked = Asked("we found the dose in the blood of a rat ?", ("the kinase", "a cell"), "", None)
     texts = encoder.tokenise(*compose_all([asked], "full"))
     words = [encoder.loaded.tokenizer.decode(row, skip_special_tokens=True) for row in texts.rows]
     assert [text.endswith(answer) for text, answer in zip(words, asked.answers, strict=True)] == [True, True]
     assert [sum(part) for part in texts.parts] == [2, 2] and texts.num_cut == 2
-    assert {len(row) for row in texts.rows} == {6}
+    assert {len(row) for row in texts.rows} == {8}
 
 
 def test_fine_tuning(made, tmp_path):
