@@ -45,7 +45,7 @@ def comparison(**changes):
     found = Comparison(
         task={"name": "toy", "kind": "single-label", "hash": "0123456789abcdef"},
         method="finetune",
-        settings=CompareSettings(share=1.0, baseline="none"),
+        settings=CompareSettings(metric="micro_f1", share=1.0, baseline="none"),
         num_texts=120,
         num_seen=0,
         seeds=(0, 1),
