@@ -44,7 +44,7 @@ class VideoTextMasking(ResolvedMasking):
         check_limits(config, "masking.")
         self.config = config
         _check_shared(config)
-        self.text, self.video = (naming(side, partial(self._side, side)) for side in SIDES)
+        self.text, self.video = (told_of(side, partial(self._side, side)) for side in SIDES)
         self.features = ()
 
     def _side(self, name: str) -> Any:
@@ -62,7 +62,7 @@ class VideoTextMasking(ResolvedMasking):
         """Return the settings with the policies of both sides, without what says nothing to them."""
         named = _sides_of(policy, _masked(config)).items()
         made = {
-            side: naming(side, partial(_SIDES[side].for_policy, getattr(config, side), name)) for side, name in named
+            side: told_of(side, partial(_SIDES[side].for_policy, getattr(config, side), name)) for side, name in named
         }
         return replace(config, **made)
 
@@ -81,12 +81,12 @@ class VideoTextMasking(ResolvedMasking):
             InputError: If it cannot be followed.
         """
         own, _, side = name.rpartition("_")
-        return naming(side, lambda: getattr(self, side).schedule(own))
+        return told_of(side, lambda: getattr(self, side).schedule(own))
 
     @property
     def planned(self) -> dict[str, Schedule]:
         """The schedules of ratio and strength of the sides that are masked, by the keys of a run's log."""
-        sides = {side: naming(side, lambda side=side: getattr(self, side).planned) for side in self.masked}
+        sides = {side: told_of(side, lambda side=side: getattr(self, side).planned) for side in self.masked}
         return {f"{key}_{side}": schedule for side, planned in sides.items() for key, schedule in planned.items()}
 
     @property
@@ -102,7 +102,7 @@ class VideoTextMasking(ResolvedMasking):
 
     def _refuse_silent(self) -> None:
         for side in SIDES:
-            naming(side, getattr(self, side)._refuse_silent)
+            told_of(side, getattr(self, side)._refuse_silent)
             if side not in self.masked and (given := _given(getattr(self.config, side))):
                 raise InputError(
                     f"masking.{side}.{given[0]} is given, and masking.sides={self.config.sides} masks no "
@@ -152,7 +152,7 @@ def _usual_ratios(name: str) -> list[ScheduleConfig]:
     return [ScheduleConfig(start=ratio) for ratio in TEXT_RATIOS.values()] if name == "ratio" else []
 
 
-def naming(side: str, make: Callable[[], Any]) -> Any:
+def told_of(side: str, make: Callable[[], Any]) -> Any:
     """Return what is made; a refusal names the settings of the side.
 
     Raises:

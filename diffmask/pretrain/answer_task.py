@@ -20,6 +20,7 @@ from diffmask.core.errors import InputError
 from diffmask.pretrain.task import check_task
 from diffmask.text.segment.pad import PadLabelled
 from diffmask.text.segment.segmenter import pad_id
+from diffmask.video.model.targets import normalised
 from diffmask.video.read.dataset import ClipDataset, Sampling
 from diffmask.video.units.grid import Grid
 from diffmask.video_text.data.faults import Faults
@@ -90,8 +91,7 @@ class AnswerTask:
         """Return the loss of each question and whether its right answer was chosen, float32 (N, 2)."""
         model, labels = self._model.train(training), batch["labels"]
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        mean, std = (torch.tensor(each, device=ids.device).view(3, 1, 1) for each in (self._mean, self._std))
-        clips = model.encode_video((batch["frames"].float() / 255.0 - mean) / std)
+        clips = model.encode_video(normalised(batch["frames"], self._mean, self._std))
         clips = clips.repeat_interleave(len(ids) // len(labels), 0)
         fused = model.fuse(model.encode_text(ids, mask), mask, clips)
         scores = model.match(fused.text, mask).float().view(len(labels), -1)

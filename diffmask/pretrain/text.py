@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow
 
-CACHE = Path("~/.cache/diffmask")
+_CACHE = "~/.cache/diffmask"
 _ROWS_AT_A_TIME = 10_000
 SHUFFLE_BUFFER = 10_000
 """Rows of a stream that are mixed."""
+
+
+def cache_folder(data: Any) -> Path:
+    """Return the folder in which what is made of data once is kept, by their settings."""
+    return Path(data.cache or _CACHE).expanduser()
 
 
 def read_anchors(config: TextConfig, tokenizer: PreTrainedTokenizerBase) -> AnchorSet | None:
@@ -89,7 +94,7 @@ def read_rows(
     data = config.data
     annotated = replace(settings, annotators=tuple(annotators))
     types = None if anchors is None else anchors.types
-    cache = Path(data.cache).expanduser() if data.cache else CACHE.expanduser()
+    cache = cache_folder(data)
     held_out = tokenise(data.eval, tokenizer, settings, types, cache) if data.eval else None
     if data.streaming:
         _check_stream(config, scorers)

@@ -2,21 +2,21 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from diffmask.assemble.modality import RowSizes
 from diffmask.assemble.video import VideoMasking, VideoParts, build_sampling, build_video_masking, target_embedder
-from diffmask.config import VideoConfig
+from diffmask.config import VideoConfig, VideoDataConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.pretrain.subject import Rows, Subject
-from diffmask.pretrain.text import CACHE
+from diffmask.pretrain.text import cache_folder
 from diffmask.train.buckets import RowOrder
 from diffmask.train.record import hub_name
 from diffmask.video.clip.clip import Clip, content_hash
@@ -28,6 +28,9 @@ from diffmask.video.score.score_maps import BoxMaps, CachedMaps, FrameScorer, ma
 
 if TYPE_CHECKING:
     from diffmask.video.anchors.anchor_set import VisualAnchors
+
+
+Entry = TypeVar("Entry")
 
 
 def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list[Clip]]:
@@ -42,17 +45,35 @@ def read_split(config: VideoConfig, *, progress: bool) -> tuple[list[Clip], list
         held_out = _of_split(read_clips(data.eval, progress=progress), "eval_split", data.eval_split)
         check_apart(training, held_out)
         return training, held_out
+    return hold_out(training, data, lambda clip: clip, "clips")
+
+
+def hold_out(
+    entries: Sequence[Entry], data: VideoDataConfig, clip_of: Callable[[Entry], Clip], what: str
+) -> tuple[list[Entry], list[Entry]]:
+    """Hold out a share of the data by the content of its clips: all entries of a clip stand on one side.
+
+    Args:
+        entries: The data.
+        data: Its settings, which name no held-out data of their own.
+        clip_of: Returns the clip of an entry.
+        what: What the entries are called, in the plural.
+
+    Raises:
+        InputError: If a split of data is named that are not given, or none is left to train on.
+    """
     if data.eval_split is not None:
         raise InputError(
             f"data.eval_split={data.eval_split!r} is a split of data.eval, which is not given; give it too"
         )
-    held = {clip.path for clip in training if int.from_bytes(content_hash(clip)[:4]) < data.eval_share * 2**32}
-    kept = [clip for clip in training if clip.path not in held]
+    clips = {clip.path: clip for clip in map(clip_of, entries)}
+    held = {path for path, clip in clips.items() if int.from_bytes(content_hash(clip)[:4]) < data.eval_share * 2**32}
+    kept = [entry for entry in entries if clip_of(entry).path not in held]
     if not kept:
         raise InputError(
-            f"data.eval_share={data.eval_share:g} leaves none of {len(training)} clips to train on; lower it"
+            f"data.eval_share={data.eval_share:g} leaves none of {len(entries)} {what} to train on; lower it"
         )
-    return kept, [clip for clip in training if clip.path in held]
+    return kept, [entry for entry in entries if clip_of(entry).path in held]
 
 
 def _of_split(clips: list[Clip], setting: str, split: str | None) -> list[Clip]:
@@ -122,9 +143,8 @@ class ClipScores:
                 made[name] = box_maps(self._config, clips)
                 continue
             scorer = frame_scorer(name, self._config, self._parts.anchors, device)
-            cache = Path(self._config.data.cache).expanduser() if self._config.data.cache else CACHE.expanduser()
             self._keys[name] = scorer.key
-            paths = make_maps(clips, scorer, cache, progress=progress)
+            paths = make_maps(clips, scorer, cache_folder(self._config.data), progress=progress)
             made[name] = CachedMaps(
                 {clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None}
             )

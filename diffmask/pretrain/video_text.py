@@ -14,19 +14,20 @@ import torch
 from diffmask.assemble.modality import RowSizes
 from diffmask.assemble.text import build_text_masking
 from diffmask.assemble.video import VideoParts, build_sampling, build_video_masking, target_embedder
-from diffmask.assemble.video_text import VideoTextMasking, build_joint_masking, naming
+from diffmask.assemble.video_text import VideoTextMasking, build_joint_masking, told_of
 from diffmask.config import VideoTextConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import fast_attention, resolve_device
 from diffmask.core.processes import read_ranks
 from diffmask.pretrain.answer_task import build_answer_task
 from diffmask.pretrain.subject import Rows, Subject
-from diffmask.pretrain.text import CACHE, read_anchors, tokenise_settings
+from diffmask.pretrain.text import cache_folder, read_anchors, tokenise_settings
 from diffmask.pretrain.video import (
     FAILURES_FILE,
     ClipScores,
     check_apart,
     describe_clips,
+    hold_out,
     read_failures,
     read_visual_anchors,
 )
@@ -81,17 +82,7 @@ def read_split(config: VideoTextConfig, *, progress: bool) -> tuple[list[Pair], 
         held_out = list(read_pairs(data.eval, replace(settings, split=data.eval_split)).pairs)
         check_apart([pair.clip for pair in training], [pair.clip for pair in held_out])
         return training, held_out
-    if data.eval_split is not None:
-        raise InputError(
-            f"data.eval_split={data.eval_split!r} is a split of data.eval, which is not given; give it too"
-        )
-    chance = {pair.clip.path: int.from_bytes(content_hash(pair.clip)[:4]) / 2**32 for pair in training}
-    kept = [pair for pair in training if chance[pair.clip.path] >= data.eval_share]
-    if not kept:
-        raise InputError(
-            f"data.eval_share={data.eval_share:g} leaves none of {len(training)} pairs to train on; lower it"
-        )
-    return kept, [pair for pair in training if chance[pair.clip.path] < data.eval_share]
+    return hold_out(training, data, lambda pair: pair.clip, "pairs")
 
 
 class VideoTextSubject(Subject):
@@ -116,8 +107,8 @@ class VideoTextSubject(Subject):
         self.processing, self._loaded = _Processing(loaded.tokenizer, loaded.processor()), loaded
         if config.masking.anchors is not None:
             refuse_apart(config.masking.anchors)
-        self._anchors, self._annotators, words = naming("text", self._words)
-        self._parts, patches = naming("video", partial(self._patches, embedder))
+        self._anchors, self._annotators, words = told_of("text", self._words)
+        self._parts, patches = told_of("video", partial(self._patches, embedder))
         self.masking = build_joint_masking(config, masking, words, patches)
         self.objective = build_answer_task(config, loaded, progress=False)
         # the task is scored by what tells matching pairs
@@ -143,7 +134,7 @@ class VideoTextSubject(Subject):
         config = self._config
         training, held_out = read_split(config, progress=progress)
         clips = _clips_of([*training, *held_out])
-        made = naming("video", partial(self._scores.make, clips, progress=progress))
+        made = told_of("video", partial(self._scores.make, clips, progress=progress))
         scored = {clip.path for clip in clips if self._scores.has(clip, made)}
         training, held_out = ([pair for pair in each if pair.clip.path in scored] for each in (training, held_out))
         if not training:
@@ -192,11 +183,11 @@ class VideoTextSubject(Subject):
         settings = tokenise_settings(self._text, self._resolved.text)
         settings = replace(settings, annotators=tuple(self._annotators) if augment else ())
         types = None if self._anchors is None else self._anchors.types
-        cache = Path(config.data.cache).expanduser() if config.data.cache else CACHE.expanduser()
+        cache = cache_folder(config.data)
         texts = tokenise_pairs([pair.text for pair in pairs], self._loaded.tokenizer, settings, types, cache)
         if augment:
             device = config.training.device or "auto"
-            for scorer in naming("text", partial(self._resolved.text.scorers, self._loaded.tokenizer, device)):
+            for scorer in told_of("text", partial(self._resolved.text.scorers, self._loaded.tokenizer, device)):
                 texts = add_scores(texts, scorer, cache, progress=progress)
         seed = config.training.seed
         return PairDataset(pairs, texts, sampling, seed=seed, maps=maps, failures=self._failures, augment=augment)

@@ -107,6 +107,10 @@ class Quickstart(ABC, Generic[Data]):
     shown: ClassVar[tuple[str, int, int]]
     fills_in: ClassVar[bool]
 
+    def path(self, *parts: str) -> str:
+        """Return a path in the output folder."""
+        return str(self.output.joinpath(*parts))
+
     @abstractmethod
     def start(self) -> str:
         """Return the model that all runs start from, a folder or a name."""

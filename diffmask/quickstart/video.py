@@ -109,10 +109,6 @@ class VideoQuickstart(Quickstart[dict[str, list[Clip]]]):
     shown: ClassVar = ("test.parquet", 4, 4)
     fills_in: ClassVar = True
 
-    def path(self, *parts: str) -> str:
-        """Return a path in the output folder."""
-        return str(self.output.joinpath(*parts))
-
     def start(self) -> str:
         """Return the model of the general pretraining."""
         return self.path(_GENERAL, "model")

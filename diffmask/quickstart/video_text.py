@@ -148,10 +148,6 @@ class VideoTextQuickstart(Quickstart[dict[str, list[Clip]]]):
     shown: ClassVar = (f"clips/{TEST}", 4, 4)
     fills_in: ClassVar = True
 
-    def path(self, *parts: str) -> str:
-        """Return a path in the output folder."""
-        return str(self.output.joinpath(*parts))
-
     def start(self) -> str:
         """Return the model of the general pretraining."""
         return self.path(_GENERAL, "model")

@@ -15,7 +15,7 @@ from diffmask.core.select import select
 from diffmask.core.types import PositionMask, UnitMask
 from diffmask.core.units import Units
 from diffmask.video.model.forward import masked_losses
-from diffmask.video.model.targets import on_device
+from diffmask.video.model.targets import normalised
 from diffmask.video.units.features import PatchFeature
 from diffmask.video.units.grid import Grid, PatchCounts, find_places
 
@@ -121,8 +121,7 @@ class VideoAdapter:
 
     def normalised(self, frames: Tensor) -> Tensor:
         """Return uint8 frames (..., 3, H, W) as the model reads them."""
-        mean, std = (on_device(frames.device, tuple(each))[:, None, None] for each in (self.mean, self.std))
-        return frames.float().div_(255).sub_(mean).div_(std)
+        return normalised(frames, self.mean, self.std)
 
     def _predicted(self, hidden: PositionMask, units: Units, step: int) -> PositionMask:
         if self.decoded_share == 1.0:

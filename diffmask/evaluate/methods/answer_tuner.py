@@ -21,6 +21,7 @@ from diffmask.evaluate.modality import Predicted
 from diffmask.tasks.question_task import Asked, QuestionTask
 from diffmask.text.segment.segmenter import pad_id
 from diffmask.train.optimizer import parameter_groups
+from diffmask.video.model.targets import normalised
 from diffmask.video.read.dataset import ClipDataset
 from diffmask.video_text.model.load import LoadedVideoText, load_video_text
 from diffmask.video_text.model.objectives import MATCHING
@@ -126,8 +127,7 @@ class _Batch:
         names = ("input_ids", "attention_mask", "parts")
         batch = {name: each.unflatten(0, (len(rows), -1)) for name, each in zip(names, made, strict=True)}
         if "frames" in rows[0]:
-            mean, std = (torch.tensor(each).view(3, 1, 1) for each in (self.mean, self.std))
-            batch["frames"] = (torch.stack([row["frames"] for row in rows]).float() / 255.0 - mean) / std
+            batch["frames"] = normalised(torch.stack([row["frames"] for row in rows]), self.mean, self.std)
         return batch | {"labels": torch.tensor([row["labels"] for row in rows])}
 
 

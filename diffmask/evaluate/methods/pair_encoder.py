@@ -11,14 +11,14 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from diffmask.config.evaluation import EvaluateSettings, VideoTextSettings
-from diffmask.core.errors import InputError, worker_errors
+from diffmask.core.errors import worker_errors
 from diffmask.core.machine import fast_attention, resolve_device
-from diffmask.core.processes import check_guard
 from diffmask.evaluate.methods.tuner import PRECISIONS
+from diffmask.evaluate.methods.video import read_batches
 from diffmask.text.segment.pad import pad_rows
 from diffmask.text.segment.segmenter import pad_id
-from diffmask.train.shared_memory import check_shared_memory
 from diffmask.video.clip.clip import Clip
+from diffmask.video.model.targets import normalised
 from diffmask.video.read.dataset import ClipDataset, Sampling, Span
 from diffmask.video.units.grid import Grid
 from diffmask.video_text.data.tokenise_parts import tokenise_parts
@@ -108,14 +108,12 @@ class PairEncoder:
         Raises:
             InputError: If a clip cannot be read any more.
         """
-        mean, std = (
-            torch.tensor(each, device=self.device).view(3, 1, 1) for each in (self.loaded.mean, self.loaded.std)
-        )
         batches = _clip_batches(shown, self.loaded.grid, self.settings)
         with tqdm(total=len(shown), desc="clips", unit="clip", disable=not progress) as bar, worker_errors():
             for frames in batches:
                 with torch.inference_mode(), self.autocast():
-                    states = self.loaded.model.encode_video((frames.to(self.device).float() / 255.0 - mean) / std)
+                    seen = normalised(frames.to(self.device), self.loaded.mean, self.loaded.std)
+                    states = self.loaded.model.encode_video(seen)
                 yield states
                 bar.update(len(frames))
 
@@ -134,28 +132,9 @@ def _clip_batches(shown: Sequence[tuple[Clip, Span | None]], grid: Grid, setting
         spans=[span for _, span in shown],
         augment=False,
     )
-    if given.num_workers:
-        check_guard(f"{_WORKERS}={given.num_workers}")
-        check_shared_memory(views, _stack_frames, settings.eval_batch_size, given.num_workers, setting=_WORKERS)
-    return DataLoader(
-        views,
-        batch_size=settings.eval_batch_size,
-        num_workers=given.num_workers,
-        collate_fn=_stack_frames,
-        # forked, a worker would inherit what the threads of decoders and of torch hold locked
-        multiprocessing_context="spawn" if given.num_workers else None,
-    )
+    return read_batches(views, _stack_frames, settings.eval_batch_size, given.num_workers, _WORKERS)
 
 
 def _stack_frames(rows: Sequence[Sequence[dict[str, Any]]]) -> Tensor:
     """Return the frames of rows of one crop each, uint8 (B, T, 3, S, S)."""
     return torch.stack([row["frames"] for (row,) in rows])
-
-
-def check_stride(settings: VideoTextSettings) -> None:
-    """Refuse a stride where frames are not taken by it."""
-    if settings.sampling == "uniform" and settings.stride != VideoTextSettings().stride:
-        raise InputError(
-            f"video_text.stride={settings.stride} has no effect with video_text.sampling=uniform; it is for dense "
-            "sampling, so leave one of them out"
-        )

@@ -16,7 +16,16 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import PreTrainedModel, VideoMAEForVideoClassification
 
-from diffmask.config.evaluation import ATTENTIVE, FINETUNE, KNN, MULTI_LABEL, PROBE, EvaluateSettings, VideoSettings
+from diffmask.config.evaluation import (
+    ATTENTIVE,
+    FINETUNE,
+    KNN,
+    MULTI_LABEL,
+    PROBE,
+    EvaluateSettings,
+    VideoSettings,
+    VideoTextSettings,
+)
 from diffmask.core.errors import InputError, worker_errors
 from diffmask.core.machine import free_memory, resolve_device
 from diffmask.core.processes import check_guard
@@ -30,6 +39,7 @@ from diffmask.train.shared_memory import check_shared_memory
 from diffmask.video.clip.clip import Clip, ReadError
 from diffmask.video.model.autoencoders import ViTMAEForPreTraining
 from diffmask.video.model.load import LoadedVideo, load_video_model
+from diffmask.video.model.targets import normalised
 from diffmask.video.read.dataset import ClipDataset, Sampling
 from diffmask.video.read.readers import open_reader
 from diffmask.video.read.sampling import Crop
@@ -52,12 +62,7 @@ class ClipMethods(ModalityMethods):
     def check(self, settings: EvaluateSettings, config: Any) -> None:
         """Refuse also a stride where frames are not taken by it."""
         super().check(settings, config)
-        stride = settings.video.stride
-        if settings.video.sampling == "uniform" and stride != VideoSettings().stride:
-            raise InputError(
-                f"video.stride={stride} has no effect with video.sampling=uniform; it is for dense sampling, so leave "
-                "one of them out"
-            )
+        refuse_stride(settings.video, "video")
 
     def read_task(self, settings: EvaluateSettings, *, progress: bool) -> Task:
         """Read an index, a folder or a table of clips."""
@@ -81,6 +86,23 @@ class ClipMethods(ModalityMethods):
         features = {name: list(encoded.pooled[places].numpy()[:, None]) for name, places in rows.items()}
         # equal files fall into one fold
         return Prober(features, task.train.texts, task, settings).predict
+
+
+def refuse_stride(settings: VideoSettings | VideoTextSettings, where: str) -> None:
+    """Refuse a stride where frames are not taken by it.
+
+    Args:
+        settings: How clips are seen.
+        where: Name of the group of these settings.
+
+    Raises:
+        InputError: If it is given with uniform sampling.
+    """
+    if settings.sampling == "uniform" and settings.stride != type(settings)().stride:
+        raise InputError(
+            f"{where}.stride={settings.stride} has no effect with {where}.sampling=uniform; it is for dense sampling, "
+            "so leave one of them out"
+        )
 
 
 class _ClipViews(Dataset):
@@ -126,17 +148,35 @@ class _ClipViews(Dataset):
 def _view_batches(clips: Sequence[Clip], sampling: Sampling, settings: EvaluateSettings) -> DataLoader:
     """Return batches of views of clips, uint8 (B, V, T, 3, S, S)."""
     video, views = settings.video, _ClipViews(clips, sampling)
-    size, setting = max(1, settings.eval_batch_size // video.num_views), "video.num_workers"
-    if video.num_workers:
-        check_guard(f"{setting}={video.num_workers}")
-        check_shared_memory(views, torch.stack, size, video.num_workers, setting=setting)
+    size = max(1, settings.eval_batch_size // video.num_views)
+    return read_batches(views, torch.stack, size, video.num_workers, "video.num_workers")
+
+
+def read_batches(
+    views: Dataset, collate: Callable[[list], Tensor], batch_size: int, num_workers: int, setting: str
+) -> DataLoader:
+    """Return batches of views in order, read by this process or by others.
+
+    Args:
+        views: The views.
+        collate: Makes a batch of them.
+        batch_size: Views of a batch.
+        num_workers: Processes that read; 0 reads in this one.
+        setting: What asks for them, for messages.
+
+    Raises:
+        InputError: If processes cannot be started here, or their batches do not fit into shared memory.
+    """
+    if num_workers:
+        check_guard(f"{setting}={num_workers}")
+        check_shared_memory(views, collate, batch_size, num_workers, setting=setting)
     return DataLoader(
         views,
-        batch_size=size,
-        num_workers=video.num_workers,
-        collate_fn=torch.stack,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=collate,
         # forked, a worker would inherit what the threads of decoders and of torch hold locked
-        multiprocessing_context="spawn" if video.num_workers else None,
+        multiprocessing_context="spawn" if num_workers else None,
     )
 
 
@@ -173,12 +213,6 @@ def _sampling_for(loaded: LoadedVideo, settings: VideoSettings, **changes: Any) 
     return Sampling(loaded.grid, kind=settings.sampling, stride=settings.stride, reader=settings.reader, **changes)
 
 
-def _normalise(loaded: LoadedVideo, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Return what makes float frames on a device, as the model knows them, of uint8 (B, T, 3, H, W)."""
-    mean, std = (torch.tensor(each, device=device).view(3, 1, 1) for each in (loaded.mean, loaded.std))
-    return lambda frames: (frames.to(device).float() / 255.0 - mean) / std
-
-
 @torch.inference_mode()
 def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, tokens: bool, progress: bool) -> _Encoded:
     """Return the features of all clips of a task, each file opened once.
@@ -195,7 +229,7 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
     """
     device, kind = resolve_device(settings.device), PRECISIONS[settings.precision]
     loaded, video = _load_for(folder, settings.video), settings.video
-    encoder, ready = _encoder(loaded, device), _normalise(loaded, device)
+    encoder = _encoder(loaded, device)
     rows = {content: row for row, content in enumerate(task.clips)}
     width = int(loaded.model.config.hidden_size)
     pooled = torch.empty(len(rows), width)
@@ -206,7 +240,7 @@ def encode_clips(folder: str, task: VideoTask, settings: EvaluateSettings, *, to
     with tqdm(total=len(rows), desc="features", unit="clip", disable=not progress) as bar, worker_errors():
         for frames in batches:
             with torch.autocast(device.type, kind, enabled=kind != torch.float32):
-                states = encoder(ready(frames.flatten(0, 1)))
+                states = encoder(normalised(frames.flatten(0, 1).to(device), loaded.mean, loaded.std))
             states = states.float().unflatten(0, (-1, video.num_views)).mean(1)
             end = start + len(states)
             pooled[start:end] = states.mean(1).cpu()
@@ -284,7 +318,6 @@ class _ClipTuner(Tuner):
                 f"{folder!r} is a {self.loaded.model.config.model_type} model, which is not fine-tuned on clips; "
                 "choose from: probe, attentive, knn"
             )
-        self._normalise = _normalise(self.loaded, torch.device("cpu"))
         self.collate, self.num_workers = self._batch, settings.video.num_workers
 
     def options(self) -> dict[str, Any]:
@@ -327,4 +360,7 @@ class _ClipTuner(Tuner):
 
     def _batch(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         frames = torch.stack([row["frames"] for row in rows])
-        return {"pixel_values": self._normalise(frames), "labels": torch.tensor([row["labels"] for row in rows])}
+        return {
+            "pixel_values": normalised(frames, self.loaded.mean, self.loaded.std),
+            "labels": torch.tensor([row["labels"] for row in rows]),
+        }

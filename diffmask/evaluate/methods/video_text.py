@@ -10,9 +10,9 @@ from diffmask.config.evaluation import FINETUNE, FULL, MATCHING, PROBE, RETRIEVA
 from diffmask.core.errors import InputError
 from diffmask.evaluate.methods.answer_tuner import AnswerTuner
 from diffmask.evaluate.methods.answers import WITH_CLIP, match_answers, probe_answers
-from diffmask.evaluate.methods.pair_encoder import PairEncoder, check_stride
+from diffmask.evaluate.methods.pair_encoder import PairEncoder
 from diffmask.evaluate.methods.retrieval import retrieve
-from diffmask.evaluate.methods.video import ClipMethods
+from diffmask.evaluate.methods.video import ClipMethods, refuse_stride
 from diffmask.evaluate.modality import PAIRS, ModalityMethods, Predict, Predicted
 from diffmask.tasks.question_task import QuestionTask, question_files, read_question_task
 from diffmask.tasks.retrieval_task import RetrievalTask, read_retrieval_task
@@ -45,7 +45,7 @@ class PairMethods(ModalityMethods):
         super().check(settings, config)
         check_length(config.text_config, settings.max_length)
         given = settings.video_text
-        check_stride(given)
+        refuse_stride(given, "video_text")
         if settings.method == MATCHING and given.inputs not in WITH_CLIP:
             raise InputError(
                 f"video_text.inputs={given.inputs} shows no clip, with which the method {MATCHING} compares; choose "
@@ -89,7 +89,7 @@ class RetrievalMethods(ModalityMethods):
         """Refuse also texts that are longer than what the model has positions for, and a stride without effect."""
         super().check(settings, config)
         check_length(config.text_config, settings.max_length)
-        check_stride(settings.video_text)
+        refuse_stride(settings.video_text, "video_text")
 
     def read_task(self, settings: EvaluateSettings, *, progress: bool) -> Task:
         """Read pairs of clips and texts."""

@@ -13,7 +13,7 @@ from diffmask.config import VideoConfig, VideoMaskingConfig
 from diffmask.core.errors import InputError
 from diffmask.core.machine import resolve_device
 from diffmask.files.folders import check_output
-from diffmask.pretrain.text import CACHE
+from diffmask.pretrain.text import cache_folder
 from diffmask.pretrain.video import box_maps, frame_scorer
 from diffmask.report.clips.look import BASELINE, ClipLook, ShownClip, scores_needed
 from diffmask.report.clips.preview import ClipPreview, Reconstruct
@@ -24,6 +24,7 @@ from diffmask.video.clip.clip import Clip
 from diffmask.video.index.index import read_clips
 from diffmask.video.model.forward import reconstruct
 from diffmask.video.model.load import LoadedVideo, load_video_model
+from diffmask.video.model.targets import normalised
 from diffmask.video.read.dataset import ClipDataset, MapOf, Span
 from diffmask.video.score.boxes import match_boxes, read_boxes
 from diffmask.video.score.score_maps import BoxMaps, CachedMaps, make_maps
@@ -223,7 +224,7 @@ def _score_maps(
     device = str(resolve_device(config.training.device or "auto"))
     masking = next(each for each in maskings if name in scores_needed([each]))
     scorer = frame_scorer(name, replace(config, masking=masking.config), anchors, device)
-    cache = Path(config.data.cache or CACHE).expanduser()
+    cache = cache_folder(config.data)
     paths = make_maps(clips, scorer, cache, progress=progress)
     return CachedMaps({clip.path: path for clip, path in zip(clips, paths, strict=True) if path is not None})
 
@@ -253,11 +254,10 @@ def _filler(loaded: LoadedVideo) -> Reconstruct:
     """Return what fills in the hidden patches of clips by a model."""
 
     def fill(batch: Mapping[str, Tensor], masked: Tensor) -> Tensor:
-        mean, std = (torch.tensor(each)[:, None, None] for each in (loaded.mean, loaded.std))
         made = []
         for frames, hidden in zip(batch["frames"], masked, strict=True):  # one clip at a time, for the memory's sake
-            normalised = (frames.float() / 255 - mean) / std
-            made.append(reconstruct(loaded, normalised[None], hidden[None])[0])
+            seen = normalised(frames, loaded.mean, loaded.std)
+            made.append(reconstruct(loaded, seen[None], hidden[None])[0])
         return (torch.stack(made) * 255).round().to(torch.uint8)
 
     return fill

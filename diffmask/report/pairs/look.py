@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from diffmask.assemble.video import DOMAIN_SCORE
-from diffmask.assemble.video_text import VideoTextMasking, naming
+from diffmask.assemble.video_text import VideoTextMasking, told_of
 from diffmask.core.masker import Masker
 from diffmask.core.policy import Policy
 from diffmask.core.schedule import Schedule
@@ -134,10 +134,10 @@ class PairLook:
         text = video = None
         complement = masking.config.complement
         if "text" in masking.masked:
-            text = naming("text", lambda: TextLook.of(masking.text, tokenizer, anchors, progress=progress))
+            text = told_of("text", lambda: TextLook.of(masking.text, tokenizer, anchors, progress=progress))
         if "video" in masking.masked:
             further = (FromRows("difference"),) if complement else ()
-            video = naming("video", lambda: ClipLook.of(masking.video, grid, progress=progress, further=further))
+            video = told_of("video", lambda: ClipLook.of(masking.video, grid, progress=progress, further=further))
         if not complement or text is None or video is None:
             return cls(text, video)
         assert anchors is not None  # complement was refused without

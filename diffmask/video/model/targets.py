@@ -1,5 +1,6 @@
 """What is predicted of a hidden patch: its pixels, as the stock classes compute them, or features of another model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -102,6 +103,18 @@ class FeatureTargets:
         if positions is not None:
             embedding = embedding.gather(1, positions[..., None].expand(-1, -1, embedding.shape[2]))
         return F.layer_norm(embedding, embedding.shape[-1:])
+
+
+def normalised(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return uint8 frames (..., 3, H, W) as a model reads them, float32.
+
+    Args:
+        frames: The frames.
+        mean: Mean of red, green and blue, in [0, 1], that pixels are normalised by.
+        std: Standard deviation of red, green and blue that they are normalised by.
+    """
+    shift, scale = (on_device(frames.device, tuple(each))[:, None, None] for each in (mean, std))
+    return frames.float().div_(255).sub_(shift).div_(scale)
 
 
 @lru_cache(maxsize=64)
