@@ -18,6 +18,7 @@ from diffmask.bench.select import TYPES, make_batch
 from diffmask.config import TextMaskingConfig
 from diffmask.core.masker import Masker
 from diffmask.core.policy import softmax_weights
+from diffmask.core.processes import torch_threads
 from diffmask.core.schedule import Constant
 from diffmask.policies.loss_weighted import LossWeighted
 from diffmask.policies.uniform import Uniform
@@ -43,13 +44,9 @@ def run(loaded: LoadedModel, rounds: int = 12) -> list[dict[str, Any]]:
         loaded: A masked language model with its tokenizer.
         rounds: Number of turns of each policy; the fastest run counts.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         times = fastest(_calls(loaded.tokenizer), rounds)
         step, feedback = _feedback(loaded, rounds)
-    finally:
-        torch.set_num_threads(threads)
     rows = [
         {"name": name, "milliseconds": 1000 * seconds, "ratio": seconds / times[REFERENCE]}
         for name, seconds in times.items()

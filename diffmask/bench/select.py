@@ -12,6 +12,7 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBas
 from diffmask.bench import fastest
 from diffmask.core.masker import Masker
 from diffmask.core.policy import Policy
+from diffmask.core.processes import torch_threads
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
 from diffmask.text.adapter import TextAdapter, text_adapter
@@ -29,13 +30,9 @@ def run(tokenizer: PreTrainedTokenizerBase, device: str = "cpu", rounds: int = 1
         device: Device on which our masks are drawn; on the CPU both contenders use one thread.
         rounds: Number of turns of each contender; the fastest run counts.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         batch = make_batch(len(tokenizer))
         times = fastest(_theirs(tokenizer, batch) | _ours(tokenizer, batch, device), rounds)
-    finally:
-        torch.set_num_threads(threads)
     reference = {name.split()[-1]: seconds for name, seconds in times.items() if name.startswith("transformers")}
     return [
         {

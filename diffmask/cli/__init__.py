@@ -40,6 +40,7 @@ COMMANDS = (
     "quickstart",
     "bench",
 )
+"""Modules of this folder, in the order of the help; the last part of a path is what the command is called."""
 
 DESCRIPTION = """\
 Continue the pretraining of a masked language or video model on your own domain, and choose what to mask by how much
@@ -74,8 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="diffmask", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"diffmask {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        module = importlib.import_module(f"diffmask.cli.{name}")
+    for path in COMMANDS:
+        module = importlib.import_module(f"diffmask.cli.{path}")
+        name = path.rpartition(".")[2].replace("_", "-")
         line = (module.__doc__ or "").strip().removesuffix(".")
         texts = {"description": module.DESCRIPTION, "epilog": module.EPILOG}
         command = commands.add_parser(name, help=line[:1].lower() + line[1:], **texts)

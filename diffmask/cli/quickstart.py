@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--video", action="store_true", help="use clips, rendered here, instead of text")
     kinds.add_argument("--video-text", action="store_true", help="use clips with captions, rendered here")
-    steps = "training steps of each run (default: 30; --video 150; --video-text 300)"
+    steps = "training steps of each run (default: 30; --video 150; --video-text 220)"
     add("--steps", type=int, metavar="N", help=steps)
     add("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
     add("--overwrite", action="store_true", help="write into a folder that holds something else")

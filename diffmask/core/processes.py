@@ -49,6 +49,19 @@ def _quota(groups: Path) -> int | None:
     return -(-int(quota) // int(period)) if quota.isdigit() else None
 
 
+@contextmanager
+def torch_threads(number: int | None) -> Generator[None]:
+    """Let torch compute with this many threads for a while; None leaves what it has."""
+    import torch  # here, since commands that only count cores start faster without it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def end_with(parent: int) -> None:
     """Have the system kill this process when its parent ends, even if that is killed itself (on Linux).
 

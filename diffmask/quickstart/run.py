@@ -24,6 +24,7 @@ from diffmask.config import TextConfig, VideoConfig, VideoTextConfig, to_mapping
 from diffmask.config.evaluation import RETRIEVAL, EvaluateSettings
 from diffmask.config.limits import Name
 from diffmask.core.errors import InputError
+from diffmask.core.processes import torch_threads
 from diffmask.evaluate.compare import CompareSettings, Comparison, compare
 from diffmask.evaluate.results import read_results
 from diffmask.evaluate.run import evaluate
@@ -95,6 +96,7 @@ class Quickstart(ABC, Generic[Data]):
         leaves: Files and folders in the output folder that only this modality leaves.
         shown: Data in the output folder that previews show, how many samples of it, and how many on the terminal.
         fills_in: Whether the trained model fills in what is hidden, on the page.
+        threads: Threads that compute; None for as many as there are cores.
     """
 
     output: Path
@@ -106,6 +108,7 @@ class Quickstart(ABC, Generic[Data]):
     leaves: ClassVar[Sequence[str]]
     shown: ClassVar[tuple[str, int, int]]
     fills_in: ClassVar[bool]
+    threads: ClassVar[int | None] = None
 
     def path(self, *parts: str) -> str:
         """Return a path in the output folder."""
@@ -180,6 +183,12 @@ def run_quickstart(
     """
     quickstart.check()
     _claim(quickstart, overwrite=overwrite)
+    with torch_threads(quickstart.threads):
+        return _run(quickstart, console, progress=progress)
+
+
+def _run(quickstart: Quickstart, console: Console, *, progress: bool) -> Path | None:
+    """Do every step in the folder, which is there."""
     said, commands = quickstart.sentences(), quickstart.commands()
     step = _Steps(console, 4 + len(quickstart.preparations()) + len(quickstart.stages()) + bool(said.page_step))
     with step(said.data_step, commands.get("data", "")):

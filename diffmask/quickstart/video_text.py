@@ -134,7 +134,7 @@ class VideoTextQuickstart(Quickstart[dict[str, list[Clip]]]):
     domain: int = 576
     test: int = 144
     general_steps: int = 200
-    steps: int = 300
+    steps: int = 220
     batch_size: int = 32
     seeds: int = 3
     text_ratio: float = 0.5
@@ -147,6 +147,7 @@ class VideoTextQuickstart(Quickstart[dict[str, list[Clip]]]):
     leaves: ClassVar = ("clips", "fresh", "general.parquet", "train.parquet", "test.parquet", _WORDS_OF_OTHERS)
     shown: ClassVar = (f"clips/{TEST}", 4, 4)
     fills_in: ClassVar = True
+    threads: ClassVar = 1  # with as many as there are cores, training waits for those that read clips
 
     def start(self) -> str:
         """Return the model of the general pretraining."""
