@@ -28,6 +28,7 @@ COMMANDS = (
     "count",
     "policies",
     "pmi",
+    "select_text",
     "selective",
     "preview",
     "schedule",

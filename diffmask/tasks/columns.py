@@ -141,6 +141,15 @@ class Columns:
         return [_label_name(where, self.label, each) for each in value]
 
 
+def has_labels(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row has a column that labels are known by.
+
+    >>> has_labels({"text": "a kinase", "Label": "yes"}), has_labels({"text": "a kinase"})
+    (True, False)
+    """
+    return any(name.strip().lower() in _LABEL_COLUMNS + _WORD_LABEL_COLUMNS for name in row)
+
+
 def _words_column(names: list[str], row: Mapping[str, Any], settings: ColumnSettings) -> str | None:
     """Return the column of lists of words, if that is what the rows hold."""
     if settings.kind not in (None, TOKENS):

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 from tqdm import tqdm
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -51,7 +52,7 @@ class Encoder:
     layer: int
 
     @classmethod
-    def load(cls, name: str, device: str = "auto", *, pooler: bool = False) -> Self:
+    def load(cls, name: str, device: str = "auto", *, pooler: bool = False, whole: bool = False) -> Self:
         """Load an encoder from a folder of safetensors, a hub name, or `minilm`.
 
         The layer in the middle is read, and the layers above it are left out: they turn towards the task that the
@@ -62,6 +63,7 @@ class Encoder:
             name: The encoder.
             device: auto, cpu, cuda, ...
             pooler: Keep all layers and the pooler, for `pool_words`.
+            whole: Keep all layers and read the last one, for `embed_texts`.
 
         Raises:
             InputError: If there is no such model, its tokenizer is slow, weights are missing, or there is no pooler
@@ -78,7 +80,7 @@ class Encoder:
         if model.config.is_encoder_decoder:
             model = cast(PreTrainedModel, model.get_encoder())
         model = cast(Any, model).eval().to(target)
-        layer = model.config.num_hidden_layers if pooler else _cut(model)
+        layer = model.config.num_hidden_layers if pooler or whole else _cut(model)
         encoder = cls(name, model, tokenizer, layer)
         if (shape := encoder.states(*_few_tokens(model)).shape) != (1, _FEW, encoder.width):
             raise InputError(
@@ -153,6 +155,26 @@ class Encoder:
             weights = weights.float()[..., None].to(self.model.device)
             states = self.states(**batch)
             embeddings[rows] = ((states * weights).sum(1) / weights.sum(1).clamp_min(1)).cpu()
+        return embeddings
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Return the mean state of each text's tokens, of unit length, float32 (N, D), on the CPU.
+
+        Of a long text the first 256 tokens are read.
+        """
+        embeddings = torch.zeros(len(texts), self.width)
+        max_length = min(_MAX_LENGTH, self.tokenizer.model_max_length)
+        encoded: Any = self.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+        pad = PadLabelled(pad_id(self.tokenizer), of_words=False)
+        order = sorted(range(len(texts)), key=lambda row: len(encoded[row]))
+        while order:
+            size = max(1, _BATCH_TOKENS // len(encoded[order[-1]]))
+            rows, order = order[-size:], order[:-size]
+            batch = pad.inputs([{"input_ids": encoded[row]} for row in rows])
+            valid = batch["attention_mask"].float()[..., None].to(self.model.device)
+            states = self.states(batch["input_ids"], batch["attention_mask"])
+            embeddings[rows] = normalize((states * valid).sum(1), dim=-1).cpu()
         return embeddings
 
     @torch.inference_mode()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _FORMATS = f"{', '.join(READERS)}, each also with {' or '.join(COMPRESSIONS)}"
 _HASH_BYTES = 1 << 20
 
+SELECTED, SELECTION = "selected.jsonl.gz", "selection.json"
+"""Text that `diffmask select-text` chose, and how it did."""
+
 _logger = logging.getLogger(__name__)
 
 Sources = str | Path | Sequence[str | Path]
@@ -275,6 +278,9 @@ def _walk_once(folder: Path, seen: set[Path], left_out: Counter[str]) -> Iterato
     seen.add(place)
     if is_dataset(folder):
         yield folder
+        return
+    if all((folder / name).is_file() for name in (SELECTED, SELECTION)):
+        yield folder / SELECTED  # beside its record, which is no text
         return
     for child in sorted(folder.iterdir()):
         if child.name.startswith((".", "_")):
