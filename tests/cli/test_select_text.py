@@ -1,14 +1,21 @@
 """diffmask select-text: what it writes, prints and refuses."""
 
 import json
+import os
 import random
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from support.html_checks import check
+from support.tiny import save_encoder
 
 from diffmask.cli import build_parser
 from diffmask.core.errors import InputError
+from diffmask.text.corpus.documents import read_documents
+
+REPO = Path(__file__).parents[2]
+DATA = Path(os.environ.get("DIFFMASK_TEST_DATA", REPO.parent / "shared" / "data")) / "text"
 
 SAID = "kinase protein cell binds inhibits rat dose blood enzyme receptor ligand gene membrane substrate"
 SUNG = "river bird night old man sea story rain town laughed walked green house song summer moon"
@@ -110,7 +117,7 @@ def test_an_output_is_overwritten_only_when_asked():
             ["-n", 5, "--by", "neighbours", "--model", "m", "--seed", 1],
             "--seed 1 has no effect with --by neighbours, which draws nothing; leave it out",
         ),
-        (["-n", 31], "-n 31 asks for more than the 30 documents with words that the pool has"),
+        (["-n", 31], "31 documents are wanted, and the pool has 30 with words; take fewer, or give a larger pool"),
         (["-n", 5, "--column", "body"], "body"),
         (["-n", 5, "--like-column", "body"], "body"),
     ],
@@ -128,6 +135,73 @@ def test_files_that_cannot_be_read_are_refused():
 
 def test_a_pool_without_words_is_refused():
     Path("marks.txt").write_text("?!\n...\n")
-    assert "more than the 0 documents with words" in refusal("marks.txt", "--like", "task/", "-n", 1, "-o", "out")
-    with_few = refusal("marks.txt", "--like", "task/", "--share", 0.5, "-o", "out")
-    assert "0 documents with words" in with_few
+    for amount in (["-n", 1], ["--share", 0.5]):
+        said = refusal("marks.txt", "--like", "task/", *amount, "-o", "out")
+        assert said == "1 documents are wanted, and the pool has 0 with words; take fewer, or give a larger pool"
+
+
+def test_a_document_without_words_is_never_taken(capsys):
+    Path("marks.txt").write_text("?!\n")
+    call("marks.txt", "cells.jsonl", "--like", "cells.jsonl", "--share", 1, "-o", "out")
+    said = capsys.readouterr().out
+    assert said.startswith("30 of 31 documents")
+    assert "1 documents have no words, and are never taken" in said
+    assert "The whole pool was taken." in Path("out/selection.html").read_text()
+
+
+def test_what_is_interrupted_leaves_nothing(monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("diffmask.report.selection.write_page", stop)
+    with pytest.raises(KeyboardInterrupt):
+        call("cells.jsonl", "--like", "task/", "-n", 2, "-o", "out")
+    assert not [path.name for path in Path().iterdir() if "out" in path.name]
+
+
+@pytest.mark.parametrize("amount", [["-n", 5], ["--per-text", 1]])
+def test_neighbours_of_a_task(amount, tmp_path):
+    model = save_encoder(tmp_path / "model")
+    call("cells.jsonl", "others.jsonl", "--like", "task/", "--by", "neighbours", "--model", model, *amount, "-o", "out")
+    text = Path("out/selection.html").read_text()
+    assert ("Each text takes its 1 nearest documents" in text) == (amount[0] == "--per-text")
+    assert json.loads(Path("out/selection.json").read_text())["layer"] == 2
+    sentence = refusal(
+        "cells.jsonl", "--like", "task/", "--by", "neighbours", "--model", model, "--per-text", 30, "-o", "new"
+    )
+    assert "--per-text 30 takes all 30 documents of the pool for each text" in sentence
+
+
+def test_anchors_of_a_folder(tmp_path):
+    from diffmask.text.anchors.find import AnchorSettings, build_anchors
+
+    Path("like.txt").write_text("\n".join(CELLS * 3))
+    build_anchors(AnchorSettings("like.txt", save_encoder(tmp_path / "model"), num_anchors=3)).save("anchors")
+    call(
+        "cells.jsonl",
+        "others.jsonl",
+        "--like",
+        "task/",
+        "--by",
+        "difference",
+        "--anchors",
+        "anchors",
+        "-n",
+        20,
+        "-o",
+        "out",
+    )
+    record = json.loads(Path("out/selection.json").read_text())
+    assert len(record["anchors"]) == 3
+    assert [file["num_taken"] for file in record["pool"]] == [20, 0]
+
+
+def test_the_right_domain_is_found_in_real_text(tmp_path):
+    if not DATA.is_dir():
+        pytest.skip("the shared data are not here")
+    for name, source in (("general", "general_corpus.jsonl.gz"), ("bio", "domain/bio_sentences.txt.gz")):
+        texts = (document.text[:250] for document in read_documents([DATA / source]) if len(document.text) > 150)
+        write_rows(tmp_path / f"{name}.jsonl", islice(texts, 500))
+    call("general.jsonl", "bio.jsonl", "--like", DATA / "chemprot", "-n", 100, "-o", "out")
+    record = json.loads(Path("out/selection.json").read_text())
+    assert record["pool"][1]["num_taken"] >= 95

@@ -338,7 +338,8 @@ def _rank(settings: SelectionSettings, scores: np.ndarray, scorer: Any) -> tuple
         number = max(1, round(settings.share * len(order)))
     if number > len(order):
         raise InputError(
-            f"-n {number} asks for more than the {len(order):,} documents with words that the pool has; take fewer"
+            f"{number:,} documents are wanted, and the pool has {len(order):,} with words; take fewer, or give a "
+            "larger pool"
         )
     return order, number
 
