@@ -12,7 +12,7 @@ to continue on. Relevant text, and enough of it, is what decides most whether co
 POOL and the texts of --like are files, folders or globs of .txt (a line is a document), .jsonl, .json, .csv, .tsv and
 .parquet, each also compressed (.gz, .zst), and datasets on disk. --like may be a task as `diffmask evaluate` reads it:
 its files named dev (or val, valid, ...) and test are not what documents should be like, and no document that is one of
-their texts, or nearly, is taken (nor of the texts of --leave-out).
+their texts, or nearly, is taken (nor of the texts of --leave-out). A document that is in POOL twice is taken once.
 
   --by ngrams      how much more likely the words and word pairs of a document are in --like than in POOL: a sample by
                    importance (DSIR, Xie et al. 2023). Needs no model, and is fast
@@ -81,15 +81,18 @@ def run(args: argparse.Namespace) -> None:
 
 def _summary(record: dict[str, Any]) -> list[str]:
     """Return how many were taken, of which files, and how many were left out."""
+    from diffmask.selective.relevance.copies import REPEATED
+    from diffmask.tasks.leakage import KINDS
+
     chars, left_out = record["mean_characters"], record["left_out"]
     taken, total = record["num_taken"], record["num_documents"]
     lines = [
         f"{taken:,} of {total:,} documents, {chars['taken']:,.0f} characters each ({chars['pool']:,.0f} in the pool)",
         f"scored at {record['megabytes_per_second']:.3g} MB/s; the last one that is taken has {record['line']:.4g}",
     ]
-    if left_out["num_texts"]:
-        copies = left_out["exact"] + left_out["same_words"] + left_out["near"]
-        lines.append(f"{copies:,} near-copies of {left_out['num_texts']:,} texts to evaluate on were left out")
+    copies, number = sum(left_out[kind] for kind in KINDS), left_out["num_texts"]
+    lines += [f"{copies:,} near-copies of {number:,} texts to evaluate on were left out"] if number else []
+    lines += [f"{left_out[REPEATED]:,} repeated documents were left out"] if left_out[REPEATED] else []
     if record["num_without_words"]:
         lines.append(f"{record['num_without_words']:,} documents have no words, and are never taken")
     width = max(len(source["path"]) for source in record["pool"])

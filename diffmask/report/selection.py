@@ -15,6 +15,7 @@ from diffmask.files.folders import draft
 from diffmask.report.figures.figures import COLOURS, dress, new_figure
 from diffmask.report.html.charts import embed
 from diffmask.report.html.page import duration, macros, page, write_page
+from diffmask.selective.relevance.copies import REPEATED
 from diffmask.selective.relevance.select import NUM_SHOWN, PAGE, Selection, Shown
 from diffmask.tasks.leakage import KINDS
 
@@ -121,16 +122,14 @@ def _files(selection: Selection) -> list[tuple[str, int, int, float, float]]:
 
 
 def _copies(selection: Selection) -> str:
-    """Return what was left out, in a sentence or two."""
-    record, counts = selection.record["left_out"], selection.copies.counts
+    """Return what was left out, in a sentence or three."""
+    record, copies = selection.record["left_out"], selection.copies
+    repeated = f"{copies.counts[REPEATED]:,} of the best {copies.num_compared:,} documents repeat another one of them."
     if not record["num_texts"]:
-        return "Nothing was compared: there is no file of dev or test texts."
-    kinds = ", ".join(f"{counts[kind]:,} {said}" for kind, said in KINDS.items() if counts[kind])
-    found = f"{len(selection.copies.places):,} were left out ({kinds})" if kinds else "none of them is a copy"
-    return (
-        f"The best {record['num_compared']:,} documents were compared with {record['num_texts']:,} texts that are "
-        f"evaluated on: {found}."
-    )
+        return f"{repeated} No texts to evaluate on were given."
+    kinds = ", ".join(f"{copies.counts[kind]:,} {said}" for kind, said in KINDS.items() if copies.counts[kind])
+    found = f"{copies.num_of_texts:,} are copies of one" if kinds else "None is a copy of one"
+    return f"{repeated} {found} of the {record['num_texts']:,} texts to evaluate on" + (f": {kinds}." if kinds else ".")
 
 
 def _twins(selection: Selection) -> list[tuple[str, str, str, str]]:

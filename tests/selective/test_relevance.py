@@ -179,19 +179,22 @@ def test_copies_make_room_for_the_next(tmp_path):
     generator = random.Random(0)
     words = [f"protein{number}" for number in range(30)]
     held, train = ([" ".join(generator.sample(words, 12)) for _ in range(40)] for _ in range(2))
+    songs = [f"{text} {number}" for number in range(20) for text in OTHERS] + OTHERS[:1] * 3
     task = tmp_path / "task"
     task.mkdir()
     write_rows(task / "train.jsonl", train + CELLS, label="x")
     write_rows(task / "test.jsonl", held, label="x")
-    pool = write_rows(tmp_path / "pool.jsonl", [*OTHERS * 20, *[f"{text}, as was found" for text in held], *CELLS])
+    pool = write_rows(tmp_path / "pool.jsonl", [*songs, *[f"{text}, as was found" for text in held], *CELLS])
     texts = [document.text for document in read_documents(pool)]
-    for number in (5, 83):
+    for number in (5, 84):
         selection = select_text(SelectionSettings(pool, str(task), number=number))
         taken = [texts[place] for place in selection.order[:number]]
         assert len(taken) == number and not any("as was found" in text for text in taken)
         assert {copy.kind for copy in selection.copies.examples} == {"near"}
-    assert selection.record["left_out"]["near"] == len(selection.copies.places) == len(held)
-    with pytest.raises(InputError, match="83 documents are left in the pool without near-copies"):
+    left_out = selection.record["left_out"]
+    assert (left_out["near"], left_out["repeated"], left_out["num_compared"]) == (len(held), 2, 126)
+    assert len(selection.copies.places) == 42 and len(set(taken)) == 84
+    with pytest.raises(InputError, match="100 documents are wanted, and without .* the pool has 84"):
         select_text(SelectionSettings(pool, str(task), number=100))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from diffmask.core.errors import InputError
@@ -73,3 +74,11 @@ class Pool:
                 "wait until nobody writes to it, and give the same command again"
             )
         self._num_documents = first
+
+    def at(self, places: np.ndarray, what: str) -> Iterator[tuple[int, Document]]:
+        """Yield documents with their places, in the order of the pool; see `batches`."""
+        wanted = np.sort(places)
+        for batch in self.batches(what):
+            low, high = np.searchsorted(wanted, [batch.first, batch.first + len(batch.documents)])
+            for place in wanted[low:high].tolist():
+                yield place, batch.documents[place - batch.first]

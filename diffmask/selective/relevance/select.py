@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -20,10 +19,10 @@ import numpy as np
 from diffmask.config.limits import SEED, Between, OneOf, at_least, check_limits
 from diffmask.core.errors import InputError
 from diffmask.files.made_folder import write_record
+from diffmask.selective.relevance.copies import Copies, find_copies
 from diffmask.selective.relevance.ngrams import NUM_BUCKETS, NgramWeights, gumbel
 from diffmask.selective.relevance.pool import Batch, Pool
 from diffmask.selective.relevance.target import Target, read_target
-from diffmask.tasks.leakage import KINDS, find_leakage
 from diffmask.text.corpus.documents import SELECTED, SELECTION, Document, Sources, describe_sources
 from diffmask.version import __version__
 
@@ -33,10 +32,6 @@ PAGE = "selection.html"
 NAMES = (SELECTED, SELECTION, PAGE)
 NUM_SHOWN = 10
 """Documents at the top, above the line and below it that a page shows."""
-_COMPARED = 2_000
-"""Documents that are compared with texts to leave out at a time."""
-_SPARE = 50
-"""Documents that are compared beyond those that are wanted: for a few copies the pool is not read again."""
 _NO_SCORE = -np.inf
 
 
@@ -127,38 +122,6 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A document that was left out, because it is a text of dev or test, or nearly.
-
-    Attributes:
-        document: The document.
-        twin: The text that it is a copy of.
-        kind: One of `leakage.KINDS`.
-    """
-
-    document: Document
-    twin: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class Copies:
-    """What was left out.
-
-    Attributes:
-        places: Of the documents in the pool, int64.
-        counts: Number of each kind.
-        examples: A few of them.
-        num_compared: Number of documents, the best ones, that were compared.
-    """
-
-    places: np.ndarray
-    counts: dict[str, int]
-    examples: list[Copy]
-    num_compared: int
-
-
-@dataclass(frozen=True)
 class Selection:
     """What was chosen; `select_text` makes it.
 
@@ -210,7 +173,7 @@ class Selection:
         """Yield the documents that are taken, and those just below the line, in the order of the pool."""
         wanted = self.order[: self.number + NUM_SHOWN]
         rank_of = dict(zip(wanted.tolist(), range(len(wanted)), strict=True))
-        for place, document in _at(self.pool, wanted, "writing"):
+        for place, document in self.pool.at(wanted, "writing"):
             yield Shown(rank_of[place], float(self.scores[place]), document)
 
 
@@ -232,14 +195,14 @@ def select_text(settings: SelectionSettings, command: str = "") -> Selection:
     scored = _score_all(pool, scorer)
     end = time.perf_counter()
     order, number = _rank(settings, scored.scores, scorer)
-    copies = _find_copies(pool, order, number, target.left_out)
+    copies = find_copies(pool, order, number + NUM_SHOWN, target.left_out)
     if settings.per_text is not None:  # the neighbours of a text are what they are: no others take the place of copies
         number -= int(np.isin(order[:number], copies.places).sum())
     order = order[~np.isin(order, copies.places)]
     if len(order) < number or not number:
         raise InputError(
-            f"{len(order):,} documents are left in the pool without near-copies of dev and test texts, and "
-            f"{number:,} are wanted; take fewer, or give a larger pool"
+            f"{number:,} documents are wanted, and without repeated ones and near-copies of dev and test texts the "
+            f"pool has {len(order):,}; take fewer, or give a larger pool"
         )
     record = {
         "version": __version__,
@@ -342,40 +305,6 @@ def _rank(settings: SelectionSettings, scores: np.ndarray, scorer: Any) -> tuple
             "larger pool"
         )
     return order, number
-
-
-def _at(pool: Pool, places: np.ndarray, what: str) -> Iterator[tuple[int, Document]]:
-    """Yield documents of the pool by their places, in the order of the pool."""
-    wanted = np.sort(places)
-    for batch in pool.batches(what):
-        low, high = np.searchsorted(wanted, [batch.first, batch.first + len(batch.documents)])
-        for place in wanted[low:high].tolist():
-            yield place, batch.documents[place - batch.first]
-
-
-def _find_copies(pool: Pool, order: np.ndarray, number: int, texts: list[str]) -> Copies:
-    """Return which of the best documents are copies of texts, looking on until enough others are found."""
-    found = Copies(np.zeros(0, np.int64), dict.fromkeys(KINDS, 0), [], 0)
-    need = number + NUM_SHOWN
-    while texts and found.num_compared < min(need + len(found.places), len(order)):
-        stop = min(len(order), need + need // 20 + _SPARE + 2 * len(found.places))
-        found = _compare(pool, order[found.num_compared : stop], texts, found)
-    return found
-
-
-def _compare(pool: Pool, places: np.ndarray, texts: list[str], found: Copies) -> Copies:
-    """Add what is a copy among more documents."""
-    copies, counts, examples = [found.places], dict(found.counts), list(found.examples)
-    pairs = _at(pool, places, "leaving out copies")
-    while part := list(islice(pairs, _COMPARED)):
-        leakage = find_leakage({"left out": texts, "pool": [document.text for _, document in part]})
-        overlap = leakage.between[0]
-        is_copy = leakage.elsewhere["pool"]
-        copies.append(np.array([place for place, _ in part], np.int64)[is_copy])
-        counts = {kind: number + getattr(overlap, kind) for kind, number in counts.items()}
-        for example in overlap.examples if len(examples) < NUM_SHOWN else []:
-            examples.append(Copy(part[example["text"]][1], texts[example["twin"]], example["kind"]))
-    return Copies(np.concatenate(copies), counts, examples, found.num_compared + len(places))
 
 
 def _describe(pool: Pool, scored: _Scored) -> list[dict[str, Any]]:
