@@ -69,13 +69,14 @@ def test_log_weights_are_those_of_a_loop(tmp_path, monkeypatch):
     found = scores_of(ngrams.NgramWeights(CELLS, pool, 0), pool)
     counts = [Counter(each for text in part for each in reference_buckets(text)) for part in (CELLS, texts)]
     totals = [part.total() + ngrams.NUM_BUCKETS for part in counts]
-    expected = [
-        sum(
+    length = counts[1].total() / len(texts)
+    expected = []
+    for text in texts:
+        ratios = [
             math.log((counts[0][each] + 1) / totals[0]) - math.log((counts[1][each] + 1) / totals[1])
             for each in reference_buckets(text)
-        )
-        for text in texts
-    ]
+        ]
+        expected.append(length * sum(ratios) / len(ratios))
     assert found == pytest.approx(expected)
     assert min(found[:3]) > max(found[3:])
 

@@ -3,6 +3,10 @@
 Words and pairs of neighbouring words fall into 10,000 buckets. The log weight of a document is the sum over its n-grams
 of log p(bucket | target) - log p(bucket | pool). With Gumbel noise on the log weights, the documents with the highest
 sums are a sample without replacement by these weights (DSIR: Xie et al. 2023, arXiv 2302.03169).
+
+There all documents are of one length. Here a long one counts as if it had as many n-grams as those of the pool have on
+average, since a sum takes the longest of what is likely, and then the shortest of what is not: see
+`docs/select-text.md`.
 """
 
 import zlib
@@ -34,21 +38,25 @@ class NgramWeights:
     def __init__(self, target: Sequence[str], pool: Pool, seed: int):
         self._seed = seed
         self._hashes: dict[str, int] = {}
-        of_target = self._count(target[start : start + _TEXTS] for start in range(0, len(target), _TEXTS))
-        of_pool = self._count(batch.texts() for batch in pool.batches("counting n-grams"))
+        of_target, _ = self._count(target[start : start + _TEXTS] for start in range(0, len(target), _TEXTS))
+        of_pool, num_documents = self._count(batch.texts() for batch in pool.batches("counting n-grams"))
         self._log_ratio = np.log(_shares(of_target)) - np.log(_shares(of_pool))
+        self._mean_length = of_pool.sum() / num_documents
 
     def score(self, batch: Batch) -> np.ndarray:
         """Return the score of each document, float64 (N,)."""
         rows, buckets = self._ngrams(batch.texts())
-        weights = np.bincount(rows, self._log_ratio[buckets], len(batch.documents))
-        return weights + gumbel(self._seed, batch)
+        sums = np.bincount(rows, self._log_ratio[buckets], len(batch.documents))
+        lengths = np.bincount(rows, minlength=len(batch.documents))
+        return self._mean_length * sums / np.maximum(lengths, 1) + gumbel(self._seed, batch)
 
-    def _count(self, parts: Iterable[Sequence[str]]) -> np.ndarray:
-        counts = np.zeros(NUM_BUCKETS, np.int64)
+    def _count(self, parts: Iterable[Sequence[str]]) -> tuple[np.ndarray, int]:
+        """Return how many n-grams of texts fall into each bucket, and the number of texts."""
+        counts, num_texts = np.zeros(NUM_BUCKETS, np.int64), 0
         for texts in parts:
             counts += np.bincount(self._ngrams(texts)[1], minlength=NUM_BUCKETS)
-        return counts
+            num_texts += len(texts)
+        return counts, num_texts
 
     def _ngrams(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the row and the bucket of each word and each pair of neighbouring words of the texts."""
