@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 DESCRIPTION = """\
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _summary(record: dict[str, Any]) -> list[str]:
     """Return how many were taken, of which files, and how many were left out."""
+    from diffmask.files.blocks import listed
     from diffmask.selective.relevance.copies import REPEATED
     from diffmask.tasks.leakage import KINDS
 
@@ -90,8 +92,10 @@ def _summary(record: dict[str, Any]) -> list[str]:
         f"{taken:,} of {total:,} documents, {chars['taken']:,.0f} characters each ({chars['pool']:,.0f} in the pool)",
         f"scored at {record['megabytes_per_second']:.3g} MB/s; the last one that is taken has {record['line']:.4g}",
     ]
-    copies, number = sum(left_out[kind] for kind in KINDS), left_out["num_texts"]
-    lines += [f"{copies:,} near-copies of {number:,} texts to evaluate on were left out"] if number else []
+    if left_out["num_texts"]:
+        copies = sum(left_out[kind] for kind in KINDS)
+        names = listed(Path(file["path"]).name for file in left_out["files"])
+        lines.append(f"{copies:,} near-copies of the {left_out['num_texts']:,} texts of {names} were left out")
     lines += [f"{left_out[REPEATED]:,} repeated documents were left out"] if left_out[REPEATED] else []
     if record["num_without_words"]:
         lines.append(f"{record['num_without_words']:,} documents have no words, and are never taken")

@@ -61,7 +61,7 @@ def test_a_choice_is_written_and_described(capsys):
     call("others.jsonl", "cells.jsonl", "--like", "task/", "-n", 20, "-o", "out")
     said = capsys.readouterr().out
     assert said.startswith("20 of 120 documents, ")
-    assert "1 near-copies of 1 texts to evaluate on were left out" in said
+    assert "1 near-copies of the 1 texts of test.jsonl were left out" in said
     assert "data.train=out" in said
     record = json.loads(Path("out/selection.json").read_text())
     assert [(Path(file["path"]).name, file["num_taken"]) for file in record["pool"]] == [
