@@ -20,7 +20,7 @@ their texts, or nearly, is taken (nor of the texts of --leave-out). A document t
   --by neighbours  the nearest documents in the space of an encoder. --per-text 50 takes so many for each text of --like
                    (kNN-TAPT, Gururangan et al. 2020), -n and --share those that are nearest to any
   --by difference  mean difference score of a document's words, by the table of `diffmask anchors`: one that exists
-                   (--anchors), or one that is made of --like, with POOL as the reference
+                   (--anchors), or one that is made of --like, compared with --reference
   --by random      a random sample, to compare with
 
 The output folder holds
@@ -49,6 +49,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--per-text", type=int, metavar="K", help="documents that each text of --like takes, by neighbours")
     add("--model", help="for neighbours and difference: a folder, a hub name, or `minilm` (extra `demo`)")
     add("--anchors", metavar="FOLDER", help="by difference: anchors of `diffmask anchors` (default: made of --like)")
+    add(
+        "--reference",
+        nargs="+",
+        default=[],
+        metavar="REF",
+        help="by difference: what --like is compared with to find anchors: wordfreq:LANGUAGE, corpora, or counts files "
+        "of `diffmask count` (default: wordfreq:en)",
+    )
     add("--leave-out", nargs="+", default=[], metavar="FILE", help="more texts no near-copy of which is taken")
     add("--column", metavar="NAME", help="column that holds the text of POOL (default: found by its name)")
     add("--like-column", metavar="NAME", help="column that holds the text of --like (default: found by its name)")
@@ -68,8 +76,9 @@ def run(args: argparse.Namespace) -> None:
 
     names = {field.name for field in dataclasses.fields(SelectionSettings)}
     given: Any = {name: value for name, value in vars(args).items() if name in names}
-    settings = SelectionSettings(**given | {"leave_out": tuple(args.leave_out)})
-    reads = [*args.pool, *args.like, *args.leave_out, args.model, args.anchors]
+    lists = {"leave_out": tuple(args.leave_out), "reference": tuple(args.reference)}
+    settings = SelectionSettings(**given | lists)
+    reads = [*args.pool, *args.like, *args.leave_out, *args.reference, args.model, args.anchors]
     # before the work, not after it
     output = check_folder(args.output, "selected text", NAMES, overwrite=args.overwrite, reads=reads)
     selection = select_text(settings, "diffmask " + shlex.join(sys.argv[1:]))

@@ -109,6 +109,11 @@ def test_an_output_is_overwritten_only_when_asked():
         (["-n", 5, "--model", "minilm"], "--model minilm has no effect with --by ngrams, which reads none"),
         (["-n", 5, "--by", "neighbours"], "--by neighbours needs --model, an encoder"),
         (["-n", 5, "--anchors", "a"], "--anchors a has no effect with --by ngrams"),
+        (["-n", 5, "--reference", "r"], "--reference r has no effect with --by ngrams; leave it out"),
+        (
+            ["-n", 5, "--by", "difference", "--anchors", "a", "--reference", "r"],
+            "--reference r has no effect with --anchors a, which were found already; leave it out",
+        ),
         (
             ["-n", 5, "--by", "difference", "--anchors", "a", "--model", "m"],
             "--model m has no effect with --anchors a, whose words have scores",

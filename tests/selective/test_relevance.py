@@ -141,14 +141,23 @@ def test_a_difference_score_is_the_mean_of_the_words(tmp_path):
     assert found.tolist() == pytest.approx([0.5, 4 / 3, 0.0, -1.0])
 
 
-def test_anchors_are_found_of_the_texts_against_the_pool(tmp_path):
+def test_anchors_are_found_of_the_texts(tmp_path):
     model = save_encoder(tmp_path / "model")
-    pool = Pool(write_lines(tmp_path / "pool.txt", CELLS + OTHERS))
-    anchors = find_anchors(CELLS * 150, pool, model, "cpu")
-    assert {"kinase", "protein"} <= set(anchors.anchors)
+    anchors = find_anchors(CELLS * 150, ["wordfreq:en"], model, "cpu")
+    assert anchors.anchors[:2] == ["kinase", "inhibits"]
     assert anchors.metadata["num_documents"] == 450
     with pytest.raises(InputError, match="--like has 20 words, and 2,000 at least are needed"):
-        find_anchors(CELLS, pool, model, "cpu")
+        find_anchors(CELLS, ["wordfreq:en"], model, "cpu")
+
+
+def test_a_reference_decides_what_is_different(tmp_path):
+    like = write_lines(tmp_path / "like.txt", CELLS * 150)
+    reference = write_lines(tmp_path / "reference.txt", [*CELLS, "kinase " * 500])
+    settings = {"by": "difference", "model": save_encoder(tmp_path / "model"), "number": 3, "device": "cpu"}
+    pool = write_lines(tmp_path / "pool.txt", CELLS + OTHERS)
+    selection = select_text(SelectionSettings(pool, like, reference=(reference,), **settings))
+    assert sorted(selection.order[:3].tolist()) == [0, 1, 2]
+    assert selection.record["anchors"][-1] == "kinase"
 
 
 def test_a_task_is_like_its_training_texts(tmp_path):

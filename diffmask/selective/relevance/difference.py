@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from diffmask.core.errors import InputError
-from diffmask.selective.relevance.pool import Batch, Pool
+from diffmask.selective.relevance.pool import Batch
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
-from diffmask.text.corpus.counts import count_corpus
 from diffmask.text.corpus.words import count_words, split_words
 
 _LEAST_WORDS = 2_000
@@ -43,11 +42,17 @@ class DifferenceScores:
         return sums / np.maximum(lengths, 1)
 
 
-def find_anchors(target: Sequence[str], pool: Pool, model: str, device: str) -> AnchorSet:
-    """Return the anchors of the target's texts, compared with the pool.
+def find_anchors(target: Sequence[str], reference: Sequence[str], model: str, device: str) -> AnchorSet:
+    """Return the anchors of the target's texts.
+
+    Args:
+        target: The texts.
+        reference: What they are compared with, see `read_reference`.
+        model: What embeds their words.
+        device: auto, cpu, cuda, ...
 
     Raises:
-        InputError: If there are too few texts, or the model cannot be used.
+        InputError: If there are too few texts, or the reference or the model cannot be used.
     """
     num_words = count_words(target).total()
     if num_words < _LEAST_WORDS:
@@ -56,7 +61,6 @@ def find_anchors(target: Sequence[str], pool: Pool, model: str, device: str) -> 
             "different; give more texts, anchors of `diffmask anchors` with --anchors, or --by neighbours"
         )
     with tempfile.TemporaryDirectory() as folder:
-        texts, counts = Path(folder) / "like.jsonl", Path(folder) / "pool.parquet"
+        texts = Path(folder) / "like.jsonl"
         texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in target))
-        count_corpus(pool.files, pool.column).save(counts)
-        return build_anchors(AnchorSettings([str(texts)], model, str(counts), device=device))
+        return build_anchors(AnchorSettings([str(texts)], model, reference, device=device))

@@ -8,6 +8,7 @@ Of a document nothing is kept but its score: its text is read again when it is w
 
 import gzip
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from diffmask.selective.relevance.ngrams import NUM_BUCKETS, NgramWeights, gumbe
 from diffmask.selective.relevance.pool import Batch, Pool
 from diffmask.selective.relevance.target import Target, read_target
 from diffmask.text.corpus.documents import SELECTED, SELECTION, Document, Sources, describe_sources
+from diffmask.text.corpus.reference import WORDFREQ
 from diffmask.version import __version__
 
 DIFFERENCE, NEIGHBOURS, NGRAMS, RANDOM = "difference", "neighbours", "ngrams", "random"
@@ -47,7 +49,8 @@ class SelectionSettings:
         share: Share of the pool's documents to take.
         per_text: By neighbours: number of documents that each text of `like` takes.
         model: By neighbours the encoder, by difference the model that embeds words; a folder, a hub name or `minilm`.
-        anchors: By difference: folder of anchors that exist.
+        anchors: By difference: folder of anchors that exist; without it they are found in `like`.
+        reference: By difference: what `like` is compared with to find anchors; none is `wordfreq:en`.
         leave_out: Files of more texts no near-copy of which is taken.
         column: Name of the pool's text column; None finds it.
         like_column: Name of the text column of `like`; None finds it.
@@ -66,6 +69,7 @@ class SelectionSettings:
     per_text: Annotated[int | None, at_least(1, "50, 150 and 500 were published")] = None
     model: str | None = None
     anchors: str | None = None
+    reference: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
     column: str | None = None
     like_column: str | None = None
@@ -97,6 +101,9 @@ class SelectionSettings:
         reads_model = self.by == NEIGHBOURS or (self.by == DIFFERENCE and self.anchors is None)
         if self.anchors is not None and self.by != DIFFERENCE:
             return f"--anchors {self.anchors} has no effect with {by}; leave it out, or give --by {DIFFERENCE}"
+        if self.reference and (self.by != DIFFERENCE or self.anchors is not None):
+            why = f"--anchors {self.anchors}, which were found already" if self.by == DIFFERENCE else by
+            return f"--reference {shlex.join(self.reference)} has no effect with {why}; leave it out"
         if self.model is not None and not reads_model:
             why = f"--anchors {self.anchors}, whose words have scores" if self.anchors else f"{by}, which reads none"
             return f"--model {self.model} has no effect with {why}; leave it out"
@@ -247,7 +254,8 @@ def _scorer(settings: SelectionSettings, pool: Pool, target: Target) -> tuple[_S
     if settings.anchors is not None:
         anchors = load_anchors(settings.anchors)
     else:
-        anchors = find_anchors(target.texts, pool, settings.model or "", settings.device)
+        reference = settings.reference or (f"{WORDFREQ}en",)
+        anchors = find_anchors(target.texts, reference, settings.model or "", settings.device)
     return DifferenceScores(anchors), {"anchors": anchors.anchors}
 
 
