@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from diffmask.config.limits import AtMost, Name, at_least, check_limits
+from diffmask.config.limits import STEPS, AtMost, Name, at_least, check_limits
 from diffmask.config.read import from_mapping, read_mapping, read_settings
 from diffmask.core.errors import InputError
 
 START = "start"
 """Name of the run that trains the head which all arms of a seed start with."""
+NONE = "none"
+"""Arm that is not continued, of an experiment that names no such arm."""
 _RESERVED = {"tasks": ("logs", "experiment.yaml", "jobs.json", "results.md", "made.json"), "arms": ()}
 """Names beside the folders of tasks, and of arms."""
 
@@ -23,6 +25,9 @@ class ExperimentTask:
     """A folder, or files, named train, dev and test; looked for in the folder of data sets."""
     text: tuple[str, ...]
     """What the model is continued on: files or folders; looked for in the folder of data sets."""
+    held_out: tuple[str, ...] = ()
+    """Text that no arm is continued on, and whose loss tells what each has learned of the domain: files or folders in
+    the folder of data sets. By default a share of `text`."""
     metric: str = "micro_f1"
     """What is compared: micro_f1, macro_f1 or accuracy."""
     task: dict = field(default_factory=dict)
@@ -43,10 +48,13 @@ class ExperimentTask:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to continue the model; arms differ in what is masked, and in nothing else."""
+    """One way to continue the model; arms differ in what is masked or read, and in nothing else."""
 
     continued: bool = True
     """false: the model as it was."""
+    text: tuple[str, ...] = ()
+    """What this arm is continued on, in the place of the task's text: other text, such as general one, at the same
+    budget. Its anchors are those of the task's text."""
     masking: dict = field(default_factory=dict)
     """Settings of `masking`, as of a run."""
     anchors: dict = field(default_factory=dict)
@@ -69,6 +77,9 @@ class ExperimentConfig:
     """Arm that the others are compared with."""
     modality: str = "text"
     """text, or video-text."""
+    steps: Annotated[tuple[int, ...], at_least(1), STEPS] = ()
+    """Steps of pretraining after which each arm is evaluated too, beside its end: a curve that tells how soon it helps,
+    such as [50, 100, 200]."""
     seeds: Annotated[int, at_least(1, "5 is what a comparison needs"), AtMost(1000)] = 5
     """Seeds of head, order, masks, dropout and evaluation."""
     about: str = ""
@@ -111,4 +122,10 @@ def tasks_of(config: ExperimentConfig) -> dict[str, ExperimentTask]:
 def arms_of(config: ExperimentConfig) -> dict[str, Arm]:
     """Return the arms of an experiment, checked."""
     groups = {str(name): {} if given is None else given for name, given in config.arms.items()}
-    return {name: from_mapping(Arm, given, f"arms.{name}.") for name, given in groups.items()}
+    arms = {name: from_mapping(Arm, given, f"arms.{name}.") for name, given in groups.items()}
+    if not all(arm.continued for arm in arms.values()):
+        return arms
+    if NONE in arms:
+        raise InputError(f"the arm {NONE!r} is continued; rename it, or let it say `continued: false`")
+    # whether to continue at all is the first thing that an experiment answers
+    return {NONE: Arm(continued=False), **arms}

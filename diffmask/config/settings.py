@@ -136,6 +136,9 @@ class TrainingConfig:
     """Steps between checkpoints; 0 writes none except at Ctrl-C."""
     keep: Annotated[int, at_least(1), STEPS] = 2
     """Checkpoints that are kept."""
+    snapshots: Annotated[tuple[int, ...], at_least(1), STEPS] = ()
+    """Steps after which the model is also kept as it then is, in snapshots/step-N/, to see what longer training is
+    worth: [100, 300]."""
     num_workers: Annotated[int, at_least(0), PROCESSES] = 0
     """Processes that load rows."""
     device: str | None = None

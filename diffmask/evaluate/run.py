@@ -19,6 +19,7 @@ from diffmask.tasks.leakage import find_leakage
 from diffmask.tasks.question_task import question_files
 from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import resolve_model
+from diffmask.train.record import steps_of_model
 from diffmask.version import __version__
 
 _LIBRARIES = ("torch", "transformers", "scikit-learn")
@@ -194,6 +195,7 @@ def _describe(prepared: _Prepared) -> dict[str, Any]:
         "name": prepared.name,
         "model": prepared.settings.model,
         "model_hash": _hash_model(prepared.folder),
+        "continued_steps": steps_of_model(prepared.folder),
         "method": prepared.settings.method,
         "task": {
             "name": task.name,

@@ -28,6 +28,7 @@ class SeedFile:
         name: What the evaluated model is called in tables.
         model: The model, as the user wrote it.
         model_hash: sha256 of its weights; None for one on the hub.
+        continued_steps: For how many steps it had been continued; None in files of earlier versions.
         method: finetune, probe, attentive, knn, retrieval or matching.
         seed: Number of the seed.
         task: Name, kind, labels, hash and numbers of texts.
@@ -45,6 +46,7 @@ class SeedFile:
     name: str
     model: str
     model_hash: str | None
+    continued_steps: int | None
     method: str
     seed: int
     task: Mapping[str, Any]
@@ -80,6 +82,7 @@ class SeedFile:
             name=given["name"],
             model=given["model"],
             model_hash=given.get("model_hash"),
+            continued_steps=given.get("continued_steps"),
             method=given["method"],
             seed=given["seed"],
             task=given["task"],
@@ -203,6 +206,7 @@ class _Content(TypedDict):
     name: str
     model: str
     model_hash: NotRequired[str | None]
+    continued_steps: NotRequired[Annotated[int, at_least(0)]]
     method: str
     seed: Annotated[int, at_least(0)]
     task: _Task

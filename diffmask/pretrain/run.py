@@ -1,12 +1,13 @@
 """One run of continued pretraining: claim the folder, read the data, train, keep what is needed to trust the result.
 
-A run's folder holds config.yaml, log.jsonl, run.json, tensorboard/, checkpoint-N/ and, at the end, model/, as
-save_pretrained writes it, and classifier/ where a task was learned too.
+A run's folder holds config.yaml, log.jsonl, run.json, tensorboard/, checkpoint-N/, snapshots/ where they are asked for,
+and, at the end, model/, as save_pretrained writes it, and classifier/ where a task was learned too.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from diffmask.files.folders import draft
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject, loggers, make_trainer
 from diffmask.text.score.position_scores import hash_model
-from diffmask.train.callbacks import EvaluateAtEnd, StopOnInterrupt
+from diffmask.train.callbacks import EvaluateAtEnd, Snapshots, StopOnInterrupt
 from diffmask.train.folder import RunFolder, last_checkpoint
-from diffmask.train.record import write_card
+from diffmask.train.record import STEPS_KEY, steps_of_model, write_card
 from diffmask.train.shared_memory import check_shared_memory
 from diffmask.train.trainer import MaskedTrainer
 
@@ -122,12 +123,14 @@ def _pretrain(config: Any, run: RunFolder, *, resume: bool, overwrite: bool, pro
             objective=subject.objective,
             processing=subject.processing,
         )
+        save = partial(_save, trainer, subject, to_mapping(config), inputs)
+        trainer.add_callback(Snapshots(config.training.snapshots, partial(_keep, trainer, folder, save)))
         _train(trainer, stop, config.training.steps, checkpoint)
         if stop.number:
             return RunOutcome(folder, stop.number, {}, subject.failures())
         metrics = _last_evaluation(trainer)
         beside = subject.finish(trainer, folder)
-        _save(trainer, subject, to_mapping(config), inputs, metrics)
+        save(folder / "model", metrics)
         return RunOutcome(folder, 0, metrics, subject.failures(), beside)
 
 
@@ -159,17 +162,27 @@ def _last_evaluation(trainer: MaskedTrainer) -> dict[str, float]:
     return {name: value for name, value in entry.items() if name.startswith(("eval_loss", "eval_masked", "eval_task"))}
 
 
+def _keep(trainer: MaskedTrainer, folder: Path, save: Callable[[Path, dict[str, float]], None]) -> None:
+    """Save the model as it is after this step."""
+    path = folder / "snapshots" / f"step-{trainer.state.global_step}"
+    if trainer.is_world_process_zero():
+        path.parent.mkdir(exist_ok=True)
+    save(path, {})
+
+
 def _save(
     trainer: MaskedTrainer,
     subject: Subject,
     settings: dict[str, Any],
     inputs: dict[str, Any],
+    path: Path,
     metrics: dict[str, float],
 ) -> None:
-    """Write the model beside the checkpoints, under its name only once it is whole."""
-    with draft(Path(settings["output"]) / "model", "continue with --resume") as new:
+    """Write the model, under its name only once it is whole."""
+    steps = trainer.state.global_step + steps_of_model(subject.name)
+    with draft(path, "continue with --resume") as new:
         # all ranks save into the draft of the first, which alone puts it in its place
         trainer.save_model(str(broadcast_object_list([str(new)])[0]))
         if trainer.is_world_process_zero():
-            write_card(new / "README.md", subject.describe(), settings, inputs, metrics)
+            write_card(new / "README.md", {**subject.describe(), STEPS_KEY: steps}, settings, inputs, metrics)
             (new / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model

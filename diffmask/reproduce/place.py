@@ -41,6 +41,10 @@ class Place:
         """Return the folder of an arm's results."""
         return self.folder / "results" / arm
 
+    def results_after(self, arm: str, step: int) -> Path:
+        """Return the folder of an arm's results after some of its steps."""
+        return self.folder / "steps" / arm / f"step-{step}"
+
     def inputs(self, arm: str, inputs: str) -> Path:
         """Return the folder of results of an arm that was shown only some of each question."""
         return self.folder / "inputs" / f"{arm}-{inputs}"

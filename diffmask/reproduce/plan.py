@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -51,7 +51,8 @@ def plan(config: ExperimentConfig, data: Path, output: Path) -> list[Job]:
     arms = arms_of(config)
     places = [Place(config, name, task, data, output) for name, task in tasks_of(config).items()]
     for place in places:
-        place.check([*place.task.files, *place.task.text])
+        of_arms = [file for arm in arms.values() for file in arm.text]
+        place.check([*place.task.files, *place.task.text, *place.task.held_out, *of_arms])
         runs.check(place, arms)
         _check_evaluation(place, runs)
     continued = {name: arm for name, arm in arms.items() if arm.continued}
@@ -64,23 +65,26 @@ def plan(config: ExperimentConfig, data: Path, output: Path) -> list[Job]:
 
 
 def _of_task(place: Place, runs: Runs, arms: Mapping[str, Arm]) -> Iterator[Job]:
+    """Yield the jobs of a task."""
     yield from runs.prepare(place, arms)
     for seed in range(place.config.seeds):
         start = _start(place, runs, seed)
         yield start
         for name, arm in arms.items():
-            model, needs = place.start(seed), (start.name,)
+            # "not continued" is the start, not the original model: all arms are then saved in the same way
+            evaluated = _Evaluated(name, seed, place.start(seed), (start.name,))
             if arm.continued:
                 needs = (start.name, *runs.needs(place, arm))
                 run = _pretrain(place, name, seed, _run_config(place, runs, name, arm, seed), needs)
                 yield run
-                model, needs = place.run(name, seed), (run.name,)
-            # "not continued" is the start, not the original model: all arms are then saved in the same way
-            yield _evaluation(place, runs, name, (str(model), seed), needs)
+                evaluated = _Evaluated(name, seed, place.run(name, seed), (run.name,))
+                for step in place.config.steps:
+                    yield _evaluation(place, runs, evaluated, step=step)
+            yield _evaluation(place, runs, evaluated)
             if place.task.inputs and name == place.config.baseline:
                 for inputs in INPUTS:
                     if inputs != FULL:
-                        yield _evaluation(place, runs, name, (str(model), seed), needs, inputs)
+                        yield _evaluation(place, runs, evaluated, inputs=inputs)
 
 
 def _start(place: Place, runs: Runs, seed: int) -> Job:
@@ -91,14 +95,20 @@ def _start(place: Place, runs: Runs, seed: int) -> Job:
 
 def _run_config(place: Place, runs: Runs, name: str, arm: Arm, seed: int) -> Any:
     """Return the settings of an arm's run."""
-    return _config(place, runs, name, seed, runs.arm(place, arm, seed))
+    given = runs.arm(place, arm, seed)
+    if arm.text:
+        given["data"] = {**section(given, "data"), "train": place.named(arm.text)}
+    return _config(place, runs, name, seed, given)
 
 
 def _config(place: Place, runs: Runs, name: str, seed: int, given: Mapping[str, Any]) -> Any:
-    data = {**section(given, "data"), "train": place.named(place.task.text)}
+    data = {"train": place.named(place.task.text), **section(given, "data")}
+    if place.task.held_out:
+        data["eval"] = place.named(place.task.held_out)
     if place.task.clips:
         data["clips"] = place.named(place.task.clips)
-    training = {**section(given, "training"), "seed": seed}
+    snapshots = {"snapshots": place.config.steps} if name != START and place.config.steps else {}
+    training = {**section(given, "training"), "seed": seed} | snapshots
     return from_mapping(runs.kind, {**given, "output": str(place.run(name, seed)), "data": data, "training": training})
 
 
@@ -113,19 +123,33 @@ def _pretrain(place: Place, name: str, seed: int, config: Any, needs: tuple[str,
     )
 
 
+class _Evaluated(NamedTuple):
+    """What is evaluated: an arm and a seed, the folder of its run, and the names of the jobs that make it."""
+
+    arm: str
+    seed: int
+    run: Path
+    needs: tuple[str, ...]
+
+
 def _evaluation(
-    place: Place, runs: Runs, name: str, model: tuple[str, int], needs: tuple[str, ...], inputs: str | None = None
+    place: Place, runs: Runs, evaluated: _Evaluated, *, inputs: str | None = None, step: int | None = None
 ) -> Job:
-    """Return the job that evaluates the model of an arm and seed, shown all of a question or only some of it."""
-    folder, seed = model
-    output = place.results(name) if inputs is None else place.inputs(name, inputs)
+    """Return the job that evaluates an arm: at its end or after a step, shown all of a question or only some of it."""
+    arm, seed, run, needs = evaluated
+    more, part, model, output = flat(runs.evaluation(place)), "", run, place.results(arm)
+    if inputs is not None:
+        more, part, output = more | {"video_text.inputs": inputs}, f"/{inputs}", place.inputs(arm, inputs)
+    if step is not None:
+        most = max(place.config.evaluate.get("shares") or [1.0])
+        more, part, output = more | {"shares": [most]}, f"/step-{step}", place.results_after(arm, step)
+        model = run / "snapshots" / f"step-{step}"
     fixed = {"task.name": place.task_name, "metric": place.task.metric, "first_seed": seed}
-    more = flat(runs.evaluation(place)) | ({} if inputs is None else {"video_text.inputs": inputs})
     settings = {**flat(place.config.evaluate), **more, **flat(place.task.task, "task."), **fixed}
     overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    command = ["evaluate", folder, "--task", *place.named(place.task.files), "--seeds", "1", "--name", name]
+    command = ["evaluate", str(model), "--task", *place.named(place.task.files), "--seeds", "1", "--name", arm]
     return Job(
-        f"{place.task_name}/evaluate/{name}{'' if inputs is None else f'/{inputs}'}/seed-{seed}",
+        f"{place.task_name}/evaluate/{arm}{part}/seed-{seed}",
         (*command, "-o", str(output), *overrides),
         output / f"seed-{seed}.json",
         needs,

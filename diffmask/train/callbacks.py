@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -112,6 +113,23 @@ class EvaluateAtEnd(TrainerCallback):
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
         return control
+
+
+class Snapshots(TrainerCallback):
+    """Keep the model as it is after some steps.
+
+    Args:
+        steps: After which.
+        save: Called after each of them, on every rank.
+    """
+
+    def __init__(self, steps: Collection[int], save: Callable[[], None]):
+        self._steps, self._save = steps, save
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save what is asked for."""
+        if state.global_step in self._steps:
+            self._save()
 
 
 class Bar(ProgressCallback):

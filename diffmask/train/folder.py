@@ -42,6 +42,7 @@ RUN_FILES = (
     *_STAGE_FILES,
     *(f"head/{name}" for name in _STAGE_FILES),
     *(f"{folder}/{name}" for folder in ("model", "classifier") for name in _MODEL_FILES),
+    *(f"snapshots/step-#/{name}" for name in _MODEL_FILES),
     *(f"checkpoint-#/{name}" for name in _CHECKPOINT_FILES),
     "evaluation/*/seed-#.json",
     *(f"evaluation/*/.draft-seed-#/#/checkpoint-#/{name}" for name in _CHECKPOINT_FILES),

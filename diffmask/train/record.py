@@ -63,6 +63,24 @@ def write_card(
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
+STEPS_KEY = "continued_steps"
+"""What the front matter of a model card calls the steps that a model was continued for, by all runs together."""
+
+
+def steps_of_model(folder: str | Path) -> int:
+    """Return for how many steps diffmask has continued a model; 0 for one as somebody else has made it.
+
+    Args:
+        folder: Its folder. The card there tells; of a name on the hub nothing is known here, and it counts as made by
+            others.
+    """
+    card = Path(folder) / "README.md"
+    if not card.is_file():
+        return 0
+    steps = ModelCard.load(card, ignore_metadata_errors=True).data.get(STEPS_KEY)
+    return steps if isinstance(steps, int) else 0
+
+
 def _policy(masking: Mapping[str, Any]) -> str:
     """Return the policy of a masking, or those of its sides."""
     sides = [side["policy"] for side in masking.values() if isinstance(side, Mapping) and "policy" in side]
