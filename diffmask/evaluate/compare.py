@@ -94,6 +94,23 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class WorthOfContinuing:
+    """What continuing a model is worth: each result against that of the model which it was continued from.
+
+    Attributes:
+        differences: By share of the labels, one for each result of a continued model; p-values are corrected for all of
+            them together.
+        areas: The same of the areas under the learning curves, that is of the means over shares on a logarithmic axis;
+            empty where there is one share.
+        without: Names of results of continued models whose original is not among the results.
+    """
+
+    differences: Mapping[float, tuple[DifferenceOfMeans, ...]]
+    areas: tuple[DifferenceOfMeans, ...]
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What comparing results has come to.
 
@@ -109,6 +126,7 @@ class Comparison:
         differences: To the baseline, or of each pair.
         curve: Scores by share, where there are several.
         one_model: Names of results whose seeds start from one model.
+        continuing: What continuing is worth; None if no result is of a model that was continued.
     """
 
     task: dict[str, str]
@@ -122,6 +140,7 @@ class Comparison:
     differences: tuple[DifferenceOfMeans, ...]
     curve: tuple[CurvePoint, ...]
     one_model: tuple[str, ...]
+    continuing: WorthOfContinuing | None
 
     @property
     def examples(self) -> str:
@@ -135,7 +154,7 @@ class Comparison:
         return others.pop() if len(others) == 1 else ""
 
 
-_Drawn = tuple[Sums, np.ndarray]
+Drawn = tuple[Sums, np.ndarray]
 """What each text adds to the sums of each seed, and the scores on resampled texts."""
 
 
@@ -152,14 +171,14 @@ def compare(results: Sequence[Result], settings: CompareSettings) -> Comparison:
     seeds, shares = common_seeds(results), _common_shares(results)
     share = _chosen_share(settings.share, shares)
     first = results[0].first
-    metric = _chosen_metric(settings.metric, first.task["kind"])
+    metric = chosen_metric(settings.metric, first.task["kind"])
     rows = np.flatnonzero(first.unseen) if settings.texts == "unseen" else np.arange(len(first.targets))
     if not len(rows):
         raise InputError(f"no test text of {first.task['name']} is unseen in the other splits; give --texts all")
     draws = Draws(len(rows), settings.num_draws, settings.seed)
     # one share is no curve
     wanted = shares if len(shares) > 1 else [share]
-    measured = {each: _measure(results, each, seeds, rows, metric, draws) for each in wanted}
+    measured = {each: measure(results, each, seeds, rows, metric, draws) for each in wanted}
     scores, drawn = measured[share]
     return Comparison(
         task={name: first.task[name] for name in ("name", "kind", "hash", "examples") if name in first.task},
@@ -173,6 +192,7 @@ def compare(results: Sequence[Result], settings: CompareSettings) -> Comparison:
         differences=_differences(pairs, drawn, draws),
         curve=tuple(_curve(results, {each: measured[each][0] for each in wanted})) if len(wanted) > 1 else (),
         one_model=tuple(each.name for each in results if len(each.models) == 1),
+        continuing=_worth_of_continuing(results, {each: measured[each][1] for each in wanted}, seeds, draws),
     )
 
 
@@ -203,7 +223,7 @@ def _chosen_share(share: float | None, shares: Sequence[float]) -> float:
     return share
 
 
-def _chosen_metric(metric: str | None, kind: str) -> str:
+def chosen_metric(metric: str | None, kind: str) -> str:
     known = metrics_of(kind)
     if metric is not None and metric not in known:
         raise InputError(f"the metric {metric} is not one of a {kind} task; choose from: {', '.join(known)}")
@@ -226,9 +246,9 @@ def _deviation(values: np.ndarray) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def _measure(
+def measure(
     results: Sequence[Result], share: float, seeds: Sequence[int], rows: np.ndarray, metric: str, draws: Draws
-) -> tuple[dict[str, Score], dict[str, _Drawn]]:
+) -> tuple[dict[str, Score], dict[str, Drawn]]:
     """Return the scores of each result with a share of the training texts, and what they were computed from."""
     sums = [[_count(metric, result, seed, share, rows) for seed in seeds] for result in results]
     scores, drawn = {}, {}
@@ -251,23 +271,79 @@ def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, Score]
 
 
 def _differences(
-    pairs: Sequence[tuple[str, str]], drawn: Mapping[str, _Drawn], draws: Draws
+    pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws
 ) -> tuple[DifferenceOfMeans, ...]:
     """Test each pair, and correct for their number."""
-    found = []
-    for name, other in pairs:
-        (sums, resampled), (other_sums, other_resampled) = drawn[name], drawn[other]
-        values = _of_seeds(sums) - _of_seeds(other_sums)
-        low, high = interval(values, resampled - other_resampled, draws.generator())
-        p = p_value(values, draws.exchanged(sums, other_sums), draws.generator())
-        found.append(
-            DifferenceOfMeans(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN)
-        )
+    return correct([test_pair(pair, [(1.0, drawn)], draws) for pair in pairs])
+
+
+def test_pair(
+    pair: tuple[str, str], weighted: Sequence[tuple[float, Mapping[str, Drawn]]], draws: Draws
+) -> DifferenceOfMeans:
+    """Test a pair by a weighted sum of its differences, such as an area under a curve; p is not corrected."""
+    name, other = pair
+    values, resampled, exchanged = (np.zeros(()) for _ in range(3))
+    for weight, drawn in weighted:
+        (sums, scores), (other_sums, other_scores) = drawn[name], drawn[other]
+        values = values + weight * (_of_seeds(sums) - _of_seeds(other_sums))
+        resampled = resampled + weight * (scores - other_scores)
+        exchanged = exchanged + weight * draws.exchanged(sums, other_sums)
+    low, high = interval(values, resampled, draws.generator())
+    p = p_value(values, exchanged, draws.generator())
+    return DifferenceOfMeans(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN)
+
+
+def correct(found: Sequence[DifferenceOfMeans]) -> tuple[DifferenceOfMeans, ...]:
+    """Correct for the number of tests, and say what may be said."""
     corrected = holm([each.p_value for each in found])
     return tuple(
         replace(each, corrected=p, verdict=verdict(each.low, each.high, p))
         for each, p in zip(found, corrected, strict=True)
     )
+
+
+def _worth_of_continuing(
+    results: Sequence[Result], drawn: Mapping[float, Mapping[str, Drawn]], seeds: Sequence[int], draws: Draws
+) -> WorthOfContinuing | None:
+    """Test each result of a continued model against that of its original, with each share of the labels."""
+    continued = [each for each in results if any(each.seeds[seed].ancestors for seed in seeds)]
+    if not continued:
+        return None
+    found = {each.name: _original(each, results, seeds) for each in continued}
+    pairs = [(name, original) for name, original in found.items() if original is not None]
+    cells = [(share, test_pair(pair, [(1.0, drawn[share])], draws)) for share in drawn for pair in pairs]
+    corrected = correct([each for _, each in cells])
+    differences: dict[float, tuple[DifferenceOfMeans, ...]] = {}
+    for (share, _), each in zip(cells, corrected, strict=True):
+        differences[share] = (*differences.get(share, ()), each)
+    areas = ()
+    if len(drawn) > 1:
+        weights = weights_of_area(np.log(list(drawn)).tolist())
+        areas = correct([test_pair(pair, list(zip(weights, drawn.values(), strict=True)), draws) for pair in pairs])
+    return WorthOfContinuing(differences, areas, tuple(name for name, original in found.items() if original is None))
+
+
+def _original(result: Result, results: Sequence[Result], seeds: Sequence[int]) -> str | None:
+    """Return the name of the result of the oldest model that a result was continued from, seed by seed."""
+    for generation in range(max(len(result.seeds[seed].ancestors) for seed in seeds)):
+        for other in results:
+            if all(
+                generation < len(result.seeds[seed].ancestors)
+                and other.seeds[seed].identity == result.seeds[seed].ancestors[generation]
+                for seed in seeds
+            ):
+                return other.name
+    return None
+
+
+def weights_of_area(places: Sequence[float]) -> list[float]:
+    """Return the weights of values at some places in the area under the lines between them, over its width.
+
+    >>> weights_of_area([0.0, 1.0, 3.0])
+    [0.16666666666666666, 0.5, 0.3333333333333333]
+    """
+    gaps = np.diff(places) / (places[-1] - places[0])
+    return ((np.append(gaps, 0.0) + np.append(0.0, gaps)) / 2).tolist()
 
 
 def verdict(low: float, high: float, corrected: float) -> str:

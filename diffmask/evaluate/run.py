@@ -19,7 +19,7 @@ from diffmask.tasks.leakage import find_leakage
 from diffmask.tasks.question_task import question_files
 from diffmask.tasks.task import Split, Task
 from diffmask.text.model.load import resolve_model
-from diffmask.train.record import steps_of_model
+from diffmask.train.record import Lineage, identify_model
 from diffmask.version import __version__
 
 _LIBRARIES = ("torch", "transformers", "scikit-learn")
@@ -194,8 +194,8 @@ def _describe(prepared: _Prepared) -> dict[str, Any]:
     return {
         "name": prepared.name,
         "model": prepared.settings.model,
-        "model_hash": _hash_model(prepared.folder),
-        "continued_steps": steps_of_model(prepared.folder),
+        "model_hash": identify_model(resolve_model(prepared.folder)),
+        "continued": Lineage.read(prepared.folder).to_json(),
         "method": prepared.settings.method,
         "task": {
             "name": task.name,
@@ -220,18 +220,6 @@ def _deciding(prepared: _Prepared) -> dict[str, Any]:
     for name in ("model", "task", "seeds", "first_seed", "device", "name", "output"):
         del settings[name]
     return prepared.methods.deciding(settings, prepared.settings.method)
-
-
-def _hash_model(folder: str) -> str | None:
-    """Return the sha256 of a model's weights; None for one that is not in a folder here."""
-    found = Path(resolve_model(folder))
-    if not found.is_dir():
-        return None
-    digest = hashlib.sha256()
-    for path in sorted(found.glob("*.safetensors")):
-        with path.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _surroundings() -> dict[str, Any]:

@@ -27,8 +27,8 @@ class SeedFile:
     Attributes:
         name: What the evaluated model is called in tables.
         model: The model, as the user wrote it.
-        model_hash: sha256 of its weights; None for one on the hub.
-        continued_steps: For how many steps it had been continued; None in files of earlier versions.
+        model_hash: sha256 of its weights; the name of one on the hub (None in files of earlier versions).
+        continued: From which models it was continued, and for how many steps; None in files of earlier versions.
         method: finetune, probe, attentive, knn, retrieval or matching.
         seed: Number of the seed.
         task: Name, kind, labels, hash and numbers of texts.
@@ -46,7 +46,7 @@ class SeedFile:
     name: str
     model: str
     model_hash: str | None
-    continued_steps: int | None
+    continued: Mapping[str, Any] | None
     method: str
     seed: int
     task: Mapping[str, Any]
@@ -58,6 +58,16 @@ class SeedFile:
     scores: Mapping[float, Mapping[str, Mapping[str, Any] | None]]
     hardware: str
     seconds: float
+
+    @property
+    def identity(self) -> str:
+        """What a run that continues this model notes of it."""
+        return self.model_hash or self.model
+
+    @property
+    def ancestors(self) -> Sequence[str]:
+        """The models that it was continued from, the oldest first; none for one that was not."""
+        return () if self.continued is None else self.continued["from"]
 
     @staticmethod
     def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -82,7 +92,7 @@ class SeedFile:
             name=given["name"],
             model=given["model"],
             model_hash=given.get("model_hash"),
-            continued_steps=given.get("continued_steps"),
+            continued=given.get("continued"),
             method=given["method"],
             seed=given["seed"],
             task=given["task"],
@@ -200,13 +210,16 @@ class _Task(TypedDict):
     leakage: NotRequired[dict | None]
 
 
+_Lineage = TypedDict("_Lineage", {"from": list[str], "steps": Annotated[int, at_least(0)]})  # noqa: UP013 - a keyword
+
+
 class _Content(TypedDict):
     """What a file must hold; there may be more."""
 
     name: str
     model: str
     model_hash: NotRequired[str | None]
-    continued_steps: NotRequired[Annotated[int, at_least(0)]]
+    continued: NotRequired[_Lineage]
     method: str
     seed: Annotated[int, at_least(0)]
     task: _Task

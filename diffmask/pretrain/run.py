@@ -22,10 +22,11 @@ from diffmask.core.processes import rank_errors, read_ranks
 from diffmask.files.folders import draft
 from diffmask.pretrain.head import check_head, prepare_head
 from diffmask.pretrain.subject import Subject, loggers, make_trainer
+from diffmask.text.model.load import resolve_model
 from diffmask.text.score.position_scores import hash_model
 from diffmask.train.callbacks import EvaluateAtEnd, Snapshots, StopOnInterrupt
 from diffmask.train.folder import RunFolder, last_checkpoint
-from diffmask.train.record import STEPS_KEY, steps_of_model, write_card
+from diffmask.train.record import LINEAGE, Lineage, write_card
 from diffmask.train.shared_memory import check_shared_memory
 from diffmask.train.trainer import MaskedTrainer
 
@@ -179,10 +180,12 @@ def _save(
     metrics: dict[str, float],
 ) -> None:
     """Write the model, under its name only once it is whole."""
-    steps = trainer.state.global_step + steps_of_model(subject.name)
+    start = resolve_model(subject.name)
+    lineage = Lineage.read(start).longer(start, trainer.state.global_step)
     with draft(path, "continue with --resume") as new:
         # all ranks save into the draft of the first, which alone puts it in its place
         trainer.save_model(str(broadcast_object_list([str(new)])[0]))
         if trainer.is_world_process_zero():
-            write_card(new / "README.md", {**subject.describe(), STEPS_KEY: steps}, settings, inputs, metrics)
+            front = {**subject.describe(), LINEAGE: lineage.to_json()}
+            write_card(new / "README.md", front, settings, inputs, metrics)
             (new / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model

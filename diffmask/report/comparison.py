@@ -4,10 +4,8 @@ The same figures go into the files and onto the page.
 """
 
 import csv
-import html
 import io
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,9 +19,11 @@ from rich.text import Text
 from diffmask.config.evaluation import METHODS, metrics_of
 from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint, DifferenceOfMeans, Score
 from diffmask.files.folders import draft
+from diffmask.report.continuing import answer, table_of_worth
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed
 from diffmask.report.html.page import macros, page, write_page
+from diffmask.report.markdown import TEXTS, mark, markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _SCORE_HEAD = ("name", "mean", "sd", "95 % interval")
 _DIFFERENCE_HEAD = ("name", "against", "difference", "95 % interval", "p", "corrected p", "verdict")
 _CURVE_HEAD = ("name", "share of the labels", "training texts", "mean", "95 % interval")
-_NAMES, _TEXTS = ("name", "against"), ("name", "against", "verdict")
-"""Columns of names, and of anything but numbers."""
+_NAMES = TEXTS[:-1]
+"""Columns of names."""
 _FEW_SEEDS = 4
 """Below this number of seeds only large differences can be shown."""
 FILES = ("comparison.md", "comparison.csv", "comparison.html", "comparison.json", "forest.png", "learning.png")
@@ -80,10 +80,17 @@ class ComparisonReport:
         return macros("comparison.html").sections(
             embed(self.forest_figure(), f"forest{key}", told),
             (_DIFFERENCE_HEAD, differences),
+            self._worth,
             self._scores(),
             embed(self.learning_figure(), f"learning{key}", "; ".join(points)) if found.curve else "",
             self._notes,
         )
+
+    @property
+    def _worth(self) -> list[tuple[str, ...]]:
+        """Head and rows of what continuing is worth by share of the labels; empty where it is said in the answer."""
+        worth = self._found.continuing
+        return table_of_worth(worth) if worth is not None and len(worth.differences) > 1 else []
 
     def _scores(self) -> list[Sequence[str]]:
         """Return the rows of the scores, with a column for each seed where there are some, but not too many."""
@@ -103,7 +110,17 @@ class ComparisonReport:
 
     @property
     def finding(self) -> str:
-        """The outcome in a sentence."""
+        """The outcome in a few sentences: whether continuing helps comes first, and then how results differ."""
+        return " ".join(filter(None, (self._answer, self._outcome)))
+
+    @property
+    def _answer(self) -> str:
+        """Whether continuing helps; empty if nothing was continued."""
+        return "" if self._found.continuing is None else answer(self._found.continuing)
+
+    @property
+    def _outcome(self) -> str:
+        """How the results differ, in a sentence."""
         found = self._found
         shown = [each for each in found.differences if each.verdict != NOT_SHOWN]
         if not shown:
@@ -172,7 +189,13 @@ class ComparisonReport:
         """Print scores, differences, and what they mean."""
         found = self._found
         console.print(Text(self.title, "bold"))
+        if self._answer:
+            console.print(Text(self._answer, "bold"))
         console.print()
+        if len(self._worth) > 1:
+            head, *rows = self._worth
+            console.print(_terminal(head, rows))
+            console.print()
         console.print(_terminal(_SCORE_HEAD, map(_score_cells, found.scores)))
         console.print()
         kept: list[str] = [name for name in _DIFFERENCE_HEAD if name != "p"]
@@ -183,7 +206,7 @@ class ComparisonReport:
         rows = (_difference_cells(row) for row in found.differences)
         console.print(_terminal(kept, [[cells[place] for place in places] for cells in rows]))
         console.print()
-        console.print(Text(self.finding, "bold"))
+        console.print(Text(self._outcome, "bold"))
         for note in self._notes:
             console.print(Text(f"- {note}", "dim"))
 
@@ -191,12 +214,14 @@ class ComparisonReport:
         """Return the tables and the notes in Markdown; markup in names is escaped."""
         found = self._found
         blocks = [
-            f"# {_mark(self.title)}",
-            f"**{_mark(self.finding)}**",
+            f"# {mark(self.title)}",
+            *([f"**{mark(self._answer)}**"] if self._answer else []),
+            *([markdown_table(self._worth[0], self._worth[1:])] if len(self._worth) > 1 else []),
+            f"**{mark(self._outcome)}**",
             *self.markdown_tables(),
             *([markdown_table(_CURVE_HEAD, map(_curve_cells, found.curve))] if found.curve else []),
-            "\n".join(f"- {_mark(note)}" for note in self._notes),
-            "\n".join(f"- {_mark(name)}: {_mark(value)}" for name, value in self._facts),
+            "\n".join(f"- {mark(note)}" for note in self._notes),
+            "\n".join(f"- {mark(name)}: {mark(value)}" for name, value in self._facts),
         ]
         return "\n\n".join(blocks) + "\n"
 
@@ -211,7 +236,8 @@ class ComparisonReport:
     def to_csv(self) -> str:
         """Return all numbers, one line for each, as shares in [0, 1].
 
-        A line has a kind (score, seed, difference, curve), a name, what it is compared with, a seed, a share, values.
+        A line has a kind (score, seed, difference, continuing, area, curve), a name, what it is compared with, a seed,
+        a share, values.
         """
         found = self._found
         file = io.StringIO()
@@ -226,6 +252,11 @@ class ComparisonReport:
         for each in found.differences:
             tests = [each.p_value, each.corrected, each.verdict]
             writer.writerow(["difference", each.name, each.other, "", "", each.mean, "", each.low, each.high, *tests])
+        if found.continuing is not None:
+            shares = [(share, each) for share, cells in found.continuing.differences.items() for each in cells]
+            for share, each in [*shares, *(("", each) for each in found.continuing.areas)]:
+                kind, tests = "continuing" if share else "area", [each.p_value, each.corrected, each.verdict]
+                writer.writerow([kind, each.name, each.other, "", share, each.mean, "", each.low, each.high, *tests])
         for point in found.curve:
             values = [point.mean, "", point.low, point.high]
             writer.writerow(["curve", point.name, "", "", point.share, *values, "", "", ""])
@@ -326,7 +357,7 @@ def _terminal(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
         if name in _NAMES:
             shown.add_column(name, overflow="fold")
         else:
-            shown.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=True)
+            shown.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=True)
     for row in rows:
         shown.add_row(*map(Text, row))
     return shown
@@ -335,18 +366,6 @@ def _terminal(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 def _curve_cells(point: CurvePoint) -> tuple[str, ...]:
     interval = f"{_points(point.low)} to {_points(point.high)}"
     return point.name, f"{100 * point.share:g} %", f"{point.num_train:,}", _points(point.mean), interval
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; markup in cells is escaped."""
-    rule = ["---" if name in _TEXTS else "---:" for name in head]
-    lines = [head, rule, *([_mark(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _mark(text: str) -> str:
-    """Return text whose markup Markdown leaves alone."""
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(text.split())).replace("&#x27;", "'"))
 
 
 def _say(each: DifferenceOfMeans) -> str:

@@ -19,8 +19,11 @@ from diffmask.config.limits import PROCESSES, check_value
 from diffmask.core.errors import InputError
 from diffmask.evaluate.compare import CompareSettings, compare
 from diffmask.evaluate.results import Result, read_results
+from diffmask.evaluate.step_curves import compare_steps
 from diffmask.files.folders import check_folder, check_writable, write_text
-from diffmask.report.comparison import FILES, ComparisonReport, markdown_table
+from diffmask.report.comparison import FILES, ComparisonReport
+from diffmask.report.continuing import step_notes, step_table
+from diffmask.report.markdown import markdown_table
 from diffmask.reproduce.plan import plan
 from diffmask.reproduce.runner import RECORDS_FILE, Job, Runner, locked
 from diffmask.train.log import read_log
@@ -47,6 +50,8 @@ def _write_results(config: ExperimentConfig, output: Path) -> Path:
         if any(results[0].first.unseen) and not all(results[0].first.unseen):
             unseen = ComparisonReport(compare(results, replace(settings, texts="unseen")))
             blocks += [f"### {name}: test texts that are in no other split", *unseen.markdown_tables()]
+        if config.steps:
+            blocks += [f"### {name}: after fewer steps", *_steps(config, folder, settings, results)]
         if task.inputs:
             blocks += [
                 f"### {name}: what the parts of a question reach",
@@ -90,6 +95,21 @@ def _inputs(config: ExperimentConfig, folder: Path) -> str:
     results = _of_seeds(config, [folder / "results" / config.baseline, folder / "inputs"])
     found = compare(results, CompareSettings(metric="accuracy", baseline=results[0].name))
     return "\n\n".join(ComparisonReport(found).markdown_tables())
+
+
+def _steps(config: ExperimentConfig, folder: Path, settings: CompareSettings, results: Sequence[Result]) -> list[str]:
+    """Return what arms reach after fewer steps: a table, and how soon each is where the baseline ends."""
+    arms = arms_of(config)
+    by_name = {each.name: each for each in results}
+    original = next(by_name[name] for name, arm in arms.items() if not arm.continued)
+    continued = [name for name, arm in arms.items() if arm.continued]
+    at: dict[int, list[Result]] = {0: [replace(original, name=name) for name in continued]}
+    for step in config.steps:
+        at[step] = _of_seeds(config, [folder / "steps" / name / f"step-{step}" for name in continued])
+    at[config.pretrain["training"]["steps"]] = [by_name[name] for name in continued]
+    baseline = config.baseline if config.baseline in continued else continued[0]
+    found = compare_steps(at, replace(settings, baseline=baseline))
+    return [step_table(found), step_notes(found)]
 
 
 def _losses(folder: Path, arms: Mapping[str, Arm], seeds: int) -> str:

@@ -3,15 +3,17 @@
 A session is one start of a run, the first one or a resumption.
 """
 
+import hashlib
 import json
 import platform
 import re
 import time
 from collections.abc import Mapping, Sized
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 import datasets
 import torch
@@ -52,7 +54,7 @@ def write_card(
         f"# {config['model']}, continued",
         f"Continued from `{config['model']}` with diffmask, masking policy `{_policy(config['masking'])}`.",
         "## Evaluation",
-        _table(metrics) if metrics else "No held-out data were given.",
+        _table(metrics) if metrics else "It was not evaluated on held-out data after its last step.",
         "## Settings",
         _code(config),
         "## Inputs",
@@ -63,22 +65,58 @@ def write_card(
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-STEPS_KEY = "continued_steps"
-"""What the front matter of a model card calls the steps that a model was continued for, by all runs together."""
+LINEAGE = "continued"
+"""What the front matter of a model card calls the lineage."""
 
 
-def steps_of_model(folder: str | Path) -> int:
-    """Return for how many steps diffmask has continued a model; 0 for one as somebody else has made it.
+@dataclass(frozen=True)
+class Lineage:
+    """What diffmask has made of a model.
 
-    Args:
-        folder: Its folder. The card there tells; of a name on the hub nothing is known here, and it counts as made by
-            others.
+    Attributes:
+        ancestors: The models that it was continued from, the oldest first, as `identify_model` names them.
+        steps: For how many steps, by all runs together.
     """
-    card = Path(folder) / "README.md"
-    if not card.is_file():
-        return 0
-    steps = ModelCard.load(card, ignore_metadata_errors=True).data.get(STEPS_KEY)
-    return steps if isinstance(steps, int) else 0
+
+    ancestors: tuple[str, ...] = ()
+    steps: int = 0
+
+    @classmethod
+    def read(cls, model: str | Path) -> Self:
+        """Return what the card of a model tells; of one on the hub nothing is known here.
+
+        Args:
+            model: Its folder or its name.
+        """
+        card = Path(model) / "README.md"
+        if not card.is_file():
+            return cls()
+        told = ModelCard.load(card, ignore_metadata_errors=True).data.get(LINEAGE)
+        match told:
+            case {"from": [*ancestors], "steps": int(steps)}:
+                return cls(tuple(map(str, ancestors)), steps)
+        return cls()
+
+    def longer(self, model: str | Path, steps: int) -> Self:
+        """Return the lineage of what a run makes of a model that has this one."""
+        return replace(self, ancestors=(*self.ancestors, identify_model(model)), steps=self.steps + steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what stands in cards and results."""
+        return {"from": list(self.ancestors), "steps": self.steps}
+
+
+def identify_model(model: str | Path) -> str:
+    """Return the sha256 of a model's weights as they are in its folder; of one on the hub, its name."""
+    folder = Path(model)
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        return str(model)
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _policy(masking: Mapping[str, Any]) -> str:

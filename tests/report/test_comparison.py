@@ -60,6 +60,7 @@ def comparison(**changes):
         ),
         curve=POINTS,
         one_model=(),
+        continuing=None,
     )
     return replace(found, **changes)
 
