@@ -67,6 +67,11 @@ def check_training(config: TrainingConfig) -> None:
     """
     if (config.steps is None) == (config.epochs is None):
         raise InputError("give training.steps or training.epochs, one of the two (for example training.steps=1000)")
+    if config.steps is not None and any(step > config.steps for step in config.snapshots):
+        raise InputError(
+            f"training.snapshots={list(config.snapshots)} asks for a model after the last of training.steps="
+            f"{config.steps}; leave it out"
+        )
     if config.lr_schedule == "polynomial" and config.learning_rate <= _POLYNOMIAL_END:
         raise InputError(
             f"training.lr_schedule=polynomial falls to {_POLYNOMIAL_END:g}, so training.learning_rate="

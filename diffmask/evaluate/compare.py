@@ -224,6 +224,7 @@ def _chosen_share(share: float | None, shares: Sequence[float]) -> float:
 
 
 def chosen_metric(metric: str | None, kind: str) -> str:
+    """Return the metric that is asked for, or the first one that a kind of task has."""
     known = metrics_of(kind)
     if metric is not None and metric not in known:
         raise InputError(f"the metric {metric} is not one of a {kind} task; choose from: {', '.join(known)}")

@@ -47,6 +47,7 @@ def plan(config: ExperimentConfig, data: Path, output: Path) -> list[Job]:
         InputError: If a data set is missing, a setting cannot be used, or arms mask unequal shares.
     """
     runs = choose(_RUNS, config.modality, "modality")
+    _check_steps(config)
     _check_own(config, runs.own)
     arms = arms_of(config)
     places = [Place(config, name, task, data, output) for name, task in tasks_of(config).items()]
@@ -154,6 +155,17 @@ def _evaluation(
         output / f"seed-{seed}.json",
         needs,
     )
+
+
+def _check_steps(config: ExperimentConfig) -> None:
+    """Refuse steps after which no arm can be evaluated, since it has ended."""
+    end = section(config.pretrain, "training").get("steps")
+    late = [step for step in config.steps if end is None or step >= end]
+    if late:
+        raise InputError(
+            f"steps={list(config.steps)} must be below pretrain.training.steps="
+            f"{'(not given)' if end is None else end}, where each arm is evaluated anyway"
+        )
 
 
 def _check_own(config: ExperimentConfig, own: Mapping[str, Sequence[str]]) -> None:

@@ -33,6 +33,7 @@ from diffmask.config import (
 from diffmask.core.errors import InputError
 from diffmask.pretrain import pretrain
 from diffmask.text.anchors.find import AnchorSettings, build_anchors
+from diffmask.train.record import Lineage
 
 
 @pytest.fixture(scope="module")
@@ -528,3 +529,32 @@ def test_overrides_may_stand_behind_options(world, tmp_path, capsys):
         assert "unrecognized arguments: " in capsys.readouterr().err
     assert main(["policies", "word"]) == 2
     assert "unknown modality 'word'; choose from: text, video" in capsys.readouterr().err
+
+
+def test_snapshots_are_the_model_after_so_many_steps(world, tmp_path):
+    changes = {"lr_schedule": "constant", "snapshots": (2, 3)}
+    long = config_for(world, tmp_path / "long")
+    pretrain(replace(long, training=replace(long.training, steps=4, **changes)), progress=False)
+    short = config_for(world, tmp_path / "short")
+    pretrain(replace(short, training=replace(short.training, steps=2, lr_schedule="constant")), progress=False)
+    kept = load_file(tmp_path / "long/snapshots/step-2/model.safetensors")
+    ended = load_file(tmp_path / "short/model/model.safetensors")
+    assert kept.keys() == ended.keys() and all(torch.equal(kept[name], ended[name]) for name in kept)
+    assert AutoModelForMaskedLM.from_pretrained(tmp_path / "long/snapshots/step-3")
+    late = replace(long, output=str(tmp_path / "late"), training=replace(long.training, steps=2, snapshots=(3,)))
+    with pytest.raises(InputError, match=r"training.snapshots=\[3\] asks for a model after the last of"):
+        pretrain(late, progress=False)
+
+
+def test_a_model_says_what_it_was_continued_from(world, tmp_path):
+    first = config_for(world, tmp_path / "first")
+    pretrain(replace(first, training=replace(first.training, steps=3, snapshots=(2,))), progress=False)
+    again = config_for(world, tmp_path / "again")
+    again = replace(again, model=str(tmp_path / "first/model"), training=replace(again.training, steps=2))
+    pretrain(again, progress=False)
+    weights = (world / "model", tmp_path / "first/model")
+    names = tuple(hashlib.sha256((w / "model.safetensors").read_bytes()).digest() for w in weights)
+    names = tuple(hashlib.sha256(each).hexdigest() for each in names)
+    assert Lineage.read(world / "model") == Lineage()
+    assert Lineage.read(tmp_path / "first/snapshots/step-2") == Lineage(names[:1], 2)
+    assert Lineage.read(tmp_path / "again/model") == Lineage(names, 5)

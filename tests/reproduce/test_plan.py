@@ -143,13 +143,47 @@ def test_anchors_of_other_settings_have_other_folders(tmp_path, data):
     assert len(set(names)) == 3
 
 
+def test_an_arm_that_is_not_continued_is_always_there(tmp_path, data):
+    arms = {"random": {"masking": {"policy": "whole-word"}}}
+    names = [job.name for job in jobs_of(tmp_path, data, arms=arms, seeds=1)]
+    assert "proteins/evaluate/none/seed-0" in names
+    with pytest.raises(InputError, match="the arm 'none' is continued; rename it, or let it say `continued: false`"):
+        jobs_of(tmp_path, data, arms={"none": {}}, baseline="none")
+
+
+def test_arms_read_text_of_their_own_and_are_held_against_the_same(tmp_path, data):
+    (data / "general.txt").write_text("a line\n")
+    arms = EXPERIMENT["arms"] | {"general": {"text": ["general.txt"], "masking": {"policy": "whole-word"}}}
+    task = EXPERIMENT["tasks"]["proteins"] | {"held_out": ["proteins/test.jsonl"]}
+    jobs = {job.name: job for job in jobs_of(tmp_path, data, arms=arms, tasks={"proteins": task})}
+    read = {
+        arm: yaml.safe_load(jobs[f"proteins/pretrain/{arm}/seed-0"].file[1])["data"] for arm in ("general", "random")
+    }
+    assert read["general"]["train"] == [str(data / "general.txt")]
+    assert read["random"]["train"] == [str(data / "proteins/train.jsonl")]
+    assert read["general"]["eval"] == read["random"]["eval"] == [str(data / "proteins/test.jsonl")]
+
+
+def test_arms_are_evaluated_after_fewer_steps_too(tmp_path, data):
+    jobs = {
+        job.name: job for job in jobs_of(tmp_path, data, steps=[1, 3], evaluate={"method": "probe", "shares": [0.5]})
+    }
+    job = jobs["proteins/evaluate/random/step-3/seed-1"]
+    assert job.command[1] == str(tmp_path / "out/proteins/runs/random/seed-1/snapshots/step-3")
+    assert "shares=[0.5]" in job.command and job.needs == ("proteins/pretrain/random/seed-1",)
+    assert yaml.safe_load(jobs["proteins/pretrain/random/seed-1"].file[1])["training"]["snapshots"] == [1, 3]
+    assert yaml.safe_load(jobs["proteins/pretrain/start/seed-1"].file[1])["training"]["snapshots"] == []
+    assert not any(name.startswith("proteins/evaluate/none/step") for name in jobs)
+
+
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_shipped_experiments_plan_and_have_equal_budgets(tmp_path, name):
     config = read_experiment(find_experiment(name))
     assert config.name == name and config.about and config.seeds >= 5 and config.baseline in arms_of(config)
     for task in tasks_of(config).values():
         of_clips = [*task.clips, *task.subtitles, *task.reference, *([task.boxes] if task.boxes else [])]
-        for file in (*task.files, *task.text, *of_clips):
+        of_arms = [file for arm in arms_of(config).values() for file in arm.text]
+        for file in (*task.files, *task.text, *task.held_out, *of_arms, *of_clips):
             path = tmp_path / "data" / file
             (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
             if path.suffix:
@@ -172,6 +206,8 @@ def test_the_issue_s_arms_are_shipped():
     ("changes", "message"),
     [
         ({"baseline": "nothing"}, "`baseline: nothing` is no arm; choose from: none, random, five, selective"),
+        ({"steps": [2, 4]}, r"steps=\[2, 4\] must be below pretrain.training.steps=4, where each arm is evaluated"),
+        ({"steps": [0]}, r"steps=\[0\] must hold numbers at least 1"),
         ({"seeds": 0}, "seeds=0 must be at least 1; 5 is what a comparison needs"),
         ({"arms": {}}, "`arms` of .* is empty; name at least one"),
         ({"arms": {"a/b": {}}}, "'a/b' in `arms` is no name"),
@@ -223,7 +259,7 @@ def test_what_is_refused(tmp_path, data, changes, message):
     ("words", "message"),
     [
         (["reproduce"], "no experiment was given; write `diffmask reproduce EXPERIMENT`"),
-        (["reproduce", "diference"], "no experiment 'diference'; give a YAML file, or one of: ablations, difference-m"),
+        (["reproduce", "diference"], "no experiment 'diference'; give a YAML file, or one of: ablations, continuing"),
         (["reproduce", "EXPERIMENT", "seeds=two"], "`seeds` is 'two'; it must be a whole number"),
         (["reproduce", "EXPERIMENT", "--num-processes", "0"], "num_processes=0 is below 1"),
     ],

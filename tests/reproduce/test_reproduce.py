@@ -19,6 +19,7 @@ EXPERIMENT = {
     "about": "Does the tiny model gain?",
     "seeds": 1,
     "baseline": "random",
+    "steps": [100],
     "tasks": {"proteins": {"files": ["proteins"], "text": ["proteins/train.jsonl"]}},
     "pretrain": {
         "data": {"max_length": 32, "num_processes": 1},
@@ -74,6 +75,7 @@ def test_killed_at_random_moments_it_comes_to_the_same_table(experiment, tmp_pat
     took = time.monotonic() - began
     table = (tmp_path / "whole" / "results.md").read_text()
     assert table in printed and "| difference |" in table and "loss, domain words" in table
+    assert "**Does continuing help here?" in table and "random reaches" in table
 
     chance = random.Random(0)
     for _ in range(NUM_KILLS):
