@@ -66,8 +66,8 @@ class SeedFile:
 
     @property
     def ancestors(self) -> Sequence[str]:
-        """The models that it was continued from, the oldest first; none for one that was not."""
-        return () if self.continued is None else self.continued["from"]
+        """The models that it was continued from, the oldest first; none for one that was not, but for a new head."""
+        return self.continued["from"] if self.continued is not None and self.continued["steps"] else ()
 
     @staticmethod
     def write(path: Path, content: Mapping[str, Any]) -> None:

@@ -72,6 +72,14 @@ def test_of_several_ancestors_the_oldest_counts(tmp_path):
     assert found.without == ("first",) and "Nothing is said of first" in answer(found)
 
 
+def test_a_model_that_got_no_more_than_a_head_was_not_continued(tmp_path):
+    head = {"model_hash": "with head", "continued": {"from": ["old"], "steps": 0}}
+    later = {"model_hash": "new", "continued": {"from": ["old", "with head"], "steps": 300}}
+    paths = [write_result(tmp_path / "none", "none", parts=head), write_result(tmp_path / "one", "one", parts=later)]
+    found = compare(read_results(paths), FAST).continuing
+    assert [(each.name, each.other) for each in found.differences[1.0]] == [("one", "none")] and found.without == ()
+
+
 def test_without_the_model_as_it_was_nothing_is_claimed(tmp_path):
     paths = written(tmp_path, one=(0.6, (1.0,)), two=(0.9, (1.0,)))
     assert "This comparison cannot tell: no result is of the model as it was" in answer(
