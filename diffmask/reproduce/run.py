@@ -130,7 +130,8 @@ def _last_losses(run: Path) -> dict[str, float] | None:
 
 def _facts(config: ExperimentConfig) -> str:
     """Return the settings that all arms share."""
-    shown = {name: value for name, value in to_mapping(config).items() if name in ("model", "seeds", "steps", "baseline")}
+    own = ("model", "seeds", "steps", "baseline")
+    shown = {name: value for name, value in to_mapping(config).items() if name in own}
     groups = {"pretrain": config.pretrain, "evaluate": config.evaluate, "tasks": config.tasks, "arms": config.arms}
     return "```yaml\n" + yaml.safe_dump(shown | groups, sort_keys=False, width=100) + "```"
 
