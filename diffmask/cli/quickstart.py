@@ -50,6 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument("--video-text", action="store_true", help="use clips with captions, rendered here")
     steps = "training steps of each run (default: 30; --video 150; --video-text 220)"
     add("--steps", type=int, metavar="N", help=steps)
+    add("--seeds", type=int, metavar="N", help="runs of each policy, which differ in their seed (default: 3)")
     add("--seed", type=int, default=0, help="first seed of masks, order and dropout (default: 0)")
     add("--overwrite", action="store_true", help="write into a folder that holds something else")
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     import transformers
     from rich.console import Console
 
-    from diffmask.config.limits import SEED, STEPS, at_least, check_value
+    from diffmask.config.limits import SEED, STEPS, AtMost, at_least, check_value
     from diffmask.core.errors import InputError
     from diffmask.quickstart.run import run_quickstart
     from diffmask.quickstart.text import TextQuickstart
@@ -70,9 +71,10 @@ def run(args: argparse.Namespace) -> int:
     if args.steps is not None and args.steps < 1:
         raise InputError(f"--steps {args.steps} is below 1; the default is {kind.steps}")
     check_value("--steps", args.steps or 1, STEPS)
+    check_value("--seeds", 1 if args.seeds is None else args.seeds, at_least(1, "3 is the default"), AtMost(1000))
     check_value("--seed", args.seed, at_least(0), SEED)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    quickstart = kind(args.output, seed=args.seed, steps=args.steps or kind.steps)
+    quickstart = kind(args.output, seed=args.seed, steps=args.steps or kind.steps, seeds=args.seeds or kind.seeds)
     page = run_quickstart(quickstart, Console(), overwrite=args.overwrite, progress=sys.stderr.isatty())
     return 130 if page is None else 0

@@ -229,3 +229,5 @@ def test_missing_weights_are_said_before_anything_is_written(world, tmp_path, mo
 def test_steps_must_be_some(capsys):
     assert main(["quickstart", "--steps", "0"]) == 2
     assert "--steps 0 is below 1" in capsys.readouterr().err
+    assert main(["quickstart", "--seeds", "0"]) == 2
+    assert "--seeds=0 must be at least 1; 3 is the default" in capsys.readouterr().err

@@ -117,4 +117,4 @@ def test_the_option_is_there(done, capsys):
     assert json.loads((plan.output / MARKER).read_text())["modality"] == "video-text"
     assert build_parser().parse_args(["quickstart", "--video-text"]).video_text
     assert main(["quickstart", "--video-text", "--steps", "0"]) == 2
-    assert "--steps 0 is below 1; the default is 300" in capsys.readouterr().err
+    assert "--steps 0 is below 1; the default is 220" in capsys.readouterr().err
