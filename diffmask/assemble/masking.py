@@ -14,7 +14,7 @@ from diffmask.config.limits import check_limits, choose
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
 from diffmask.core.policy import Weighting
-from diffmask.core.schedule import Constant, Schedule
+from diffmask.core.schedule import Constant, Random, Schedule
 from diffmask.policies.uniform import Uniform
 
 _TITLES = {"ratio": "mask ratio", "strength": "strength"}
@@ -119,7 +119,13 @@ class ResolvedMasking:
         Raises:
             InputError: If it cannot be followed.
         """
-        return build_schedule(getattr(self.config, name), f"masking.{name}", self.schedules[name])
+        schedule = build_schedule(getattr(self.config, name), f"masking.{name}", self.schedules[name])
+        if isinstance(schedule, Random) and name != "ratio":
+            raise InputError(
+                f"masking.{name} is random, and only masking.ratio can be drawn for each row; use another schedule, "
+                "such as linear (`diffmask schedule --list`)"
+            )
+        return schedule
 
     @property
     def planned(self) -> dict[str, Schedule]:

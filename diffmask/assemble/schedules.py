@@ -1,6 +1,7 @@
 """Schedules by name, and what each takes; and those that papers have used, with the papers' constants."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from diffmask.core.schedule import (
     Linear,
     Piecewise,
     Polynomial,
+    Random,
     Scaled,
     Schedule,
     Steps,
@@ -67,11 +69,36 @@ def _check_points(config: ScheduleConfig, what: str) -> None:
         raise InputError(f"`{what}.at` is [{shown}]; {allowed}, such as {example}")
 
 
+def _drawn(drawn: Random, floor: float, bucket: float | None, what: str) -> Random:
+    """Return a ratio that is drawn, of multiples of `bucket` where it is given; refuse ends that cannot be drawn."""
+    low, high, size = drawn.low, drawn.high, bucket or 0.0
+    if low >= high:
+        raise InputError(
+            f"`{what}` is drawn between {low:g} and {high:g}; give a high above the low, such as low: 0.15, high: 0.9"
+        )
+    if low < floor:
+        raise InputError(
+            f"`{what}` is drawn from {low:g} on, which is under its floor of {floor:g}; raise {what}.low, or set "
+            f"{what}.floor lower"
+        )
+    for name, end in (("low", low), ("high", high)):
+        if size and abs(end / size - round(end / size)) > 1e-9:
+            raise InputError(
+                f"`{what}` is drawn in buckets of {size:g}, and its {name} ({end:g}) is no multiple of it, so the mean "
+                f"would not be that of low and high; change one of the two"
+            )
+    return replace(drawn, size=size)
+
+
 def _check_mean(config: ScheduleConfig, what: str) -> None:
     if config.mean is not None and config.normalise is None:
         raise InputError(
             f"`{what}` has a mean ({config.mean:g}), which takes effect with normalise only; add "
             f"{what}.normalise=mean, or drop mean"
+        )
+    if config.schedule == "random" and config.normalise is not None:
+        raise InputError(
+            f"`{what}` is drawn at random, so its mean is halfway between low and high; drop normalise, and move them"
         )
     if config.schedule == "constant" and config.normalise is not None:
         raise InputError(f"`{what}` is constant, so its mean is its value; drop normalise, and set {what}.start")
@@ -160,11 +187,12 @@ SCHEDULES: dict[str, _Shape] = {
     "warmup_decay": _Shape(_warmup_decay, ("start", "peak", "end", "warmup")),
     "steps": _Shape(Steps, ("at", "values")),
     "piecewise": _Shape(Piecewise, ("at", "values")),
+    "random": _Shape(Random, ("low", "high")),
 }
 
 COMMON = ("floor", "normalise", "mean", "bucket")
 """Settings that every schedule takes."""
-_OWN = ("start", "end", "middle", "peak", "warmup", "power", "ease", "at", "values")
+_OWN = ("start", "end", "middle", "peak", "warmup", "power", "ease", "at", "values", "low", "high")
 
 
 def build_schedule(config: ScheduleConfig, what: str, floor: float) -> Schedule:
@@ -182,6 +210,8 @@ def build_schedule(config: ScheduleConfig, what: str, floor: float) -> Schedule:
     schedule = _shape(config, what)
     lowest = floor if config.floor is None else config.floor
     least, most = _extremes(schedule)
+    if isinstance(schedule, Random):
+        schedule = _drawn(schedule, lowest, config.bucket, what)
     finish = partial(_finish, schedule, lowest, config.bucket)
     if config.bucket is not None:
         _check_bucket(config.bucket, lowest, what)
@@ -236,7 +266,7 @@ def _refuse_unused(given: dict[str, Any], used: tuple[str, ...], it_is: str, rem
 
 def _extremes(schedule: Schedule) -> tuple[float, float]:
     """Return the least and the greatest value; between two breaks every shape rises, falls or stays."""
-    values = [schedule(progress) for progress in (0.0, *schedule.breaks, 1.0)]
+    values = [value for progress in (0.0, *schedule.breaks, 1.0) for value in schedule.range(progress)]
     return min(values), max(values)
 
 
@@ -252,7 +282,7 @@ def _finish(schedule: Schedule, floor: float, bucket: float | None, factor: floa
         schedule = Scaled(schedule, factor)
     if _extremes(schedule)[0] < floor:
         schedule = Floor(schedule, floor)
-    return schedule if bucket is None else Buckets(schedule, bucket, floor)
+    return schedule if bucket is None or isinstance(schedule, Random) else Buckets(schedule, bucket, floor)
 
 
 def _check_bucket(bucket: float, floor: float, what: str) -> None:

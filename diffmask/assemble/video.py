@@ -202,9 +202,10 @@ def _check_visible(ratio: Schedule, adapter: VideoAdapter, setting: str) -> None
     """Refuse a ratio that hides all units of a clip at some time: an encoder needs something to see."""
     units = "patches" if adapter.kind == "patch" else f"{adapter.kind}s"
     for point in (*(step / _POINTS for step in range(_POINTS + 1)), *ratio.breaks):
-        if mask_count(adapter.num_units, ratio(point)) >= adapter.num_units:
+        greatest = ratio.range(point)[1]
+        if mask_count(adapter.num_units, greatest) >= adapter.num_units:
             raise InputError(
-                f"{setting}={ratio(point):g} hides all {adapter.num_units} {units} of a clip, and the model "
+                f"{setting}={greatest:g} hides all {adapter.num_units} {units} of a clip, and the model "
                 "needs something to see; lower it, or choose smaller units"
             )
 

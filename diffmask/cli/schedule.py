@@ -26,6 +26,7 @@ a ratio or a strength is
   a word                                             a preset: mrd-cosine, 30-15, 30-15-5, ...
   {schedule: linear, start: 0.3, end: 0.15}          a schedule with its settings
   {schedule: steps, at: [0, 0.5], values: [0.3, 0.1]}
+  {schedule: random, low: 0.15, high: 0.9}           a ratio that each row draws anew (R2MAE)
 and every schedule, presets too, takes
   floor: 0.02              never less than this (the default of the ratio)
   normalise: mean          scale it to the same mean as others, mean: 0.15 or another
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
 def _notes(budget: "Budget", ratios: "Sequence[Course]", words: "Words") -> list[str]:
     """Return the size of the run in words; how much it masks, where one ratio says so."""
     (ratio, *others), rows = ratios, budget.rows_per_step
-    masked = budget.masked_per_step(ratio.values)
+    masked = budget.masked_per_step(ratio.ratios)
     length, varies = budget.tokens_per_step / rows, len(budget.lengths) > 1
     each = f"at most {length:,.0f}" if budget.is_bound else f"{length:,.1f}" if varies else f"{length:,.0f}"
     bound = " (data.max_length)" if budget.is_bound else ""

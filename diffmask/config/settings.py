@@ -33,7 +33,8 @@ class ScheduleConfig:
     """
 
     schedule: str = _CONSTANT
-    """constant, linear, cosine, polynomial, tent, vee, warmup_decay, steps, piecewise, or a preset such as 30-15."""
+    """constant, linear, cosine, polynomial, tent, vee, warmup_decay, steps, piecewise, random, or a preset
+    such as 30-15."""
     start: _Value = None
     """Value at the start; the value throughout where the schedule is constant (by default 0.15)."""
     end: _Value = None
@@ -56,6 +57,10 @@ class ScheduleConfig:
     """Progress of each value of steps and piecewise, rising from 0: [0, 0.5, 0.9]."""
     values: Annotated[tuple[float, ...], share("0.15 means 15 %")] = ()
     """Values of steps (each holds from its place in `at` on) and piecewise (joined by straight lines)."""
+    low: _Value = None
+    """Of random: the least ratio that is drawn, by each row of text, and by all clips of a step together."""
+    high: _Value = None
+    """Of random: the greatest ratio that is drawn; any between the two is as likely."""
     normalise: Annotated[str | None, OneOf(("mean",))] = None
     """`mean`: scale the schedule so that its mean over training is `mean`."""
     mean: Annotated[float | None, Between(0, 1, "0.15 means 15 %", without_low=True)] = None

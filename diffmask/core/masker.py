@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diffmask.core.noise import GUIDE
+from diffmask.core.noise import GUIDE, RATIO, keys, row_uniforms
 from diffmask.core.policy import Policy, Weighting, mix, softmax_weights
-from diffmask.core.schedule import Constant, Schedule
+from diffmask.core.schedule import Constant, Random, Schedule
 from diffmask.core.select import select
 from diffmask.core.types import Scores, UnitMask, Weights
 from diffmask.core.units import Units
@@ -53,7 +53,8 @@ class Masker:
 
     Attributes:
         policy: Scores the units.
-        ratio: Share of the eligible positions to mask, over progress.
+        ratio: Share of the eligible positions to mask, over progress; `Random` draws it for each row, or, if `uniform`,
+            for each step.
         strength: 0 = uniform, 1 = the policy's full distribution, over progress.
         weighting: Turns scores into weights: `softmax_weights`, `rank_weights` or `linear_weights`.
         seed: Seed of the masks, which depend on it, the step, the sample and the unit, and on nothing else.
@@ -89,7 +90,7 @@ class Masker:
         Raises:
             ValueError: As `select`, or if the guided share is outside [0, 1].
         """
-        ratio, share = self.ratio(step / num_steps), self.guided_share(step / num_steps)
+        ratio, share = self.ratios(units.sample_ids, step, num_steps), self.guided_share(step / num_steps)
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"guided_share={share} is outside [0, 1]; 0.5 lets the policy draw half of the budget")
         chosen = partial(select, units=units, seed=self.seed, step=step, uniform=self.uniform)
@@ -99,6 +100,17 @@ class Masker:
                 guided = chosen(weights, ratio=share * ratio, stream=GUIDE)
             weights = torch.where(guided, _FIRST, 1.0).masked_fill(self._hints(units) & ~guided, 0.0)
         return chosen(weights, ratio=ratio)
+
+    def ratios(self, sample_ids: Tensor, step: int, num_steps: int) -> float | Tensor:
+        """Return the share of the positions to mask at a step, or that of each sample, float64 (B,), where it is drawn.
+
+        A draw depends on the seed, the step and the sample, and on nothing else; if `uniform`, on seed and step.
+        """
+        if not isinstance(self.ratio, Random):
+            return self.ratio(step / num_steps)
+        if self.uniform:  # on the host, which must know how many positions are left
+            return float(self.ratio.draw(row_uniforms(keys(self.seed, step, torch.zeros(()), stream=RATIO))))
+        return self.ratio.draw(row_uniforms(keys(self.seed, step, sample_ids, stream=RATIO)))
 
     def _hints(self, units: Units) -> UnitMask:
         """Return which units stay visible as hints."""

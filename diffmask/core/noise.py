@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SELECT, CORRUPT, SEGMENT, ORDER, GUIDE, PREDICT, AUGMENT, NEGATIVES, SIDE, DOCUMENTS = range(10)
+SELECT, CORRUPT, SEGMENT, ORDER, GUIDE, PREDICT, AUGMENT, NEGATIVES, SIDE, DOCUMENTS, RATIO = range(11)
 """Streams, one per use: the numbers that choose a unit are independent of those that corrupt it, or that cut spans."""
 
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: consecutive indices land far apart

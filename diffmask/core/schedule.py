@@ -9,6 +9,10 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Schedule(ABC):
@@ -26,6 +30,14 @@ class Schedule(ABC):
     def breaks(self) -> tuple[float, ...]:
         """Progress between 0 and 1 at which the schedule bends or jumps; between two breaks a shape is monotone."""
         return ()
+
+    def range(self, progress: float) -> tuple[float, float]:
+        """Return the least and the greatest value that rows can have at `progress`; they differ only where it draws."""
+        return self(progress), self(progress)
+
+    def held(self, progress: float) -> "Schedule":
+        """Return what stays as this is at `progress`."""
+        return Constant(self(progress))
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,42 @@ class Piecewise(Schedule):
     def breaks(self) -> tuple[float, ...]:
         """Where it bends."""
         return self.at[1:-1]
+
+
+@dataclass(frozen=True)
+class Random(Schedule):
+    """A value drawn evenly between `low` and `high` for each row of each step; its course is the mean of the draws.
+
+    Only a mask ratio can be drawn. As in R2MAE (arXiv 2509.21650).
+
+    Attributes:
+        low: Least value.
+        high: Greatest value.
+        size: Only multiples of this are drawn, all as often; 0 draws any value. Both ends must be multiples of it.
+    """
+
+    low: float
+    high: float
+    size: float = 0.0
+
+    def value(self, progress: float) -> float:
+        """Return the mean of what is drawn."""
+        return (self.low + self.high) / 2
+
+    def range(self, progress: float) -> tuple[float, float]:
+        """Return both ends."""
+        return self.low, self.high
+
+    def held(self, progress: float) -> Schedule:
+        """Return this, which never changes."""
+        return self
+
+    def draw(self, noise: "Tensor") -> "Tensor":
+        """Return the value for each uniform in (0, 1), of the same shape and type."""
+        if self.size == 0:
+            return self.low + (self.high - self.low) * noise
+        first, last = round(self.low / self.size), round(self.high / self.size)
+        return (first + (noise * (last - first + 1)).floor()) * self.size
 
 
 MEAN_TOLERANCE = 1e-6

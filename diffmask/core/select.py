@@ -14,7 +14,14 @@ LEAST_WEIGHT = 1e-37
 
 
 def select(
-    weights: Weights, units: Units, ratio: float, *, seed: int, step: int, uniform: bool = False, stream: int = SELECT
+    weights: Weights,
+    units: Units,
+    ratio: float | Tensor,
+    *,
+    seed: int,
+    step: int,
+    uniform: bool = False,
+    stream: int = SELECT,
 ) -> UnitMask:
     """Draw units without replacement, in proportion to their weights, until the budget of positions is spent.
 
@@ -29,7 +36,8 @@ def select(
     Args:
         weights: Relative preference of each unit; need not sum to one.
         units: Units to choose from.
-        ratio: Share of eligible positions to mask, in [0, 1].
+        ratio: Share of eligible positions to mask, in [0, 1]; or that of each row, float (B,), which is not looked at,
+            since reading it from the device would make every step wait.
         seed: Seed of the run.
         step: Optimiser step.
         uniform: Mask exactly the same number of positions in every row (static shapes; models that need equal counts).
@@ -38,7 +46,7 @@ def select(
 
     Raises:
         ValueError: If the ratio is outside [0, 1], the shapes differ, or `uniform` is asked for with units of
-            different lengths.
+            different lengths or with ratios of rows.
     """
     _check(weights, units, ratio)
     num_units = weights.shape[1]
@@ -47,7 +55,7 @@ def select(
     budgets = _uniform_budgets(units, ratio) if uniform else ratio * units.lengths.sum(1)  # (B,)
     # Each unit has a position at least, so no more units are drawn than positions are masked. This bound is computed on
     # the host: reading the budgets from the device would make every step wait for it.
-    most = min(num_units, max(1, math.ceil(ratio * units.num_positions)))
+    most = num_units if isinstance(ratio, Tensor) else min(num_units, max(1, math.ceil(ratio * units.num_positions)))
 
     sample_keys = keys(seed, step, units.sample_ids[:, None], stream=stream)
     # float64: in float32 some of a row's keys would tie, and the order would depend on the device's sort
@@ -116,8 +124,10 @@ def mask_count(num_positions: int, ratio: float) -> int:
     return min(num_positions, math.floor(num_positions * ratio + 0.5 + 1e-9))
 
 
-def _uniform_budgets(units: Units, ratio: float) -> Budgets:
+def _uniform_budgets(units: Units, ratio: float | Tensor) -> Budgets:
     """Return one budget for all rows: a whole number of units, by the row with the fewest eligible ones."""
+    if isinstance(ratio, Tensor):
+        raise ValueError("uniform=True masks as many positions in every row; give one ratio, or set uniform=False")
     counts = units.eligible.sum(1)
     lengths = units.lengths[units.eligible]
     if lengths.numel() and bool((lengths != lengths[0]).any()):
@@ -128,8 +138,11 @@ def _uniform_budgets(units: Units, ratio: float) -> Budgets:
     return torch.full((counts.shape[0],), budget, device=counts.device)
 
 
-def _check(weights: Weights, units: Units, ratio: float) -> None:
-    if not 0.0 <= ratio <= 1.0:
+def _check(weights: Weights, units: Units, ratio: float | Tensor) -> None:
+    if isinstance(ratio, Tensor):
+        if ratio.shape != weights.shape[:1]:
+            raise ValueError(f"the ratios have shape {tuple(ratio.shape)}; give one for each of {len(weights)} rows")
+    elif not 0.0 <= ratio <= 1.0:
         raise ValueError(f"ratio={ratio} is outside [0, 1]; 0.15 masks 15 % of the positions")
     if weights.shape != units.eligible.shape:
         raise ValueError(f"weights have shape {tuple(weights.shape)}; the units have {tuple(units.eligible.shape)}")

@@ -11,7 +11,6 @@ from rich.console import Console
 from diffmask.assemble.modality import read_config
 from diffmask.core.errors import InputError
 from diffmask.core.masker import Masker
-from diffmask.core.schedule import Constant
 from diffmask.train.checkpoint import STATE_FILE, read_policy, read_state
 from diffmask.train.folder import SETTINGS_FILE
 
@@ -128,7 +127,7 @@ def hold(masker: Masker, progress: float | None) -> Masker:
         return masker
     if not 0.0 <= progress <= 1.0:
         raise InputError(f"the progress {progress:g} is outside [0, 1]; 0.5 is the middle of the training")
-    held = {name: Constant(getattr(masker, name)(progress)) for name in ("ratio", "strength", "guided_share")}
+    held = {name: getattr(masker, name).held(progress) for name in ("ratio", "strength", "guided_share")}
     return replace(masker, **held)
 
 

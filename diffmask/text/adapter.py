@@ -49,7 +49,7 @@ def _join_words(words: Units, starts: UnitMask) -> Units:
     )
 
 
-def _random_starts(words: Units, *, seed: int, step: int, ratio: float) -> UnitMask:
+def _random_starts(words: Units, *, seed: int, step: int, ratio: float | Tensor) -> UnitMask:
     """Cut rows of words into spans of random lengths, anew at each step (Joshi et al. 2020, SpanBERT).
 
     The lengths are geometric with p = 0.2 up to 10, scaled to sum to one. SpanBERT throws spans of such lengths on the
@@ -60,7 +60,7 @@ def _random_starts(words: Units, *, seed: int, step: int, ratio: float) -> UnitM
     rows, num_words = words.eligible.shape
     span_keys = keys(seed, step, words.sample_ids[:, None], stream=SEGMENT)
     noise = uniforms(span_keys, torch.arange(num_words, device=words.eligible.device)[None])
-    budgets = (ratio * words.eligible.sum(1, keepdim=True)).floor().long().clamp_min(1)
+    budgets = (ratio * words.eligible.sum(1)).floor().long().clamp_min(1)[:, None]
     # a length is drawn for every word, as if each opened a span: more than enough, and no loop over spans
     lengths = torch.minimum(torch.bucketize(noise, _length_bounds(noise)) + 1, budgets)
     places = lengths.cumsum(1) - lengths
@@ -104,13 +104,14 @@ class TextAdapter:
         if self.granularity not in _GRANULARITIES:
             raise InputError(f"unknown units {self.granularity!r}; choose from: {', '.join(_GRANULARITIES)}")
 
-    def units(self, batch: Mapping[str, Tensor], step: int, ratio: float = 1.0) -> Units:
+    def units(self, batch: Mapping[str, Tensor], step: int, ratio: float | Tensor = 1.0) -> Units:
         """Return the units of a padded batch.
 
         Args:
             batch: As `pad` makes it.
             step: Optimiser step; random spans differ from step to step.
-            ratio: Share of the positions that will be masked; no random span has more of its row's words than that.
+            ratio: Share of the positions that will be masked, or that of each row, (B,); no random span has more of its
+                row's words than that.
         """
         ids, types = batch["unit_ids"], batch["types"]
         features = {name: batch[name] for name in self.features}

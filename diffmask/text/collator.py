@@ -79,5 +79,5 @@ class MaskingCollator:
         """Return input_ids, attention_mask and labels, ready for any `AutoModelForMaskedLM`."""
         batch = self.adapter.pad([visit.row for visit in visits])
         epoch = visits[0].epoch
-        units = self.adapter.units(batch, epoch, self.masker.ratio(epoch / self.num_epochs))
+        units = self.adapter.units(batch, epoch, self.masker.ratios(batch["sample_ids"], epoch, self.num_epochs))
         return self.adapter.corrupt(batch, units, self.masker(units, epoch, self.num_epochs), epoch)

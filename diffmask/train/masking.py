@@ -26,7 +26,7 @@ class _Adapter(Protocol):
         """Make a batch of rows."""
         ...
 
-    def units(self, batch: Batch, step: int, ratio: float = 1.0, /) -> Units:
+    def units(self, batch: Batch, step: int, ratio: float | Tensor = 1.0, /) -> Units:
         """Divide a batch into units, at an optimiser step that will mask the share `ratio` of its positions."""
         ...
 
@@ -136,9 +136,8 @@ class Masking:
 
     def weigh(self, batch: Batch, step: int, num_steps: int) -> tuple[Units, Weights]:
         """Divide a batch into units, and return them with their weights."""
-        progress = step / num_steps
-        units = self.adapter.units(batch, step, self.masker.ratio(progress))
-        return units, self.masker.weights(units, progress)
+        units = self.adapter.units(batch, step, self.masker.ratios(batch["sample_ids"], step, num_steps))
+        return units, self.masker.weights(units, step / num_steps)
 
     def draw(self, batch: Batch, step: int, num_steps: int) -> Drawn:
         """Mask a batch at an optimiser step."""

@@ -89,7 +89,7 @@ class VideoAdapter:
         batch = {name: torch.stack([crop[name] for crop in crops]) for name in crops[0] if name != "sample_id"}
         return batch | {"sample_ids": torch.tensor([crop["sample_id"] for crop in crops])}
 
-    def units(self, batch: Batch, step: int, ratio: float = 1.0, /) -> Units:
+    def units(self, batch: Batch, step: int, ratio: float | Tensor = 1.0, /) -> Units:
         """Return the units of a batch; policies score patches, of which larger units are made.
 
         Args:

@@ -6,7 +6,7 @@ import pytest
 from diffmask.assemble.schedules import COMMON, PRESETS, RATIO_FLOOR, SCHEDULES, build_schedule
 from diffmask.config import ScheduleConfig
 from diffmask.core.errors import InputError
-from diffmask.core.schedule import Buckets, mean
+from diffmask.core.schedule import Buckets, Random, mean
 
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 P = 0.15
@@ -49,7 +49,10 @@ OF_EACH = {
     "warmup_decay": {"start": 0.0, "peak": 0.3, "end": 0.1, "warmup": 0.1},
     "steps": {"at": (0.0, 0.3, 0.8), "values": (0.3, 0.01, 0.2)},
     "piecewise": {"at": (0.0, 0.3, 1.0), "values": (0.3, 0.1, 0.2)},
+    "random": {"low": 0.2, "high": 0.8},
 }
+
+UNSCALED = ("constant", "random")  # their means are said by their settings
 
 
 def build(schedule, default_floor=RATIO_FLOOR, **settings):
@@ -93,7 +96,7 @@ def test_what_is_built_lies_between_floor_and_one(name, floor):
     generator = random.Random(name)
     settings = OF_EACH.get(name, {})
     built = [build(name, floor, **settings)]
-    if name != "constant":
+    if name not in UNSCALED:
         built += [build(name, floor, **settings, normalise="mean", mean=target) for target in (0.1, 0.15, 0.5)]
         built.append(build(name, floor, **settings, bucket=0.07))
     for schedule in built:
@@ -101,7 +104,7 @@ def test_what_is_built_lies_between_floor_and_one(name, floor):
             assert floor <= schedule(progress) <= 1.0
 
 
-@pytest.mark.parametrize("name", [name for name in (*OF_EACH, *PRESETS) if name != "constant"])
+@pytest.mark.parametrize("name", [name for name in (*OF_EACH, *PRESETS) if name not in UNSCALED])
 @pytest.mark.parametrize("target", [None, 0.06, 0.3, 0.6])
 def test_normalised_means_are_exact_on_a_fine_grid(name, target):
     schedule = build(name, **OF_EACH.get(name, {}), normalise="mean", mean=target)
@@ -134,7 +137,26 @@ def test_strength_may_rise_from_nothing_and_fall_back():
     assert build("cosine", 0.0, start=1.0, end=0.0)(1.0) == 0.0
 
 
+def test_a_ratio_that_is_drawn_has_the_mean_of_its_ends():
+    drawn = build("random", low=0.15, high=0.9)
+    assert mean(drawn) == pytest.approx(0.525)
+    assert drawn.range(0.3) == (0.15, 0.9)
+    assert build("random", low=0.15, high=0.9, bucket=0.05) == Random(0.15, 0.9, 0.05)
+    assert build("random", low=0.01, high=0.9, floor=0.005) == Random(0.01, 0.9)
+
+
 REFUSED = [
+    ("random", {"low": 0.2}, "`masking.ratio` is random and has no high; add masking.ratio.high="),
+    ("random", {"low": 0.9, "high": 0.15}, "is drawn between 0.9 and 0.15; give a high above the low"),
+    ("random", {"low": 0.01, "high": 0.5}, "is drawn from 0.01 on, which is under its floor of 0.02; raise masking"),
+    ("random", {"low": 0.2, "high": 0.5, "floor": 0.1}, "has a floor of 0.1 but never falls under 0.2; drop"),
+    ("random", {"low": 0.2, "high": 0.5, "bucket": 0.2}, r"buckets of 0.2, and its high \(0.5\) is no multiple of it"),
+    (
+        "random",
+        {"low": 0.2, "high": 0.5, "normalise": "mean"},
+        "is drawn at random, so its mean is halfway between low",
+    ),
+    ("linear", {"start": 0.3, "end": 0.1, "low": 0.1}, r"is linear and has a low \(0.1\), which it does not use"),
     (
         "linier",
         {},

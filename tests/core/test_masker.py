@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
 from diffmask.core.masker import Masker, entropy
+from diffmask.core.noise import RATIO, keys, row_uniforms
 from diffmask.core.policy import linear_weights, softmax_weights
-from diffmask.core.schedule import Constant, Linear
+from diffmask.core.schedule import Constant, Linear, Random
 from diffmask.core.units import Units
 from diffmask.policies.difference import Difference
 from diffmask.policies.uniform import Uniform
@@ -29,6 +31,55 @@ def test_ratio_follows_its_schedule():
     masker = Masker(Uniform(), ratio=Linear(0.4, 0.1))
     realised = [masker(units(), step, 4).double().mean().item() for step in range(5)]
     assert realised == pytest.approx([0.4, 0.325, 0.25, 0.175, 0.1], abs=2e-3)
+
+
+def test_a_random_ratio_is_drawn_for_each_row_evenly_and_kept_exactly_by_it_on_average():
+    rows, length, steps = 20_000, 20, 20
+    masker, given = Masker(Uniform(), ratio=Random(0.15, 0.9), seed=5), units(rows, length)
+    ratios = torch.stack([masker.ratios(given.sample_ids, step, steps) for step in range(steps)])
+    assert stats.kstest(ratios.flatten().numpy(), stats.uniform(0.15, 0.75).cdf).pvalue > 0.01
+    assert abs(torch.corrcoef(ratios[:2])[0, 1]) < 0.03
+    assert abs(torch.corrcoef(ratios[:, :2].T)[0, 1]) < 0.9
+    for step in range(2):
+        counts = masker(given, step, steps).sum(1)
+        exact = ratios[step] * length
+        # each row masks one of the two whole numbers about its budget, and the nearer one more often, as is exact
+        assert ((counts - exact).abs() < 1).all()
+        for part in (exact - exact.floor() < 0.3, exact - exact.floor() > 0.7):
+            up = (counts > exact)[part].double()
+            error = up.mean() - (exact - exact.floor())[part].mean()
+            assert abs(error) < 4 * up.std() / math.sqrt(int(part.sum()))
+
+
+def test_a_random_ratio_depends_on_seed_step_and_sample_and_on_nothing_else():
+    masker, ids = Masker(Uniform(), ratio=Random(0.15, 0.9), seed=5), torch.tensor([7, 3, 11])
+    slow = [0.15 + 0.75 * float(row_uniforms(keys(5, 2, torch.tensor([each]), stream=RATIO))) for each in (7, 3, 11)]
+    assert masker.ratios(ids, 2, 100).tolist() == pytest.approx(slow)
+    assert torch.equal(masker.ratios(ids.flip(0), 2, 7), masker.ratios(ids, 2, 100).flip(0))
+
+
+def test_buckets_are_drawn_as_often_as_one_another():
+    drawn = Masker(Uniform(), ratio=Random(0.1, 0.5, 0.1)).ratios(torch.arange(50_000), 0, 1)
+    values, counts = drawn.mul(10).round().unique(return_counts=True)
+    assert torch.allclose(drawn.mul(10), drawn.mul(10).round())
+    assert values.tolist() == [1, 2, 3, 4, 5]
+    assert stats.chisquare(counts).pvalue > 0.01
+
+
+def test_with_fixed_shapes_all_rows_of_a_step_share_one_ratio_that_differs_between_steps():
+    masker, given = Masker(Uniform(), ratio=Random(0.15, 0.9), uniform=True), units(8, 100)
+    counts = [masker(given, step, 400).sum(1) for step in range(400)]
+    assert all(len(each.unique()) == 1 for each in counts)
+    shares = torch.stack(counts)[:, 0].double() / 100
+    assert 0.15 <= shares.min() < 0.17 and 0.88 < shares.max() <= 0.9
+    assert shares.mean().item() == pytest.approx(0.525, abs=4 * 0.75 / math.sqrt(12 * 400))
+
+
+def test_a_policy_may_draw_a_share_of_a_random_ratio():
+    masker = Masker(Difference(TABLE), ratio=Random(0.2, 0.8), guided_share=Constant(0.5))
+    given = units(4000, 40)
+    assert masker(given, 0, 1).double().mean().item() == pytest.approx(0.5, abs=0.012)
+    assert share(masker(given, 0, 1))[3] > 0.28
 
 
 def test_difference_prefers_what_scores_high_and_strength_decides_how_much():

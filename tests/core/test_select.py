@@ -103,6 +103,25 @@ def test_realised_ratio_is_unbiased(make, ratio):
     assert abs(units.to_positions(masked).double().mean() - ratio) < 1e-3
 
 
+@pytest.mark.parametrize("make", [token_units, word_units])
+def test_each_row_has_its_own_ratio_and_rows_with_equal_ratios_are_those_of_one(make):
+    units, ratios = make(6, 24), torch.tensor([0.05, 0.15, 0.4, 0.4, 0.9, 1.0], dtype=torch.float64)
+    preference = torch.rand(units.eligible.shape, generator=torch.Generator().manual_seed(0))
+    for step in range(20):
+        together = select(preference, units, ratios, seed=3, step=step)
+        for row, ratio in enumerate(ratios.tolist()):
+            assert torch.equal(together[row], select(preference, units, ratio, seed=3, step=step)[row])
+            assert torch.equal(together[row], slow_select(preference, units, ratio, 3, step)[row])
+
+
+def test_ratios_that_do_not_fit_the_rows_are_refused():
+    units = token_units(3, 4)
+    with pytest.raises(ValueError, match=r"the ratios have shape \(2,\); give one for each of 3 rows"):
+        select(even(units), units, torch.tensor([0.1, 0.2]), seed=0, step=0)
+    with pytest.raises(ValueError, match="uniform=True masks as many positions in every row; give one ratio"):
+        select(even(units), units, torch.tensor([0.1, 0.2, 0.3]), seed=0, step=0, uniform=True)
+
+
 @pytest.mark.parametrize("ratio", [0.15, 0.3])
 def test_units_longer_than_the_budget_leave_the_ratio_as_it_is(ratio):
     sizes = torch.tensor([1, 6, 2, 5, 1, 4, 1])  # budgets of 3 and 6 of 20 positions

@@ -146,6 +146,20 @@ def test_logs_tell_the_losses_and_the_masks_of_both_sides(world, tmp_path):
         assert entry["patches_per_second"] > 0
 
 
+def test_each_text_draws_a_ratio_of_its_own_and_all_clips_of_a_step_one(world, tmp_path):
+    drawn = ScheduleConfig("random", low=0.25, high=0.75)
+    masking = {
+        "text": CaptionMaskingConfig("random-span", ratio=drawn),
+        "video": ClipMaskingConfig("random-tube", ratio=drawn),
+    }
+    outcome = run(world, tmp_path / "run", masking=masking, training={"steps": 12, "eval_every": 12})
+    steps = [entry for entry in log_of(outcome.folder) if "loss" in entry]
+    patches = {round(16 * entry["mask_ratio_video"], 6) for entry in steps}
+    assert patches <= set(range(4, 13))
+    assert len(patches) > 4
+    assert 0.35 < sum(entry["mask_ratio_text"] for entry in steps) / len(steps) < 0.65
+
+
 @pytest.mark.parametrize("fusion", ["cross", "bidirectional", "merged"])
 def test_a_run_goes_on_from_another_run(world, tmp_path, fusion):
     first = run(world, tmp_path / "first", fusion=FusionConfig(fusion, 1), training={"steps": 2})
@@ -309,6 +323,22 @@ def test_what_the_clips_of_held_out_pairs_are_is_not_trained_on(world, tmp_path)
         (
             {"masking": {"video": ClipMaskingConfig("random-tube", ratio=ScheduleConfig(start=0.99))}},
             "masking.video.ratio=0.99 hides all",
+        ),
+        (
+            {
+                "masking": {
+                    "video": ClipMaskingConfig("random-tube", ratio=ScheduleConfig("random", low=0.5, high=0.99))
+                }
+            },
+            "masking.video.ratio=0.99 hides all",
+        ),
+        (
+            {
+                "masking": {
+                    "text": CaptionMaskingConfig("whole-word", strength=ScheduleConfig("random", low=0.1, high=0.9))
+                }
+            },
+            "strength is random, and only masking.",
         ),
         ({"masking": {"text": CaptionMaskingConfig("whole-word", seed=3)}}, "set masking.seed"),
         ({"masking": {"complement": True}}, "masking.complement needs to know"),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diffmask.assemble.schedules import PRESETS, SCHEDULES
-from diffmask.core.schedule import mean
+from diffmask.core.schedule import Random, mean
 from diffmask.report.figures.figures import ACCENT, FILL, INK, SOFT, dress, new_figure, percent, save_figure
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NUM_PLACES = 10_000
 """Steps of a long run that are read, evenly spread."""
+NUM_DRAWN = 1000
+"""Values that stand for all that can be drawn."""
 NUM_ROWS = 8
 """Rows of a chart in the terminal."""
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -34,6 +36,7 @@ class Course:
         least: Smallest value.
         greatest: Largest value.
         num_steps: Steps of the run; None where that is not known, and only progress is.
+        drawn: Whether each row draws its value anew between `least` and `greatest`; `values` are then the mean.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Course:
     least: float
     greatest: float
     num_steps: int | None
+    drawn: bool = False
 
     @classmethod
     def of(cls, name: str, schedule: Callable[[float], float], num_steps: int | None) -> Self:
@@ -53,7 +57,17 @@ class Course:
             mean = sum(values) / num_places
         else:  # in a sample, each end represents half as many steps as a place in between
             mean = (sum(values) - (values[0] + values[-1]) / 2) / (num_places - 1)
+        if isinstance(schedule, Random):
+            return cls(name, values, mean, schedule.low, schedule.high, num_steps, drawn=True)
         return cls(name, values, mean, min(values), max(values), num_steps)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Values as rows have them: those of the steps, or what is drawn, evenly spread."""
+        if not self.drawn:
+            return self.values
+        width = (self.greatest - self.least) / NUM_DRAWN
+        return tuple(self.least + width * (place + 0.5) for place in range(NUM_DRAWN))
 
     @property
     def is_constant(self) -> bool:
@@ -64,14 +78,14 @@ class Course:
     def in_words(self) -> str:
         """Mean, least and greatest value.
 
-        >>> Course.of("mask ratio", lambda progress: 0.3 - 0.3 * progress, None).in_words
+        >>> from diffmask.core.schedule import Linear
+        >>> Course.of("mask ratio", Linear(0.3, 0.0), None).in_words
         'mask ratio: mean 15.0 %, from 0.0 % to 30.0 %'
         """
         if self.is_constant:
             return f"{self.name}: {100 * self.mean:.4g} % throughout"
-        return (
-            f"{self.name}: mean {100 * self.mean:.1f} %, from {100 * self.least:.1f} % to {100 * self.greatest:.1f} %"
-        )
+        ends = f"from {100 * self.least:.1f} % to {100 * self.greatest:.1f} %"
+        return f"{self.name}: mean {100 * self.mean:.1f} %, {'drawn at random ' * self.drawn}{ends}"
 
     def at(self, progress: float) -> float:
         """Return the value at a share of the run."""
@@ -159,7 +173,10 @@ def _draw_course(axes: "Axes", given: Course, title: str | None = None, top: flo
     dress(axes, given.in_words if title is None else title)
     end = 1.0 if given.num_steps is None else float(given.num_steps)
     xs = [end * place / max(len(given.values) - 1, 1) for place in range(len(given.values))]
-    axes.fill_between(xs, given.values, color=FILL, alpha=0.35, lw=0)
+    if given.drawn:
+        axes.fill_between(xs, given.least, given.greatest, color=FILL, alpha=0.35, lw=0)
+    else:
+        axes.fill_between(xs, given.values, color=FILL, alpha=0.35, lw=0)
     axes.plot(xs, given.values, color=ACCENT, lw=1.8, solid_capstyle="butt")
     if not given.is_constant:
         axes.axhline(given.mean, color=INK, lw=0.9, ls=(0, (4, 3)))

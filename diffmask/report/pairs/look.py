@@ -86,6 +86,10 @@ class _Sparing:
         """Share of the positions that is masked, over progress."""
         return self.masker.ratio
 
+    def ratios(self, sample_ids: Tensor, step: int, num_steps: int) -> float | Tensor:
+        """Return the share of the positions to mask at a step, as the masker does."""
+        return self.masker.ratios(sample_ids, step, num_steps)
+
     @property
     def strength(self) -> Schedule:
         """How far the policy is followed, over progress."""

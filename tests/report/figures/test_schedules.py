@@ -4,7 +4,7 @@ import math
 import pytest
 from rich.console import Console
 
-from diffmask.core.schedule import Constant, Cosine, Linear, Steps
+from diffmask.core.schedule import Constant, Cosine, Linear, Random, Steps
 from diffmask.report.figures.schedules import NUM_PLACES, NUM_ROWS, Course, draw_courses
 
 
@@ -57,6 +57,13 @@ def test_a_terminal_without_unicode_gets_plain_characters():
 
 def test_a_constant_is_said_and_not_drawn():
     assert printed(Course.of("strength", Constant(1.0), 10)) == ["strength: 100 % throughout"]
+
+
+def test_what_is_drawn_is_said_with_its_ends_and_counted_by_them():
+    course = Course.of("mask ratio", Random(0.15, 0.9), 200)
+    assert course.in_words == "mask ratio: mean 52.5 %, drawn at random from 15.0 % to 90.0 %"
+    assert (min(course.ratios), max(course.ratios)) == pytest.approx((0.15, 0.9), abs=1e-3)
+    assert sum(course.ratios) / len(course.ratios) == pytest.approx(0.525)
 
 
 def test_a_jump_is_seen():
