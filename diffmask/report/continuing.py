@@ -24,6 +24,20 @@ def answer(worth: WorthOfContinuing) -> str:
     return f"{QUESTION} {clauses[0].upper()}{clauses[1:]}.{_left(worth)}"
 
 
+def unanswered(model: str, *, evaluated: bool) -> str:
+    """Return what one run can say, which is no answer, and how to get one.
+
+    Args:
+        model: The model that the run has continued.
+        evaluated: Whether the run was evaluated on a task.
+    """
+    asked = (
+        f"evaluate {model} as it was in the same way" if evaluated else f"evaluate this run and {model} on your task"
+    )
+    beyond = "Its scores alone" if evaluated else "A lower held-out loss alone"
+    return f"{QUESTION} {beyond} cannot tell: {asked}, and `diffmask compare` answers."
+
+
 def _told(found: Sequence[DifferenceOfMeans]) -> str:
     """Return what was found with one share of the labels."""
     better, worse = ([each for each in found if each.verdict == verdict] for verdict in (HIGHER, LOWER))

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from diffmask.config.evaluation import RANKS, RETRIEVAL, metrics_of
 from diffmask.evaluate.results import Result, Spread
 from diffmask.evaluate.seed_file import OF_A_CLASS
+from diffmask.report.continuing import unanswered
 from diffmask.report.figures.run_logs import SMOOTHED_OVER, smooth
 from diffmask.report.html.charts import Axis, Line, chart, heat_table
 from diffmask.report.html.page import duration, macros, page
@@ -60,7 +61,7 @@ def _lead(run: RunData) -> str:
     what = f"{run.model}, continued with {run.policy} masking"
     if run.is_complete:
         date = f", started on {run.sessions[0]['started'][:10]}" if run.sessions else ""
-        return f"{what} for {run.num_steps:,} steps{date}."
+        return f"{unanswered(run.model, evaluated=bool(run.evaluations))} {what} for {run.num_steps:,} steps{date}."
     return f"{what}; not finished: {run.last_step:,} of {run.num_steps:,} steps so far."
 
 
