@@ -31,9 +31,8 @@ def unanswered(model: str, *, evaluated: bool) -> str:
         model: The model that the run has continued.
         evaluated: Whether the run was evaluated on a task.
     """
-    asked = (
-        f"evaluate {model} as it was in the same way" if evaluated else f"evaluate this run and {model} on your task"
-    )
+    same = f"{model} as it was"
+    asked = f"evaluate {same} in the same way" if evaluated else f"evaluate this run and {same} on your task"
     beyond = "Its scores alone" if evaluated else "A lower held-out loss alone"
     return f"{QUESTION} {beyond} cannot tell: {asked}, and `diffmask compare` answers."
 

@@ -71,7 +71,7 @@ def make_run(**changes):
 def test_the_page_says_what_was_run():
     shown = check(run_page(make_run())).text
     for said in (
-        "Does continuing help here? A lower held-out loss alone cannot tell: evaluate this run and minilm as it was on",
+        "Does continuing help here? A lower held-out loss alone cannot tell: evaluate this run and minilm as it was",
         "minilm, continued with difference masking for 20 steps, started on 2026-01-02.",
         "training.steps20instead of none",
         "All 3 settings",
