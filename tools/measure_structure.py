@@ -18,6 +18,7 @@ LAYERS = (
     ("quickstart", "reproduce"),
     ("modalities",),
     ("report",),
+    ("merge",),
     ("pretrain", "evaluate", "selective", "bench"),
     ("assemble", "tasks"),
     ("train", "demo"),

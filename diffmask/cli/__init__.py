@@ -33,6 +33,7 @@ COMMANDS = (
     "preview",
     "schedule",
     "pretrain",
+    "models.merge",
     "curves",
     "evaluate",
     "compare",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,29 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
         prepared.output.mkdir(parents=True, exist_ok=True)
         SeedFile.write(paths[seed], result)
     return list(paths.values())
+
+
+def score_dev(settings: EvaluateSettings, *, progress: bool = False) -> float:
+    """Return the mean score on a task's dev split over seeds, of a model trained on all labels; test is not looked at.
+
+    Args:
+        settings: What, on what, and how; the largest of its shares counts.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: As `evaluate`, or if the method trains nothing, and so has nothing to choose on dev.
+    """
+    prepared = _prepare(settings, progress=progress)
+    if settings.method in prepared.methods.untrained:
+        raise InputError(f"the method {settings.method} reads the test alone, and no dev split; choose another method")
+    task = replace(prepared.task, splits={**prepared.task.splits, "test": prepared.task.dev})
+    predict = prepared.methods.predictor(prepared.folder, task, settings, output=prepared.output, progress=progress)
+    scores = []
+    for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
+        rows = choose_share(task.train, max(settings.shares), seed)
+        _check_rows(task, rows, max(settings.shares))
+        scores.append(task.score(task.dev.labels, predict(rows, seed).test)[settings.metric])
+    return sum(scores) / len(scores)
 
 
 def _prepare(settings: EvaluateSettings, *, progress: bool = False) -> _Prepared:
