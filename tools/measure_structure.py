@@ -18,7 +18,6 @@ LAYERS = (
     ("quickstart", "reproduce"),
     ("modalities",),
     ("report",),
-    ("merge",),
     ("pretrain", "evaluate", "selective", "bench"),
     ("assemble", "tasks"),
     ("train", "demo"),

@@ -7,8 +7,9 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffmask.evaluate.run import score_dev
 from diffmask.files.folders import draft
-from diffmask.merge.frontier import Frontier, MergeSettings, Point, merge
+from diffmask.pretrain.merge.frontier import Frontier, MergeSettings, Point, merge
 from diffmask.report.figures.figures import ACCENT, SOFT, dress, new_figure
 from diffmask.report.html.charts import embed
 from diffmask.report.html.page import macros, page, write_page
@@ -27,7 +28,7 @@ def merge_to(settings: MergeSettings, output: Path, *, progress: bool = False) -
     """Merge, and write the folder; it appears when it is complete, and replaces one that stands there."""
     with draft(output) as new:
         new.mkdir()
-        found = merge(settings, new, progress=progress)
+        found = merge(settings, new, score_dev, progress=progress)
         (new / "frontier.json").write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
         (new / "frontier.csv").write_text(_table(found), encoding="utf-8")
         write_page(frontier_page(found), new / PAGE)

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.table import Table
 
     from diffmask.files.folders import check_folder
-    from diffmask.merge.frontier import SHARES, MergeSettings
+    from diffmask.pretrain.merge.frontier import SHARES, MergeSettings
     from diffmask.report.frontier import NAMES, merge_to, rows_of, tell_kept
 
     shares = SHARES if args.share is None else tuple(args.share)

@@ -14,9 +14,9 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from diffmask.cli import main
 from diffmask.config import HeadConfig, TextConfig, TextDataConfig, TextMaskingConfig, TrainingConfig
 from diffmask.core.errors import InputError
-from diffmask.merge.frontier import Point, best_on_dev
-from diffmask.merge.weights import check_alike, merge_into
 from diffmask.pretrain import pretrain
+from diffmask.pretrain.merge.frontier import Point, best_on_dev
+from diffmask.pretrain.merge.weights import check_alike, merge_into
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +190,14 @@ def test_an_output_that_exists_is_refused(world, tmp_path, capsys):
     (tmp_path / "merged" / "frontier.json").write_text("{}")
     assert merged(world, tmp_path)[0] == 2
     assert "exists; choose another name or allow to overwrite it" in capsys.readouterr().err
+
+
+def test_a_run_that_held_nothing_out_is_refused(world, tmp_path, capsys):
+    config = config_for(world, "model")
+    data, training = replace(config.data, eval_share=0.0), replace(config.training, steps=1)
+    pretrain(replace(config, output=str(world / "run-all"), data=data, training=training), progress=False)
+    assert merged(world, tmp_path, run="run-all")[0] == 2
+    assert "held nothing out, so there is no loss to measure; run it with data.eval" in capsys.readouterr().err
 
 
 def test_a_run_that_is_not_complete_or_lost_its_original_is_refused(world, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """The frontier between an original model and a continued one: what each share of the way between them is worth."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,8 @@ from diffmask.assemble.modality import modality_of, read_config, resolve
 from diffmask.assemble.training import build_arguments
 from diffmask.config.evaluation import EvaluateSettings
 from diffmask.core.errors import InputError
-from diffmask.evaluate.run import score_dev
 from diffmask.files.pretrained import quiet_loading
-from diffmask.merge.weights import load_continued, merge_into
+from diffmask.pretrain.merge.weights import Line
 from diffmask.pretrain.subject import Rows, Subject, make_trainer
 from diffmask.text.model.load import resolve_model
 from diffmask.text.score.position_scores import hash_model
@@ -122,7 +121,9 @@ def best_on_dev(points: Sequence[Point]) -> float | None:
     return -max(scored)[1] if scored else None
 
 
-def merge(settings: MergeSettings, output: Path, *, progress: bool = False) -> Frontier:
+def merge(
+    settings: MergeSettings, output: Path, score: Callable[[EvaluateSettings], float], *, progress: bool = False
+) -> Frontier:
     """Measure the models between a run's original and its own, and save one of them as output/model.
 
     Three models are held at a time: the two ends and the one between.
@@ -130,6 +131,7 @@ def merge(settings: MergeSettings, output: Path, *, progress: bool = False) -> F
     Args:
         settings: What is merged.
         output: An existing folder for the model that is kept.
+        score: Returns the score of a model on the dev split of a task.
         progress: Show progress bars.
 
     Raises:
@@ -137,30 +139,41 @@ def merge(settings: MergeSettings, output: Path, *, progress: bool = False) -> F
     """
     config = _read_run(settings)
     subject = _original(config, settings.run)
-    continued = load_continued(subject.model, settings.run / "model").state_dict()
-    start = {name: weights.detach().clone() for name, weights in subject.model.state_dict().items()}
+    line = Line.between(subject.model, settings.run / "model", subject.fresh)
     rows = subject.read(progress=progress)
     if rows.evaluation is None:
         raise InputError(
             f"the run {settings.run} held nothing out, so there is no loss to measure; run it with data.eval"
         )
     general = _general_rows(config, settings.general, progress=progress)
+    points = []
     with tempfile.TemporaryDirectory(dir=output) as drafts:
         arguments = build_arguments(config.training, drafts, evaluates=False, progress=progress)
         trainer = make_trainer(subject.model, arguments, subject.masking, rows, [], processing=subject.processing)
-        points = []
         for share in sorted(settings.shares):
-            merge_into(subject.model, start, continued, share, subject.fresh)
-            points.append(_measure(trainer, share, general, settings.task, Path(drafts)))
-    start_folder = resolve_model(config.model)
+            line.go_to(share)
+            domain = trainer.evaluate()["eval_loss"]
+            other = None if general is None else trainer.evaluate(general.evaluation)["eval_loss"]
+            points.append(Point(share, domain, other, _dev_score(trainer, settings.task, score, Path(drafts))))
     name = hub_name(config.model) or Path(config.model).name
     kept = best_on_dev(points) if settings.keep is None else settings.keep
     if kept is not None:
-        merge_into(subject.model, start, continued, kept, subject.fresh)
+        line.go_to(kept)
         _save(trainer, output / "model")
         _write_card(output / "model", name, kept)
-    models = {"original": identify_model(start_folder), "continued": identify_model(settings.run / "model")}
+    ends = {"original": resolve_model(config.model), "continued": settings.run / "model"}
+    models = {end: identify_model(folder) for end, folder in ends.items()}
     return Frontier(settings, name, models, tuple(points), kept)
+
+
+def _dev_score(
+    trainer: MaskedTrainer, task: EvaluateSettings | None, score: Callable[[EvaluateSettings], float], drafts: Path
+) -> float | None:
+    """Return the score of the model that a trainer holds, saved for the evaluation to load."""
+    if task is None:
+        return None
+    _save(trainer, drafts / "model")
+    return score(replace(task, model=str(drafts / "model"), output=str(drafts / "results")))
 
 
 def _read_run(settings: MergeSettings) -> Any:
@@ -200,20 +213,6 @@ def _general_rows(config: Any, files: tuple[str, ...], *, progress: bool) -> Row
         return None
     general = replace(config, data=replace(config.data, eval=files))
     return modality_of(general).subject(general, resolve(general)).read(progress=progress)
-
-
-def _measure(
-    trainer: MaskedTrainer, share: float, general: Rows | None, task: EvaluateSettings | None, drafts: Path
-) -> Point:
-    """Measure the model that a trainer holds."""
-    domain = trainer.evaluate()["eval_loss"]
-    other = None if general is None else trainer.evaluate(general.evaluation)["eval_loss"]
-    score = None
-    if task is not None:
-        folder = drafts / f"share-{share:g}"
-        _save(trainer, folder)
-        score = score_dev(replace(task, model=str(folder), output=str(drafts / "results")))
-    return Point(share, domain, other, score)
 
 
 def _save(trainer: MaskedTrainer, folder: Path) -> None:

@@ -1,7 +1,9 @@
 """One model of two: every weight lies on the line between the original's and the continued one's (WiSE-FT)."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -73,3 +75,35 @@ def merge_into(
             weights.copy_(start)
         else:
             weights.copy_((1 - share) * start.to(weights) + share * end.to(weights))
+
+
+@dataclass(frozen=True)
+class Line:
+    """The models between two.
+
+    Attributes:
+        model: One of them, which is moved along the line.
+        original: Weights at its start.
+        continued: Weights at its end.
+        fresh: Names that the original lacks.
+    """
+
+    model: PreTrainedModel
+    original: Mapping[str, Tensor]
+    continued: Mapping[str, Tensor]
+    fresh: Collection[str]
+
+    @classmethod
+    def between(cls, original: PreTrainedModel, folder: Path, fresh: Collection[str]) -> Self:
+        """Return the line from a model, which is then moved, to the one in a folder.
+
+        Raises:
+            InputError: As `load_continued`.
+        """
+        continued = load_continued(original, folder).state_dict()
+        start = {name: weights.detach().clone() for name, weights in original.state_dict().items()}
+        return cls(original, start, continued, fresh)
+
+    def go_to(self, share: float) -> None:
+        """Move the model to a share of the way."""
+        merge_into(self.model, self.original, self.continued, share, self.fresh)
