@@ -90,7 +90,7 @@ def evaluate(settings: EvaluateSettings, *, overwrite: bool = False, progress: b
 
 
 def score_dev(settings: EvaluateSettings, *, progress: bool = False) -> float:
-    """Return the mean score on a task's dev split over seeds, of a model trained on all labels; test is not looked at.
+    """Return the mean score on a task's dev split over seeds, of a model trained on all labels; test has no part in it.
 
     Args:
         settings: What, on what, and how; the largest of its shares counts.

@@ -50,7 +50,7 @@ def tell_kept(found: Frontier) -> str:
         return f"The model at the share {found.kept:g} was saved, as --keep asks."
     return (
         f"The model at the share {found.kept:g} was saved: it has the best score on dev, and of equal ones it is the "
-        "nearest to the original. Test was not looked at."
+        "nearest to the original. The test split has no part in it."
     )
 
 

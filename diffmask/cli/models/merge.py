@@ -15,7 +15,7 @@ the two often keeps most of both. For models of text, of clips, and of both.
 
 For each share it measures the loss of what the run held out, under its fixed masks; with --general, the loss of other
 data under the same law; and with --task, the score on the task's dev split, as `diffmask evaluate` trains on it. The
-test split is not looked at.
+test split has no part in the choice.
 
 The output folder holds
   frontier.html, .csv and .json   what each share is worth
