@@ -92,7 +92,7 @@ class TextLook:
         total = torch.zeros(units.smallest.eligible.shape, dtype=torch.float64)
         first = torch.zeros_like(units.smallest.eligible)
         for step in range(num_draws):
-            units = self.adapter.units(batch, step, self.masker.ratios(batch["sample_ids"], step, num_draws))
+            units = self.adapter.units(batch, step, self.masker.ratios(units.sample_ids, step, num_draws))
             masked = units.to_smallest(self.masker(units, step, num_draws))
             total += masked
             first = masked if step == 0 else first
