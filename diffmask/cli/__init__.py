@@ -33,6 +33,7 @@ COMMANDS = (
     "preview",
     "schedule",
     "pretrain",
+    "models.extend",
     "models.merge",
     "curves",
     "evaluate",
