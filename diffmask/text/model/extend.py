@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer
@@ -89,7 +90,8 @@ def extend(loaded: LoadedModel, anchors: AnchorSet, num_words: int) -> Extension
     tokenizer = loaded.tokenizer
     words = choose_words(anchors, tokenizer, num_words)
     before = _pieces(tokenizer, anchors.types)
-    tokenizer.add_tokens([AddedToken(new.word, single_word=True, normalized=True) for new in words])
+    added: list[str | AddedToken] = [AddedToken(new.word, single_word=True, normalized=True) for new in words]
+    tokenizer.add_tokens(added)
     _extend_weights(loaded, words)
     after = _pieces(tokenizer, anchors.types)
     return Extension(words, _mean_length(before, anchors), _mean_length(after, anchors))
@@ -127,7 +129,8 @@ def _mean_length(pieces: Sequence[Sequence[int]], anchors: AnchorSet) -> float:
 
 def _extend_weights(loaded: LoadedModel, words: Sequence[NewWord]) -> None:
     """Give each new token a row in the embeddings and in the head: the mean of the rows of its pieces."""
-    model, tokenizer = loaded.model, loaded.tokenizer
+    model: Any = loaded.model
+    tokenizer = loaded.tokenizer
     num_rows = max(len(tokenizer), model.get_input_embeddings().weight.shape[0])
     model.resize_token_embeddings(num_rows, mean_resizing=False)
     head = model.get_output_embeddings()
