@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     """Extend, write, and say what became of the words."""
     from diffmask.files.folders import check_folder, draft
     from diffmask.text.anchors.anchor_set import load_anchors
-    from diffmask.text.model.extend import extend
+    from diffmask.text.anchors.extend import extend
     from diffmask.text.model.load import load_masked_lm
 
     names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")

@@ -10,7 +10,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenize
 from diffmask.cli import main
 from diffmask.core.errors import InputError
 from diffmask.text.anchors.anchor_set import AnchorSet
-from diffmask.text.model.extend import choose_words, extend
+from diffmask.text.anchors.extend import choose_words, extend
 from diffmask.text.model.load import LoadedModel
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
