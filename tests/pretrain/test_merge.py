@@ -17,6 +17,7 @@ from diffmask.core.errors import InputError
 from diffmask.pretrain import pretrain
 from diffmask.pretrain.merge.frontier import Point, best_on_dev
 from diffmask.pretrain.merge.weights import check_alike, merge_into
+from diffmask.train.record import Lineage
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,8 @@ def test_what_is_kept_lies_on_the_line_and_the_ends_are_the_models_bit_by_bit(wo
         assert torch.allclose(value, slow, atol=1e-7), name
         if share in (0, 1):
             assert torch.equal(value, (original, continued)[share][name]), name
+    continued_from = Lineage.read(world / "run-model" / "model")
+    assert continued_from.steps and Lineage.read(folder / "model") == (continued_from if share else Lineage())
     AutoTokenizer.from_pretrained(folder / "model")
     assert load_file(folder / "model" / "model.safetensors")
     assert not {each.name for each in folder.iterdir()} - {"model", "frontier.json", "frontier.csv", "frontier.html"}

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from diffmask.assemble.modality import modality_of, read_config, resolve
 from diffmask.assemble.training import build_arguments
 from diffmask.config.evaluation import EvaluateSettings
@@ -16,7 +18,7 @@ from diffmask.pretrain.subject import Rows, Subject, make_trainer
 from diffmask.text.model.load import resolve_model
 from diffmask.text.score.position_scores import hash_model
 from diffmask.train.folder import SETTINGS_FILE, read_inputs
-from diffmask.train.record import hub_name, identify_model
+from diffmask.train.record import LINEAGE, Lineage, hub_name, identify_model
 from diffmask.train.trainer import MaskedTrainer
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -160,7 +162,8 @@ def merge(
     if kept is not None:
         line.go_to(kept)
         _save(trainer, output / "model")
-        _write_card(output / "model", name, kept)
+        lineage = Lineage.read(settings.run / "model" if kept else resolve_model(config.model))
+        _write_card(output / "model", name, kept, lineage)
     ends = {"original": resolve_model(config.model), "continued": settings.run / "model"}
     models = {end: identify_model(folder) for end, folder in ends.items()}
     return Frontier(settings, name, models, tuple(points), kept)
@@ -221,10 +224,10 @@ def _save(trainer: MaskedTrainer, folder: Path) -> None:
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model
 
 
-def _write_card(folder: Path, original: str, share: float) -> None:
+def _write_card(folder: Path, original: str, share: float, lineage: Lineage) -> None:
     """Say in the model's card what it was made of."""
     (folder / "README.md").write_text(
-        "---\nlibrary_name: transformers\n---\n\n"
+        f"---\n{yaml.safe_dump({'library_name': 'transformers', LINEAGE: lineage.to_json()}, sort_keys=False)}---\n\n"
         f"# {original}, merged\n\n"
         f"Each weight is {1 - share:g} times that of `{original}` plus {share:g} times that of the model "
         "continued from it with diffmask (WiSE-FT, Wortsman et al. 2022).\n",
