@@ -31,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Extend, write, and say what became of the words."""
     from diffmask.files.folders import check_folder, draft
+    from diffmask.files.pretrained import quiet_loading
     from diffmask.text.anchors.anchor_set import load_anchors
     from diffmask.text.anchors.extend import extend
     from diffmask.text.model.load import load_masked_lm
@@ -42,8 +43,10 @@ def run(args: argparse.Namespace) -> None:
     anchors.check_model(args.model, loaded.tokenizer)
     done = extend(loaded, anchors, args.num_words)
     # a head that started at random is none: the next run shall say so, too
-    weights = {name: value for name, value in loaded.model.state_dict().items() if name not in loaded.fresh}
-    with draft(output) as new:
+    weights = loaded.model.state_dict()
+    fresh = {weights[name].data_ptr() for name in loaded.fresh}  # under every name, such as that of a tied bias
+    weights = {name: value for name, value in weights.items() if value.data_ptr() not in fresh}
+    with draft(output) as new, quiet_loading():
         loaded.model.save_pretrained(new, state_dict=weights)
         loaded.tokenizer.save_pretrained(new)
     for word in done.words[:_NUM_SHOWN]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer
-from transformers import PreTrainedTokenizerBase
+from tokenizers import Tokenizer
+from transformers import AddedToken, PreTrainedTokenizerBase
 
 from diffmask.core.errors import InputError
 from diffmask.text.anchors.anchor_set import AnchorSet

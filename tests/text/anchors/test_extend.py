@@ -11,7 +11,7 @@ from diffmask.cli import main
 from diffmask.core.errors import InputError
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.extend import choose_words, extend
-from diffmask.text.model.load import LoadedModel
+from diffmask.text.model.load import LoadedModel, load_masked_lm
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 TYPES = ["phosphorylation", "kinases", "kinase", "kinas", "the", "xylophone"]
@@ -132,3 +132,15 @@ def test_the_command_writes_a_model_that_stock_classes_and_anchors_read(tmp_path
     again = ["extend", str(out), "--anchors", str(tmp_path / "anchors"), "-n", "1", "-o", str(tmp_path / "no")]
     assert main(again) == 2
     assert "another tokenizer" in capsys.readouterr().err
+
+
+def test_a_head_that_started_at_random_stays_fresh(tmp_path, capfd):
+    model, corpus, out = tmp_path / "model", tmp_path / "corpus.txt", tmp_path / "extended"
+    tiny_model().bert.save_pretrained(model)
+    tiny_tokenizer().save_pretrained(model)
+    corpus.write_text("Phosphorylation of the kinases was found in a cell.\n" * 12)
+    assert main(["anchors", str(corpus), "--model", str(model), "-o", str(tmp_path / "anchors")]) == 0
+    capfd.readouterr()
+    assert main(["extend", str(model), "--anchors", str(tmp_path / "anchors"), "-n", "1", "-o", str(out)]) == 0
+    assert capfd.readouterr().err == ""
+    assert load_masked_lm(str(out)).fresh == load_masked_lm(str(model)).fresh != ()
