@@ -106,6 +106,12 @@ class Lineage:
         return {"from": list(self.ancestors), "steps": self.steps}
 
 
+def write_short_card(folder: Path, title: str, told: str, lineage: Lineage) -> None:
+    """Write the card of a model that no run has made: what it was made of, and from which models it comes."""
+    front = yaml.safe_dump({"library_name": "transformers", LINEAGE: lineage.to_json()}, sort_keys=False)
+    (folder / "README.md").write_text(f"---\n{front}---\n\n# {title}\n\n{told}\n", encoding="utf-8")
+
+
 def identify_model(model: str | Path) -> str:
     """Return the sha256 of a model's weights as they are in its folder; of one on the hub, its name."""
     folder = Path(model)

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from diffmask.assemble.modality import modality_of, read_config, resolve
 from diffmask.assemble.training import build_arguments
 from diffmask.config.evaluation import EvaluateSettings
@@ -18,7 +16,7 @@ from diffmask.pretrain.subject import Rows, Subject, make_trainer
 from diffmask.text.model.load import resolve_model
 from diffmask.text.score.position_scores import hash_model
 from diffmask.train.folder import SETTINGS_FILE, read_inputs
-from diffmask.train.record import LINEAGE, Lineage, hub_name, identify_model
+from diffmask.train.record import Lineage, hub_name, identify_model, write_short_card
 from diffmask.train.trainer import MaskedTrainer
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -226,10 +224,8 @@ def _save(trainer: MaskedTrainer, folder: Path) -> None:
 
 def _write_card(folder: Path, original: str, share: float, lineage: Lineage) -> None:
     """Say in the model's card what it was made of."""
-    (folder / "README.md").write_text(
-        f"---\n{yaml.safe_dump({'library_name': 'transformers', LINEAGE: lineage.to_json()}, sort_keys=False)}---\n\n"
-        f"# {original}, merged\n\n"
-        f"Each weight is {1 - share:g} times that of `{original}` plus {share:g} times that of the model "
-        "continued from it with diffmask (WiSE-FT, Wortsman et al. 2022).\n",
-        encoding="utf-8",
+    told = (
+        f"Each weight is {1 - share:g} times that of `{original}` plus {share:g} times that of the model continued "
+        "from it with diffmask (WiSE-FT, Wortsman et al. 2022)."
     )
+    write_short_card(folder, f"{original}, merged", told, lineage)

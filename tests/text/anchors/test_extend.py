@@ -12,6 +12,7 @@ from diffmask.core.errors import InputError
 from diffmask.text.anchors.anchor_set import AnchorSet
 from diffmask.text.anchors.extend import choose_words, extend
 from diffmask.text.model.load import LoadedModel, load_masked_lm
+from diffmask.train.record import Lineage, identify_model
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 TYPES = ["phosphorylation", "kinases", "kinase", "kinas", "the", "xylophone"]
@@ -127,6 +128,7 @@ def test_the_command_writes_a_model_that_stock_classes_and_anchors_read(tmp_path
     assert "tokens per word of the domain" in capsys.readouterr().out
     tokenizer = AutoTokenizer.from_pretrained(out)
     assert len(tokenizer) == AutoModelForMaskedLM.from_pretrained(out).config.vocab_size == 31
+    assert Lineage.read(out) == Lineage((identify_model(model),), 0)
     assert main([*make, str(out), "-o", str(tmp_path / "again")]) == 0
     # anchors of the old tokenizer are refused for the new one
     again = ["extend", str(out), "--anchors", str(tmp_path / "anchors"), "-n", "1", "-o", str(tmp_path / "no")]
