@@ -101,15 +101,20 @@ class Masker:
             weights = torch.where(guided, _FIRST, 1.0).masked_fill(self._hints(units) & ~guided, 0.0)
         return chosen(weights, ratio=ratio)
 
-    def ratios(self, sample_ids: Tensor, step: int, num_steps: int) -> float | Tensor:
+    def ratios(self, sample_ids: Tensor | None, step: int, num_steps: int) -> float | Tensor:
         """Return the share of the positions to mask at a step, or that of each sample, float64 (B,), where it is drawn.
 
         A draw depends on the seed, the step and the sample, and on nothing else; if `uniform`, on seed and step.
+
+        Raises:
+            ValueError: If each row draws its ratio, and nothing says which samples the rows are.
         """
         if not isinstance(self.ratio, Random):
             return self.ratio(step / num_steps)
         if self.uniform:  # on the host, which must know how many positions are left
             return float(self.ratio.draw(row_uniforms(keys(self.seed, step, torch.zeros(()), stream=RATIO))))
+        if sample_ids is None:
+            raise ValueError("each row draws its ratio, so the batch must say which samples they are: give sample_ids")
         return self.ratio.draw(row_uniforms(keys(self.seed, step, sample_ids, stream=RATIO)))
 
     def _hints(self, units: Units) -> UnitMask:

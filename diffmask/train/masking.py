@@ -136,7 +136,7 @@ class Masking:
 
     def weigh(self, batch: Batch, step: int, num_steps: int) -> tuple[Units, Weights]:
         """Divide a batch into units, and return them with their weights."""
-        units = self.adapter.units(batch, step, self.masker.ratios(batch["sample_ids"], step, num_steps))
+        units = self.adapter.units(batch, step, self.masker.ratios(batch.get("sample_ids"), step, num_steps))
         return units, self.masker.weights(units, step / num_steps)
 
     def draw(self, batch: Batch, step: int, num_steps: int) -> Drawn:

@@ -66,6 +66,13 @@ def test_buckets_are_drawn_as_often_as_one_another():
     assert stats.chisquare(counts).pvalue > 0.01
 
 
+def test_rows_that_draw_their_ratio_must_be_known():
+    masker = Masker(Uniform(), ratio=Random(0.1, 0.9))
+    with pytest.raises(ValueError, match="each row draws its ratio, so the batch must say which samples they are"):
+        masker.ratios(None, 0, 1)
+    assert Masker(Uniform(), ratio=Constant(0.3)).ratios(None, 0, 1) == 0.3
+
+
 def test_with_fixed_shapes_all_rows_of_a_step_share_one_ratio_that_differs_between_steps():
     masker, given = Masker(Uniform(), ratio=Random(0.15, 0.9), uniform=True), units(8, 100)
     counts = [masker(given, step, 400).sum(1) for step in range(400)]
