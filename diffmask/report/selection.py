@@ -16,7 +16,7 @@ from diffmask.report.figures.figures import COLOURS, dress, new_figure
 from diffmask.report.html.charts import embed
 from diffmask.report.html.page import duration, macros, page, write_page
 from diffmask.selective.relevance.copies import REPEATED
-from diffmask.selective.relevance.select import NUM_SHOWN, PAGE, Selection, Shown
+from diffmask.selective.relevance.select import PAGE, Selection, Shown
 from diffmask.tasks.leakage import KINDS
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def selection_page(selection: Selection, shown: Sequence[Shown]) -> str:
         ("time", duration(seconds)),
         ("characters of a document", "{taken:,.0f} taken, {pool:,.0f} in the pool".format(**record["mean_characters"])),
     ]
-    ranges = [(0, NUM_SHOWN), (max(NUM_SHOWN, number - NUM_SHOWN), number), (number, number + NUM_SHOWN)]
-    ranges[0] = (0, min(NUM_SHOWN, number))
-    parts = [[_cells(each) for each in shown if low <= each.rank < high] for low, high in ranges]
+    parts = [[_cells(each) for each in shown if each.rank in ranks] for ranks in selection.shown]
     body = macros("selection.html").sections(
         title, lead, made_from, _chart(selection), _line(selection), _files(selection), *parts,
         _copies(selection), _twins(selection), _settings(selection),

@@ -131,6 +131,11 @@ def _policy(masking: Mapping[str, Any]) -> str:
     return masking["policy"] if "policy" in masking else "+".join(sides)
 
 
+def plain_name(model: str) -> str:
+    """Return the name of a model on the hub, or that of its folder without the folders around it."""
+    return hub_name(model) or Path(model).name
+
+
 def hub_name(name: str) -> str | None:
     """Return the name of a model on the hub, or None of one that lies in a folder of this machine."""
     return name if re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name) and not Path(name).exists() else None

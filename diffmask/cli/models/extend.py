@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     from diffmask.text.anchors.anchor_set import load_anchors
     from diffmask.text.anchors.extend import extend
     from diffmask.text.model.load import load_masked_lm, resolve_model
-    from diffmask.train.record import Lineage, hub_name, write_short_card
+    from diffmask.train.record import Lineage, plain_name, write_short_card
 
     names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md")
     output = check_folder(args.output, "model", names, overwrite=args.overwrite, reads=[args.model, args.anchors])
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         loaded.model.save_pretrained(new, state_dict=weights)
         loaded.tokenizer.save_pretrained(new)
         start = resolve_model(args.model)
-        name = hub_name(args.model) or Path(args.model).name
+        name = plain_name(args.model)
         told = f"`{name}` with {len(done.words)} more words as tokens of their own, added with diffmask."
         write_short_card(new, f"{name}, extended", told, Lineage.read(start).longer(start, 0))
     for word in done.words[:_NUM_SHOWN]:

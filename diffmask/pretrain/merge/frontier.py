@@ -16,7 +16,7 @@ from diffmask.pretrain.subject import Rows, Subject, make_trainer
 from diffmask.text.model.load import resolve_model
 from diffmask.text.score.position_scores import hash_model
 from diffmask.train.folder import SETTINGS_FILE, read_inputs
-from diffmask.train.record import Lineage, hub_name, identify_model, write_short_card
+from diffmask.train.record import Lineage, identify_model, plain_name, write_short_card
 from diffmask.train.trainer import MaskedTrainer
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -155,7 +155,7 @@ def merge(
             domain = trainer.evaluate()["eval_loss"]
             other = None if general is None else trainer.evaluate(general.evaluation)["eval_loss"]
             points.append(Point(share, domain, other, _dev_score(trainer, settings.task, score, Path(drafts))))
-    name = hub_name(config.model) or Path(config.model).name
+    name = plain_name(config.model)
     kept = best_on_dev(points) if settings.keep is None else settings.keep
     if kept is not None:
         line.go_to(kept)

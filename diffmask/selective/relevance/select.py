@@ -155,6 +155,13 @@ class Selection:
         """Score of the last document that is taken."""
         return float(self.scores[self.order[self.number - 1]])
 
+    @property
+    def shown(self) -> tuple[range, range, range]:
+        """Ranks of the documents that a page shows: the best, the last that are taken, and the first that are not."""
+        best = range(min(NUM_SHOWN, self.number))
+        last = range(max(len(best), self.number - NUM_SHOWN), self.number)
+        return best, last, range(self.number, self.number + NUM_SHOWN)
+
     def write(self, folder: Path) -> list[Shown]:
         """Write the documents, in the order of the pool, and the record; return those that a page shows, best first."""
         shown = []
@@ -162,8 +169,7 @@ class Selection:
         # no time in the head of the file: the same choice has the same bytes
         with (folder / SELECTED).open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
             for rank, score, document in self._documents():
-                near = min(rank, abs(rank - self.number)) < NUM_SHOWN or rank == self.number - NUM_SHOWN
-                if near:
+                if any(rank in ranks for ranks in self.shown):
                     shown.append(Shown(rank, score, document))
                 if rank < self.number:
                     row = {"text": document.text, "source": document.source, "row": document.number, "score": score}

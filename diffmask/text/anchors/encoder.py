@@ -167,14 +167,11 @@ class Encoder:
         max_length = min(_MAX_LENGTH, self.tokenizer.model_max_length)
         encoded: Any = self.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
         pad = PadLabelled(pad_id(self.tokenizer), of_words=False)
-        order = sorted(range(len(texts)), key=lambda row: len(encoded[row]))
-        while order:
-            size = max(1, _BATCH_TOKENS // len(encoded[order[-1]]))
-            rows, order = order[-size:], order[:-size]
-            batch = pad.inputs([{"input_ids": encoded[row]} for row in rows])
+        for part in _by_length([{"input_ids": ids, "row": row} for row, ids in enumerate(encoded)]):
+            batch = pad.inputs(part)
             valid = batch["attention_mask"].float()[..., None].to(self.model.device)
             states = self.states(batch["input_ids"], batch["attention_mask"])
-            embeddings[rows] = normalize((states * valid).sum(1), dim=-1).cpu()
+            embeddings[[each["row"] for each in part]] = normalize((states * valid).sum(1), dim=-1).cpu()
         return embeddings
 
     @torch.inference_mode()
@@ -249,11 +246,17 @@ def _rows(
 def _padded(encoder: Encoder, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Tensor]]:
     """Yield padded batches of rows of about the same length."""
     pad = Pad(pad_id(encoder.tokenizer))
-    while ordered := sorted(islice(rows, _SORTED_ROWS), key=lambda row: len(row["input_ids"])):
-        while ordered:
-            size = max(1, _BATCH_TOKENS // len(ordered[-1]["input_ids"]))
-            yield pad(ordered[-size:])
-            del ordered[-size:]
+    while some := list(islice(rows, _SORTED_ROWS)):
+        yield from map(pad, _by_length(some))
+
+
+def _by_length(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield rows of about the same length, the longest first, as many as a batch may have tokens of."""
+    ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
+    while ordered:
+        size = max(1, _BATCH_TOKENS // len(ordered[-1]["input_ids"]))
+        yield ordered[-size:]
+        del ordered[-size:]
 
 
 def _token_types(batch: dict[str, Tensor]) -> Tensor:
