@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Self
 
 import numpy as np
 
@@ -189,7 +190,7 @@ def compare(results: Sequence[Result], settings: CompareSettings) -> Comparison:
         seeds=tuple(seeds),
         left_out={each.name: sorted(set(each.seeds) - set(seeds)) for each in results if set(each.seeds) - set(seeds)},
         scores=tuple(scores.values()),
-        differences=_differences(pairs, drawn, draws),
+        differences=tell_apart([Gap.between(*pair, drawn, draws) for pair in pairs], draws),
         curve=tuple(_curve(results, {each: measured[each][0] for each in wanted})) if len(wanted) > 1 else (),
         one_model=tuple(each.name for each in results if len(each.models) == 1),
         continuing=_worth_of_continuing(results, {each: measured[each][1] for each in wanted}, seeds, draws),
@@ -271,31 +272,50 @@ def _curve(results: Sequence[Result], scores: Mapping[float, Mapping[str, Score]
             yield CurvePoint(result.name, share, result.first.num_train[share], score.mean, score.low, score.high)
 
 
-def _differences(
-    pairs: Sequence[tuple[str, str]], drawn: Mapping[str, Drawn], draws: Draws
-) -> tuple[DifferenceOfMeans, ...]:
-    """Test each pair, and correct for their number."""
-    return correct([test_pair(pair, [(1.0, drawn)], draws) for pair in pairs])
+@dataclass(frozen=True)
+class Gap:
+    """How far a result is from another.
 
+    Attributes:
+        name: The result.
+        other: The other one.
+        values: Its score less that of the other, for each seed, (S,).
+        resampled: The same on resampled texts, (R, S).
+        exchanged: The same after exchanging predictions, (R, S).
+    """
 
-def test_pair(
-    pair: tuple[str, str], weighted: Sequence[tuple[float, Mapping[str, Drawn]]], draws: Draws
-) -> DifferenceOfMeans:
-    """Test a pair by a weighted sum of its differences, such as an area under a curve; p is not corrected."""
-    name, other = pair
-    values, resampled, exchanged = (np.zeros(()) for _ in range(3))
-    for weight, drawn in weighted:
+    name: str
+    other: str
+    values: np.ndarray
+    resampled: np.ndarray
+    exchanged: np.ndarray
+
+    @classmethod
+    def between(cls, name: str, other: str, drawn: Mapping[str, Drawn], draws: Draws) -> Self:
+        """Return how far one is from the other."""
         (sums, scores), (other_sums, other_scores) = drawn[name], drawn[other]
-        values = values + weight * (_of_seeds(sums) - _of_seeds(other_sums))
-        resampled = resampled + weight * (scores - other_scores)
-        exchanged = exchanged + weight * draws.exchanged(sums, other_sums)
-    low, high = interval(values, resampled, draws.generator())
-    p = p_value(values, exchanged, draws.generator())
-    return DifferenceOfMeans(name, other, float(values.mean()), _deviation(values), low, high, p, p, NOT_SHOWN)
+        values = _of_seeds(sums) - _of_seeds(other_sums)
+        return cls(name, other, values, scores - other_scores, draws.exchanged(sums, other_sums))
+
+    @classmethod
+    def weighted(cls, gaps: Sequence[Self], weights: Sequence[float]) -> Self:
+        """Return a weighted sum of gaps of one pair, such as that of the areas under two curves."""
+
+        def total(part: str) -> np.ndarray:
+            pairs = zip(weights, gaps, strict=True)
+            return sum((weight * getattr(gap, part) for weight, gap in pairs), np.zeros(()))
+
+        return replace(gaps[0], **{part: total(part) for part in ("values", "resampled", "exchanged")})
 
 
-def correct(found: Sequence[DifferenceOfMeans]) -> tuple[DifferenceOfMeans, ...]:
-    """Correct for the number of tests, and say what may be said."""
+def tell_apart(gaps: Sequence[Gap], draws: Draws) -> tuple[DifferenceOfMeans, ...]:
+    """Test each gap, correct for their number, and say what may be said."""
+    found = []
+    for each in gaps:
+        low, high = interval(each.values, each.resampled, draws.generator())
+        p = p_value(each.values, each.exchanged, draws.generator())
+        mean, deviation = float(each.values.mean()), _deviation(each.values)
+        found.append(DifferenceOfMeans(each.name, each.other, mean, deviation, low, high, p, p, NOT_SHOWN))
     corrected = holm([each.p_value for each in found])
     return tuple(
         replace(each, corrected=p, verdict=verdict(each.low, each.high, p))
@@ -312,15 +332,13 @@ def _worth_of_continuing(
         return None
     found = {each.name: _original(each, results, seeds) for each in continued}
     pairs = [(name, original) for name, original in found.items() if original is not None]
-    cells = [(share, test_pair(pair, [(1.0, drawn[share])], draws)) for share in drawn for pair in pairs]
-    corrected = correct([each for _, each in cells])
-    differences: dict[float, tuple[DifferenceOfMeans, ...]] = {}
-    for (share, _), each in zip(cells, corrected, strict=True):
-        differences[share] = (*differences.get(share, ()), each)
+    gaps = {share: [Gap.between(*pair, drawn[share], draws) for pair in pairs] for share in drawn}
+    cells = iter(tell_apart([each for row in gaps.values() for each in row], draws))
+    differences = {share: tuple(islice(cells, len(row))) for share, row in gaps.items() if row}
     areas = ()
-    if len(drawn) > 1:
-        weights = weights_of_area(np.log(list(drawn)).tolist())
-        areas = correct([test_pair(pair, list(zip(weights, drawn.values(), strict=True)), draws) for pair in pairs])
+    if len(gaps) > 1:
+        weights = weights_of_area(np.log(list(gaps)).tolist())
+        areas = tell_apart([Gap.weighted(of_pair, weights) for of_pair in zip(*gaps.values(), strict=True)], draws)
     return WorthOfContinuing(differences, areas, tuple(name for name, original in found.items() if original is None))
 
 

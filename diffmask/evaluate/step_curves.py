@@ -9,11 +9,11 @@ import numpy as np
 from diffmask.evaluate.compare import (
     CompareSettings,
     DifferenceOfMeans,
+    Gap,
     Score,
     chosen_metric,
-    correct,
     measure,
-    test_pair,
+    tell_apart,
     weights_of_area,
 )
 from diffmask.evaluate.resampling import Draws
@@ -57,8 +57,12 @@ def compare_steps(results: Mapping[int, Sequence[Result]], settings: CompareSett
     names = [each.name for each in results[min(results)]]
     baseline = settings.baseline or names[0]
     weights = weights_of_area(list(measured))
-    weighted = [(weight, drawn) for weight, (_, drawn) in zip(weights, measured.values(), strict=True)]
-    areas = correct([test_pair((name, baseline), weighted, draws) for name in names if name != baseline])
+    gaps = [
+        [Gap.between(name, baseline, drawn, draws) for _, drawn in measured.values()]
+        for name in names
+        if name != baseline
+    ]
+    areas = tell_apart([Gap.weighted(each, weights) for each in gaps], draws)
     goal = scores[max(scores)][baseline].mean
     reached = {name: first_reached({step: each[name].mean for step, each in scores.items()}, goal) for name in names}
     return StepCurves(baseline, scores, areas, reached)
