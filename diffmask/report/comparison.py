@@ -17,9 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 from diffmask.config.evaluation import METHODS, metrics_of
-from diffmask.evaluate.compare import HIGHER, NOT_SHOWN, Comparison, CurvePoint, DifferenceOfMeans, Score
+from diffmask.evaluate.compare import (
+    HIGHER,
+    NOT_SHOWN,
+    Comparison,
+    CurvePoint,
+    DifferenceOfMeans,
+    Score,
+    WorthOfContinuing,
+)
 from diffmask.files.folders import draft
-from diffmask.report.continuing import answer, table_of_worth
+from diffmask.report.continuing import answer, lines_of_worth, table_of_worth
 from diffmask.report.figures.figures import COLOURS, INK, LINE, PAGE, SOFT, dress, line_style, new_figure, save_figure
 from diffmask.report.html.charts import embed
 from diffmask.report.html.page import macros, page, write_page
@@ -80,17 +88,17 @@ class ComparisonReport:
         return macros("comparison.html").sections(
             embed(self.forest_figure(), f"forest{key}", told),
             (_DIFFERENCE_HEAD, differences),
-            self._worth,
+            [] if self._worth is None else table_of_worth(self._worth),
             self._scores(),
             embed(self.learning_figure(), f"learning{key}", "; ".join(points)) if found.curve else "",
             self._notes,
         )
 
     @property
-    def _worth(self) -> list[tuple[str, ...]]:
-        """Head and rows of what continuing is worth by share of the labels; empty where it is said in the answer."""
+    def _worth(self) -> WorthOfContinuing | None:
+        """What continuing is worth by share of the labels; None where the answer says it all."""
         worth = self._found.continuing
-        return table_of_worth(worth) if worth is not None and len(worth.differences) > 1 else []
+        return worth if worth is not None and len(worth.differences) > 1 else None
 
     def _scores(self) -> list[Sequence[str]]:
         """Return the rows of the scores, with a column for each seed where there are some, but not too many."""
@@ -192,8 +200,8 @@ class ComparisonReport:
         if self._answer:
             console.print(Text(self._answer, "bold"))
         console.print()
-        if len(self._worth) > 1:
-            head, *rows = self._worth
+        if self._worth is not None:
+            head, *rows = lines_of_worth(self._worth)
             console.print(_terminal(head, rows))
             console.print()
         console.print(_terminal(_SCORE_HEAD, map(_score_cells, found.scores)))
@@ -213,10 +221,14 @@ class ComparisonReport:
     def to_markdown(self) -> str:
         """Return the tables and the notes in Markdown; markup in names is escaped."""
         found = self._found
+        worth = []
+        if self._worth is not None:
+            head, *rows = table_of_worth(self._worth)
+            worth = [markdown_table(head, rows)]
         blocks = [
             f"# {mark(self.title)}",
             *([f"**{mark(self._answer)}**"] if self._answer else []),
-            *([markdown_table(self._worth[0], self._worth[1:])] if len(self._worth) > 1 else []),
+            *worth,
             f"**{mark(self._outcome)}**",
             *self.markdown_tables(),
             *([markdown_table(_CURVE_HEAD, map(_curve_cells, found.curve))] if found.curve else []),

@@ -78,6 +78,27 @@ def table_of_worth(worth: WorthOfContinuing) -> list[tuple[str, ...]]:
     return [head, *rows]
 
 
+def lines_of_worth(worth: WorthOfContinuing) -> list[tuple[str, ...]]:
+    """Return the same for a terminal, which is not wide: a line for each continued model and share, and its area."""
+    head = ("continued", "against", "labels", "difference", "95 % interval", "verdict")
+    rows = [(f"{100 * share:g} %", each) for share, cells in worth.differences.items() for each in cells]
+    rows += [("area", each) for each in worth.areas]
+    return [
+        head,
+        *(
+            (
+                each.name,
+                each.other,
+                labels,
+                f"{100 * each.mean:+.2f}",
+                f"{100 * each.low:+.2f} to {100 * each.high:+.2f}",
+                each.verdict,
+            )
+            for labels, each in rows
+        ),
+    ]
+
+
 def _cell(each: DifferenceOfMeans) -> str:
     mark = {HIGHER: " better", LOWER: " worse"}.get(each.verdict, "")
     return f"{100 * each.mean:+.2f} ({100 * each.low:+.2f} to {100 * each.high:+.2f}){mark}"

@@ -198,5 +198,6 @@ def _check_budgets(ratios: Mapping[str, Mapping[str, float]]) -> None:
             if abs(other - one) > 0.01 * one:
                 raise InputError(
                     f"the arms {first} and {name} mask {100 * one:.1f} % and {100 * other:.1f} % of the {parts} on "
-                    "average, so they cannot be compared; give the schedule {..., normalise: mean, mean: ...}"
+                    "average, so they cannot be compared; give the schedule {..., normalise: mean, mean: ...}, or of a "
+                    "random one other ends"
                 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 from support.compared import write_result
 
 from diffmask.evaluate.compare import HIGHER, LOWER, NOT_SHOWN, CompareSettings, compare
@@ -113,3 +114,12 @@ def test_curves_over_steps_say_how_soon_an_arm_is_where_the_baseline_ends(tmp_pa
     assert found.reached["random"] == 300
     assert found.reached["fast"] == pytest.approx(100 * (means["random"][2] - start) / (end - start))
     assert "fast reaches" in step_notes(found)
+
+
+def test_a_narrow_terminal_shows_each_model_and_share_on_a_line(tmp_path, capsys):
+    shares = (0.1, 1.0)
+    paths = written(tmp_path, none=(0.5, shares), more=(0.8, shares))
+    ComparisonReport(compare(read_results(paths), FAST)).print(Console(width=80))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    shown = [line[:4] for line in lines if line[:2] == ["more", "none"] and line[-1] == "higher"]
+    assert [line[2] for line in shown[:2]] == ["10", "100"] and not any("…" in word for line in lines for word in line)
